@@ -1,0 +1,80 @@
+"""Install mmaction_centerclip, with its configs and tools under ``.mim``."""
+import os
+import shutil
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).resolve().parent
+PACKAGE = 'mmaction_centerclip'
+MIM = ('configs', 'tools', 'model-index.yml')
+
+
+class BuildWithMim(build_py):
+    """Put what ``mim`` looks for into the package.
+
+    Files in a wheel, links in an editable install. The zoo's own recipe looks
+    for 'develop' in sys.argv, which ``pip install -e`` no longer passes.
+    """
+
+    def run(self):
+        super().run()
+        editable = getattr(self, 'editable_mode', False)
+        target = (ROOT if editable else Path(self.build_lib)) / PACKAGE / '.mim'
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        for name in MIM:
+            if editable:
+                os.symlink(Path('..', '..', name), target / name)
+            elif (ROOT / name).is_dir():
+                shutil.copytree(
+                    ROOT / name,
+                    target / name,
+                    ignore=shutil.ignore_patterns('__pycache__'))
+            else:
+                shutil.copy(ROOT / name, target / name)
+
+
+def read_version():
+    scope = {}
+    exec((ROOT / PACKAGE / 'version.py').read_text(), scope)
+    return scope['__version__']
+
+
+setup(
+    name=PACKAGE,
+    version=read_version(),
+    description='CenterCLIP and CLIP4Clip text-video retrieval for MMAction2',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    classifiers=[
+        'Programming Language :: Python :: 3',
+        'Programming Language :: Python :: 3.10',
+        'Programming Language :: Python :: 3.11',
+        'Programming Language :: Python :: 3.12',
+        'Programming Language :: Python :: 3.13',
+    ],
+    keywords='text-video retrieval, CLIP, token clustering, OpenMMLab',
+    packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
+    python_requires='>=3.10,<3.14',
+    install_requires=[
+        'torch',
+        'torchvision',
+        'mmengine>=0.10.7,<1',
+        'mmaction2>=1.2,<2',
+        'open_clip_torch>=3.0,<4',
+        'decord',
+        'importlib_metadata',  # mmaction2 imports it, undeclared
+        'setuptools<81',  # mmengine imports pkg_resources
+    ],
+    extras_require={
+        # Not a requirement: it would overwrite a full mmcv's files.
+        'lite': ['mmcv-lite>=2.1,<2.2'],
+        'tests': [
+            'pytest', 'hypothesis', 'ruff', 'codespell'
+        ],
+    },
+    cmdclass={'build_py': BuildWithMim},
+    zip_safe=False)

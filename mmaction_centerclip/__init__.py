@@ -1,0 +1,15 @@
+"""CenterCLIP and CLIP4Clip for MMAction2.
+
+Importing the package repairs the stock zoo where the installed versions need
+it and registers everything here in MMAction2's registries. In a config::
+
+    custom_imports = dict(imports=['mmaction_centerclip'])
+"""
+from . import compat
+
+compat.apply()
+
+from . import datasets, engine, evaluation, models  # noqa: E402
+from .version import __version__  # noqa: E402
+
+__all__ = ['__version__', 'compat', 'datasets', 'engine', 'evaluation', 'models']

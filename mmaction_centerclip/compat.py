@@ -1,0 +1,121 @@
+"""What the stock zoo needs in order to run on today's Python stack.
+
+One function per repair. Each names its upstream issue and does nothing where
+the repair is not needed. :func:`apply` runs them all; importing
+:mod:`mmaction_centerclip` calls it, so that ``custom_imports`` in a config is
+enough for MMAction2's own tools too.
+"""
+import importlib.util
+import sys
+import types
+from pathlib import Path
+
+__all__ = [
+    'allow_mmengine_checkpoints', 'apply', 'provide_missing_drn',
+    'require_mmcv'
+]
+
+
+def apply() -> None:
+    """Apply every repair that this environment needs."""
+    require_mmcv()
+    provide_missing_drn()
+    allow_mmengine_checkpoints()
+
+
+def require_mmcv() -> None:
+    """Explain how to get mmcv, which is not a hard requirement.
+
+    A full ``mmcv`` (with compiled ops) and ``mmcv-lite`` install the same
+    files, so that requiring one would break the other.
+
+    Raises:
+        ImportError: If no mmcv is installed.
+    """
+    if importlib.util.find_spec('mmcv') is None:
+        raise ImportError(
+            'mmaction_centerclip needs mmcv, and none is installed. Either '
+            "`pip install 'mmaction_centerclip[lite]'` (mmcv-lite, enough for "
+            "everything here) or `mim install 'mmcv>=2.0,<2.2'` (the full "
+            'package with compiled ops).')
+
+
+def provide_missing_drn() -> None:
+    """Let ``import mmaction.models`` work with the mmaction2 1.2.0 wheel.
+
+    The wheel lacks ``mmaction/models/localizers/drn``, which
+    ``localizers/__init__.py`` imports. See
+    https://github.com/open-mmlab/mmaction2/issues/2714. A placeholder stands
+    in for the one missing class and says so when it is built.
+    """
+    localizers = Path(
+        importlib.util.find_spec('mmaction').submodule_search_locations[0],
+        'models', 'localizers')
+    package = 'mmaction.models.localizers.drn'
+    if (localizers / 'drn' / 'drn.py').is_file() or package in sys.modules:
+        return
+    if 'import DRN' not in (localizers / '__init__.py').read_text():
+        return
+
+    class DRN:
+        """Placeholder for a class that the mmaction2 wheel lacks."""
+
+        def __init__(self, *args, **kwargs) -> None:
+            raise ImportError(
+                'DRN is missing from the installed mmaction2 wheel '
+                '(https://github.com/open-mmlab/mmaction2/issues/2714); '
+                'install mmaction2 from its sources to use it.')
+
+    module = types.ModuleType(f'{package}.drn')
+    module.DRN = DRN
+    parent = types.ModuleType(package)
+    parent.__path__ = []
+    parent.drn = module
+    sys.modules[package] = parent
+    sys.modules[module.__name__] = module
+
+
+def allow_mmengine_checkpoints() -> None:
+    """Let ``torch.load`` read mmengine's checkpoints, safe loading left on.
+
+    Since torch 2.6 ``torch.load`` refuses the globals that mmengine 0.10
+    stores with the message hub. See
+    https://github.com/open-mmlab/mmengine/issues/1655. Exactly those are
+    allowed here; a checkpoint with any other one is still refused with an
+    error that names it.
+    """
+    import torch
+    if not hasattr(torch.serialization, 'add_safe_globals'):
+        return  # torch < 2.4: torch.load is not restricted by default
+
+    import numpy as np
+    from mmengine.logging.history_buffer import HistoryBuffer
+    reconstruct = np.empty(0).__reduce__()[0]
+    scalar = np.float64(0).__reduce__()[0]
+    torch.serialization.add_safe_globals([
+        HistoryBuffer,
+        np.ndarray,
+        np.dtype,
+        # numpy 1 and 2 keep these two under different module names; a
+        # checkpoint written with one is read with the other.
+        (reconstruct, 'numpy.core.multiarray._reconstruct'),
+        (reconstruct, 'numpy._core.multiarray._reconstruct'),
+        (scalar, 'numpy.core.multiarray.scalar'),
+        (scalar, 'numpy._core.multiarray.scalar'),
+        *{type(np.dtype(code)) for code in np.typecodes['All'] if code != 'O'},
+        # How HistoryBuffer's methods are pickled.
+        (_get_statistics_method, 'builtins.getattr'),
+    ])
+
+
+def _get_statistics_method(owner: object, name: str):
+    """Stand in for ``getattr`` while a checkpoint is unpickled.
+
+    Hands out HistoryBuffer's own statistics methods and nothing else.
+    """
+    from mmengine.logging.history_buffer import HistoryBuffer
+    if owner is HistoryBuffer and name in ('min', 'max', 'current', 'mean'):
+        return getattr(HistoryBuffer, name)
+    raise ValueError(
+        f'a checkpoint asked for the attribute {name!r} of {owner!r}; only '
+        "HistoryBuffer's statistics methods are allowed")

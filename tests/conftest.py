@@ -1,0 +1,102 @@
+import copy
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
+
+import mmaction_centerclip  # noqa: F401
+
+from .paths import CONFIGS, TOOLS
+
+TINY_ARCH = dict(
+    embed_dim=16,
+    vision_cfg=dict(
+        image_size=32, patch_size=16, width=32, head_width=16, layers=3),
+    text_cfg=dict(
+        context_length=16, vocab_size=49408, width=32, heads=2, layers=2))
+NECK = dict(
+    type='TokenClustering', before_block=2, num_segments=2, num_centers=3)
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def retriever_cfg():
+    """A three-block CLIP; a function of its necks."""
+
+    def make(necks=(), **options):
+        return dict(
+            type='VideoTextRetriever',
+            arch=copy.deepcopy(TINY_ARCH),
+            backbone=dict(
+                type='CLIPVisionTower', necks=copy.deepcopy(list(necks))),
+            text_backbone=dict(type='CLIPTextTower', context_length=12),
+            head=dict(type='MeanPoolingHead'),
+            data_preprocessor=dict(
+                type='VideoTextDataPreprocessor',
+                mean=[122.771, 116.746, 104.093],
+                std=[68.500, 66.632, 70.323],
+                format_shape='NCHW'),
+            **options)
+
+    return make
+
+
+@pytest.fixture
+def build_retriever(retriever_cfg):
+    return lambda *args, **kwargs: MODELS.build(retriever_cfg(*args, **kwargs))
+
+
+@pytest.fixture
+def inputs():
+    text = torch.randint(1, 49406, (5, 12))
+    text[:, -1] = 49407
+    return dict(imgs=torch.randn(5, 4, 3, 32, 32), text=text)
+
+
+@pytest.fixture(scope='session')
+def shapes(tmp_path_factory):
+    """A few rendered videos: 24 to train, 9 to test."""
+    folder = tmp_path_factory.mktemp('data') / 'shapes'
+    subprocess.run([
+        sys.executable, TOOLS / 'data/shapes/prepare_shapes.py', '--out',
+        folder, '--num-train', '24', '--num-test', '9'
+    ], check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def shapes_captions(shapes):
+    return json.loads((shapes / 'test.json').read_text())
+
+
+@pytest.fixture(scope='session')
+def tiny_config(shapes, tmp_path_factory):
+    """A config file that trains a tiny CenterCLIP on the few videos."""
+    cfg = Config.fromfile(
+        CONFIGS / 'retrieval/centerclip/'
+        'centerclip-b2-4-16_vit-tiny-p16-res64_1xb72-u8-10e_shapes-rgb.py')
+    cfg.model.arch = dict(
+        TINY_ARCH, vision_cfg=dict(TINY_ARCH['vision_cfg'], image_size=64))
+    cfg.model.text_backbone.context_length = 16
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        cfg[loader].batch_size = 4
+        cfg[loader].dataset.data_root = str(shapes)
+        for transform in cfg[loader].dataset.pipeline:
+            if transform['type'] == 'OpenCLIPTokenize':
+                transform['context_length'] = 16
+    cfg.train_cfg.update(max_epochs=3, val_interval=3)
+    cfg.param_scheduler.end = 3
+    cfg.default_hooks.checkpoint.max_keep_ckpts = 10
+    cfg.default_hooks.logger.interval = 1
+    cfg.env_cfg.mp_cfg = dict(mp_start_method='fork', opencv_num_threads=0)
+    path = tmp_path_factory.mktemp('config') / 'tiny.py'
+    cfg.dump(path)
+    return path

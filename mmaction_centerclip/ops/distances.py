@@ -1,0 +1,83 @@
+"""Distances between the tokens of one clustering problem."""
+import torch
+from torch import Tensor
+
+__all__ = ['pairwise_distances', 'unit_normalize']
+
+DISTANCES = ('euclidean', 'cosine')
+
+
+def unit_normalize(tokens: Tensor, eps: float = 1e-6) -> Tensor:
+    """Divide each token by its L2 norm plus ``eps``, as CenterCLIP does.
+
+    Args:
+        tokens (Tensor): Shape (..., C), floating point.
+        eps (float): Added to each norm. Defaults to 1e-6.
+
+    Returns:
+        Tensor: Same shape and dtype.
+    """
+    return tokens / (tokens.norm(dim=-1, keepdim=True) + eps)
+
+
+def pairwise_distances(tokens: Tensor,
+                       distance: str = 'euclidean',
+                       p: float = 2.0) -> Tensor:
+    """Distances between all tokens of each problem.
+
+    The result is exactly symmetric with an exactly zero diagonal, whatever
+    the rounding, so that the two members of a two-token cluster tie exactly.
+    The largest temporary has the size of the result.
+
+    Args:
+        tokens (Tensor): Shape (B, N, C), float32 or float64.
+        distance (str): ``'euclidean'`` (Minkowski of order ``p``) or
+            ``'cosine'`` (1 - cos, with 1e-6 added to each norm).
+        p (float): Order of the Minkowski distance; not used by ``'cosine'``.
+            Defaults to 2.0.
+
+    Returns:
+        Tensor: Shape (B, N, N), the dtype of ``tokens``.
+
+    Raises:
+        ValueError: If ``distance`` is unknown or ``p`` is not positive.
+    """
+    if distance not in DISTANCES:
+        raise ValueError(
+            f'distance must be one of {DISTANCES}, got {distance!r}')
+    if distance == 'cosine':
+        result = 1 - _symmetric_gram(unit_normalize(tokens))
+        result = result.clamp_(min=0)
+    elif not p > 0:
+        raise ValueError(f'p must be positive, got {p!r}')
+    elif p == 2 and tokens.dtype != torch.float64:
+        result = _euclidean_by_products(tokens)
+    else:
+        # Differences, not products: torch.cdist otherwise turns to a matrix
+        # product above 25 tokens, whose self-distances are not zero.
+        result = torch.cdist(
+            tokens,
+            tokens,
+            p=p,
+            compute_mode='donot_use_mm_for_euclid_dist')
+    result.diagonal(dim1=-2, dim2=-1).zero_()
+    return result
+
+
+def _symmetric_gram(tokens: Tensor) -> Tensor:
+    """Inner products (B, N, N), symmetric to the last bit."""
+    gram = tokens @ tokens.mT
+    return (gram + gram.mT).mul_(0.5)
+
+
+def _euclidean_by_products(tokens: Tensor) -> Tensor:
+    """|x|^2 + |y|^2 - 2xy on centred tokens.
+
+    Centring takes out the part that all tokens share, which is what cancels
+    badly: tokens of one video have a large common component. The norms come
+    from the product itself, so that duplicated tokens are at distance zero.
+    """
+    gram = _symmetric_gram(tokens - tokens.mean(dim=1, keepdim=True))
+    squared = gram.diagonal(dim1=-2, dim2=-1)
+    result = (squared[:, :, None] + squared[:, None, :]).sub_(gram, alpha=2)
+    return result.clamp_(min=0).sqrt_()

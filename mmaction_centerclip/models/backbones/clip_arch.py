@@ -1,0 +1,93 @@
+"""From a name or a dict of sizes to the arguments of open_clip's towers."""
+import inspect
+from copy import deepcopy
+
+import open_clip
+from open_clip.transformer import QuickGELU, TextTransformer, VisionTransformer
+from torch import nn
+
+from mmaction_centerclip.errors import InputError
+
+__all__ = ['clip_config', 'text_arguments', 'vision_arguments']
+
+
+def clip_config(arch: str | dict) -> dict:
+    """The sizes of a CLIP model.
+
+    Args:
+        arch (str | dict): A name of ``open_clip.list_models()``, or a dict
+            of the form that ``open_clip.get_model_config`` returns:
+            ``embed_dim``, ``vision_cfg``, ``text_cfg`` and, for OpenAI's
+            weights, ``quick_gelu=True``.
+
+    Returns:
+        dict: A copy in that form.
+
+    Raises:
+        InputError: If the name is unknown, or a tower is missing.
+    """
+    if isinstance(arch, str):
+        config = open_clip.get_model_config(arch)
+        if config is None:
+            close = [name for name in open_clip.list_models()
+                     if arch.replace('/', '-').lower() in name.lower()]
+            raise InputError(
+                f'arch must be a model of open_clip, got {arch!r}. '
+                f'Similar names: {close[:8] or open_clip.list_models()[:8]}')
+    else:
+        config = deepcopy(dict(arch))
+    missing = {'embed_dim', 'vision_cfg', 'text_cfg'} - config.keys()
+    if missing:
+        raise InputError(f'arch lacks {sorted(missing)}, got {config!r}')
+    return config
+
+
+def vision_arguments(arch: str | dict) -> dict:
+    """Keyword arguments of ``open_clip.transformer.VisionTransformer``.
+
+    Args:
+        arch (str | dict): See :func:`clip_config`.
+
+    Raises:
+        InputError: If the vision tower has no transformer blocks.
+    """
+    config = clip_config(arch)
+    sizes = open_clip.CLIPVisionCfg(**config['vision_cfg'])
+    if isinstance(sizes.layers, (list, tuple)) or sizes.timm_model_name:
+        kind = sizes.timm_model_name or 'a ResNet'
+        raise InputError(
+            f'arch {arch!r}: its vision tower is {kind}, which has no '
+            'transformer blocks that a neck could stand between; choose a '
+            'ViT, such as ViT-B-32-quickgelu')
+    arguments = _arguments(VisionTransformer, sizes, config)
+    arguments['heads'] = sizes.width // sizes.head_width
+    return arguments
+
+
+def text_arguments(arch: str | dict) -> dict:
+    """Keyword arguments of ``open_clip.transformer.TextTransformer``.
+
+    Args:
+        arch (str | dict): See :func:`clip_config`.
+
+    Raises:
+        InputError: If the text tower is not open_clip's own transformer.
+    """
+    config = clip_config(arch)
+    sizes = open_clip.CLIPTextCfg(**config['text_cfg'])
+    if sizes.hf_model_name:
+        raise InputError(
+            f'arch {arch!r}: its text tower is {sizes.hf_model_name} of '
+            "Hugging Face; only open_clip's own transformer is supported")
+    return _arguments(TextTransformer, sizes, config)
+
+
+def _arguments(tower: type, sizes: object, config: dict) -> dict:
+    """What a size class and a constructor have in common by name."""
+    accepted = inspect.signature(tower).parameters
+    arguments = {k: v for k, v in vars(sizes).items() if k in accepted}
+    quick_gelu = config.get('quick_gelu', False)
+    return dict(
+        arguments,
+        output_dim=config['embed_dim'],
+        act_layer=QuickGELU if quick_gelu else nn.GELU)

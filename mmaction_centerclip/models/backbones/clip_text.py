@@ -1,0 +1,90 @@
+"""open_clip's text transformer, with word features and a shorter context."""
+from typing import NamedTuple
+
+import torch
+from mmaction.registry import MODELS
+from open_clip.transformer import TextTransformer, text_global_pool
+from torch import Tensor, nn
+
+from mmaction_centerclip.errors import InputError
+
+from .clip_arch import text_arguments
+
+__all__ = ['CLIPTextTower', 'TextFeatures']
+
+
+class TextFeatures(NamedTuple):
+    """What a text tower says of a batch of captions.
+
+    Attributes:
+        sentence (Tensor): Shape (B, E), not normalised.
+        words (Tensor): Every token, projected likewise, shape (B, L, E).
+        mask (Tensor): True up to the end token, bool (B, L).
+    """
+    sentence: Tensor
+    words: Tensor
+    mask: Tensor
+
+
+@MODELS.register_module()
+class CLIPTextTower(TextTransformer):
+    """CLIP's text tower.
+
+    Parameters and state dict keys are those of ``open_clip``'s
+    ``TextTransformer``.
+
+    Args:
+        arch (str | dict): As for :class:`CLIPVisionTower`.
+        context_length (int, optional): Tokens of a caption, start and end
+            included. Shorter than the pretrained 77 keeps the first rows of
+            the positional embedding. Defaults to None: the model's own.
+
+    Raises:
+        InputError: If ``arch`` is unknown or its text tower another kind, or
+            ``context_length`` exceeds the model's own.
+
+    Examples:
+        >>> import open_clip
+        >>> from mmaction_centerclip.models import CLIPTextTower
+        >>> tower = CLIPTextTower('ViT-B-32-quickgelu', context_length=32)
+        >>> text = open_clip.tokenize(['a dog runs'], context_length=32)
+        >>> tower(text).sentence.shape
+        torch.Size([1, 512])
+    """
+
+    def __init__(self,
+                 arch: str | dict,
+                 context_length: int | None = None) -> None:
+        arguments = text_arguments(arch)
+        longest = arguments['context_length']
+        if context_length is not None:
+            if not 2 <= context_length <= longest:
+                raise InputError('context_length must be from 2 to the '
+                                 f"model's own {longest}, got {context_length!r}")
+            arguments['context_length'] = context_length
+        super().__init__(**arguments)
+
+    def forward(self, text: Tensor) -> TextFeatures:
+        """Encode captions.
+
+        Args:
+            text (Tensor): Token ids, int64 (B, L); L may be shorter than the
+                context length.
+        """
+        length = text.shape[1]
+        if length > self.context_length:
+            raise InputError(f'text has {length} tokens a caption, the text '
+                             f'tower takes at most {self.context_length}')
+        x, mask = self._embeds(text)
+        if mask is not None:
+            mask = mask[..., :length, :length]
+        words = self.ln_final(self.transformer(x, attn_mask=mask))
+        if isinstance(self.text_projection, nn.Linear):
+            words = self.text_projection(words)
+        elif self.text_projection is not None:
+            words = words @ self.text_projection
+        sentence = text_global_pool(
+            words, text, self.pool_type, eos_token_id=self.eos_id)
+        ends = text.argmax(dim=1, keepdim=True)
+        positions = torch.arange(length, device=text.device)
+        return TextFeatures(sentence, words, positions <= ends)

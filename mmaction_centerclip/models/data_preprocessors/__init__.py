@@ -1,0 +1,3 @@
+from .video_text import VideoTextDataPreprocessor
+
+__all__ = ['VideoTextDataPreprocessor']

@@ -1,0 +1,3 @@
+from .mean_pooling import MeanPoolingHead
+
+__all__ = ['MeanPoolingHead']

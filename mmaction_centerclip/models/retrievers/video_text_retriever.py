@@ -1,0 +1,189 @@
+"""The model that joins the towers and a similarity head."""
+import re
+
+import torch
+from mmaction.registry import MODELS
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models.backbones import CLIPTextTower, CLIPVisionTower
+from mmaction_centerclip.models.utils import load_clip_weights
+
+__all__ = ['VideoTextRetriever']
+
+# Trained whatever is frozen, as in the zoo's CLIPSimilarity.
+_ALWAYS_TRAINED = re.compile(
+    r'head\.|backbone\.(necks\.|ln_post\.|proj$)'
+    r'|text_backbone\.(ln_final\.|text_projection)')
+_BLOCK = re.compile(r'(?:text_)?backbone\.transformer\.resblocks\.(\d+)\.')
+
+
+@MODELS.register_module()
+class VideoTextRetriever(BaseModel):
+    """CLIP4Clip (arXiv 2104.08860), and CenterCLIP (2205.00823) with necks.
+
+    Args:
+        arch (str | dict): The CLIP architecture of both towers, see
+            :func:`clip_config`.
+        backbone (dict): The video tower, without its ``arch``.
+        text_backbone (dict): The text tower, without its ``arch``.
+        head (dict): The similarity head.
+        pretrained (str, optional): A tag of open_clip or a local file to
+            start from; None trains from scratch. Loaded by
+            ``init_weights()``, which the runner calls before it trains.
+            Defaults to None.
+        frozen_layers (int): Blocks to freeze in both towers, from the first.
+            0 freezes the embeddings, the patch convolution and ``ln_pre``
+            only, -1 nothing. Defaults to -1.
+        data_preprocessor (dict, optional): Defaults to None.
+        init_cfg (dict, optional): Initialisation config. Defaults to None.
+
+    Raises:
+        InputError: If an option is out of range, or ``pretrained`` does not
+            fit ``arch``.
+
+    Examples:
+        >>> import torch
+        >>> from mmaction.registry import MODELS
+        >>> model = MODELS.build(dict(
+        ...     type='VideoTextRetriever',
+        ...     arch='ViT-B-32-quickgelu',
+        ...     backbone=dict(
+        ...         type='CLIPVisionTower',
+        ...         necks=[dict(type='TokenClustering', before_block=7,
+        ...                     num_segments=3, num_centers=49)]),
+        ...     text_backbone=dict(type='CLIPTextTower', context_length=32),
+        ...     head=dict(type='MeanPoolingHead')))
+        >>> inputs = dict(imgs=torch.rand(1, 12, 3, 224, 224),
+        ...               text=torch.randint(1, 49407, (1, 32)))
+        >>> {name: tuple(x.shape) for name, x in model(inputs).items()}
+        {'video': (1, 512), 'text': (1, 512), 'segments': (1, 3, 512), 'segment_mask': (1, 3)}
+    """  # noqa: E501
+
+    def __init__(self,
+                 arch: str | dict,
+                 backbone: dict,
+                 text_backbone: dict,
+                 head: dict,
+                 pretrained: str | None = None,
+                 frozen_layers: int = -1,
+                 data_preprocessor: dict | None = None,
+                 init_cfg: dict | None = None) -> None:
+        if isinstance(data_preprocessor, dict):
+            # In the zoo's registry, whatever the default scope is.
+            data_preprocessor = MODELS.build(data_preprocessor)
+        super().__init__(data_preprocessor, init_cfg)
+        self.arch = arch
+        self.pretrained = pretrained
+        self.backbone = _build_tower('backbone', backbone, CLIPVisionTower,
+                                     arch)
+        self.text_backbone = _build_tower('text_backbone', text_backbone,
+                                          CLIPTextTower, arch)
+        self.head = MODELS.build(head)
+        self._freeze(frozen_layers)
+
+    def init_weights(self) -> None:
+        """Load the ``pretrained`` weights, if any."""
+        super().init_weights()
+        if self.pretrained is not None:
+            load_clip_weights(self, self.pretrained, self.arch)
+
+    def _freeze(self, frozen_layers: int) -> None:
+        blocks = len(self.backbone.transformer.resblocks)
+        if not -1 <= frozen_layers <= blocks:
+            raise InputError(
+                f'frozen_layers must be from -1 (nothing frozen) to {blocks}, '
+                f'the number of blocks, got {frozen_layers!r}')
+        if frozen_layers == -1:
+            return
+        for name, parameter in self.named_parameters():
+            block = _BLOCK.match(name)
+            if not (_ALWAYS_TRAINED.match(name) or block
+                    and int(block[1]) >= frozen_layers):
+                parameter.requires_grad = False
+
+    def forward(self,
+                inputs: dict[str, Tensor],
+                data_samples: list | None = None,
+                mode: str = 'tensor') -> dict | list:
+        """Run the model in one of three modes.
+
+        Args:
+            inputs (dict[str, Tensor]): Normalised ``imgs`` (B, T, 3, H, W);
+                ``text``, int64 token ids (B, L), in mode ``'predict'`` of all
+                captions of all videos in turn; and, if frames are padding,
+                ``frame_mask``, bool (B, T).
+            data_samples (list, optional): One a video, for ``'predict'``.
+                Defaults to None.
+            mode (str): ``'loss'``, ``'predict'`` or ``'tensor'``.
+                Defaults to ``'tensor'``.
+
+        Returns:
+            dict | list: The loss terms; the data samples with their
+            ``video_feature`` (E, ) and ``text_features`` (C, E); or a dict
+            with ``video`` and ``text`` (B, E) of unit length, ``segments``
+            (B, S, E) and ``segment_mask`` bool (B, S).
+        """
+        if mode == 'loss':
+            return self.loss(inputs)
+        if mode == 'predict':
+            return self.predict(inputs, data_samples)
+        if mode == 'tensor':
+            return self.extract_feat(inputs)
+        raise InputError("mode must be 'loss', 'predict' or 'tensor', got "
+                         f'{mode!r}')
+
+    def encode_video(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Features of the segments (B, S, E) and their mask (B, S)."""
+        mask = inputs.get('frame_mask')
+        segments, mask = self.backbone(inputs['imgs'],
+                                       None if mask is None else mask.bool())
+        if mask is None:
+            mask = torch.ones(
+                segments.shape[:2], dtype=torch.bool, device=segments.device)
+        return segments, mask
+
+    def extract_feat(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Features of videos and captions, see :meth:`forward`."""
+        segments, mask = self.encode_video(inputs)
+        text = self.text_backbone(inputs['text'])
+        return dict(
+            video=self.head.video_features(segments, mask),
+            text=self.head.text_features(text),
+            segments=segments,
+            segment_mask=mask)
+
+    def loss(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Loss terms of a batch of pairs."""
+        segments, mask = self.encode_video(inputs)
+        text = self.text_backbone(inputs['text'])
+        if len(text.sentence) != len(segments):
+            raise InputError(
+                'training takes one caption a video, got '
+                f'{len(text.sentence)} captions for {len(segments)} videos')
+        return self.head.loss(segments, mask, text)
+
+    def predict(self, inputs: dict[str, Tensor], data_samples: list) -> list:
+        """Store each video's features, and its captions', on its sample."""
+        read = [s for s in data_samples if not s.get('missing', False)]
+        if not read:
+            return data_samples
+        features = self.extract_feat(inputs)
+        counts = [len(sample.captions) for sample in read]
+        texts = features['text'].split(counts)
+        for sample, video, text in zip(read, features['video'], texts):
+            sample.set_field(video, 'video_feature')
+            sample.set_field(text, 'text_features')
+        return data_samples
+
+
+def _build_tower(option: str, config: dict, kind: type,
+                 arch: str | dict) -> nn.Module:
+    tower = MODELS.get(config['type']) if isinstance(
+        config['type'], str) else config['type']
+    if tower is None or not issubclass(tower, kind):
+        raise InputError(
+            f'{option}: type must be {kind.__name__} or a subclass, a tower '
+            f'of transformer blocks, got {config["type"]!r}')
+    return MODELS.build({'arch': arch, **config})

@@ -1,0 +1,227 @@
+import copy
+import os
+import tempfile
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+from mmaction.structures import ActionDataSample
+from mmengine.model import MMDistributedDataParallel
+from open_clip.model import CLIP
+from torch.nn import functional as F
+
+from mmaction_centerclip.errors import InputError
+
+from ..conftest import NECK, TINY_ARCH
+
+
+@pytest.mark.parametrize('necks, segments', [((), 4), ((NECK, ), 2)])
+def test_tensor_mode(build_retriever, inputs, necks, segments):
+    out = build_retriever(necks)(inputs, mode='tensor')
+    assert out['video'].shape == out['text'].shape == (5, 16)
+    assert out['segments'].shape == (5, segments, 16)
+    assert out['segment_mask'].shape == (5, segments)
+    assert out['segment_mask'].dtype == torch.bool
+    for name in ('video', 'text'):
+        torch.testing.assert_close(out[name].norm(dim=-1), torch.ones(5))
+
+
+def test_loss_is_symmetric_cross_entropy(build_retriever, inputs):
+    model = build_retriever()
+    out = model(inputs, mode='tensor')
+    frames = F.normalize(out['segments'], dim=-1).mean(dim=1)
+    video = F.normalize(frames, dim=-1)
+    logits = model.head.logit_scale.exp() * out['text'] @ video.T
+    target = torch.arange(5)
+    expected = (F.cross_entropy(logits, target)
+                + F.cross_entropy(logits.T, target)) / 2
+    losses = model(inputs, mode='loss')
+    total, log = model.parse_losses(losses)
+    torch.testing.assert_close(total, expected)
+    assert {'loss_t2v', 'loss_v2t', 'logit_scale'} <= log.keys()
+
+
+def test_masked_frames_do_not_count(build_retriever, inputs):
+    model = build_retriever().eval()
+    mask = torch.ones(5, 4).bool()
+    mask[0, 2:] = False
+    out = model(dict(inputs, frame_mask=mask))
+    short = model(dict(inputs, imgs=inputs['imgs'][:, :2]))
+    torch.testing.assert_close(out['video'][0], short['video'][0])
+    mask[:] = False
+    assert model(dict(inputs, frame_mask=mask))['video'].isfinite().all()
+
+
+def test_predict_gives_each_video_its_captions(build_retriever, inputs):
+    model = build_retriever().eval()
+    samples = []
+    for count in (2, 0, 3):
+        sample = ActionDataSample()
+        sample.set_metainfo(dict(
+            captions=['a'] * count, missing=count == 0))
+        samples.append(sample)
+    inputs['imgs'] = inputs['imgs'][:2]
+    out = model(inputs, samples, mode='predict')
+    features = model(inputs)
+    assert torch.equal(out[0].text_features, features['text'][:2])
+    assert torch.equal(out[2].text_features, features['text'][2:])
+    assert torch.equal(out[2].video_feature, features['video'][1])
+    assert 'video_feature' not in out[1]
+
+
+@pytest.mark.parametrize('frozen, trained', [(-1, 'all'), (0, 0), (2, 2)])
+def test_frozen_layers_mean_what_they_do_in_the_zoo(build_retriever, frozen,
+                                                    trained):
+    model = build_retriever([NECK], frozen_layers=frozen)
+    for name, parameter in model.named_parameters():
+        if trained == 'all' or name.startswith('head.'):
+            expected = True
+        elif '.resblocks.' in name:
+            block = int(name.split('.resblocks.')[1].split('.')[0])
+            expected = block >= trained
+        else:
+            expected = name.split('backbone.')[1].startswith(
+                ('ln_post', 'proj', 'ln_final', 'text_projection'))
+        assert parameter.requires_grad == expected, name
+
+
+@pytest.fixture
+def clip():
+    return CLIP(**copy.deepcopy(TINY_ARCH)).eval()
+
+
+@pytest.mark.parametrize('kind', ['open_clip', 'retriever', 'half'])
+def test_pretrained_file(build_retriever, clip, inputs, tmp_path, kind):
+    state = clip.state_dict()
+    if kind == 'half':
+        state = dict(state_dict={k: v.half() for k, v in state.items()})
+    path = str(tmp_path / 'clip.pt')
+    torch.save(state, path)
+    if kind == 'retriever':
+        model = build_retriever(pretrained=path)
+        model.init_weights()
+        torch.save(dict(state_dict=model.state_dict()), path)
+    model = build_retriever([NECK], pretrained=path)
+    model.init_weights()
+    rtol = dict(rtol=1e-2, atol=1e-2) if kind == 'half' else {}
+    torch.testing.assert_close(
+        model.text_backbone.positional_embedding,
+        clip.positional_embedding[:12], **rtol)
+    torch.testing.assert_close(model.backbone.conv1.weight,
+                               clip.visual.conv1.weight, **rtol)
+    torch.testing.assert_close(model.head.logit_scale, clip.logit_scale,
+                               **rtol)
+
+
+def test_openai_archive(build_retriever, clip, tmp_path):
+
+    class Archive(torch.nn.Module):
+        """Weights under CLIP's names, and facts beside them."""
+
+        def __init__(self):
+            super().__init__()
+            self.visual, self.transformer = clip.visual, clip.transformer
+            self.token_embedding = clip.token_embedding
+            self.ln_final = clip.ln_final
+            self.positional_embedding = clip.positional_embedding
+            self.text_projection = clip.text_projection
+            self.logit_scale = clip.logit_scale
+            self.register_buffer('context_length', torch.tensor(16))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.ln_final(x)
+
+    path = str(tmp_path / 'archive.pt')
+    torch.jit.trace(Archive(), torch.zeros(1, 32)).save(path)
+    model = build_retriever(pretrained=path)
+    model.init_weights()
+    assert torch.equal(model.backbone.proj, clip.visual.proj)
+
+
+def test_pretrained_of_another_kind_is_named(build_retriever, clip, tmp_path):
+    path = str(tmp_path / 'other.pt')
+
+    def load():
+        build_retriever(pretrained=path).init_weights()
+
+    with pytest.raises(InputError, match='a file or one of the tags .*other'):
+        load()
+    (tmp_path / 'other.pt').write_text('not a checkpoint')
+    with pytest.raises(InputError, match='other.pt is not a readable'):
+        load()
+    torch.save(torch.nn.Linear(2, 2).state_dict(), path)
+    with pytest.raises(InputError, match='missing .* not part of the model'):
+        load()
+    state = clip.state_dict()
+    state['visual.proj'] = torch.zeros(32, 8)
+    torch.save(state, path)
+    with pytest.raises(InputError, match=r'proj has the shape \(32, 8\)'):
+        load()
+
+
+@pytest.mark.parametrize('tag, message', [
+    ('openai', 'another activation.*use arch .ViT-B-32-quickgelu'),
+    ('nothing', "tags that open_clip has for arch 'ViT-B-32'.*'nothing'"),
+])
+def test_pretrained_tag_must_fit_the_arch(tag, message):
+    from mmaction_centerclip.models.utils import read_clip_weights
+    with pytest.raises(InputError, match=message):
+        read_clip_weights(tag, 'ViT-B-32')
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(frozen_layers=4), 'from -1 .* to 3, .* got 4'),
+    (dict(backbone=dict(type='ResNet', depth=50)), "blocks, got 'ResNet'"),
+])
+def test_bad_options_are_named(retriever_cfg, options, message):
+    from mmaction.registry import MODELS
+    with pytest.raises(InputError, match=message):
+        MODELS.build(dict(retriever_cfg(), **options))
+
+
+def test_unpaired_training_batch_is_named(build_retriever, inputs):
+    inputs['imgs'] = inputs['imgs'][:3]
+    with pytest.raises(InputError, match='5 captions for 3 videos'):
+        build_retriever()(inputs, mode='loss')
+
+
+def _gradients(rank, world_size, store, model, inputs, results):
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        'gloo', init_method=f'file://{store}', rank=rank,
+        world_size=world_size)
+    local = {k: v[rank::world_size] for k, v in inputs.items()}
+    wrapped = MMDistributedDataParallel(model, broadcast_buffers=False)
+    losses = wrapped(local, mode='loss')
+    loss, _ = model.parse_losses(losses)
+    loss.backward()
+    results.put((rank, loss.item(),
+                 {n: p.grad.numpy() for n, p in model.named_parameters()}))
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize('necks', [(), (NECK, )], ids=['plain', 'neck'])
+def test_two_processes_give_the_gradients_of_one(build_retriever, inputs,
+                                                 necks):
+    model = build_retriever(necks)
+    inputs = {k: v[:4] for k, v in inputs.items()}
+    loss, _ = model.parse_losses(model(inputs, mode='loss'))
+    loss.backward()
+    expected = {n: p.grad.clone() for n, p in model.named_parameters()}
+    model.zero_grad(set_to_none=True)
+    context = mp.get_context('spawn')
+    results = context.SimpleQueue()
+    with tempfile.TemporaryDirectory() as folder:
+        mp.start_processes(
+            _gradients,
+            (2, os.path.join(folder, 'store'), model, inputs, results),
+            nprocs=2,
+            start_method='spawn',
+            join=False)
+        both = [results.get() for _ in range(2)]
+    for _, local_loss, grads in both:
+        assert local_loss == pytest.approx(loss.item(), rel=1e-5)
+        for name, grad in grads.items():
+            torch.testing.assert_close(
+                torch.from_numpy(grad), expected[name], rtol=1e-5, atol=1e-5)

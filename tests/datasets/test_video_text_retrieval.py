@@ -1,0 +1,222 @@
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmaction.registry import DATASETS
+from mmaction.utils import register_all_modules
+from torch.utils.data import DataLoader
+
+from mmaction_centerclip.datasets import video_text_retrieval
+from mmaction_centerclip.errors import InputError
+
+register_all_modules()
+
+PIPELINE = [
+    dict(type='DecordInitFromFile'),
+    dict(type='UniformSample', clip_len=4),
+    dict(type='DecordDecode'),
+    dict(type='FormatShape', input_format='NCHW'),
+    dict(type='OpenCLIPTokenize', context_length=16),
+    dict(type='PackActionInputs', collect_keys=('imgs', 'text'),
+         meta_keys=('num_truncated', ))
+]
+
+
+def build(root, ann_file='train.json', **options):
+    options = dict(
+        dict(data_root=str(root), data_prefix=dict(video='videos'),
+             pipeline=PIPELINE), **options)
+    return DATASETS.build(
+        dict(type='VideoTextRetrievalDataset', ann_file=ann_file, **options))
+
+
+@pytest.fixture
+def folder(shapes, tmp_path):
+    """A copy to spoil."""
+    shutil.copytree(shapes, tmp_path / 'data')
+    return tmp_path / 'data'
+
+
+def spoil(path, how):
+    if how == 'missing':
+        path.unlink()
+    elif how == 'empty':
+        path.write_bytes(b'')
+    elif how == 'text':
+        path.write_text('this is not a video\n' * 40)
+    elif how == 'truncated':
+        content = path.read_bytes()
+        path.write_bytes(content[:len(content) // 2])
+
+
+SPOILT = ['missing', 'empty', 'text', 'truncated']
+
+
+def test_a_training_sample_is_a_video_with_one_caption(shapes):
+    dataset = build(shapes)
+    captions = json.loads((shapes / 'train.json').read_text())
+    assert len(dataset) == 24
+    sample = dataset[3]
+    assert sample['inputs']['imgs'].shape == (4, 3, 64, 64)
+    assert sample['inputs']['imgs'].dtype == torch.uint8
+    assert sample['inputs']['text'].shape == (1, 16)
+    drawn = sample['data_samples'].captions
+    assert len(drawn) == 1 and drawn[0] in captions['train0003.mp4']
+
+
+def test_all_pairs_are_samples(shapes):
+    dataset = build(shapes, captions='all')
+    captions = json.loads((shapes / 'train.json').read_text())
+    pairs = [(name, text) for name, texts in captions.items()
+             for text in texts]
+    assert len(dataset) == len(pairs)
+    sample = dataset[4]['data_samples']
+    assert (sample.filename.split('/')[-1], sample.captions[0]) == pairs[4]
+
+
+def test_evaluation_decodes_each_video_once_with_all_captions(
+        shapes, shapes_captions, monkeypatch):
+    from mmaction.datasets.transforms.loading import DecordDecode
+    decoded = []
+    transform = DecordDecode.transform
+
+    def count(self, results):
+        decoded.append(results['filename'].split('/')[-1])
+        return transform(self, results)
+
+    monkeypatch.setattr(DecordDecode, 'transform', count)
+    dataset = build(shapes, 'test.json', test_mode=True)
+    texts = [dataset[i]['inputs']['text'] for i in range(len(dataset))]
+    assert decoded == list(shapes_captions)
+    assert [len(t) for t in texts] == [
+        len(c) for c in shapes_captions.values()
+    ]
+
+
+def batches(dataset, workers):
+    loader = DataLoader(dataset, batch_size=4, num_workers=workers,
+                        collate_fn=list, persistent_workers=workers > 0)
+    for epoch in range(2):
+        dataset.set_epoch(7, epoch)
+        for batch in loader:
+            for sample in batch:
+                yield (sample['data_samples'].captions[0],
+                       sample['inputs']['imgs'].sum().item())
+
+
+def test_draws_depend_on_seed_epoch_and_index_only(shapes):
+    here = list(batches(build(shapes), 0))
+    np.random.seed(123)
+    assert here == list(batches(build(shapes), 2))
+    assert here[:24] != here[24:]
+    dataset = build(shapes)
+    dataset.set_epoch(7, 1)
+    assert dataset[5]['data_samples'].captions[0] == here[24 + 5][0]
+    dataset.set_epoch(8, 1)
+    other = [dataset[i]['data_samples'].captions[0] for i in range(24)]
+    assert other != [caption for caption, _ in here[24:]]
+
+
+def test_drawing_leaves_the_generators_alone(shapes):
+    dataset = build(shapes)
+    dataset.set_epoch(0, 0)
+    before = np.random.get_state()[1].copy(), torch.get_rng_state()
+    dataset[0]
+    assert (np.random.get_state()[1] == before[0]).all()
+    assert torch.equal(torch.get_rng_state(), before[1])
+
+
+@pytest.mark.parametrize('how', SPOILT)
+def test_training_replaces_an_unreadable_video(folder, how):
+    spoil(folder / 'videos/train0000.mp4', how)
+    dataset = build(folder)
+    dataset.set_epoch(0, 0)
+    sample = dataset[0]['data_samples']
+    assert not sample.filename.endswith('train0000.mp4')
+    (name, reason), = sample.skipped
+    assert name.endswith('train0000.mp4') and reason and '\n' not in reason
+    assert sample.filename == dataset[0]['data_samples'].filename
+
+
+@pytest.mark.parametrize('how', SPOILT)
+def test_evaluation_marks_an_unreadable_video(folder, how):
+    spoil(folder / 'videos/test0002.mp4', how)
+    dataset = build(folder, 'test.json', test_mode=True)
+    sample = dataset[2]
+    assert sample['data_samples'].missing and sample['data_samples'].reason
+    assert sample['inputs'] == dict(imgs=None, text=None)
+    assert not dataset[1]['data_samples'].missing
+
+
+@pytest.mark.parametrize('share', [0.3, 0.6, 0.9])
+def test_a_truncated_avi_does_not_end_the_process(folder, share):
+    # decord ends with a segmentation fault if it is given the bytes.
+    path = folder / 'videos/test0002.mp4'
+    writer = cv2.VideoWriter(
+        str(path.with_suffix('.avi')), cv2.VideoWriter_fourcc(*'MJPG'), 8,
+        (64, 64))
+    for level in range(40):
+        writer.write(np.full((64, 64, 3), 5 * level, np.uint8))
+    writer.release()
+    content = path.with_suffix('.avi').read_bytes()
+    path.write_bytes(content[:int(len(content) * share)])
+    dataset = build(folder, 'test.json', test_mode=True)
+    sample = dataset[2]
+    assert sample['data_samples'].missing or sample['inputs']['imgs'].any()
+
+
+def test_gives_up_where_nothing_can_be_read(folder):
+    for path in (folder / 'videos').glob('train*'):
+        spoil(path, 'text')
+    with pytest.raises(InputError, match='6 videos in turn cannot be read'):
+        build(folder, max_refetch=5)[0]
+
+
+def test_a_mistake_in_the_pipeline_is_not_blamed_on_the_video(shapes):
+
+    def mistaken(results):
+        return results['no such key']
+
+    with pytest.raises(KeyError, match='no such key'):
+        build(shapes, pipeline=[mistaken])[0]
+    with pytest.raises(IndexError):
+        build(shapes, pipeline=[lambda results: [][0]])[0]
+
+
+@pytest.mark.parametrize('content, message', [
+    (None, 'annotation file not found: .*bad.json'),
+    ('not json', 'bad.json is not JSON'),
+    ('["a"]', 'must map video files to lists of captions'),
+    ('{}', 'must map video files to lists of captions'),
+    ('{"a.mp4": "caption"}', 'must map video files'),
+    ('{"a.mp4": [3]}', 'must map video files'),
+    ('{"a.mp4": [" "]}', 'none of its 1 videos has a caption'),
+    ('{"a.mp4": ["b"]}', 'none of its 1 videos exists, such as .*a.mp4'),
+])
+def test_bad_annotations_are_named(folder, content, message):
+    if content is not None:
+        (folder / 'bad.json').write_text(content)
+    with pytest.raises(InputError, match=message):
+        build(folder, 'bad.json')
+
+
+def test_empty_captions_are_dropped_and_counted(folder, monkeypatch):
+    captions = {'train0000.mp4': ['', 'a'], 'train0001.mp4': ['  '],
+                'train0002.mp4': ['b']}
+    (folder / 'some.json').write_text(json.dumps(captions))
+    said = []
+    monkeypatch.setattr(video_text_retrieval, 'print_log',
+                        lambda message, *args: said.append(message))
+    dataset = build(folder, 'some.json')
+    assert [dataset[i]['data_samples'].captions
+            for i in range(len(dataset))] == [['a'], ['b']]
+    assert 'dropped 2 empty captions of 2 videos' in said[0]
+    assert 'dropped 1 videos without a caption' in said[1]
+
+
+def test_bad_option_is_named(shapes):
+    with pytest.raises(InputError, match="'random' or 'all', got 'both'"):
+        build(shapes, captions='both')

@@ -1,0 +1,46 @@
+"""Keep CLIP's temperature in its range."""
+import math
+
+import torch
+from mmaction.registry import HOOKS
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+
+from mmaction_centerclip.errors import InputError
+
+__all__ = ['ClampLogitScaleHook']
+
+
+@HOOKS.register_module()
+class ClampLogitScaleHook(Hook):
+    """Clamp the head's ``logit_scale`` after every step.
+
+    CLIP (arXiv 2103.00020), Sec. 2.5, clips the scale at 100 to prevent
+    training instability; CenterCLIP also keeps its logarithm above 0.1.
+
+    Args:
+        min (float): Lowest logarithm of the scale. Defaults to 0.1.
+        max (float): Highest. Defaults to ln(100).
+
+    Raises:
+        InputError: If ``min`` exceeds ``max``.
+    """
+
+    def __init__(self, min: float = 0.1, max: float = math.log(100)) -> None:
+        if min > max:
+            raise InputError('min must not exceed max, got '
+                             f'min={min!r} and max={max!r}')
+        self.min = min
+        self.max = max
+
+    def after_train_iter(self,
+                         runner,
+                         batch_idx: int,
+                         data_batch=None,
+                         outputs=None) -> None:
+        """Clamp in place, as the optimizer would change it."""
+        model = runner.model
+        if is_model_wrapper(model):
+            model = model.module
+        with torch.no_grad():
+            model.head.logit_scale.clamp_(self.min, self.max)

@@ -1,0 +1,3 @@
+from .clip_constructor import CLIPOptimWrapperConstructor
+
+__all__ = ['CLIPOptimWrapperConstructor']

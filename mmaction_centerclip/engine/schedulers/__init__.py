@@ -1,0 +1,3 @@
+from .warmup_cosine import LinearWarmupCosineLR
+
+__all__ = ['LinearWarmupCosineLR']

@@ -1,0 +1,107 @@
+"""What the training and the test tool share."""
+import argparse
+import contextlib
+import os
+import os.path as osp
+import pickle
+import sys
+from collections.abc import Iterator
+
+import torch
+from mmaction.registry import RUNNERS
+from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
+
+from mmaction_centerclip.errors import InputError
+
+__all__ = ['add_common_arguments', 'build_runner', 'clear_errors', 'load_config']
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of MMAction2's tools that both have."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override some settings in the used config, the key-value pair '
+        'in xxx=yyy format will be merged into config file. If the value to '
+        'be overwritten is a list, it should be like key="[a,b]" or key=a,b '
+        'It also allows nested list/tuple values, e.g. key="[(a,b),(c,d)]" '
+        'Note that the quotation marks are necessary and that no white space '
+        'is allowed.')
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='job launcher')
+    parser.add_argument(
+        '--local_rank', '--local-rank', type=int, default=0,
+        help=argparse.SUPPRESS)
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read the config and merge the options that both tools have.
+
+    Args:
+        args (Namespace): With ``config``, ``work_dir``, ``cfg_options``,
+            ``launcher`` and ``local_rank``.
+
+    Raises:
+        InputError: If the config file does not exist.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    if not osp.isfile(args.config):
+        raise InputError(f'config file not found: {args.config}')
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    if args.launcher != 'none' and not torch.cuda.is_available():
+        _use_cpu_processes(cfg)
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    # work_dir is determined in this priority: CLI > config > config's name
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir', None) is None:
+        name = osp.splitext(osp.basename(args.config))[0]
+        cfg.work_dir = osp.join('./work_dirs', name)
+    return cfg
+
+
+def _use_cpu_processes(cfg: Config) -> None:
+    """Distribute over processes on a machine without a GPU.
+
+    mmengine's ``init_dist`` selects a CUDA device whatever the backend, and
+    its default wrapper names one, so both are given here.
+    """
+    if cfg.launcher != 'pytorch':
+        raise InputError('without a GPU, processes are launched with '
+                         f'--launcher pytorch (torchrun), got {cfg.launcher}')
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group('gloo')
+    cfg.model_wrapper_cfg = dict(
+        type='MMDistributedDataParallel',
+        device_ids=None,
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get('find_unused_parameters', False))
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the runner that the config asks for."""
+    if 'runner_type' not in cfg:
+        return Runner.from_cfg(cfg)
+    return RUNNERS.build(cfg)
+
+
+@contextlib.contextmanager
+def clear_errors() -> Iterator[None]:
+    """End with one clear line where the input is at fault, not the code."""
+    try:
+        yield
+    except InputError as error:
+        sys.exit(f'error: {error}')
+    except pickle.UnpicklingError as error:
+        # torch.load, safe loading on; its message names the global.
+        lines = [line.strip() for line in str(error).splitlines()]
+        reason = next((line for line in lines if 'GLOBAL' in line), lines[0])
+        sys.exit('error: the checkpoint is refused, it holds more than '
+                 f'weights and training state: {reason}')

@@ -1,0 +1,236 @@
+#!/usr/bin/env python
+"""Render the shapes data: small real videos with captions, the same each time.
+
+A coloured shape moves over a background with distractors and sensor noise; in
+some videos a second shape is there at the start or at the end only. Direction
+of motion and the second shape's time cannot be told from one frame.
+"""
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+from mmengine.utils import track_iter_progress
+
+SIZE, FRAMES, FPS = 64, 16, 8
+VERSION = 1
+
+COLORS = dict(
+    red=(220, 40, 40),
+    green=(40, 180, 60),
+    blue=(50, 80, 230),
+    yellow=(240, 220, 50),
+    purple=(150, 50, 180),
+    orange=(245, 140, 30),
+    white=(245, 245, 245),
+    cyan=(60, 210, 220))
+BACKGROUNDS = dict(
+    black=(20, 20, 20),
+    gray=(120, 120, 120),
+    brown=(110, 75, 40),
+    navy=(20, 30, 80),
+    pink=(230, 170, 180))
+SIZES = dict(small=7, large=13)
+MOTIONS = dict(left=(-1, 0), right=(1, 0), up=(0, -1), down=(0, 1))
+SHAPES = ('circle', 'square', 'triangle', 'star', 'cross', 'ring')
+TIMES = ('start', 'end')
+
+MAIN = (
+    'a {size} {color} {shape} moves {motion} on a {background} background',
+    'there is a {size} {color} {shape} going {motion} over {background}',
+    'on {background} ground, one {size} {shape} in {color} travels {motion}',
+    'video of a {shape} that is {size} and {color}, moving {motion}, '
+    '{background} backdrop',
+)
+SECOND = (
+    ', and a {color2} {shape2} shows at the {time}',
+    ' while a {shape2} in {color2} is seen only at the {time}',
+    '; at the {time} there is a {color2} {shape2} too',
+)
+
+
+def draw_attributes(rng: np.random.Generator) -> dict:
+    """What a video shows and its captions tell."""
+    attributes = dict(
+        size=rng.choice(list(SIZES)),
+        color=rng.choice(list(COLORS)),
+        shape=rng.choice(SHAPES),
+        motion=rng.choice(list(MOTIONS)),
+        background=rng.choice(list(BACKGROUNDS)))
+    if rng.random() < 0.5:
+        attributes.update(
+            color2=rng.choice([c for c in COLORS if c != attributes['color']]),
+            shape2=rng.choice(SHAPES),
+            time=rng.choice(TIMES))
+    return {name: str(value) for name, value in attributes.items()}
+
+
+def write_captions(attributes: dict, count: int,
+                   rng: np.random.Generator) -> list[str]:
+    """Distinct wordings of the same facts."""
+    captions = []
+    for template in rng.permutation(MAIN)[:count]:
+        if 'time' in attributes:
+            template += rng.choice(SECOND)
+        captions.append(template.format(**attributes))
+    return captions
+
+
+def draw_shape(image: np.ndarray, shape: str, center: np.ndarray,
+               radius: float, color: tuple) -> None:
+    """Draw one shape, anti-aliased, at a sub-pixel position."""
+    shift = 4  # cv2's fixed point positions
+    if shape in ('circle', 'ring'):
+        thickness = -1 if shape == 'circle' else max(2, round(radius / 3))
+        cv2.circle(image, tuple((center * 2**shift).astype(int)),
+                   int(radius * 2**shift), color, thickness, cv2.LINE_AA,
+                   shift)
+        return
+    if shape == 'square':
+        angles, radii = np.arange(4) * np.pi / 2 + np.pi / 4, [1.2]
+    elif shape == 'triangle':
+        angles, radii = np.arange(3) * 2 * np.pi / 3 - np.pi / 2, [1.2]
+    elif shape == 'star':
+        angles, radii = np.arange(10) * np.pi / 5 - np.pi / 2, [1.25, 0.5]
+    else:  # cross: the corners of four arms, and the notches between them
+        tip = np.arctan(0.4)
+        angles = np.concatenate([[a - tip, a + tip, a + np.pi / 4]
+                                 for a in np.arange(4) * np.pi / 2])
+        radii = [1.15, 1.15, 0.55]
+    radii = radius * np.resize(radii, len(angles))
+    points = center + radii[:, None] * np.stack(
+        [np.cos(angles), np.sin(angles)], axis=1)
+    cv2.fillPoly(image, [(points * 2**shift).astype(np.int32)], color,
+                 cv2.LINE_AA, shift)
+
+
+def render_background(attributes: dict,
+                      rng: np.random.Generator) -> np.ndarray:
+    """A shaded background with small grey distractors."""
+    base = np.array(BACKGROUNDS[attributes['background']], dtype=np.float32)
+    slope = rng.uniform(-15, 15, size=2)
+    y, x = np.mgrid[0:SIZE, 0:SIZE] / SIZE - 0.5
+    image = base + (slope[0] * x + slope[1] * y)[..., None]
+    image = np.clip(image, 0, 255).astype(np.uint8)
+    for _ in range(rng.integers(2, 6)):
+        gray = int(rng.integers(60, 180))
+        position = tuple(int(v) for v in rng.integers(0, SIZE, size=2))
+        cv2.circle(image, position, 2, (gray, ) * 3, -1, cv2.LINE_AA)
+    return image
+
+
+def render_video(attributes: dict, rng: np.random.Generator) -> np.ndarray:
+    """The frames, uint8 (T, H, W, 3), RGB."""
+    background = render_background(attributes, rng)
+    direction = np.array(MOTIONS[attributes['motion']])
+    radius = SIZES[attributes['size']] * rng.uniform(0.9, 1.1)
+    # A path as long on either side of its middle: its places alone do not
+    # tell which way it is travelled.
+    middle = SIZE / 2 + rng.uniform(-8, 8, size=2) * (direction == 0)
+    second_place = rng.uniform(14, SIZE - 14, size=2)
+    half = FRAMES // 2
+    frames = []
+    for t in range(FRAMES):
+        image = background.copy()
+        if 'time' in attributes and (t < half) == (attributes['time']
+                                                   == 'start'):
+            draw_shape(image, attributes['shape2'], second_place, 9,
+                       COLORS[attributes['color2']])
+        center = middle + direction * (t / (FRAMES - 1) - 0.5) * SIZE * 0.6
+        draw_shape(image, attributes['shape'], center, radius,
+                   COLORS[attributes['color']])
+        noise = rng.normal(0, 6, size=image.shape)
+        frames.append(np.clip(image + noise, 0, 255).astype(np.uint8))
+    return np.stack(frames)
+
+
+def write_video(path: Path, frames: np.ndarray) -> None:
+    """Encode as MPEG-4, complete or not at all."""
+    partial = path.with_name(f'.partial-{path.name}')
+    writer = cv2.VideoWriter(
+        str(partial), cv2.VideoWriter_fourcc(*'mp4v'), FPS, (SIZE, SIZE))
+    if not writer.isOpened():
+        raise RuntimeError(f'OpenCV cannot write MPEG-4 video to {partial}')
+    for frame in frames:
+        writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    writer.release()
+    os.replace(partial, path)
+
+
+def plan(split: str, count: int, seed: int) -> list[tuple]:
+    """Name, attributes, captions and generator of each video of a split."""
+    videos, seen = [], set()
+    number = 0
+    while len(videos) < count:
+        rng = np.random.default_rng([seed, split == 'test', number])
+        number += 1
+        attributes = draw_attributes(rng)
+        key = tuple(sorted(attributes.items()))
+        if split == 'test' and key in seen:
+            continue  # every test video can be told by its captions
+        seen.add(key)
+        index = len(videos)
+        if split == 'train':
+            captions = write_captions(attributes, 3, rng)
+        else:
+            several = int(rng.integers(3, 5)) if index % 3 == 0 else 1
+            captions = write_captions(attributes, several, rng)
+        videos.append((f'{split}{index:04d}.mp4', attributes, captions, rng))
+    return videos
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        '--out', default='data/shapes', help='folder of the data')
+    parser.add_argument(
+        '--num-train', type=int, default=720, help='videos to train on')
+    parser.add_argument(
+        '--num-test', type=int, default=216, help='videos to test on')
+    parser.add_argument('--seed', type=int, default=0, help='random seed')
+    args = parser.parse_args()
+    for name in ('num_train', 'num_test'):
+        if getattr(args, name) < 1:
+            option = '--' + name.replace('_', '-')
+            parser.error(
+                f'{option} must be positive, got {getattr(args, name)}')
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    out = Path(args.out)
+    settings = dict(
+        version=VERSION,
+        num_train=args.num_train,
+        num_test=args.num_test,
+        seed=args.seed)
+    manifest = out / 'manifest.json'
+    if manifest.is_file():
+        found = json.loads(manifest.read_text())
+        if found == settings:
+            print(f'{out} is complete, nothing to do.')
+            return
+        sys.exit(f'error: {out} holds other data ({found}); expected '
+                 f'{settings}. Choose another --out, or remove the folder.')
+
+    videos = out / 'videos'
+    videos.mkdir(parents=True, exist_ok=True)
+    splits = dict(
+        train=plan('train', args.num_train, args.seed),
+        test=plan('test', args.num_test, args.seed))
+    for name, attributes, _, rng in track_iter_progress(
+        [video for split in splits.values() for video in split]):
+        write_video(videos / name, render_video(attributes, rng))
+    for split, planned in splits.items():
+        captions = {name: texts for name, _, texts, _ in planned}
+        (out / f'{split}.json').write_text(json.dumps(captions, indent=1))
+    manifest.write_text(json.dumps(settings))
+    print(f'\nRendered {args.num_train} + {args.num_test} videos to {out}.')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,127 @@
+#!/usr/bin/env python
+"""The main job: train CenterCLIP and its un-clustered twin, and compare them.
+
+Renders the shapes data, trains and tests both models from scratch through
+tools/train.py and tools/test.py, and prints one table. Each step that is done
+already is skipped, so that an interrupted run continues where it was.
+"""
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from mmaction.registry import DATASETS, MODELS
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import init_default_scope
+from mmengine.runner import load_checkpoint
+
+import mmaction_centerclip  # noqa: F401
+from mmaction_centerclip.apis import count_macs, time_interleaved
+
+ROOT = Path(__file__).resolve().parents[1]
+RETRIEVAL = ROOT / 'configs' / 'retrieval'
+CONFIGS = {
+    'CLIP4Clip':
+    RETRIEVAL / 'clip4clip' /
+    'clip4clip_vit-tiny-p16-res64_1xb72-u8-10e_shapes-rgb.py',
+    'CenterCLIP':
+    RETRIEVAL / 'centerclip' /
+    'centerclip-b2-4-16_vit-tiny-p16-res64_1xb72-u8-10e_shapes-rgb.py',
+}
+METRICS = [
+    f'{direction}/R{k}' for direction in ('t2v', 'v2t') for k in (1, 5, 10)
+]
+
+
+def run(*command: object) -> None:
+    """Run a tool of this project; its output is this program's."""
+    command = [sys.executable, *map(str, command)]
+    print('$', *command[1:], flush=True)
+    if subprocess.run(command, cwd=ROOT).returncode:
+        sys.exit(f'error: {Path(command[1]).name} failed, see above')
+
+
+def train_and_test(config: Path, work_dir: Path) -> dict[str, float]:
+    """Train (or continue), test, and return the metrics."""
+    run(ROOT / 'tools' / 'train.py', config, '--work-dir', work_dir,
+        '--resume')
+    run(ROOT / 'tools' / 'test.py', config, last_checkpoint(work_dir),
+        '--work-dir', work_dir / 'test')
+    results = max((work_dir / 'test').glob('*/[0-9]*.json'),
+                  key=lambda path: path.stat().st_mtime)
+    return json.loads(results.read_text())
+
+
+def last_checkpoint(work_dir: Path) -> Path:
+    """Where training ended."""
+    return Path((work_dir / 'last_checkpoint').read_text().strip())
+
+
+def measure(work_dirs: dict[str, Path], num_videos: int = 16) -> dict:
+    """GMACs and milliseconds per video of the trained vision towers."""
+    init_default_scope('mmaction')
+    encoders = {}
+    for name, path in CONFIGS.items():
+        cfg = Config.fromfile(path)
+        dataset_cfg = cfg.test_dataloader.dataset
+        dataset_cfg.data_root = str(ROOT / dataset_cfg.data_root)
+        dataset = DATASETS.build(dataset_cfg)
+        model = MODELS.build(cfg.model).eval()
+        load_checkpoint(
+            model, str(last_checkpoint(work_dirs[name])), map_location='cpu')
+        batch = pseudo_collate([dataset[i] for i in range(num_videos)])
+        inputs = model.data_preprocessor(batch)['inputs']
+        encoders[name] = lambda m=model, i=inputs: m.encode_video(i)
+    times = time_interleaved(encoders)
+    return {
+        name: dict(
+            gmacs=count_macs(encoder) / num_videos / 1e9,
+            ms=times[name] / num_videos)
+        for name, encoder in encoders.items()
+    }
+
+
+def format_table(rows: dict[str, dict]) -> str:
+    """One line a model."""
+    header = ['model', *METRICS, 'GMACs/video', 'ms/video']
+    lines = [header]
+    for name, row in rows.items():
+        recalls = [f'{row[f"retrieval/{metric}"]:.1f}' for metric in METRICS]
+        lines.append(
+            [name, *recalls, f'{row["gmacs"]:.4f}', f'{row["ms"]:.2f}'])
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    return '\n'.join('  '.join(
+        cell.rjust(width) for cell, width in zip(line, widths))
+                     for line in lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        '--work-dir',
+        default='work_dirs/shapes',
+        help='where logs, checkpoints and table.json go')
+    work_dir = Path(parser.parse_args().work_dir).resolve()
+
+    run(ROOT / 'tools' / 'data' / 'shapes' / 'prepare_shapes.py')
+    work_dirs = {name: work_dir / name.lower() for name in CONFIGS}
+    rows = {
+        name: train_and_test(config, work_dirs[name])
+        for name, config in CONFIGS.items()
+    }
+    for name, costs in measure(work_dirs).items():
+        rows[name].update(costs)
+
+    print(f'\nText-video retrieval on the shapes data, {torch.get_num_threads()}'
+          ' CPU threads; recall in per cent, cost of the vision tower:')
+    print(format_table(rows))
+    table = work_dir / 'table.json'
+    table.write_text(json.dumps(rows, indent=1))
+    print(f'Saved to {table}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,47 @@
+# As rendered by tools/data/shapes/prepare_shapes.py.
+data_root = 'data/shapes'
+
+train_pipeline = [
+    dict(type='DecordInitFromFile'),
+    dict(type='UniformSample', clip_len=8, num_clips=1),
+    dict(type='DecordDecode'),
+    dict(type='FormatShape', input_format='NCHW'),
+    dict(type='OpenCLIPTokenize', context_length=32),
+    dict(
+        type='PackActionInputs',
+        collect_keys=('imgs', 'text'),
+        meta_keys=('img_shape', 'num_truncated'))
+]
+test_pipeline = [
+    dict(type='DecordInitFromFile'),
+    dict(type='UniformSample', clip_len=8, num_clips=1, test_mode=True),
+    *train_pipeline[2:]
+]
+
+train_dataloader = dict(
+    batch_size=72,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type='VideoTextRetrievalDataset',
+        ann_file='train.json',
+        data_root=data_root,
+        data_prefix=dict(video='videos'),
+        pipeline=train_pipeline))
+val_dataloader = dict(
+    batch_size=72,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='VideoTextRetrievalDataset',
+        ann_file='test.json',
+        data_root=data_root,
+        data_prefix=dict(video='videos'),
+        pipeline=test_pipeline,
+        test_mode=True))
+test_dataloader = val_dataloader
+
+val_evaluator = dict(type='VideoTextRetrievalMetric')
+test_evaluator = val_evaluator

@@ -2,7 +2,7 @@
 import torch
 from torch import Tensor
 
-__all__ = ['pairwise_distances', 'unit_normalize']
+__all__ = ['pairwise_distances', 'squared_euclidean', 'unit_normalize']
 
 DISTANCES = ('euclidean', 'cosine')
 
@@ -51,7 +51,7 @@ def pairwise_distances(tokens: Tensor,
     elif not p > 0:
         raise ValueError(f'p must be positive, got {p!r}')
     elif p == 2 and tokens.dtype != torch.float64:
-        result = _euclidean_by_products(tokens)
+        result = squared_euclidean(tokens).sqrt_()
     else:
         # Differences, not products: torch.cdist otherwise turns to a matrix
         # product above 25 tokens, whose self-distances are not zero.
@@ -70,14 +70,20 @@ def _symmetric_gram(tokens: Tensor) -> Tensor:
     return (gram + gram.mT).mul_(0.5)
 
 
-def _euclidean_by_products(tokens: Tensor) -> Tensor:
-    """|x|^2 + |y|^2 - 2xy on centred tokens.
+def squared_euclidean(tokens: Tensor) -> Tensor:
+    """Squared Euclidean distances, |x|^2 + |y|^2 - 2xy on centred tokens.
 
     Centring takes out the part that all tokens share, which is what cancels
     badly: tokens of one video have a large common component. The norms come
     from the product itself, so that duplicated tokens are at distance zero.
+
+    Args:
+        tokens (Tensor): Shape (B, N, C), float32 or float64.
+
+    Returns:
+        Tensor: Shape (B, N, N), symmetric to the last bit, not negative.
     """
     gram = _symmetric_gram(tokens - tokens.mean(dim=1, keepdim=True))
     squared = gram.diagonal(dim1=-2, dim2=-1)
     result = (squared[:, :, None] + squared[:, None, :]).sub_(gram, alpha=2)
-    return result.clamp_(min=0).sqrt_()
+    return result.clamp_(min=0)

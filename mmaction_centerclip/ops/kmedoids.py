@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .distances import pairwise_distances, unit_normalize
 
-__all__ = ['kmedoids', 'kkz_init']
+__all__ = ['check_problem', 'kkz_init', 'kmedoids']
 
 
 def kmedoids(tokens: Tensor,
@@ -22,6 +22,7 @@ def kmedoids(tokens: Tensor,
              max_iters: int = 100,
              tol: float = 1e-6,
              first: Tensor | None = None,
+             valid: Tensor | None = None,
              dtype: torch.dtype = torch.float32,
              chunk_size: int | None = None) -> tuple[Tensor, Tensor]:
     """Cluster each problem's tokens around ``num_centers`` of them.
@@ -45,6 +46,9 @@ def kmedoids(tokens: Tensor,
             its medoids sum to less than this. Defaults to 1e-6.
         first (Tensor, optional): Forced first picks, int64 (B, ).
             Defaults to None: the token of the largest norm.
+        valid (Tensor, optional): False for padding, bool (B, N). Padding
+            counts in no sum, and is a medoid only where fewer than K tokens
+            are valid. Defaults to None: all are.
         dtype (torch.dtype): What distances are computed in; torch.float64
             is the exact mode. Defaults to torch.float32.
         chunk_size (int, optional): Problems worked on at a time, which
@@ -59,52 +63,57 @@ def kmedoids(tokens: Tensor,
         ValueError: If ``tokens`` is not (B, N, C), ``num_centers`` is not in
             1..N, or an option is out of range.
     """
-    _check(tokens, num_centers, max_iters, chunk_size)
+    check_problem(tokens, num_centers, chunk_size)
+    if max_iters < 0:
+        raise ValueError(f'max_iters must not be negative, got {max_iters!r}')
+    step = chunk_size or max(len(tokens), 1)
+    results = []
     with torch.no_grad(), torch.autocast(tokens.device.type, enabled=False):
-        chunk_size = chunk_size or max(len(tokens), 1)
-        firsts = [None] * len(tokens) if first is None else first.split(
-            chunk_size)
-        results = [
-            _cluster(part, num_centers, distance, p, pre_norm, max_iters, tol,
-                     chosen, dtype)
-            for part, chosen in zip(tokens.split(chunk_size), firsts)
-        ]
-    if not results:
-        empty = tokens.new_empty
-        return (empty((0, num_centers), dtype=torch.long),
-                empty((0, tokens.shape[1]), dtype=torch.long))
+        for start in range(0, max(len(tokens), 1), step):
+            part = slice(start, start + step)
+            results.append(
+                _cluster(tokens[part], num_centers, distance, p, pre_norm,
+                         max_iters, tol, None if first is None else first[part],
+                         None if valid is None else valid[part], dtype))
     medoids, assignment = zip(*results)
     return torch.cat(medoids), torch.cat(assignment)
 
 
-def kkz_init(distances: Tensor, num_centers: int, first: Tensor) -> Tensor:
+def kkz_init(distances: Tensor,
+             num_centers: int,
+             first: Tensor,
+             valid: Tensor | None = None) -> Tensor:
     """KKZ start: repeatedly the token farthest from its nearest pick.
 
     Args:
         distances (Tensor): Shape (B, N, N).
         num_centers (int): K, from 1 to N.
         first (Tensor): First pick of each problem, int64 (B, ).
+        valid (Tensor, optional): Bool (B, N), tokens to pick before any
+            other. Defaults to None: all.
 
     Returns:
         Tensor: The picks in pick order, int64 (B, K), distinct.
     """
-    rows = torch.arange(len(distances), device=distances.device)
     picks = first.new_empty((len(distances), num_centers))
     picks[:, 0] = first
-    nearest = distances[rows, first]
+    nearest = _rows(distances, first[:, None])[:, 0]
+    if valid is not None:
+        nearest = nearest.masked_fill(~valid, -1)
     # A picked token is out of the race for good: with duplicated tokens all
     # remaining distances are zero and the same index would win again.
-    nearest[rows, first] = -torch.inf
+    nearest = nearest.scatter(1, first[:, None], -torch.inf)
     for k in range(1, num_centers):
-        pick = nearest.argmax(dim=1)
-        picks[:, k] = pick
-        nearest = torch.minimum(nearest, distances[rows, pick])
-        nearest[rows, pick] = -torch.inf
+        pick = nearest.max(dim=1).indices[:, None]
+        picks[:, k] = pick[:, 0]
+        nearest = torch.minimum(nearest, _rows(distances, pick)[:, 0])
+        nearest.scatter_(1, pick, -torch.inf)
     return picks
 
 
-def _check(tokens: Tensor, num_centers: int, max_iters: int,
-           chunk_size: int | None) -> None:
+def check_problem(tokens: Tensor, num_centers: int,
+                  chunk_size: int | None) -> None:
+    """Raise ValueError unless ``num_centers`` can be chosen of ``tokens``."""
     if tokens.ndim != 3 or not tokens.is_floating_point():
         raise ValueError(
             'tokens must be a floating point tensor of shape (B, N, C), got '
@@ -113,55 +122,70 @@ def _check(tokens: Tensor, num_centers: int, max_iters: int,
         raise ValueError(
             f'num_centers must be from 1 to the {tokens.shape[1]} tokens of '
             f'a problem, got {num_centers!r}')
-    if max_iters < 0:
-        raise ValueError(f'max_iters must not be negative, got {max_iters!r}')
     if chunk_size is not None and chunk_size < 1:
         raise ValueError(f'chunk_size must be positive, got {chunk_size!r}')
 
 
 def _cluster(tokens: Tensor, num_centers: int, distance: str, p: float,
              pre_norm: bool, max_iters: int, tol: float,
-             first: Tensor | None,
+             first: Tensor | None, valid: Tensor | None,
              dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     tokens = tokens.detach().to(dtype)
     if pre_norm:
         tokens = unit_normalize(tokens)
     if first is None:
-        first = tokens.norm(dim=-1).argmax(dim=1)
+        norms = tokens.norm(dim=-1)
+        if valid is not None:
+            norms = norms.masked_fill(~valid, -1)
+        first = norms.max(dim=1).indices
     # Tokens that overflowed upstream must not break the invariants.
     distances = pairwise_distances(tokens, distance, p).nan_to_num_(0)
-    medoids = kkz_init(distances, num_centers, first)
+    medoids = kkz_init(distances, num_centers, first, valid)
 
     active = torch.ones_like(first, dtype=torch.bool)
     for _ in range(max_iters):
-        updated = _update(distances, _assign(distances, medoids), medoids)
-        updated = torch.where(active[:, None], updated, medoids)
-        moved = _gather(tokens, updated) - _gather(tokens, medoids)
+        assignment = _assign(distances, medoids)
+        updated = _update(distances, assignment, medoids, valid)
+        updated = updated.where(active[:, None], medoids)
+        if torch.equal(updated, medoids):
+            break
+        moved = _rows(tokens, updated) - _rows(tokens, medoids)
         active = active & (moved.norm(dim=-1).sum(dim=-1) >= tol)
         medoids = updated
-        if not active.any():
-            break
     medoids = medoids.sort(dim=1).values
     return medoids, _assign(distances, medoids)
 
 
-def _gather(tokens: Tensor, indices: Tensor) -> Tensor:
-    return tokens.gather(1, indices[..., None].expand(-1, -1,
-                                                      tokens.shape[-1]))
+def _rows(matrices: Tensor, indices: Tensor) -> Tensor:
+    """Rows (B, K, M) of matrices (B, N, M), several times gather's speed."""
+    batch, count = matrices.shape[:2]
+    offsets = torch.arange(
+        0, batch * count, count, device=indices.device)[:, None]
+    flat = matrices.flatten(0, 1).index_select(0, (indices + offsets).flatten())
+    return flat.unflatten(0, indices.shape)
+
+
+# Below, max() and min() along a dimension rather than argmax() and argmin():
+# they promise the first of equal values too, and take a tenth of the time.
 
 
 def _assign(distances: Tensor, medoids: Tensor) -> Tensor:
     """Position (B, N) of each token's nearest medoid."""
-    assignment = _gather(distances, medoids).argmin(dim=1)
+    assignment = _rows(distances, medoids).min(dim=1).indices
     positions = torch.arange(medoids.shape[1], device=medoids.device)
     return assignment.scatter_(1, medoids, positions.expand_as(medoids))
 
 
-def _update(distances: Tensor, assignment: Tensor, medoids: Tensor) -> Tensor:
+def _update(distances: Tensor, assignment: Tensor, medoids: Tensor,
+            valid: Tensor | None) -> Tensor:
     """Each cluster's member with the smallest summed distance (B, K)."""
     num_tokens = distances.shape[1]
     same = assignment[:, :, None] == assignment[:, None, :]
-    cost = (distances * same).sum(dim=-1)
+    if valid is not None:
+        same &= valid[:, None, :]
+    cost = distances.where(same, 0).sum(dim=-1)
+    if valid is not None:
+        cost = cost.masked_fill(~valid, torch.inf)
     lowest = cost.new_full(medoids.shape, torch.inf).scatter_reduce_(
         1, assignment, cost, 'amin')
     indices = torch.arange(num_tokens, device=medoids.device)

@@ -182,3 +182,22 @@ def test_no_gradient_is_recorded():
 def test_bad_input_is_named(tokens, num_centers, options, message):
     with pytest.raises(ValueError, match=message):
         kmedoids(tokens, num_centers, **options)
+
+
+@PROPERTY
+@given(seed=st.integers(0, 2**20), count=st.integers(4, 20))
+def test_padding_counts_in_no_sum(seed, count):
+    generator = torch.Generator().manual_seed(seed)
+    tokens = torch.randn(1, 24, 8, generator=generator)
+    valid = torch.arange(24)[None] < count
+    medoids, assignment = kmedoids(tokens, 4, valid=valid)
+    alone = kmedoids(tokens[:, :count], 4)
+    assert torch.equal(medoids, alone[0])
+    assert torch.equal(assignment[:, :count], alone[1])
+
+
+def test_padding_fills_up_where_too_few_tokens_are_valid():
+    valid = torch.tensor([[False, True, False, True, False]])
+    medoids, assignment = kmedoids(torch.randn(1, 5, 3), 4, valid=valid)
+    assert {1, 3} <= set(medoids[0].tolist())
+    assert (medoids.diff(dim=1) > 0).all() and assignment.max() == 3

@@ -1,0 +1,50 @@
+"""Choose tokens without looking at them."""
+import torch
+from torch import Tensor
+
+__all__ = ['sparse_sampling']
+
+
+def sparse_sampling(num_tokens: int,
+                    num_centers: int,
+                    num_segments: int = 1,
+                    *,
+                    training: bool = False,
+                    generator: torch.Generator | None = None,
+                    device: torch.device | str | None = None) -> Tensor:
+    """Indices of tokens to keep (CenterCLIP, arXiv 2205.00823, Sec. 4.4).
+
+    In evaluation one from each of K equal steps, floor(step / 2 + step * i);
+    with no more tokens than K the first K. In training K at random, the same
+    for the whole batch and different per segment.
+
+    Args:
+        num_tokens (int): N.
+        num_centers (int): K, from 1 to N.
+        num_segments (int): S. Defaults to 1.
+        training (bool): Whether to draw at random. Defaults to False.
+        generator (torch.Generator, optional): Of the random draws, on the
+            CPU. Defaults to None: the global one.
+        device (torch.device | str, optional): Of the result.
+            Defaults to None: the CPU.
+
+    Returns:
+        Tensor: Ascending indices, int64 (S, K).
+
+    Raises:
+        ValueError: If ``num_centers`` is not in 1..N.
+    """
+    if not 1 <= num_centers <= num_tokens:
+        raise ValueError(f'num_centers must be from 1 to the {num_tokens} tokens'
+                         f', got {num_centers!r}')
+    if training:
+        order = torch.rand(num_segments, num_tokens, generator=generator)
+        indices = order.topk(num_centers).indices.sort(dim=-1).values
+    else:
+        steps = torch.arange(num_centers, dtype=torch.float64)
+        step = num_tokens / num_centers
+        indices = (step / 2 + step * steps).floor().long()
+        if num_tokens <= num_centers:
+            indices = torch.arange(num_centers)
+        indices = indices.repeat(num_segments, 1)
+    return indices.to(device)

@@ -1,0 +1,87 @@
+"""Sampling, shifts and averages."""
+import math
+
+import pytest
+import torch
+
+from mmaction_centerclip.ops import (
+    cluster_mean,
+    segment_mean_pooling,
+    sparse_sampling,
+    temporal_shift,
+    token_shift,
+)
+
+
+@pytest.mark.parametrize('tokens, centers', [(96, 10), (9, 9), (7, 1)])
+def test_sparse_sampling_is_uniform_in_evaluation(tokens, centers):
+    step = tokens / centers
+    expected = [math.floor(step / 2 + step * i) for i in range(centers)]
+    if tokens == centers:
+        expected = list(range(centers))
+    got = sparse_sampling(tokens, centers, 3)
+    assert got.tolist() == [expected] * 3
+
+
+def test_sparse_sampling_is_random_in_training():
+    draw = [
+        sparse_sampling(50, 9, 4, training=True,
+                        generator=torch.Generator().manual_seed(seed))
+        for seed in (0, 0, 1)
+    ]
+    assert torch.equal(draw[0], draw[1])
+    assert not torch.equal(draw[0], draw[2])
+    assert (draw[0].diff(dim=1) > 0).all()
+    assert not torch.equal(draw[0][0], draw[0][1])
+
+
+def test_temporal_shift_by_the_definition():
+    tokens = torch.randn(2, 4, 3, 17)
+    got = temporal_shift(tokens)
+    for t in range(4):
+        after = tokens[:, t + 1] if t < 3 else torch.zeros(2, 3, 17)
+        before = tokens[:, t - 1] if t > 0 else torch.zeros(2, 3, 17)
+        assert torch.equal(got[:, t, :, :2], after[..., :2])
+        assert torch.equal(got[:, t, :, 2:4], before[..., 2:4])
+        assert torch.equal(got[:, t, :, 4:], tokens[:, t, :, 4:])
+
+
+def test_token_shift_moves_the_class_token_only():
+    tokens = torch.randn(2, 4, 5, 16)
+    got = token_shift(tokens)
+    assert torch.equal(got[:, :, 1:], tokens[:, :, 1:])
+    assert torch.equal(got[:, :, :1], temporal_shift(tokens[:, :, :1]))
+
+
+def test_segment_mean():
+    tokens = torch.randn(2, 6, 3, 4)
+    got = segment_mean_pooling(tokens, 2)
+    torch.testing.assert_close(got[:, 1], tokens[:, 3:].mean(1))
+
+
+@pytest.mark.parametrize('weighted', [False, True])
+def test_cluster_mean(weighted):
+    tokens = torch.randn(2, 7, 4, dtype=torch.float64, requires_grad=True)
+    assignment = torch.tensor([[0, 1, 1, 2, 0, 0, 1], [2, 1, 0, 0, 0, 0, 0]])
+    weights = torch.ones(2, 7).bool()
+    if weighted:
+        weights[0, [0, 3]] = False  # one of a cluster, all of another
+    got = cluster_mean(tokens, assignment, 3, weights if weighted else None)
+    for b in range(2):
+        for k in range(3):
+            members = [i for i in range(7) if assignment[b, i] == k]
+            valid = [i for i in members if weights[b, i]] or members
+            torch.testing.assert_close(got[b, k], tokens[b, valid].mean(0))
+    got.sum().backward()
+    assert tokens.grad.isfinite().all()
+
+
+@pytest.mark.parametrize('call, message', [
+    (lambda: sparse_sampling(4, 5), 'from 1 to the 4 tokens, got 5'),
+    (lambda: temporal_shift(torch.zeros(1, 2, 3, 4), 1), 'at least 2, got 1'),
+    (lambda: segment_mean_pooling(torch.zeros(1, 4, 1, 1), 3),
+     'divide the 4 frames, got 3'),
+])
+def test_bad_input_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -160,8 +160,12 @@ class VideoTextRetrievalDataset(BaseActionDataset):
         if isinstance(data, str):
             sample = ActionDataSample()
             meta.update(missing=True, reason=data)
+            # The keys of the other samples, which are collated with it.
+            keys = getattr(self.pipeline.transforms[-1], 'collect_keys', None)
             data = dict(
-                inputs=dict.fromkeys(('imgs', 'text')), data_samples=sample)
+                inputs=dict.fromkeys(keys or ('imgs', 'text')),
+                data_samples=sample)
+        meta['num_truncated'] = info.get('num_truncated', 0)
         data['data_samples'].set_metainfo(meta)
         return data
 
@@ -181,6 +185,7 @@ class VideoTextRetrievalDataset(BaseActionDataset):
                 skipped=skipped)
             data = self._run_pipeline(info)
             if not isinstance(data, str):
+                meta['num_truncated'] = info.get('num_truncated', 0)
                 data['data_samples'].set_metainfo(meta)
                 return data
             skipped.append((meta['filename'], data))

@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmaction_centerclip.errors import InputError
+
 __all__ = ['caption_group_similarity', 'expected_ranks', 'retrieval_metrics']
 
 TOPK = (1, 5, 10)
@@ -99,6 +101,8 @@ def caption_group_similarity(similarity: Tensor,
 
 def _check(similarity, video_of_text) -> tuple[Tensor, Tensor]:
     similarity = torch.as_tensor(similarity)
+    if not similarity.is_floating_point():
+        similarity = similarity.double()
     video_of_text = torch.as_tensor(
         video_of_text, device=similarity.device).long()
     if similarity.ndim != 2 or 0 in similarity.shape:
@@ -116,7 +120,7 @@ def _check(similarity, video_of_text) -> tuple[Tensor, Tensor]:
     bad = (~similarity.isfinite()).nonzero()
     if len(bad):
         text, video = bad[0].tolist()
-        raise ValueError(
+        raise InputError(
             f'similarity has {len(bad)} values that are not finite, the first '
             f'being {similarity[text, video].item()} for text {text} and '
             f'video {video}')

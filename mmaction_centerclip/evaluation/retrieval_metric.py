@@ -80,9 +80,9 @@ class VideoTextRetrievalMetric(BaseMetric):
         parts = all_gather_object(self.results)
         metrics: list = [None]
         if is_main_process():
-            unique = {r['index']: r for part in parts for r in part}
-            computed = self.compute_metrics(
-                [unique[index] for index in sorted(unique)])
+            # The index alone is not unique: datasets may be concatenated.
+            unique = {(r['filename'], r['index']): r for part in parts for r in part}
+            computed = self.compute_metrics([unique[key] for key in sorted(unique)])
             metrics = [{f'{self.prefix}/{k}': v for k, v in computed.items()}]
         broadcast_object_list(metrics)
         self.results.clear()
@@ -109,9 +109,12 @@ class VideoTextRetrievalMetric(BaseMetric):
         metrics = retrieval_metrics(texts @ video.T, owner, self.topk)
         truncated = sum(r['truncated'] for r in read)
         print_log(
-            f'Retrieval among {len(read)} videos with {len(texts)} captions'
-            + (f', {truncated} cut to the context length' if truncated else '')
-            + '.', 'current')
+            f'Retrieval among {len(read)} videos with {len(texts)} captions.',
+            'current')
+        if truncated:
+            print_log(
+                f'{truncated} of {len(texts)} captions were cut to the context '
+                'length.', 'current', logging.WARNING)
         if len(read) < len(results):
             metrics['coverage'] = 100 * len(read) / len(results)
             names = [r['filename'] for r in results if 'missing' in r]

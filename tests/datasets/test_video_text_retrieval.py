@@ -20,8 +20,7 @@ PIPELINE = [
     dict(type='DecordDecode'),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='OpenCLIPTokenize', context_length=16),
-    dict(type='PackActionInputs', collect_keys=('imgs', 'text'),
-         meta_keys=('num_truncated', ))
+    dict(type='PackActionInputs', collect_keys=('imgs', 'text'))
 ]
 
 
@@ -65,6 +64,11 @@ def test_a_training_sample_is_a_video_with_one_caption(shapes):
     assert sample['inputs']['text'].shape == (1, 16)
     drawn = sample['data_samples'].captions
     assert len(drawn) == 1 and drawn[0] in captions['train0003.mp4']
+    short = build(shapes, pipeline=[
+        dict(t, context_length=6) if t['type'] == 'OpenCLIPTokenize' else t
+        for t in PIPELINE
+    ])
+    assert short[3]['data_samples'].num_truncated == 1
 
 
 def test_all_pairs_are_samples(shapes):

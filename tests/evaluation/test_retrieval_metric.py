@@ -25,6 +25,14 @@ def samples():
     ]
 
 
+def test_concatenated_datasets_do_not_collide(samples):
+    metric = build()
+    for i, sample in enumerate(samples):
+        sample['sample_idx'] = i % 2
+    metric.process(None, samples)
+    assert metric.evaluate(5) == pytest.approx(expected(samples))
+
+
 def expected(samples, **options):
     texts = torch.cat([s['text_features'] for s in samples])
     video = torch.stack([s['video_feature'] for s in samples])

@@ -11,10 +11,7 @@ train_pipeline = [
     dict(type='CenterCrop', crop_size=224),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='OpenCLIPTokenize', context_length=32),
-    dict(
-        type='PackActionInputs',
-        collect_keys=('imgs', 'text'),
-        meta_keys=('img_shape', 'num_truncated'))
+    dict(type='PackActionInputs', collect_keys=('imgs', 'text'))
 ]
 test_pipeline = [
     dict(type='DecordInitFromFile', **backend_args),

@@ -7,10 +7,7 @@ train_pipeline = [
     dict(type='DecordDecode'),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='OpenCLIPTokenize', context_length=32),
-    dict(
-        type='PackActionInputs',
-        collect_keys=('imgs', 'text'),
-        meta_keys=('img_shape', 'num_truncated'))
+    dict(type='PackActionInputs', collect_keys=('imgs', 'text'))
 ]
 test_pipeline = [
     dict(type='DecordInitFromFile'),

@@ -1,6 +1,4 @@
 """Report at an epoch's end what the data lacked."""
-import logging
-
 from mmaction.registry import HOOKS
 from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
@@ -62,12 +60,11 @@ class DataReportHook(Hook):
                      for name in names[:self.max_files]]
             if len(names) > self.max_files:
                 lines.append(f'  and {len(names) - self.max_files} more')
-            runner.logger.log(
-                logging.WARNING,
+            runner.logger.warning(
                 f'Epoch {runner.epoch + 1}: skipped {len(names)} unreadable '
                 f'videos; other videos stood in for {replaced} of {samples} '
                 'samples:\n' + '\n'.join(lines))
         if truncated:
-            runner.logger.info(
+            runner.logger.warning(
                 f'Epoch {runner.epoch + 1}: cut {truncated} of {samples} '
                 'captions to the context length')

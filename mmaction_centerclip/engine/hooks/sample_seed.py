@@ -13,8 +13,9 @@ class SampleSeedHook(Hook):
     Frames and captions drawn in training are then the same whatever the
     number of workers and processes, and in a run that was killed and resumed.
     Calls ``set_epoch(seed, epoch)`` of every dataset that has it, inside
-    wrappers such as ``ConcatDataset`` too. Does nothing in an iteration-based
-    loop, whose samples draw from their worker's generator.
+    ``ConcatDataset`` and other wrappers too; the repeats of a
+    ``RepeatDataset`` draw the same within an epoch. Does nothing in an
+    iteration-based loop, whose samples draw from their worker's generator.
     """
 
     def before_train_epoch(self, runner) -> None:

@@ -116,6 +116,12 @@ def test_text_is_that_of_clip_with_a_truncated_context(clip, inputs, length):
     (lambda: vision(arch='ViT-B/32'), "got 'ViT-B/32'.*ViT-B-32"),
     (lambda: vision(arch='RN50'), 'RN50.*ResNet.*no transformer blocks'),
     (lambda: vision(arch=dict(embed_dim=4)), "lacks .*'text_cfg'"),
+    (lambda: vision(arch=dict(TINY_ARCH, vision_cfg=dict(img_size=3))),
+     'vision_cfg: .*img_size'),
+    (lambda: vision(arch=dict(TINY_ARCH, vision_cfg=dict(width=100))),
+     'head_width 64 must divide the width 100'),
+    (lambda: MODELS.build(dict(type='CLIPTextTower', arch='coca_ViT-B-32')),
+     'class token'),
     (lambda: vision([dict(NECK, before_block=4)]),
      "before_block must be from 1 to the tower's 3 blocks, got 4"),
     (lambda: MODELS.build(dict(
@@ -130,6 +136,8 @@ def test_bad_options_are_named(build, message):
 def test_bad_shapes_are_named(inputs):
     with pytest.raises(InputError, match=r'\(B, T, 3, H, W\), got'):
         vision()(inputs['imgs'][0])
+    with pytest.raises(InputError, match=r'\(32, 32\) pixels.*\(16, 32\)'):
+        vision()(inputs['imgs'][..., :16, :])
     tower = MODELS.build(dict(type='CLIPTextTower', arch=TINY_ARCH))
     with pytest.raises(InputError, match='17 tokens .* at most 16'):
         tower(torch.ones(1, 17, dtype=torch.long))

@@ -41,6 +41,17 @@ def test_loss_is_symmetric_cross_entropy(build_retriever, inputs):
     assert {'loss_t2v', 'loss_v2t', 'logit_scale'} <= log.keys()
 
 
+def test_the_logits_keep_their_precision_under_autocast(build_retriever,
+                                                        inputs, monkeypatch):
+    model = build_retriever()
+    logits = []
+    monkeypatch.setattr(model.head.loss_module, 'forward',
+                        lambda x: logits.append(x) or {})
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        model(inputs, mode='loss')
+    assert logits[0].dtype == torch.float32
+
+
 def test_masked_frames_do_not_count(build_retriever, inputs):
     model = build_retriever().eval()
     mask = torch.ones(5, 4).bool()
@@ -133,7 +144,10 @@ def test_openai_archive(build_retriever, clip, tmp_path):
 
     path = str(tmp_path / 'archive.pt')
     torch.jit.trace(Archive(), torch.zeros(1, 32)).save(path)
+    with pytest.raises(InputError, match='QuickGELU'):
+        build_retriever(pretrained=path).init_weights()
     model = build_retriever(pretrained=path)
+    model.arch['quick_gelu'] = True
     model.init_weights()
     assert torch.equal(model.backbone.proj, clip.visual.proj)
 
@@ -148,6 +162,12 @@ def test_pretrained_of_another_kind_is_named(build_retriever, clip, tmp_path):
         load()
     (tmp_path / 'other.pt').write_text('not a checkpoint')
     with pytest.raises(InputError, match='other.pt is not a readable'):
+        load()
+    torch.save(dict(model=clip.state_dict(), epoch=3), path)
+    with pytest.raises(InputError, match="not a state dict.*'epoch', 'model'"):
+        load()
+    torch.save({}, path)
+    with pytest.raises(InputError, match='not a readable checkpoint'):
         load()
     torch.save(torch.nn.Linear(2, 2).state_dict(), path)
     with pytest.raises(InputError, match='missing .* not part of the model'):

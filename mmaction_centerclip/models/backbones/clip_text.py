@@ -83,8 +83,9 @@ class CLIPTextTower(TextTransformer):
             words = self.text_projection(words)
         elif self.text_projection is not None:
             words = words @ self.text_projection
-        sentence = text_global_pool(
-            words, text, self.pool_type, eos_token_id=self.eos_id)
+        # open_clip 3.0 does not know the keyword.
+        eos = dict(eos_token_id=self.eos_id) if self.pool_type == 'eos' else {}
+        sentence = text_global_pool(words, text, self.pool_type, **eos)
         ends = text.argmax(dim=1, keepdim=True)
         positions = torch.arange(length, device=text.device)
         return TextFeatures(sentence, words, positions <= ends)

@@ -85,6 +85,11 @@ class CLIPVisionTower(VisionTransformer):
         if imgs.ndim != 5 or imgs.shape[2] != 3:
             raise InputError('imgs must have the shape (B, T, 3, H, W), got '
                              f'{tuple(imgs.shape)}')
+        if imgs.shape[-2:] != tuple(self.image_size):
+            raise InputError(
+                f'imgs must be frames of {tuple(self.image_size)} pixels, the '
+                f"tower's size, got {tuple(imgs.shape[-2:])}; resize or crop "
+                'them in the pipeline')
         batch_size, segments = imgs.shape[:2]
         x = self._embeds(imgs.flatten(0, 1))
         for number, block in enumerate(self.transformer.resblocks, start=1):

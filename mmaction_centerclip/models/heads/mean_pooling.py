@@ -69,8 +69,10 @@ class MeanPoolingHead(BaseModule):
         Returns:
             dict[str, Tensor]: The loss terms, and ``logit_scale`` to log.
         """
-        video = gather_with_grad(self.video_features(segments, mask))
-        texts = gather_with_grad(self.text_features(text))
-        logits = self.logit_scale.exp() * self.similarity(texts, video)
-        return dict(
-            self.loss_module(logits), logit_scale=self.logit_scale.detach())
+        # In float32: a bfloat16 logit near 100 is a multiple of 0.5.
+        with torch.autocast(segments.device.type, enabled=False):
+            video = gather_with_grad(self.video_features(segments, mask))
+            texts = gather_with_grad(self.text_features(text))
+            logits = self.logit_scale.exp() * self.similarity(texts, video)
+            losses = self.loss_module(logits)
+        return dict(losses, logit_scale=self.logit_scale.detach())

@@ -3,6 +3,7 @@ import re
 
 import torch
 from mmaction.registry import MODELS
+from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
@@ -88,6 +89,7 @@ class VideoTextRetriever(BaseModel):
         super().init_weights()
         if self.pretrained is not None:
             load_clip_weights(self, self.pretrained, self.arch)
+            print_log(f'Loaded CLIP weights from {self.pretrained}.', 'current')
 
     def _freeze(self, frozen_layers: int) -> None:
         blocks = len(self.backbone.transformer.resblocks)
@@ -180,10 +182,10 @@ class VideoTextRetriever(BaseModel):
 
 def _build_tower(option: str, config: dict, kind: type,
                  arch: str | dict) -> nn.Module:
-    tower = MODELS.get(config['type']) if isinstance(
-        config['type'], str) else config['type']
+    name = config.get('type')
+    tower = MODELS.get(name) if isinstance(name, str) else name
     if tower is None or not issubclass(tower, kind):
         raise InputError(
             f'{option}: type must be {kind.__name__} or a subclass, a tower '
-            f'of transformer blocks, got {config["type"]!r}')
+            f'of transformer blocks, got {name!r}')
     return MODELS.build({'arch': arch, **config})

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models.backbones import clip_config
 
 __all__ = ['fit_context', 'load_clip_weights', 'read_clip_weights']
 
@@ -85,12 +86,19 @@ def read_clip_weights(pretrained: str, arch: str | dict) -> dict:
     else:
         path = _download(pretrained, arch)
     try:
-        state = _read(path)
-    except (OSError, EOFError, RuntimeError, ValueError,
-            pickle.UnpicklingError, SafetensorError) as error:
+        state, is_archive = _read(path)
+    except (OSError, EOFError, RuntimeError, ValueError, StopIteration,
+            AttributeError, pickle.UnpicklingError, SafetensorError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f'pretrained={pretrained!r}: {path} is not a '
                          f'readable checkpoint: {reason}') from error
+    if not all(isinstance(value, Tensor) for value in state.values()):
+        raise InputError(f'pretrained={pretrained!r}: {path} is not a state '
+                         f'dict, it holds {sorted(map(str, state))[:5]}')
+    if is_archive and not clip_config(arch).get('quick_gelu', False):
+        raise InputError(
+            f"pretrained={pretrained!r} is an archive of OpenAI's, which goes "
+            f'with QuickGELU; arch {arch!r} has GELU, use its -quickgelu form')
     if any(key.startswith('backbone.') for key in state):
         return state
     state = convert_to_custom_text_state_dict(state)
@@ -135,13 +143,20 @@ def _download(tag: str, arch: str | dict) -> str:
         raise InputError(
             f'pretrained={tag!r} was trained with another activation than '
             f'arch {arch!r} has; use arch {other!r}')
-    return open_clip.download_pretrained(config)
+    try:
+        return open_clip.download_pretrained(config)
+    except Exception as error:  # of whichever client the tag's host needs
+        raise InputError(
+            f'pretrained={tag!r} cannot be downloaded '
+            f'({type(error).__name__}); without a network, give a local file '
+            'or pretrained=None') from error
 
 
-def _read(path: str) -> dict[str, Tensor]:
+def _read(path: str) -> tuple[dict, bool]:
+    """The state dict, and whether it comes from an archive of OpenAI's."""
     if zipfile.is_zipfile(path) and any(
             name.endswith('constants.pkl')
             for name in zipfile.ZipFile(path).namelist()):
         state = torch.jit.load(path, map_location='cpu').state_dict()
-        return {k: v for k, v in state.items() if k not in _NOT_WEIGHTS}
-    return load_state_dict(path)
+        return {k: v for k, v in state.items() if k not in _NOT_WEIGHTS}, True
+    return load_state_dict(path), False

@@ -6,6 +6,7 @@ the repair is not needed. :func:`apply` runs them all; importing
 enough for MMAction2's own tools too.
 """
 import importlib.util
+import pickle
 import sys
 import types
 from pathlib import Path
@@ -35,8 +36,9 @@ def require_mmcv() -> None:
     if importlib.util.find_spec('mmcv') is None:
         raise ImportError(
             'mmaction_centerclip needs mmcv, and none is installed. Either '
-            "`pip install 'mmaction_centerclip[lite]'` (mmcv-lite, enough for "
-            "everything here) or `mim install 'mmcv>=2.0,<2.2'` (the full "
+            "`pip install 'mmcv-lite>=2.1,<2.2'` (what the extra `lite` brings, "
+            'enough for everything here) or '
+            "`mim install 'mmcv>=2.0,<2.2'` (the full "
             'package with compiled ops).')
 
 
@@ -84,12 +86,12 @@ def allow_mmengine_checkpoints() -> None:
     allowed here; a checkpoint with any other one is still refused with an
     error that names it.
     """
-    import torch
-    if not hasattr(torch.serialization, 'add_safe_globals'):
-        return  # torch < 2.4: torch.load is not restricted by default
-
     import numpy as np
+    import torch
     from mmengine.logging.history_buffer import HistoryBuffer
+    from mmengine.utils import digit_version
+    if digit_version(torch.__version__) < digit_version('2.6'):
+        return  # torch.load is not restricted unless it is told to
     reconstruct = np.empty(0).__reduce__()[0]
     scalar = np.float64(0).__reduce__()[0]
     torch.serialization.add_safe_globals([
@@ -116,6 +118,6 @@ def _get_statistics_method(owner: object, name: str):
     from mmengine.logging.history_buffer import HistoryBuffer
     if owner is HistoryBuffer and name in ('min', 'max', 'current', 'mean'):
         return getattr(HistoryBuffer, name)
-    raise ValueError(
+    raise pickle.UnpicklingError(
         f'a checkpoint asked for the attribute {name!r} of {owner!r}; only '
         "HistoryBuffer's statistics methods are allowed")

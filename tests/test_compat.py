@@ -55,9 +55,17 @@ def test_anything_else_is_refused_by_name(tmp_path, payload, message):
         torch.load(path, weights_only=True)
 
 
+def test_an_older_torch_is_left_alone(monkeypatch):
+    monkeypatch.setattr(torch, '__version__', '2.5.1')
+    added = []
+    monkeypatch.setattr(torch.serialization, 'add_safe_globals', added.append)
+    compat.allow_mmengine_checkpoints()
+    assert not added
+
+
 def test_no_mmcv_names_both_ways(monkeypatch):
     monkeypatch.setattr(compat.importlib.util, 'find_spec', lambda name: None)
-    with pytest.raises(ImportError, match=r'\[lite\].*mim install .mmcv'):
+    with pytest.raises(ImportError, match=r'mmcv-lite.*mim install .mmcv'):
         compat.require_mmcv()
 
 

@@ -29,7 +29,7 @@ CONFIGS = {
     'clip4clip_vit-tiny-p16-res64_1xb72-u8-10e_shapes-rgb.py',
     'CenterCLIP':
     RETRIEVAL / 'centerclip' /
-    'centerclip-b2-4-16_vit-tiny-p16-res64_1xb72-u8-10e_shapes-rgb.py',
+    'centerclip-b2-2-16_vit-tiny-p16-res64_1xb72-u8-10e_shapes-rgb.py',
 }
 METRICS = [
     f'{direction}/R{k}' for direction in ('t2v', 'v2t') for k in (1, 5, 10)

@@ -1,11 +1,11 @@
 #!/usr/bin/env python
 """Test a model, with the options of MMAction2's own tool."""
 import argparse
-import os.path as osp
 
 from mmaction_centerclip.apis import (
     add_common_arguments,
     build_runner,
+    check_checkpoint,
     clear_errors,
     load_config,
 )
@@ -30,8 +30,7 @@ def parse_args() -> argparse.Namespace:
 
 def merge_args(cfg, args: argparse.Namespace) -> None:
     """Merge the options of testing into the config."""
-    if '://' not in args.checkpoint and not osp.isfile(args.checkpoint):
-        raise InputError(f'no such checkpoint: {args.checkpoint}')
+    check_checkpoint(args.checkpoint)
     cfg.load_from = args.checkpoint
 
     if args.dump is not None:

@@ -1,13 +1,13 @@
 #!/usr/bin/env python
 """Train a model, with the options of MMAction2's own tool."""
 import argparse
-import os.path as osp
 
 import torch
 
 from mmaction_centerclip.apis import (
     add_common_arguments,
     build_runner,
+    check_checkpoint,
     clear_errors,
     load_config,
 )
@@ -73,8 +73,7 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
         cfg.resume = True
         cfg.load_from = None
     elif args.resume is not None:
-        if '://' not in args.resume and not osp.isfile(args.resume):
-            raise InputError(f'--resume: no such checkpoint: {args.resume}')
+        check_checkpoint(args.resume)
         cfg.resume = True
         cfg.load_from = args.resume
 

@@ -1,7 +1,13 @@
-from .command_line import add_common_arguments, build_runner, clear_errors, load_config
+from .command_line import (
+    add_common_arguments,
+    build_runner,
+    check_checkpoint,
+    clear_errors,
+    load_config,
+)
 from .measure import count_macs, time_interleaved
 
 __all__ = [
-    'add_common_arguments', 'build_runner', 'clear_errors', 'count_macs',
-    'load_config', 'time_interleaved'
+    'add_common_arguments', 'build_runner', 'check_checkpoint', 'clear_errors',
+    'count_macs', 'load_config', 'time_interleaved'
 ]

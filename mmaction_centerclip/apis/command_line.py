@@ -5,6 +5,7 @@ import os
 import os.path as osp
 import pickle
 import sys
+import zipfile
 from collections.abc import Iterator
 
 import torch
@@ -14,7 +15,10 @@ from mmengine.runner import Runner
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['add_common_arguments', 'build_runner', 'clear_errors', 'load_config']
+__all__ = [
+    'add_common_arguments', 'build_runner', 'check_checkpoint', 'clear_errors',
+    'load_config'
+]
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,6 +89,25 @@ def _use_cpu_processes(cfg: Config) -> None:
         find_unused_parameters=cfg.get('find_unused_parameters', False))
 
 
+def check_checkpoint(path: str) -> None:
+    """Say what is wrong with a checkpoint file before anything is built.
+
+    Args:
+        path (str): A local file; what looks like a URL is not checked.
+
+    Raises:
+        InputError: If there is no such file, or it is no checkpoint.
+    """
+    if '://' in path:
+        return
+    if not osp.isfile(path):
+        raise InputError(f'no such checkpoint: {path}')
+    with open(path, 'rb') as file:
+        is_legacy = file.read(1) == b'\x80'  # a bare pickle, before torch 1.6
+    if not is_legacy and not zipfile.is_zipfile(path):
+        raise InputError(f'{path} is not a checkpoint, or is damaged')
+
+
 def build_runner(cfg: Config) -> Runner:
     """Build the runner that the config asks for."""
     if 'runner_type' not in cfg:
@@ -98,10 +121,17 @@ def clear_errors() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        sys.exit(f'error: {error}')
+        # One that a data worker raised carries the worker's traceback along.
+        sys.exit(f'error: {str(error).split("InputError: ")[-1].strip()}')
     except pickle.UnpicklingError as error:
-        # torch.load, safe loading on; its message names the global.
-        lines = [line.strip() for line in str(error).splitlines()]
-        reason = next((line for line in lines if 'GLOBAL' in line), lines[0])
-        sys.exit('error: the checkpoint is refused, it holds more than '
-                 f'weights and training state: {reason}')
+        sys.exit(f'error: {_refusal(error)}')
+
+
+def _refusal(error: pickle.UnpicklingError) -> str:
+    """What torch.load, its safe loading on, has against a checkpoint."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    for line in lines:
+        if 'GLOBAL' in line or 'attribute' in line:
+            return ('the checkpoint is refused, it holds more than weights and '
+                    f'training state: {line}')
+    return 'the checkpoint cannot be read, it is damaged or of another kind'

@@ -198,7 +198,7 @@ def test_bad_configs_end_with_one_line(here, tiny_config, tmp_path, options,
 @pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
 @pytest.mark.parametrize('options, message', [
     (['--amp'], '--amp needs a GPU'),
-    (['--resume', 'no.pth'], '--resume: no such checkpoint: no.pth'),
+    (['--resume', 'no.pth'], 'no such checkpoint: no.pth'),
 ])
 def test_bad_options_end_with_one_line(here, tiny_config, tmp_path, options,
                                        message):
@@ -213,6 +213,29 @@ def test_a_checkpoint_with_foreign_globals_is_refused(here, tiny_config,
     said = here(
         tiny_config, path, '--work-dir', tmp_path, script='test.py')
     assert re.match(r'error: .*refused.*time\.struct_time', said)
+
+
+@pytest.mark.parametrize('content', [b'text', None], ids=['text', 'cut'])
+def test_a_damaged_checkpoint_is_named(here, whole_run, tiny_config, tmp_path,
+                                       content):
+    path = tmp_path / 'damaged.pth'
+    if content is None:
+        content = (whole_run[0] / 'epoch_3.pth').read_bytes()[:-1000]
+    path.write_bytes(content)
+    said = here(tiny_config, path, script='test.py')
+    assert re.match(r'error: .*damaged.pth is not a checkpoint', said)
+
+
+def test_training_on_nothing_readable_ends_with_one_line(
+        here, shapes, tiny_config, tmp_path):
+    folder = tmp_path / 'data'
+    shutil.copytree(shapes, folder)
+    for path in (folder / 'videos').glob('train*'):
+        path.write_text('not a video')
+    said = here(tiny_config, '--work-dir', tmp_path, '--cfg-options',
+                f'train_dataloader.dataset.data_root={folder}')
+    assert re.match(r'error: .*21 videos in turn cannot be read', said)
+    assert '\n' not in said
 
 
 def test_a_missing_config_or_checkpoint_is_named(here, tiny_config, tmp_path):

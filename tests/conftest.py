@@ -82,7 +82,7 @@ def tiny_config(shapes, tmp_path_factory):
     """A config file that trains a tiny CenterCLIP on the few videos."""
     cfg = Config.fromfile(
         CONFIGS / 'retrieval/centerclip/'
-        'centerclip-b2-4-16_vit-tiny-p16-res64_1xb72-u8-10e_shapes-rgb.py')
+        'centerclip-b2-2-16_vit-tiny-p16-res64_1xb72-u8-10e_shapes-rgb.py')
     cfg.model.arch = dict(
         TINY_ARCH, vision_cfg=dict(TINY_ARCH['vision_cfg'], image_size=64))
     cfg.model.text_backbone.context_length = 16

@@ -1,0 +1,30 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from .paths import ROOT
+
+MIM = ROOT / 'mmaction_centerclip' / '.mim'
+
+
+@pytest.mark.parametrize('name', ['configs', 'tools', 'model-index.yml'])
+def test_an_editable_install_links_what_mim_looks_for(name):
+    if not MIM.exists():
+        pytest.skip('not an editable install')
+    assert os.path.samefile(MIM / name, ROOT / name)
+
+
+def test_a_wheel_holds_what_mim_looks_for(tmp_path):
+    subprocess.run(
+        [sys.executable, 'setup.py', '-q', 'egg_info', '--egg-base', tmp_path,
+         'build_py', '--build-lib', tmp_path / 'lib'],
+        cwd=ROOT, check=True, capture_output=True)
+    built = tmp_path / 'lib' / 'mmaction_centerclip' / '.mim'
+    for folder in ('configs', 'tools'):
+        for path in (ROOT / folder).rglob('*.[ps][yh]'):
+            copy = built / path.relative_to(ROOT)
+            assert copy.read_bytes() == path.read_bytes()
+    assert (built / 'model-index.yml').is_file()
+    assert not any(path.is_symlink() for path in built.rglob('*'))

@@ -14,6 +14,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models.utils import explain_refusal
 
 __all__ = [
     'add_common_arguments', 'build_runner', 'check_checkpoint', 'clear_errors',
@@ -124,14 +125,4 @@ def clear_errors() -> Iterator[None]:
         # One that a data worker raised carries the worker's traceback along.
         sys.exit(f'error: {str(error).split("InputError: ")[-1].strip()}')
     except pickle.UnpicklingError as error:
-        sys.exit(f'error: {_refusal(error)}')
-
-
-def _refusal(error: pickle.UnpicklingError) -> str:
-    """What torch.load, its safe loading on, has against a checkpoint."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    for line in lines:
-        if 'GLOBAL' in line or 'attribute' in line:
-            return ('the checkpoint is refused, it holds more than weights and '
-                    f'training state: {line}')
-    return 'the checkpoint cannot be read, it is damaged or of another kind'
+        sys.exit(f'error: {explain_refusal(error)}')

@@ -1,13 +1,15 @@
 """open_clip's vision transformer with necks between its blocks."""
 from collections.abc import Sequence
+from functools import partial
 
+import torch
 from mmaction.registry import MODELS
-from open_clip.transformer import VisionTransformer
+from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models.necks import TokenReducer
+from mmaction_centerclip.models.necks import CenterSelection, TokenNeck
 from mmaction_centerclip.models.video_tokens import VideoTokens
 
 from .clip_arch import vision_arguments
@@ -26,8 +28,12 @@ class CLIPVisionTower(VisionTransformer):
         arch (str | dict): A ViT of open_clip by name
             (``'ViT-B-32-quickgelu'`` for OpenAI's weights) or its sizes, see
             :func:`clip_config`.
-        necks (Sequence[dict]): Token reducers, each with its
-            ``before_block``. Defaults to ().
+        necks (Sequence[dict]): Necks, each with its ``before_block``; of
+            several in front of one block the first goes first.
+            Defaults to ().
+        linear_patch (str): ``'2d'``, or ``'3d'``: patches see the frames
+            before and after theirs too (CLIP4Clip, Sec. 3.1), by ``conv2``,
+            which starts as the 2-D convolution. Defaults to ``'2d'``.
         with_cp (bool): Whether to recompute the blocks' activations in the
             backward pass. Necks are not recomputed. Defaults to False.
 
@@ -51,19 +57,58 @@ class CLIPVisionTower(VisionTransformer):
     def __init__(self,
                  arch: str | dict,
                  necks: Sequence[dict] = (),
+                 linear_patch: str = '2d',
                  with_cp: bool = False) -> None:
         super().__init__(**vision_arguments(arch))
-        self.necks = nn.ModuleList(MODELS.build(neck) for neck in necks)
+        if linear_patch not in ('2d', '3d'):
+            raise InputError(
+                f"linear_patch must be '2d' or '3d', got {linear_patch!r}")
+        self.linear_patch = linear_patch
+        if linear_patch == '3d':
+            self.conv2 = nn.Conv3d(
+                3,
+                self.conv1.out_channels,
+                kernel_size=(3, *self.patch_size),
+                stride=(1, *self.patch_size),
+                padding=(1, 0, 0),
+                bias=False)
+            self.inflate_patches()
         self.set_grad_checkpointing(with_cp)
+        self.necks = nn.ModuleList(self._build_neck(neck) for neck in necks)
+        self.init_necks()
+
+    def _build_neck(self, config: dict) -> TokenNeck:
+        cls = MODELS.get(config['type']) if isinstance(
+            config['type'], str) else config['type']
+        if cls is None or not issubclass(cls, TokenNeck):
+            raise InputError(f'necks must be token necks, got {config["type"]!r}')
+        if issubclass(cls, CenterSelection):
+            config = {'embed_dims': self.conv1.out_channels, **config}
+        neck = MODELS.build(config)
         num_blocks = len(self.transformer.resblocks)
+        if neck.before_block > num_blocks:
+            raise InputError(f'{neck}: before_block must be from 1 to the '
+                             f"tower's {num_blocks} blocks, got "
+                             f'{neck.before_block}')
+        block = self.transformer.resblocks[neck.before_block - 1]
+        if neck.inside_block and not isinstance(block, ResidualAttentionBlock):
+            raise InputError(f"{neck} works inside open_clip's plain block, "
+                             f'the tower has {type(block).__name__}')
+        return neck
+
+    def inflate_patches(self) -> None:
+        """Start the 3-D patch convolution as the 2-D one on the own frame."""
+        if self.linear_patch == '3d':
+            with torch.no_grad():
+                self.conv2.weight.zero_()
+                self.conv2.weight[:, :, 1] = self.conv1.weight
+
+    def init_necks(self) -> None:
+        """Start the necks' embeddings that come from the tower's positions."""
         for neck in self.necks:
-            if not isinstance(neck, TokenReducer):
-                raise InputError('necks must be token reducers, got '
-                                 f'{type(neck).__name__}')
-            if neck.before_block > num_blocks:
-                raise InputError(
-                    f'{neck}: before_block must be from 1 to the tower\'s '
-                    f'{num_blocks} blocks, got {neck.before_block}')
+            if isinstance(neck, CenterSelection):
+                neck.init_from_positions(
+                    self.positional_embedding[self.num_prefix_tokens:])
 
     def forward(
             self,
@@ -91,20 +136,46 @@ class CLIPVisionTower(VisionTransformer):
                 f"tower's size, got {tuple(imgs.shape[-2:])}; resize or crop "
                 'them in the pipeline')
         batch_size, segments = imgs.shape[:2]
-        x = self._embeds(imgs.flatten(0, 1))
+        x = self._embed_frames(imgs)
         for number, block in enumerate(self.transformer.resblocks, start=1):
+            inside = []
             for neck in self.necks:
                 if neck.before_block == number:
-                    tokens = neck(
-                        VideoTokens.split(x, segments, self.num_prefix_tokens,
-                                          frame_mask))
-                    segments, frame_mask = neck.num_segments, tokens.frame_mask
-                    x = tokens.join()
+                    x, segments, frame_mask = self._apply(
+                        neck, x, segments, frame_mask)
+                    inside += [neck] if neck.inside_block else []
+            run = partial(self._run_block, block, inside, segments)
             if self.transformer.grad_checkpointing and self.training:
-                x = checkpoint(block, x, use_reentrant=False)
+                x = checkpoint(run, x, use_reentrant=False)
             else:
-                x = block(x)
+                x = run(x)
         pooled, _ = self._pool(x)
         if self.proj is not None:
             pooled = pooled @ self.proj
         return pooled.unflatten(0, (batch_size, segments)), frame_mask
+
+    def _apply(self, neck: TokenNeck, x: Tensor, segments: int,
+               frame_mask: Tensor | None) -> tuple[Tensor, int, Tensor | None]:
+        tokens = neck(
+            VideoTokens.split(x, segments, self.num_prefix_tokens, frame_mask))
+        return tokens.join(), tokens.patches.shape[1], tokens.frame_mask
+
+    def _run_block(self, block: nn.Module, inside: list, segments: int,
+                   x: Tensor) -> Tensor:
+        if not inside:
+            return block(x)
+        x = x + block.ls_1(block.attention(q_x=block.ln_1(x)))
+        for neck in inside:
+            x, _, _ = self._apply(neck, x, segments, None)
+        return x + block.ls_2(block.mlp(block.ln_2(x)))
+
+    def _embed_frames(self, imgs: Tensor) -> Tensor:
+        """Tokens (B * T, P + N, C) in front of the first block."""
+        if self.linear_patch == '2d':
+            return self._embeds(imgs.flatten(0, 1))
+        x = self.conv2(imgs.transpose(1, 2))
+        x = x.flatten(3).permute(0, 2, 3, 1).flatten(0, 1)
+        token = self.class_embedding.to(x.dtype).expand(len(x), 1, -1)
+        x = torch.cat([token, x], dim=1)
+        x = x + self.positional_embedding.to(x.dtype)
+        return self.ln_pre(self.patch_dropout(x))

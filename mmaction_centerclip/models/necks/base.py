@@ -1,4 +1,4 @@
-"""What all token reducers share: segments, class token, frame mask."""
+"""What all necks, and all token reducers, share."""
 from abc import ABCMeta, abstractmethod
 
 from mmengine.model import BaseModule
@@ -7,10 +7,49 @@ from torch import Tensor
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.video_tokens import VideoTokens
 
-__all__ = ['TokenReducer', 'reduce_frame_mask']
+__all__ = ['TokenNeck', 'TokenReducer', 'reduce_frame_mask', 'weighted_mean']
 
 
-class TokenReducer(BaseModule, metaclass=ABCMeta):
+class TokenNeck(BaseModule, metaclass=ABCMeta):
+    """Something that stands between two transformer blocks.
+
+    Args:
+        before_block (int): The transformer block in front of which this neck
+            stands, counted from 1: 7 means after six complete blocks, the
+            paper's B6.
+        init_cfg (dict, optional): Initialisation config. Defaults to None.
+
+    Raises:
+        InputError: If ``before_block`` is not a positive integer.
+    """
+    inside_block = False
+    """Whether it works a second time, between the block's attention and MLP."""
+
+    def __init__(self, before_block: int, init_cfg: dict | None = None) -> None:
+        super().__init__(init_cfg)
+        self.before_block = self._positive('before_block', before_block)
+
+    def _positive(self, name: str, value: int) -> int:
+        if not isinstance(value, int) or value < 1:
+            raise InputError(f'{type(self).__name__}: {name} must be a '
+                             f'positive integer, got {value!r}')
+        return value
+
+    def _one_of(self, name: str, value: object, choices: tuple) -> object:
+        if value not in choices:
+            raise InputError(f'{type(self).__name__}: {name} must be one of '
+                             f'{choices}, got {value!r}')
+        return value
+
+    @abstractmethod
+    def forward(self, tokens: VideoTokens) -> VideoTokens:
+        """Tokens of other frames, of other number, or other values."""
+
+    def extra_repr(self) -> str:
+        return f'before_block={self.before_block}'
+
+
+class TokenReducer(TokenNeck):
     """Merge the frames of a video into segments with fewer tokens.
 
     T frames become ``num_segments`` segments of T / ``num_segments``
@@ -18,10 +57,11 @@ class TokenReducer(BaseModule, metaclass=ABCMeta):
     and of its patch tokens what :meth:`reduce` leaves.
 
     Args:
-        before_block (int): The transformer block in front of which this neck
-            stands, counted from 1: 7 means after six complete blocks, the
-            paper's B6.
+        before_block (int): Block in front of which to reduce, from 1.
         num_segments (int): Segments S to leave; must divide the frames.
+        exclude_padding (bool): Whether frames that the frame mask marks as
+            padding stay out of the reduction and of the class token's mean.
+            CenterCLIP lets them take part. Defaults to False.
         init_cfg (dict, optional): Initialisation config. Defaults to None.
 
     Raises:
@@ -32,16 +72,11 @@ class TokenReducer(BaseModule, metaclass=ABCMeta):
     def __init__(self,
                  before_block: int,
                  num_segments: int,
+                 exclude_padding: bool = False,
                  init_cfg: dict | None = None) -> None:
-        super().__init__(init_cfg)
-        self.before_block = self._positive('before_block', before_block)
+        super().__init__(before_block, init_cfg)
         self.num_segments = self._positive('num_segments', num_segments)
-
-    def _positive(self, name: str, value: int) -> int:
-        if not isinstance(value, int) or value < 1:
-            raise InputError(f'{type(self).__name__}: {name} must be a '
-                             f'positive integer, got {value!r}')
-        return value
+        self.exclude_padding = exclude_padding
 
     def forward(self, tokens: VideoTokens) -> VideoTokens:
         """Reduce (B, T, P + N, C) to (B, S, P + K, C)."""
@@ -51,21 +86,52 @@ class TokenReducer(BaseModule, metaclass=ABCMeta):
             raise InputError(
                 f'{self}: num_segments must divide the number of frames, got '
                 f'{segments} segments for {frames} frames')
-        patches = tokens.patches.reshape(batch * segments, -1, channels)
-        prefix = tokens.prefix.unflatten(1, (segments, -1)).mean(dim=2)
-        mask = tokens.frame_mask
+        mask, valid = tokens.frame_mask, None
         if mask is not None:
+            if self.exclude_padding:
+                valid = mask.reshape(batch * segments, -1)
             mask = reduce_frame_mask(mask, segments)
-        kept = self.reduce(patches).unflatten(0, (batch, segments))
-        return VideoTokens(prefix, kept, mask)
+        shape = (batch * segments, frames // segments)
+        prefix = weighted_mean(
+            tokens.prefix.reshape(*shape, -1, channels), valid)
+        patches = self.reduce(
+            tokens.patches.reshape(*shape, num_patches, channels), valid)
+        return VideoTokens(
+            prefix.unflatten(0, (batch, segments)),
+            patches.unflatten(0, (batch, segments)), mask)
 
     @abstractmethod
-    def reduce(self, patches: Tensor) -> Tensor:
-        """Reduce each segment's tokens (B * S, T / S * N, C) to K."""
+    def reduce(self, patches: Tensor, valid: Tensor | None) -> Tensor:
+        """Reduce each segment's patch tokens.
+
+        Args:
+            patches (Tensor): Shape (B * S, F, N, C) of F frames a segment.
+            valid (Tensor | None): Frames that count, bool (B * S, F); None
+                if all do.
+
+        Returns:
+            Tensor: Shape (B * S, K, C).
+        """
 
     def extra_repr(self) -> str:
-        return (f'before_block={self.before_block}, '
-                f'num_segments={self.num_segments}')
+        return f'{super().extra_repr()}, num_segments={self.num_segments}'
+
+
+def weighted_mean(tokens: Tensor, valid: Tensor | None) -> Tensor:
+    """Mean over the frames that count; over all where none does.
+
+    Args:
+        tokens (Tensor): Shape (M, F, N, C).
+        valid (Tensor | None): Bool (M, F).
+
+    Returns:
+        Tensor: Shape (M, N, C).
+    """
+    if valid is None:
+        return tokens.mean(dim=1)
+    valid = valid | ~valid.any(dim=1, keepdim=True)
+    weights = valid.to(tokens.dtype) / valid.sum(dim=1, keepdim=True)
+    return (tokens * weights[:, :, None, None]).sum(dim=1)
 
 
 def reduce_frame_mask(frame_mask: Tensor, num_segments: int) -> Tensor:

@@ -1,24 +1,30 @@
 """CenterCLIP's token clustering as a neck between two blocks."""
+import math
+
 import torch
 from mmaction.registry import MODELS
 from torch import Tensor
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.ops import kmedoids
+from mmaction_centerclip.ops import (
+    kmedoids,
+    spatial_temporal_locality,
+    spectral_clustering,
+)
 from mmaction_centerclip.ops.distances import DISTANCES
+from mmaction_centerclip.ops.spectral import GRAPHS
 
-from .base import TokenReducer
+from .center_selection import CenterSelection
 
-__all__ = ['TokenClustering']
+__all__ = ['SpectralTokenClustering', 'TokenClustering']
 
 
 @MODELS.register_module()
-class TokenClustering(TokenReducer):
+class TokenClustering(CenterSelection):
     """Keep the k-medoids++ centers of each segment's tokens.
 
-    CenterCLIP (arXiv 2205.00823), Sec. 3.2 and 3.3. The centers are chosen
-    without gradient, in float32 whatever the autocast dtype; gradients flow
-    through the tokens that were kept.
+    CenterCLIP (arXiv 2205.00823), Sec. 3.2 and 3.3. Distances are computed in
+    float32 whatever the autocast dtype.
 
     Args:
         before_block (int): Block in front of which to cluster, from 1.
@@ -32,10 +38,8 @@ class TokenClustering(TokenReducer):
         max_iters (int): Limit of update steps. Defaults to 100.
         tol (float): Stop when a segment's medoids move less than this in
             all. Defaults to 1e-6.
-        record (bool): Whether to keep the last decision on the module, as
-            ``medoids`` int64 (B * S, K) and ``assignment`` int64
-            (B * S, T / S * N). Defaults to False.
-        init_cfg (dict, optional): Initialisation config. Defaults to None.
+        **kwargs: ``aggregation``, ``cluster_embed``, ``frame_embed``,
+            ``exclude_padding``, ``record``, see :class:`CenterSelection`.
 
     Raises:
         InputError: If an option is out of range, or in the forward pass if a
@@ -65,14 +69,10 @@ class TokenClustering(TokenReducer):
                  pre_norm: bool = False,
                  max_iters: int = 100,
                  tol: float = 1e-6,
-                 record: bool = False,
-                 init_cfg: dict | None = None) -> None:
-        super().__init__(before_block, num_segments, init_cfg)
-        self.num_centers = self._positive('num_centers', num_centers)
+                 **kwargs) -> None:
+        super().__init__(before_block, num_segments, num_centers, **kwargs)
+        self._one_of('distance', distance, DISTANCES)
         self._positive('max_iters', max_iters)
-        if distance not in DISTANCES:
-            raise InputError(f'{type(self).__name__}: distance must be one of '
-                             f'{DISTANCES}, got {distance!r}')
         if not p > 0:
             raise InputError(
                 f'{type(self).__name__}: p must be positive, got {p!r}')
@@ -82,24 +82,99 @@ class TokenClustering(TokenReducer):
             pre_norm=pre_norm,
             max_iters=max_iters,
             tol=tol)
-        self.record = record
-
-    def reduce(self, patches: Tensor) -> Tensor:
-        """Keep the centers of each segment, in token order."""
-        if self.num_centers > patches.shape[1]:
-            raise InputError(
-                f'{self}: num_centers must not exceed the '
-                f'{patches.shape[1]} tokens of a segment')
-        medoids, assignment = self.cluster(patches)
-        if self.record:
-            self.medoids, self.assignment = medoids, assignment
-        index = medoids[..., None].expand(-1, -1, patches.shape[-1])
-        return patches.gather(1, index)
 
     @torch.compiler.disable
-    def cluster(self, patches: Tensor) -> tuple[Tensor, Tensor]:
-        """The decision alone: medoids (B * S, K) and assignment."""
-        return kmedoids(patches, self.num_centers, **self.options)
+    def choose(self, tokens: Tensor, valid: Tensor | None,
+               frames: int) -> tuple[Tensor, Tensor]:
+        """Medoids and assignment of k-medoids++."""
+        return kmedoids(tokens, self.num_centers, valid=valid, **self.options)
 
-    def extra_repr(self) -> str:
-        return f'{super().extra_repr()}, num_centers={self.num_centers}'
+
+@MODELS.register_module()
+class SpectralTokenClustering(CenterSelection):
+    """Keep the centers of each segment's spectral clusters.
+
+    CenterCLIP (arXiv 2205.00823), Sec. 3.3. Takes no ``exclude_padding``.
+
+    Args:
+        before_block (int): Block in front of which to cluster, from 1.
+        num_segments (int): Segments S; must divide the frames.
+        num_centers (int): Tokens K to keep of each segment's.
+        graph (str): ``'knn'`` or ``'heat'``. Defaults to ``'knn'``.
+        sigma (float | str): Scale of the similarity, or ``'auto'``.
+            Defaults to 2.0.
+        knn (int, optional): Neighbours in the graph. Defaults to None: 5 a
+            frame, and 5 more where a frame has 100 tokens or more.
+        spatial_kernel (int, optional): Odd; with ``temporal_kernel``, keep
+            similarities of tokens that are near each other only. For a square
+            token grid, so only for the first reducer of a tower.
+            Defaults to None: all.
+        temporal_kernel (int): Odd. Defaults to 7.
+        p (float): Order of the distance between rows. Defaults to 2.0.
+        max_iters (int): Limit of update steps. Defaults to 100.
+        tol (float): See :class:`TokenClustering`. Defaults to 1e-6.
+        **kwargs: See :class:`CenterSelection`.
+
+    Raises:
+        InputError: If an option is out of range, or in the forward pass if a
+            segment has fewer tokens than ``num_centers``, or no square grid
+            with ``spatial_kernel``.
+
+    Examples:
+        >>> neck = dict(type='SpectralTokenClustering', before_block=7,
+        ...             num_segments=3, num_centers=49)
+    """
+
+    def __init__(self,
+                 before_block: int,
+                 num_segments: int,
+                 num_centers: int,
+                 graph: str = 'knn',
+                 sigma: float | str = 2.0,
+                 knn: int | None = None,
+                 spatial_kernel: int | None = None,
+                 temporal_kernel: int = 7,
+                 p: float = 2.0,
+                 max_iters: int = 100,
+                 tol: float = 1e-6,
+                 **kwargs) -> None:
+        super().__init__(before_block, num_segments, num_centers, **kwargs)
+        self._one_of('graph', graph, GRAPHS)
+        self._positive('max_iters', max_iters)
+        if knn is not None:
+            self._positive('knn', knn)
+        if self.exclude_padding:
+            raise InputError(f'{type(self).__name__}: exclude_padding is for '
+                             'TokenClustering, got True')
+        self.knn = knn
+        self.kernels = (spatial_kernel, temporal_kernel)
+        self.options = dict(
+            graph=graph, sigma=sigma, p=p, max_iters=max_iters, tol=tol)
+
+    @torch.compiler.disable
+    def choose(self, tokens: Tensor, valid: Tensor | None,
+               frames: int) -> tuple[Tensor, Tensor]:
+        """Medoids and assignment of spectral clustering."""
+        per_frame = tokens.shape[1] // frames
+        knn = self.knn or 5 * frames + 5 * (per_frame >= 100)
+        return spectral_clustering(
+            tokens,
+            self.num_centers,
+            knn=knn,
+            locality=self._locality(frames, per_frame),
+            **self.options)
+
+    def _locality(self, frames: int, per_frame: int) -> Tensor | None:
+        spatial_kernel, temporal_kernel = self.kernels
+        if spatial_kernel is None:
+            return None
+        side = math.isqrt(per_frame)
+        if side**2 != per_frame:
+            raise InputError(f'{self}: spatial_kernel needs a square grid of '
+                             f'tokens, got {per_frame} tokens a frame')
+        return spatial_temporal_locality(
+            frames,
+            side,
+            side,
+            spatial_kernel=spatial_kernel,
+            temporal_kernel=temporal_kernel)

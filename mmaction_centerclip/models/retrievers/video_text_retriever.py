@@ -15,7 +15,7 @@ __all__ = ['VideoTextRetriever']
 
 # Trained whatever is frozen, as in the zoo's CLIPSimilarity.
 _ALWAYS_TRAINED = re.compile(
-    r'head\.|backbone\.(necks\.|ln_post\.|proj$)'
+    r'head\.|backbone\.(necks\.|conv2\.|ln_post\.|proj$)'
     r'|text_backbone\.(ln_final\.|text_projection)')
 _BLOCK = re.compile(r'(?:text_)?backbone\.transformer\.resblocks\.(\d+)\.')
 

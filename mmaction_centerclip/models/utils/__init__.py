@@ -1,4 +1,13 @@
-from .clip_weights import load_clip_weights, read_clip_weights
+from .checkpoint_file import explain_refusal, read_checkpoint
+from .clip_weights import (
+    fit_context,
+    load_clip_weights,
+    read_clip_weights,
+    rename_clip_weights,
+)
 from .gather import gather_with_grad
 
-__all__ = ['gather_with_grad', 'load_clip_weights', 'read_clip_weights']
+__all__ = [
+    'explain_refusal', 'fit_context', 'gather_with_grad', 'load_clip_weights',
+    'read_checkpoint', 'read_clip_weights', 'rename_clip_weights'
+]

@@ -1,22 +1,20 @@
 """CLIP weights from an open_clip tag or a file, for both towers and a head."""
 import os
-import pickle
-import zipfile
 
 import open_clip
-import torch
-from open_clip.factory import load_state_dict
 from open_clip.model import convert_to_custom_text_state_dict
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.backbones import clip_config
 
-__all__ = ['fit_context', 'load_clip_weights', 'read_clip_weights']
+from .checkpoint_file import read_checkpoint
 
-# Facts about a model that OpenAI's archives store as if they were weights.
-_NOT_WEIGHTS = ('input_resolution', 'context_length', 'vocab_size')
+__all__ = [
+    'fit_context', 'load_clip_weights', 'read_clip_weights',
+    'rename_clip_weights'
+]
+
 _PARTS = {
     'visual.': 'backbone.',
     'text.': 'text_backbone.',
@@ -28,8 +26,10 @@ def load_clip_weights(model: nn.Module, pretrained: str,
                       arch: str | dict) -> None:
     """Load CLIP's weights into a retriever, in place.
 
-    Necks and the head's own layers keep their initialisation. A longer
-    positional embedding of the text is cut to the model's context length.
+    Necks and the head's own layers keep their initialisation, or repeat it
+    Necks and the head's own layers keep their initialisation, or repeat it
+    where it comes from CLIP's weights. A longer positional embedding of the
+    text is cut to the model's context length.
 
     Args:
         model (nn.Module): With ``backbone``, ``text_backbone`` and ``head``.
@@ -46,7 +46,8 @@ def load_clip_weights(model: nn.Module, pretrained: str,
     fit_context(state, len(own['text_backbone.positional_embedding']))
     expected = {
         key
-        for key in own if not key.startswith(('backbone.necks.', 'head.'))
+        for key in own if not key.startswith(
+            ('backbone.necks.', 'backbone.conv2.', 'head.'))
     }
     missing = sorted(expected - state.keys())
     unused = sorted(state.keys() - own.keys())
@@ -62,6 +63,10 @@ def load_clip_weights(model: nn.Module, pretrained: str,
                 f'has the shape {tuple(value.shape)}, expected '
                 f'{tuple(own[key].shape)}')
     model.load_state_dict(state, strict=False)
+    if 'backbone.conv2.weight' not in state:
+        model.backbone.inflate_patches()
+    if not any(key.startswith('backbone.necks.') for key in state):
+        model.backbone.init_necks()
 
 
 def read_clip_weights(pretrained: str, arch: str | dict) -> dict:
@@ -85,23 +90,27 @@ def read_clip_weights(pretrained: str, arch: str | dict) -> dict:
         path = pretrained
     else:
         path = _download(pretrained, arch)
-    try:
-        state, is_archive = _read(path)
-    except (OSError, EOFError, RuntimeError, ValueError, StopIteration,
-            AttributeError, pickle.UnpicklingError, SafetensorError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f'pretrained={pretrained!r}: {path} is not a '
-                         f'readable checkpoint: {reason}') from error
-    if not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(f'pretrained={pretrained!r}: {path} is not a state '
-                         f'dict, it holds {sorted(map(str, state))[:5]}')
+    state, _, is_archive = read_checkpoint(path)
     if is_archive and not clip_config(arch).get('quick_gelu', False):
         raise InputError(
             f"pretrained={pretrained!r} is an archive of OpenAI's, which goes "
             f'with QuickGELU; arch {arch!r} has GELU, use its -quickgelu form')
     if any(key.startswith('backbone.') for key in state):
         return state
-    state = convert_to_custom_text_state_dict(state)
+    return rename_clip_weights(convert_to_custom_text_state_dict(state))
+
+
+def rename_clip_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Name the weights of an open_clip model as a retriever does.
+
+    Args:
+        state (dict[str, Tensor]): The vision tower's under ``visual.``, the
+            text tower's under ``text.``.
+
+    Returns:
+        dict[str, Tensor]: float32, under ``backbone.``, ``text_backbone.``
+        and ``head.logit_scale``; other keys as they are.
+    """
     renamed = {}
     for key, value in state.items():
         part = next((p for p in _PARTS if key.startswith(p)), '')
@@ -150,13 +159,3 @@ def _download(tag: str, arch: str | dict) -> str:
             f'pretrained={tag!r} cannot be downloaded '
             f'({type(error).__name__}); without a network, give a local file '
             'or pretrained=None') from error
-
-
-def _read(path: str) -> tuple[dict, bool]:
-    """The state dict, and whether it comes from an archive of OpenAI's."""
-    if zipfile.is_zipfile(path) and any(
-            name.endswith('constants.pkl')
-            for name in zipfile.ZipFile(path).namelist()):
-        state = torch.jit.load(path, map_location='cpu').state_dict()
-        return {k: v for k, v in state.items() if k not in _NOT_WEIGHTS}, True
-    return load_state_dict(path), False

@@ -1,0 +1,113 @@
+"""What CenterCLIP compares token clustering with."""
+import torch
+from mmaction.registry import MODELS
+from torch import Tensor
+
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models.video_tokens import VideoTokens
+from mmaction_centerclip.ops import sparse_sampling, temporal_shift, token_shift
+
+from .base import TokenNeck, TokenReducer, weighted_mean
+from .center_selection import CenterSelection
+
+__all__ = [
+    'SegmentMeanPooling', 'SparseTokenSampling', 'TemporalShift', 'TokenShift'
+]
+
+
+@MODELS.register_module()
+class SegmentMeanPooling(TokenReducer):
+    """Average each position over the frames of its segment.
+
+    Examples:
+        >>> neck = dict(type='SegmentMeanPooling', before_block=7, num_segments=3)
+    """
+
+    def reduce(self, patches: Tensor, valid: Tensor | None) -> Tensor:
+        """Average (B * S, F, N, C) to (B * S, N, C)."""
+        return weighted_mean(patches, valid)
+
+
+@MODELS.register_module()
+class SparseTokenSampling(CenterSelection):
+    """Keep tokens at equal steps; in training, at random.
+
+    Random tokens are the same for the whole batch and different per segment;
+    they are drawn from torch's global generator on the CPU.
+
+    Examples:
+        >>> neck = dict(type='SparseTokenSampling', before_block=7,
+        ...             num_segments=3, num_centers=49)
+    """
+    has_clusters = False
+
+    @torch.compiler.disable
+    def choose(self, tokens: Tensor, valid: Tensor | None,
+               frames: int) -> tuple[Tensor, None]:
+        """Indices that do not depend on the tokens."""
+        indices = sparse_sampling(
+            tokens.shape[1],
+            self.num_centers,
+            self.num_segments,
+            training=self.training,
+            device=tokens.device)
+        return indices.repeat(len(tokens) // self.num_segments, 1), None
+
+
+class _Shift(TokenNeck):
+    """Exchange channels between neighbouring frames.
+
+    Args:
+        before_block (int): Block in front of which to shift, from 1.
+        fold_div (int): A ``fold_div``-th of the channels goes either way.
+            Defaults to 8.
+        init_cfg (dict, optional): Initialisation config. Defaults to None.
+
+    Raises:
+        InputError: If ``fold_div`` is less than 2.
+    """
+
+    def __init__(self,
+                 before_block: int,
+                 fold_div: int = 8,
+                 init_cfg: dict | None = None) -> None:
+        super().__init__(before_block, init_cfg)
+        if not isinstance(fold_div, int) or fold_div < 2:
+            raise InputError(f'{type(self).__name__}: fold_div must be an '
+                             f'integer of at least 2, got {fold_div!r}')
+        self.fold_div = fold_div
+
+
+@MODELS.register_module()
+class TemporalShift(_Shift):
+    """Shift channels of the patch tokens (TSM, arXiv 1811.08383).
+
+    The class token stays. Arguments are ``before_block`` and ``fold_div``.
+
+    Examples:
+        >>> neck = dict(type='TemporalShift', before_block=7)
+    """
+
+    def forward(self, tokens: VideoTokens) -> VideoTokens:
+        """Shift patches (B, T, N, C)."""
+        return tokens._replace(
+            patches=temporal_shift(tokens.patches, self.fold_div))
+
+
+@MODELS.register_module()
+class TokenShift(_Shift):
+    """Shift channels of the class token (Token Shift, arXiv 2108.02432).
+
+    Works twice in its block, before the attention and before the MLP.
+    Arguments are ``before_block`` and ``fold_div``.
+
+    Examples:
+        >>> neck = dict(type='TokenShift', before_block=7)
+    """
+    inside_block = True
+
+    def forward(self, tokens: VideoTokens) -> VideoTokens:
+        """Shift prefix tokens (B, T, P, C)."""
+        return tokens._replace(
+            prefix=token_shift(tokens.prefix, tokens.prefix.shape[2],
+                               self.fold_div))

@@ -1,0 +1,151 @@
+"""Whose weights a file holds, and what ours are called."""
+import re
+
+import torch
+from open_clip.model import convert_to_custom_text_state_dict
+from torch import Tensor
+
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models.utils import rename_clip_weights
+
+__all__ = ['KINDS', 'convert_state', 'detect_kind']
+
+KINDS = {
+    'openai': "a CLIP of OpenAI's or open_clip's",
+    'clip4clip': 'CLIP4Clip or CenterCLIP',
+    'clipsimilarity': "MMAction2's CLIPSimilarity",
+    'huggingface': "Hugging Face's CLIPModel",
+    'retriever': 'a retriever of this project',
+}
+
+# In CenterCLIP a neck's embedding lies inside the block that it precedes.
+_CLUSTER_EMBED = re.compile(
+    r'visual\.transformer\.resblocks\.(\d+)\.tokencluster_inter\.'
+    r'cluster_embed$')
+_NO_WEIGHTS = re.compile(r'(visual\.)?(text_model\.|vision_model\.)?'
+                         r'(embeddings\.)?position_ids$')
+
+
+def detect_kind(state: dict, meta: dict) -> str:
+    """Name the kind of a state dict by its keys.
+
+    Args:
+        state (dict[str, Tensor]): As stored.
+        meta (dict): What the file holds beside it.
+
+    Returns:
+        str: A key of :data:`KINDS`.
+
+    Raises:
+        InputError: If it is none of them, with some of its keys.
+    """
+    names = set(state)
+    if any(name.startswith('vision_model.') for name in names):
+        return 'huggingface'
+    if any(name.startswith('text_backbone.') for name in names):
+        return 'retriever'
+    if 'clip.visual.conv1.weight' in names:
+        is_zoo = 'meta' in meta or any(n.startswith('adapter.') for n in names)
+        return 'clipsimilarity' if is_zoo else 'clip4clip'
+    if 'visual.conv1.weight' in names:
+        return 'openai'
+    raise InputError('none of the known kinds of CLIP weights '
+                     f'({", ".join(KINDS.values())}); its first keys are '
+                     f'{sorted(map(str, names))[:5]}')
+
+
+def convert_state(state: dict[str, Tensor],
+                  kind: str) -> tuple[dict[str, Tensor], list[str], dict]:
+    """Name weights as a retriever does.
+
+    Args:
+        state (dict[str, Tensor]): As stored.
+        kind (str): What :func:`detect_kind` says.
+
+    Returns:
+        tuple[dict[str, Tensor], list[str], dict[int, Tensor]]: float32
+        weights under ``backbone.``, ``text_backbone.`` and ``head.``; the
+        keys that have no place; and CenterCLIP's cluster embeddings (K, C)
+        by the block that they precede, counted from 1.
+    """
+    if kind == 'retriever':
+        return dict(state), [], {}
+    if kind == 'huggingface':
+        state = _from_huggingface(state)
+    unused = []
+    if kind in ('clip4clip', 'clipsimilarity'):
+        unused = [key for key in state if not key.startswith('clip.')]
+        state = {
+            key[len('clip.'):]: value
+            for key, value in state.items() if key.startswith('clip.')
+        }
+    embeddings = {}
+    for key in list(state):
+        match = _CLUSTER_EMBED.match(key)
+        if match:
+            embeddings[int(match[1]) + 1] = state.pop(key).float()
+        elif _NO_WEIGHTS.match(key):
+            unused.append(key)
+            del state[key]
+    renamed = rename_clip_weights(convert_to_custom_text_state_dict(state))
+    strangers = [
+        key for key in renamed if not key.startswith(
+            ('backbone.', 'text_backbone.', 'head.logit_scale'))
+    ]
+    for key in strangers:
+        del renamed[key]
+    return renamed, sorted(unused + strangers), embeddings
+
+
+_HF_LAYER = re.compile(
+    r'(vision|text)_model\.encoder\.layers\.(\d+)\.(.+)\.(weight|bias)$')
+_HF_PARTS = {
+    'layer_norm1': 'ln_1',
+    'layer_norm2': 'ln_2',
+    'mlp.fc1': 'mlp.c_fc',
+    'mlp.fc2': 'mlp.c_proj',
+    'self_attn.out_proj': 'attn.out_proj',
+}
+_HF_NAMES = {
+    'vision_model.embeddings.class_embedding': 'visual.class_embedding',
+    'vision_model.embeddings.patch_embedding.weight': 'visual.conv1.weight',
+    'vision_model.embeddings.position_embedding.weight':
+    'visual.positional_embedding',
+    'vision_model.pre_layrnorm.weight': 'visual.ln_pre.weight',
+    'vision_model.pre_layrnorm.bias': 'visual.ln_pre.bias',
+    'vision_model.post_layernorm.weight': 'visual.ln_post.weight',
+    'vision_model.post_layernorm.bias': 'visual.ln_post.bias',
+    'text_model.embeddings.token_embedding.weight': 'token_embedding.weight',
+    'text_model.embeddings.position_embedding.weight': 'positional_embedding',
+    'text_model.final_layer_norm.weight': 'ln_final.weight',
+    'text_model.final_layer_norm.bias': 'ln_final.bias',
+    'logit_scale': 'logit_scale',
+}
+_HF_TRANSPOSED = {
+    'visual_projection.weight': 'visual.proj',
+    'text_projection.weight': 'text_projection',
+}
+
+
+def _from_huggingface(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """OpenAI's names of the weights of ``transformers.CLIPModel``."""
+    renamed, packed = {}, {}
+    for key, value in state.items():
+        layer = _HF_LAYER.match(key)
+        if layer:
+            tower, number, part, kind = layer.groups()
+            block = (f'{"visual." if tower == "vision" else ""}transformer.'
+                     f'resblocks.{number}.')
+            if part.startswith('self_attn.') and part[-7:] in (
+                    '.q_proj', '.k_proj', '.v_proj'):
+                packed.setdefault(f'{block}attn.in_proj_{kind}',
+                                  {})[part[-6]] = value
+            else:
+                renamed[f'{block}{_HF_PARTS.get(part, part)}.{kind}'] = value
+        elif key in _HF_TRANSPOSED:
+            renamed[_HF_TRANSPOSED[key]] = value.T.contiguous()
+        else:
+            renamed[_HF_NAMES.get(key, key)] = value
+    for key, parts in packed.items():
+        renamed[key] = torch.cat([parts[name] for name in 'qkv'])
+    return renamed

@@ -1,0 +1,30 @@
+#!/usr/bin/env python
+"""Convert a checkpoint of this project to a state dict of open_clip."""
+import argparse
+import os.path as osp
+
+import torch
+
+from mmaction_centerclip.apis import clear_errors
+from mmaction_centerclip.apis.conversion import to_open_clip
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models.utils import read_checkpoint
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('src', help='the checkpoint to convert')
+    parser.add_argument('dst', help='the state dict to write')
+    args = parser.parse_args()
+    with clear_errors():
+        if osp.exists(args.dst):
+            raise InputError(f'{args.dst} exists already, choose another file')
+        state, _, _ = read_checkpoint(args.src)
+        converted = to_open_clip(state)
+        torch.save(converted, args.dst)
+    print(f'{len(state) - len(converted)} of {len(state)} keys have no place '
+          f'in open_clip\nWrote {args.dst}')
+
+
+if __name__ == '__main__':
+    main()

@@ -27,7 +27,6 @@ def load_clip_weights(model: nn.Module, pretrained: str,
     """Load CLIP's weights into a retriever, in place.
 
     Necks and the head's own layers keep their initialisation, or repeat it
-    Necks and the head's own layers keep their initialisation, or repeat it
     where it comes from CLIP's weights. A longer positional embedding of the
     text is cut to the model's context length.
 

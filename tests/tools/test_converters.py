@@ -1,0 +1,223 @@
+import copy
+import re
+import runpy
+import sys
+
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from open_clip.model import CLIP, convert_to_custom_text_state_dict
+
+from ..paths import TOOLS
+
+ARCH = dict(
+    embed_dim=16,
+    quick_gelu=True,
+    vision_cfg=dict(image_size=64, patch_size=16, width=64, layers=3),
+    text_cfg=dict(
+        context_length=16, vocab_size=500, width=64, heads=1, layers=2))
+
+
+@pytest.fixture
+def clip():
+    return CLIP(**copy.deepcopy(ARCH)).eval()
+
+
+@pytest.fixture
+def convert(monkeypatch, capsys, tmp_path):
+    """Run a converter; what it printed, or its error."""
+    monkeypatch.syspath_prepend(str(TOOLS / 'model_converters'))
+
+    def run(name, source, *options, target='out.pth'):
+        path = tmp_path / 'source.pt'
+        if source is not None:
+            torch.save(source, path)
+        monkeypatch.setattr(sys, 'argv', [
+            name, str(path), str(tmp_path / target), *map(str, options)])
+        try:
+            runpy.run_path(str(TOOLS / 'model_converters' / f'{name}.py'),
+                           run_name='__main__')
+        except SystemExit as error:
+            return str(error)
+        return capsys.readouterr().out
+
+    return run
+
+
+def huggingface(clip):
+    """The names of transformers.CLIPModel, written from its documentation."""
+    state = {}
+    for key, value in clip.state_dict().items():
+        tower = 'vision' if key.startswith('visual.') else 'text'
+        block = re.match(r'(?:visual\.)?transformer\.resblocks\.(\d+)\.(.*)', key)
+        if block:
+            layer = f'{tower}_model.encoder.layers.{block[1]}.'
+            part = block[2]
+            if part.startswith('attn.in_proj_'):
+                for name, chunk in zip('qkv', value.chunk(3)):
+                    state[f'{layer}self_attn.{name}_proj.{part[13:]}'] = chunk
+                continue
+            for ours, theirs in (('attn.out_proj', 'self_attn.out_proj'),
+                                 ('ln_', 'layer_norm'), ('c_fc', 'fc1'),
+                                 ('c_proj', 'fc2')):
+                part = part.replace(ours, theirs)
+            state[layer + part] = value
+    own = clip.state_dict()
+    vision, text = 'vision_model.', 'text_model.'
+    state.update({
+        vision + 'embeddings.class_embedding': own['visual.class_embedding'],
+        vision + 'embeddings.patch_embedding.weight': own['visual.conv1.weight'],
+        vision + 'embeddings.position_embedding.weight':
+        own['visual.positional_embedding'],
+        vision + 'embeddings.position_ids': torch.arange(17)[None],
+        vision + 'pre_layrnorm.weight': own['visual.ln_pre.weight'],
+        vision + 'pre_layrnorm.bias': own['visual.ln_pre.bias'],
+        vision + 'post_layernorm.weight': own['visual.ln_post.weight'],
+        vision + 'post_layernorm.bias': own['visual.ln_post.bias'],
+        text + 'embeddings.token_embedding.weight': own['token_embedding.weight'],
+        text + 'embeddings.position_embedding.weight':
+        own['positional_embedding'],
+        text + 'embeddings.position_ids': torch.arange(16)[None],
+        text + 'final_layer_norm.weight': own['ln_final.weight'],
+        text + 'final_layer_norm.bias': own['ln_final.bias'],
+        'visual_projection.weight': own['visual.proj'].T,
+        'text_projection.weight': own['text_projection'].T,
+        'logit_scale': own['logit_scale'],
+    })
+    return state
+
+
+def prefixed(clip):
+    return {f'clip.{key}': value for key, value in clip.state_dict().items()}
+
+
+SOURCES = {
+    'clip_to_mmaction': lambda clip: clip.state_dict(),
+    'clip_to_mmaction half': lambda clip: {
+        k: v.half() for k, v in clip.state_dict().items()},
+    'clip4clip_to_mmaction': prefixed,
+    'centerclip_to_mmaction': lambda clip: dict(
+        state_dict={f'module.{k}': v for k, v in prefixed(clip).items()},
+        epoch=3),
+    'clipsimilarity_to_mmaction': lambda clip: dict(
+        state_dict=prefixed(clip), meta=dict(epoch=1)),
+    'hf_clip_to_mmaction': huggingface,
+}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('name', SOURCES)
+def test_converts_and_round_trips(convert, clip, tmp_path, name):
+    half = name.endswith('half')
+    printed = convert(name.split()[0], SOURCES[name](clip), '--config',
+                      tmp_path / 'out.py')
+    assert '0 keys of the model keep their start' in printed
+    cfg = Config.fromfile(tmp_path / 'out.py')
+    sizes = cfg.model.arch
+    for part in ('vision_cfg', 'text_cfg'):
+        assert {k: sizes[part][k] for k in ARCH[part]} == ARCH[part]
+    assert sizes.embed_dim == 16 and sizes.quick_gelu
+    model = MODELS.build(cfg.model).eval()
+    saved = torch.load(tmp_path / 'out.pth', weights_only=True)['state_dict']
+    model.load_state_dict(saved)
+    frames = torch.randn(2, 3, 3, 64, 64)
+    tolerance = dict(rtol=0.1, atol=0.1) if half else dict(rtol=0, atol=0)
+    torch.testing.assert_close(
+        model.backbone(frames)[0].flatten(0, 1),
+        clip.visual(frames.flatten(0, 1)), **tolerance)
+    text = torch.randint(1, 499, (2, 16))
+    tolerance = tolerance if half else dict(rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        model.text_backbone(text).sentence, clip.encode_text(text), **tolerance)
+
+    printed = convert('mmaction_to_open_clip', dict(state_dict=saved),
+                      target='back.pt')
+    assert '0 of ' in printed
+    back = torch.load(tmp_path / 'back.pt', weights_only=True)
+    assert back.keys() == clip.state_dict().keys()
+    for key, value in clip.state_dict().items():
+        expected = value.half().float() if half else value
+        assert torch.equal(back[key], expected), key
+
+
+@pytest.mark.parametrize('options, places', [
+    (['--frames', '8,4,2', '--num-centers', '10,5'], [(2, 4, 10), (3, 2, 5)]),
+    (['--frames', '8,8,2', '--tokens', '16,14,9'], [(2, 8, 14), (3, 2, 9)]),
+    (['--before-block', '2', '--num-segments', '2', '--num-centers', '9'],
+     [(2, 2, 9)]),
+    ([], []),
+])
+def test_centerclip_options(convert, clip, tmp_path, options, places):
+    convert('centerclip_to_mmaction', prefixed(clip), '--p', '1', '--config',
+            tmp_path / 'out.py', *options)
+    cfg = Config.fromfile(tmp_path / 'out.py')
+    necks = cfg.model.backbone.necks
+    assert places == [
+        (n.before_block, n.num_segments, n.num_centers) for n in necks]
+    assert all(n.type == 'TokenClustering' and n.p == 1 for n in necks)
+    frames = 8 if '--frames' in options else 12
+    assert cfg.test_dataloader.dataset.pipeline[1].clip_len == frames
+    assert cfg.test_dataloader.dataset.pipeline[4].crop_size == 64
+    MODELS.build(cfg.model)
+
+
+def test_centerclip_embedding_tells_its_place(convert, clip, tmp_path):
+    state = prefixed(clip)
+    embedding = torch.randn(7, 64)
+    state['clip.visual.transformer.resblocks.1.tokencluster_inter.'
+          'cluster_embed'] = embedding
+    said = convert('centerclip_to_mmaction', state)
+    assert re.match(r'error: .* 7 centers in front of block 2', said)
+    options = ['--before-block', 2, '--num-segments', 2]
+    said = convert('centerclip_to_mmaction', state, *options, '--num-centers', 8)
+    assert re.match('error: .* 7 centers .* got --num-centers 8', said)
+    convert('centerclip_to_mmaction', state, *options)
+    saved = torch.load(tmp_path / 'out.pth', weights_only=True)['state_dict']
+    assert torch.equal(saved['backbone.necks.0.cluster_embed'], embedding)
+
+
+@pytest.mark.parametrize('name, source, options, message', [
+    ('clip_to_mmaction', 'clip4clip_to_mmaction', [],
+     "CLIP4Clip or CenterCLIP, expected a CLIP of OpenAI's"),
+    ('clip4clip_to_mmaction', 'hf_clip_to_mmaction', [],
+     "Hugging Face's CLIPModel, expected CLIP4Clip"),
+    ('clip4clip_to_mmaction', 'clipsimilarity_to_mmaction', [],
+     "MMAction2's CLIPSimilarity, expected CLIP4Clip"),
+    ('mmaction_to_open_clip', 'clip_to_mmaction', [], 'not the weights of a'),
+    ('centerclip_to_mmaction', 'clip4clip_to_mmaction',
+     ['--frames', '4,4,2'], '--num-centers is required.* block 3'),
+    ('centerclip_to_mmaction', 'clip4clip_to_mmaction',
+     ['--frames', '4,4,2', '--before-block', 3], 'one or the other'),
+    ('centerclip_to_mmaction', 'clip4clip_to_mmaction',
+     ['--before-block', '2,3', '--num-segments', 3], 'as many'),
+])
+def test_bad_input_is_named(convert, clip, tmp_path, name, source, options,
+                            message):
+    said = convert(name, SOURCES[source](clip), *options)
+    assert re.match(f'error: .*{message}', said)
+    assert not (tmp_path / 'out.pth').exists()
+
+
+def test_strangers_are_named_and_nothing_is_overwritten(convert, clip,
+                                                        tmp_path):
+    said = convert('clip_to_mmaction', torch.nn.Linear(2, 2).state_dict())
+    assert re.match("error: .*none of the known kinds.*'bias', 'weight'", said)
+    state = dict(prefixed(clip), **{'similarity_dense.weight': torch.ones(2)})
+    printed = convert('clip4clip_to_mmaction', state)
+    assert '1 keys of the file have no place\n  similarity_dense' in printed
+    said = convert('clip4clip_to_mmaction', state)
+    assert re.match('error: .*out.pth exists already', said)
+
+
+def test_openai_archive(convert, clip, tmp_path):
+    frames = torch.zeros(1, 3, 64, 64)
+    torch.jit.trace(clip, (frames, torch.zeros(1, 16).long()),
+                    check_trace=False).save(str(tmp_path / 'source.pt'))
+    printed = convert('clip_to_mmaction', None)
+    assert '0 keys of the model keep their start' in printed
+
+
+def test_the_towers_names_are_as_open_clip_splits_them(clip):
+    state = convert_to_custom_text_state_dict(clip.state_dict())
+    assert {k.split('.')[0] for k in state} == {'visual', 'text', 'logit_scale'}

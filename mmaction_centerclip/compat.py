@@ -5,6 +5,7 @@ the repair is not needed. :func:`apply` runs them all; importing
 :mod:`mmaction_centerclip` calls it, so that ``custom_imports`` in a config is
 enough for MMAction2's own tools too.
 """
+import importlib.metadata
 import importlib.util
 import pickle
 import sys
@@ -12,8 +13,8 @@ import types
 from pathlib import Path
 
 __all__ = [
-    'allow_mmengine_checkpoints', 'apply', 'provide_missing_drn',
-    'require_mmcv'
+    'allow_mmengine_checkpoints', 'apply', 'leave_out_vindlu',
+    'provide_missing_drn', 'require_mmcv'
 ]
 
 
@@ -21,6 +22,7 @@ def apply() -> None:
     """Apply every repair that this environment needs."""
     require_mmcv()
     provide_missing_drn()
+    leave_out_vindlu()
     allow_mmengine_checkpoints()
 
 
@@ -75,6 +77,26 @@ def provide_missing_drn() -> None:
     parent.drn = module
     sys.modules[package] = parent
     sys.modules[module.__name__] = module
+
+
+def leave_out_vindlu() -> None:
+    """Let ``import mmaction.models`` work where transformers is installed.
+
+    The zoo imports VindLU if it finds transformers, and VindLU imports
+    functions that transformers 4.56 moved away from ``modeling_utils``. The
+    zoo's own placeholders, which it registers without transformers, stand in.
+    See https://github.com/xinyu1205/recognize-anything/issues/219 for the
+    move; no issue of mmaction2's own was found.
+    """
+    from mmengine.utils import digit_version
+    try:
+        installed = importlib.metadata.version('transformers')
+    except importlib.metadata.PackageNotFoundError:
+        return
+    if digit_version(installed) < digit_version('4.56'):
+        return
+    from mmaction.utils import dependency
+    dependency.WITH_MULTIMODAL = False
 
 
 def allow_mmengine_checkpoints() -> None:

@@ -20,6 +20,17 @@ def test_the_stock_models_import():
     assert 'issues/2714' in out
 
 
+@pytest.mark.parametrize('version, kept', [('4.55.4', True), ('5.2.0', False)])
+def test_vindlu_is_left_out_where_transformers_is_too_new(
+        monkeypatch, version, kept):
+    from mmaction.utils import dependency
+    monkeypatch.setattr(dependency, 'WITH_MULTIMODAL', True)
+    monkeypatch.setattr(compat.importlib.metadata, 'version',
+                        lambda name: version)
+    compat.leave_out_vindlu()
+    assert dependency.WITH_MULTIMODAL is kept
+
+
 def test_mmengines_checkpoints_load_safely(tmp_path):
     hub = MessageHub.get_instance('compat')
     hub.update_scalar('train/loss', 0.5)

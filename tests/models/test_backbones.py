@@ -83,6 +83,12 @@ def test_checkpointing_gives_the_same_gradients(inputs):
         torch.testing.assert_close(a.grad, b.grad)
 
 
+def test_moves_to_another_dtype_with_its_necks(inputs):
+    tower = vision([dict(NECK, cluster_embed='clip')]).double()
+    assert tower.necks[0].cluster_embed.dtype == torch.float64
+    assert tower(inputs['imgs'].double())[0].dtype == torch.float64
+
+
 def test_runs_under_autocast(inputs):
     with torch.autocast('cpu', dtype=torch.bfloat16):
         features, _ = vision([NECK])(inputs['imgs'])

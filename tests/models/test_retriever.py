@@ -161,7 +161,7 @@ def test_pretrained_of_another_kind_is_named(build_retriever, clip, tmp_path):
     with pytest.raises(InputError, match='a file or one of the tags .*other'):
         load()
     (tmp_path / 'other.pt').write_text('not a checkpoint')
-    with pytest.raises(InputError, match='other.pt is not a readable'):
+    with pytest.raises(InputError, match='other.pt: not a readable'):
         load()
     torch.save(dict(model=clip.state_dict(), epoch=3), path)
     with pytest.raises(InputError, match="not a state dict.*'epoch', 'model'"):

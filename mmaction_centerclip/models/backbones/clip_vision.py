@@ -141,7 +141,7 @@ class CLIPVisionTower(VisionTransformer):
             inside = []
             for neck in self.necks:
                 if neck.before_block == number:
-                    x, segments, frame_mask = self._apply(
+                    x, segments, frame_mask = self._run_neck(
                         neck, x, segments, frame_mask)
                     inside += [neck] if neck.inside_block else []
             run = partial(self._run_block, block, inside, segments)
@@ -154,7 +154,7 @@ class CLIPVisionTower(VisionTransformer):
             pooled = pooled @ self.proj
         return pooled.unflatten(0, (batch_size, segments)), frame_mask
 
-    def _apply(self, neck: TokenNeck, x: Tensor, segments: int,
+    def _run_neck(self, neck: TokenNeck, x: Tensor, segments: int,
                frame_mask: Tensor | None) -> tuple[Tensor, int, Tensor | None]:
         tokens = neck(
             VideoTokens.split(x, segments, self.num_prefix_tokens, frame_mask))
@@ -166,7 +166,7 @@ class CLIPVisionTower(VisionTransformer):
             return block(x)
         x = x + block.ls_1(block.attention(q_x=block.ln_1(x)))
         for neck in inside:
-            x, _, _ = self._apply(neck, x, segments, None)
+            x, _, _ = self._run_neck(neck, x, segments, None)
         return x + block.ls_2(block.mlp(block.ln_2(x)))
 
     def _embed_frames(self, imgs: Tensor) -> Tensor:

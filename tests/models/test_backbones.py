@@ -172,3 +172,43 @@ def test_vit_base_encodes_real_clips():
     del tower.necks[0]
     expected = clip.visual(imgs.flatten(0, 1))
     assert torch.equal(tower(imgs)[0].flatten(0, 1), expected)
+
+
+@torch.no_grad()
+def test_3d_patches_start_as_the_2d_ones(inputs):
+    tower, inflated = vision(), vision(linear_patch='3d')
+    state = tower.state_dict()
+    inflated.load_state_dict(state, strict=False)
+    inflated.inflate_patches()
+    torch.testing.assert_close(
+        inflated(inputs['imgs'])[0], tower(inputs['imgs'])[0])
+    inflated.conv2.weight[:, :, 0] += 1
+    assert not torch.allclose(
+        inflated(inputs['imgs'])[0], tower(inputs['imgs'])[0])
+    with pytest.raises(InputError, match="'2d' or '3d', got '4d'"):
+        vision(linear_patch='4d')
+
+
+@torch.no_grad()
+def test_token_shift_works_at_both_places_of_its_block(clip, inputs):
+    from mmaction_centerclip.ops import token_shift
+    tower = vision([dict(type='TokenShift', before_block=2)])
+    tower.load_state_dict(clip.visual.state_dict())
+
+    def shift(x):
+        return token_shift(x.unflatten(0, (5, 4))).flatten(0, 1)
+
+    x = clip.visual._embeds(inputs['imgs'].flatten(0, 1))
+    first, second, third = clip.visual.transformer.resblocks
+    x = shift(first(x))
+    x = shift(x + second.attention(second.ln_1(x)))
+    x = third(x + second.mlp(second.ln_2(x)))
+    expected = clip.visual._pool(x)[0] @ clip.visual.proj
+    torch.testing.assert_close(
+        tower(inputs['imgs'])[0].flatten(0, 1), expected)
+
+
+def test_cluster_embedding_starts_from_the_towers_positions(clip):
+    tower = vision([dict(NECK, cluster_embed='clip')])
+    assert torch.equal(tower.necks[0].cluster_embed,
+                       tower.positional_embedding[1:4])

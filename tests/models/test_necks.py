@@ -90,3 +90,119 @@ def test_bad_options_are_named(options, message):
 def test_bad_sizes_are_named_in_the_forward_pass(options, message):
     with pytest.raises(InputError, match=message):
         build(**options)(video_tokens())
+
+
+CENTERS = dict(before_block=1, num_segments=2, num_centers=5)
+NECKS = [
+    dict(CENTERS, type='TokenClustering'),
+    dict(CENTERS, type='TokenClustering', aggregation='mean', p=1.0),
+    dict(CENTERS, type='TokenClustering', distance='cosine', pre_norm=True),
+    dict(CENTERS, type='SpectralTokenClustering', sigma='auto'),
+    dict(CENTERS, type='SpectralTokenClustering', graph='heat', sigma='auto',
+         aggregation='mean'),
+    dict(CENTERS, type='SparseTokenSampling'),
+    dict(type='SegmentMeanPooling', before_block=1, num_segments=2),
+    dict(type='TemporalShift', before_block=1),
+    dict(type='TokenShift', before_block=1),
+]
+
+
+@pytest.mark.parametrize('config', NECKS, ids=lambda c: c['type'])
+@pytest.mark.parametrize('training', [True, False])
+@pytest.mark.parametrize('valid', [None, 4, 1, 0])
+def test_every_neck_keeps_the_shapes_and_the_gradient(config, training, valid):
+    neck = MODELS.build(config).train(training)
+    tokens = video_tokens(batch=2, prefix=2)
+    mask = None
+    if valid is not None:
+        mask = torch.arange(4).expand(2, 4) < valid
+    tokens = VideoTokens(tokens.prefix.requires_grad_(),
+                         tokens.patches.requires_grad_(), mask)
+    out = neck(tokens)
+    shifts = config['type'].endswith('Shift')
+    frames = 4 if shifts else 2
+    count = config.get('num_centers', 6)
+    assert out.prefix.shape == (2, frames, 2, 8)
+    assert out.patches.shape == (2, frames, count, 8)
+    if mask is not None:
+        assert out.frame_mask.shape == (2, frames)
+        assert out.frame_mask.any() == (valid > 0)
+    (out.prefix.sum() + out.patches.sum()).backward()
+    for tensor in (out.prefix, out.patches, tokens.prefix.grad,
+                   tokens.patches.grad):
+        assert tensor.isfinite().all()
+
+
+@pytest.mark.parametrize('aggregation', ['medoid', 'mean'])
+def test_padding_can_stay_out(aggregation):
+    neck = build(before_block=1, num_segments=1, num_centers=4,
+                 aggregation=aggregation, exclude_padding=True)
+    tokens = video_tokens(batch=1)
+    mask = torch.tensor([[True, True, False, False]])
+    out = neck(tokens._replace(frame_mask=mask))
+    alone = neck(VideoTokens(tokens.prefix[:, :2], tokens.patches[:, :2]))
+    torch.testing.assert_close(out.prefix, alone.prefix)
+    torch.testing.assert_close(out.patches, alone.patches)
+    assert out.frame_mask.tolist() == [[True]]
+
+
+@pytest.mark.parametrize('start', ['zeros', 'random', 'clip'])
+def test_cluster_embedding_is_added_in_token_order(start):
+    plain = build(before_block=1)
+    neck = build(before_block=1, cluster_embed=start, embed_dims=8)
+    neck.init_from_positions(torch.arange(48.).view(6, 8))
+    expected = dict(zeros=torch.zeros(5, 8), clip=torch.arange(40.).view(5, 8))
+    if start in expected:
+        assert torch.equal(neck.cluster_embed, expected[start])
+    else:
+        assert neck.cluster_embed.std() > 0
+    tokens = video_tokens()
+    torch.testing.assert_close(
+        neck(tokens).patches, plain(tokens).patches + neck.cluster_embed)
+    neck(tokens).patches.sum().backward()
+    assert torch.equal(neck.cluster_embed.grad, torch.full((5, 8), 6.))
+
+
+def test_frame_embedding_is_that_of_the_tokens_frame():
+    neck = build(before_block=1, frame_embed='random', frames_per_segment=2,
+                 embed_dims=8, record=True)
+    plain = build(before_block=1)
+    tokens = video_tokens()
+    added = neck(tokens).patches - plain(tokens).patches
+    for b in range(3):
+        for s in range(2):
+            for k in range(5):
+                frame = int(neck.medoids[2 * b + s, k]) // 6
+                torch.testing.assert_close(added[b, s, k],
+                                           neck.frame_embed[frame])
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(aggregation='sum'), "aggregation .* got 'sum'"),
+    (dict(cluster_embed='ones'), "cluster_embed .* got 'ones'"),
+    (dict(cluster_embed='zeros'), 'embed_dims .* got None'),
+    (dict(frame_embed='zeros', embed_dims=8), 'frames_per_segment .* got None'),
+    (dict(type='SparseTokenSampling', aggregation='mean'), "got 'mean'"),
+    (dict(type='SpectralTokenClustering', graph='full'), "got 'full'"),
+    (dict(type='SpectralTokenClustering', knn=0), 'knn .* got 0'),
+    (dict(type='SpectralTokenClustering', exclude_padding=True),
+     'exclude_padding'),
+])
+def test_bad_options_of_the_other_necks_are_named(options, message):
+    with pytest.raises(InputError, match=message):
+        build(**options)
+
+
+def test_bad_sizes_of_the_other_necks_are_named():
+    neck = build(before_block=1, cluster_embed='clip', embed_dims=8)
+    with pytest.raises(InputError, match='needs 5 patch positions.* has 4'):
+        neck.init_from_positions(torch.zeros(4, 8))
+    neck = build(before_block=1, frame_embed='zeros', frames_per_segment=4,
+                 embed_dims=8)
+    with pytest.raises(InputError, match='segments of 2 frames'):
+        neck(video_tokens())
+    neck = build(type='SpectralTokenClustering', spatial_kernel=3)
+    with pytest.raises(InputError, match='square grid .* 6 tokens a frame'):
+        neck(video_tokens())
+    with pytest.raises(InputError, match='fold_div .* got 1'):
+        MODELS.build(dict(type='TemporalShift', before_block=1, fold_div=1))

@@ -167,7 +167,7 @@ def test_pretrained_of_another_kind_is_named(build_retriever, clip, tmp_path):
     with pytest.raises(InputError, match="not a state dict.*'epoch', 'model'"):
         load()
     torch.save({}, path)
-    with pytest.raises(InputError, match='not a readable checkpoint'):
+    with pytest.raises(InputError, match='not a state dict, it holds'):
         load()
     torch.save(torch.nn.Linear(2, 2).state_dict(), path)
     with pytest.raises(InputError, match='missing .* not part of the model'):

@@ -1,0 +1,3 @@
+_base_ = 'msrvtt-9k.py'
+
+train_dataloader = dict(dataset=dict(ann_file='train_7k.json'))

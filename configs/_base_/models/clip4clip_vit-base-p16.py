@@ -1,0 +1,3 @@
+_base_ = 'clip4clip_vit-base-p32.py'
+
+model = dict(arch='ViT-B-16-quickgelu')

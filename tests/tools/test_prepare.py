@@ -1,0 +1,78 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from ..paths import SHARED, TOOLS
+
+
+def prepare(name, *args):
+    return subprocess.run(
+        [sys.executable, TOOLS / 'data' / name / f'prepare_{name}.py',
+         *map(str, args)], capture_output=True, text=True)
+
+
+def test_shapes_are_the_same_each_time_and_never_overwritten(tmp_path):
+    options = ['--num-train', 3, '--num-test', 4]
+    for folder in ('a', 'b'):
+        assert not prepare('shapes', '--out', tmp_path / folder,
+                           *options).returncode
+    names = sorted(p.name for p in (tmp_path / 'a/videos').iterdir())
+    assert len(names) == 7
+    for name in ('train.json', 'test.json', *(f'videos/{n}' for n in names)):
+        assert (tmp_path / 'a' / name).read_bytes() == (
+            tmp_path / 'b' / name).read_bytes()
+    before = (tmp_path / 'a/test.json').stat().st_mtime_ns
+    again = prepare('shapes', '--out', tmp_path / 'a', *options)
+    assert 'nothing to do' in again.stdout
+    assert (tmp_path / 'a/test.json').stat().st_mtime_ns == before
+    other = prepare('shapes', '--out', tmp_path / 'a', '--num-train', 9)
+    assert other.returncode == 1 and 'holds other data' in other.stderr
+    bad = prepare('shapes', '--num-test', 0)
+    assert '--num-test must be positive, got 0' in bad.stderr
+
+
+def test_shapes_test_captions_tell_their_video(shapes):
+    captions = json.loads((shapes / 'test.json').read_text())
+    assert sum(len(texts) >= 3 for texts in captions.values()) == 3
+    texts = [text for texts in captions.values() for text in texts]
+    assert len(set(texts)) == len(texts)
+
+
+def test_lsmdc(tmp_path):
+    (tmp_path / 'list.csv').write_text(
+        'a_00.1\t1\t2\t1\t2\tSOMEONE smiles.\nb\t1\t2\t1\t2\tHe "runs".\n')
+    out = tmp_path / 'out.json'
+    prepare('lsmdc', tmp_path / 'list.csv', out)
+    assert json.loads(out.read_text()) == {
+        'a_00.1.avi': ['SOMEONE smiles.'], 'b.avi': ['He "runs".']}
+    again = prepare('lsmdc', tmp_path / 'list.csv', out)
+    assert 'exists already' in again.stderr
+    (tmp_path / 'list.csv').write_text('a,b\n')
+    bad = prepare('lsmdc', tmp_path / 'list.csv', tmp_path / 'other.json')
+    assert 'line 1: expected 6 fields separated by tabs, got 1' in bad.stderr
+
+
+def test_activitynet(tmp_path):
+    (tmp_path / 'train.json').write_text(json.dumps(dict(
+        v_a=dict(duration=9, timestamps=[[4, 9], [0, 5]],
+                 sentences=[' Then he sits.', 'A man stands.']))))
+    out = tmp_path / 'out.json'
+    prepare('activitynet', tmp_path / 'train.json', out)
+    assert json.loads(out.read_text()) == {
+        'v_a.mp4': ['A man stands. Then he sits.']}
+    (tmp_path / 'train.json').write_text('[1]')
+    bad = prepare('activitynet', tmp_path / 'train.json', tmp_path / 'x.json')
+    assert 'must map videos to their timestamps' in bad.stderr
+
+
+def test_the_real_lists(tmp_path):
+    if not (SHARED / 'annotations').is_dir():
+        pytest.skip('no real annotations beside the checkout')
+    lsmdc = SHARED / 'annotations/lsmdc/LSMDC16_challenge_1000_publictect.csv'
+    prepare('lsmdc', lsmdc, tmp_path / 'lsmdc.json')
+    assert len(json.loads((tmp_path / 'lsmdc.json').read_text())) == 1000
+    source = SHARED / 'annotations/activitynet/val_1.json'
+    prepare('activitynet', source, tmp_path / 'anet.json')
+    assert len(json.loads((tmp_path / 'anet.json').read_text())) == 4917

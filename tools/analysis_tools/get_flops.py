@@ -1,0 +1,64 @@
+#!/usr/bin/env python
+"""Count the multiply-adds of a config's towers, attention included."""
+import argparse
+import json
+
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
+
+import mmaction_centerclip  # noqa: F401
+from mmaction_centerclip.apis import clear_errors, count_macs
+from mmaction_centerclip.errors import InputError
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', nargs='+', help='config file paths')
+    parser.add_argument(
+        '--num-frames',
+        type=int,
+        help='frames of a video; default: those that the test pipeline samples')
+    parser.add_argument('--json', metavar='OUT', help='write the figures here')
+    return parser.parse_args()
+
+
+def frames_of(cfg: Config) -> int:
+    """The frames that the test pipeline samples."""
+    for transform in cfg.test_dataloader.dataset.pipeline:
+        if 'clip_len' in transform:
+            return transform['clip_len'] * transform.get('num_clips', 1)
+    raise InputError('no transform of the test pipeline has a clip_len, give '
+                     '--num-frames')
+
+
+def count(cfg: Config, num_frames: int | None) -> dict:
+    """GMACs of one video and of one caption, and millions of parameters."""
+    cfg.model.pretrained = None
+    model = MODELS.build(cfg.model).eval()
+    frames = num_frames or frames_of(cfg)
+    imgs = torch.randn(1, frames, 3, *model.backbone.image_size)
+    text = torch.ones(1, model.text_backbone.context_length, dtype=torch.long)
+    return dict(
+        frames=frames,
+        video_gmacs=count_macs(lambda: model.backbone(imgs)) / 1e9,
+        text_gmacs=count_macs(lambda: model.text_backbone(text)) / 1e9,
+        params_m=sum(p.numel() for p in model.parameters()) / 1e6)
+
+
+def main() -> None:
+    args = parse_args()
+    rows = {}
+    with clear_errors():
+        for path in args.config:
+            row = rows[path] = count(Config.fromfile(path), args.num_frames)
+            print(f'{path}: {row["video_gmacs"]:.2f} GMACs a video of '
+                  f'{row["frames"]} frames, {row["text_gmacs"]:.2f} GMACs a '
+                  f'caption, {row["params_m"]:.1f} M parameters')
+    if args.json:
+        with open(args.json, 'w') as file:
+            json.dump(rows, file, indent=1)
+
+
+if __name__ == '__main__':
+    main()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .distances import pairwise_distances, unit_normalize
 
-__all__ = ['check_problem', 'kkz_init', 'kmedoids']
+__all__ = ['alternate', 'check_problem', 'kkz_init', 'kmedoids']
 
 
 def kmedoids(tokens: Tensor,
@@ -138,8 +138,30 @@ def _cluster(tokens: Tensor, num_centers: int, distance: str, p: float,
         if valid is not None:
             norms = norms.masked_fill(~valid, -1)
         first = norms.max(dim=1).indices
+    distances = pairwise_distances(tokens, distance, p)
+    return alternate(distances, tokens, num_centers, first, valid, max_iters,
+                     tol)
+
+
+def alternate(distances: Tensor, tokens: Tensor, num_centers: int,
+              first: Tensor, valid: Tensor | None, max_iters: int,
+              tol: float) -> tuple[Tensor, Tensor]:
+    """KKZ and the alternation, on distances that are known.
+
+    Args:
+        distances (Tensor): Symmetric, zero diagonal, shape (B, N, N).
+        tokens (Tensor): For the medoids' displacement, shape (B, N, C).
+        num_centers (int): K.
+        first (Tensor): First picks, int64 (B, ).
+        valid (Tensor | None): As for :func:`kmedoids`.
+        max_iters (int): As for :func:`kmedoids`.
+        tol (float): As for :func:`kmedoids`.
+
+    Returns:
+        tuple[Tensor, Tensor]: As of :func:`kmedoids`.
+    """
     # Tokens that overflowed upstream must not break the invariants.
-    distances = pairwise_distances(tokens, distance, p).nan_to_num_(0)
+    distances = distances.nan_to_num(0)
     medoids = kkz_init(distances, num_centers, first, valid)
 
     active = torch.ones_like(first, dtype=torch.bool)

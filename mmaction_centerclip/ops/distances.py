@@ -30,14 +30,15 @@ def pairwise_distances(tokens: Tensor,
     The largest temporary has the size of the result.
 
     Args:
-        tokens (Tensor): Shape (B, N, C), float32 or float64.
+        tokens (Tensor): Shape (B, N, C), floating point; half precision is
+            computed in float32, whatever autocast says.
         distance (str): ``'euclidean'`` (Minkowski of order ``p``) or
             ``'cosine'`` (1 - cos, with 1e-6 added to each norm).
         p (float): Order of the Minkowski distance; not used by ``'cosine'``.
             Defaults to 2.0.
 
     Returns:
-        Tensor: Shape (B, N, N), the dtype of ``tokens``.
+        Tensor: Shape (B, N, N), float32 or, of such tokens, float64.
 
     Raises:
         ValueError: If ``distance`` is unknown or ``p`` is not positive.
@@ -45,6 +46,13 @@ def pairwise_distances(tokens: Tensor,
     if distance not in DISTANCES:
         raise ValueError(
             f'distance must be one of {DISTANCES}, got {distance!r}')
+    with torch.autocast(tokens.device.type, enabled=False):
+        return _distances(
+            tokens if tokens.dtype == torch.float64 else tokens.float(),
+            distance, p)
+
+
+def _distances(tokens: Tensor, distance: str, p: float) -> Tensor:
     if distance == 'cosine':
         result = 1 - _symmetric_gram(unit_normalize(tokens))
         result = result.clamp_(min=0)

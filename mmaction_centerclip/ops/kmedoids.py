@@ -130,14 +130,17 @@ def _cluster(tokens: Tensor, num_centers: int, distance: str, p: float,
              pre_norm: bool, max_iters: int, tol: float,
              first: Tensor | None, valid: Tensor | None,
              dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    tokens = tokens.detach().to(dtype)
-    if pre_norm:
-        tokens = unit_normalize(tokens)
     if first is None:
-        norms = tokens.norm(dim=-1)
+        # Of the raw tokens, which is the same choice: the norms after the
+        # division are one up to 1e-6, and float32 cannot tell them apart.
+        norms = torch.linalg.vector_norm(
+            tokens.detach(), dim=-1, dtype=torch.float64)
         if valid is not None:
             norms = norms.masked_fill(~valid, -1)
         first = norms.max(dim=1).indices
+    tokens = tokens.detach().to(dtype)
+    if pre_norm:
+        tokens = unit_normalize(tokens)
     distances = pairwise_distances(tokens, distance, p)
     return alternate(distances, tokens, num_centers, first, valid, max_iters,
                      tol)

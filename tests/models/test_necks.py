@@ -146,6 +146,19 @@ def test_padding_can_stay_out(aggregation):
     assert out.frame_mask.tolist() == [[True]]
 
 
+def test_padding_stays_out_of_several_reductions():
+    mask = (torch.arange(12) < 7)[None]
+    tokens = VideoTokens(torch.arange(12.).view(1, 12, 1, 1),
+                         torch.randn(1, 12, 2, 1), mask)
+    for segments in (6, 3):
+        neck = MODELS.build(dict(type='SegmentMeanPooling', before_block=1,
+                                 num_segments=segments, exclude_padding=True))
+        tokens = neck(tokens)
+    # Frames 0-3, then 4, 5 and the lone 6 of its pair.
+    assert tokens.prefix.flatten()[:2].tolist() == [1.5, 5.25]
+    assert tokens.frame_mask.tolist() == [[True, True, False]]
+
+
 @pytest.mark.parametrize('start', ['zeros', 'random', 'clip'])
 def test_cluster_embedding_is_added_in_token_order(start):
     plain = build(before_block=1)
@@ -187,6 +200,11 @@ def test_frame_embedding_is_that_of_the_tokens_frame():
     (dict(type='SpectralTokenClustering', knn=0), 'knn .* got 0'),
     (dict(type='SpectralTokenClustering', exclude_padding=True),
      'exclude_padding'),
+    (dict(type='SparseTokenSampling', exclude_padding=True),
+     'exclude_padding'),
+    (dict(type='SpectralTokenClustering', sigma='x'), "sigma .* got 'x'"),
+    (dict(type='SpectralTokenClustering', p=-1), 'p must be .* got -1'),
+    (dict(type='SpectralTokenClustering', spatial_kernel=4), 'odd, got 4'),
 ])
 def test_bad_options_of_the_other_necks_are_named(options, message):
     with pytest.raises(InputError, match=message):

@@ -33,7 +33,8 @@ def picks_of(data, dtype):
     if data['pre_norm']:
         tokens = unit_normalize(tokens)
     distances = pairwise_distances(tokens, data['distance'], data['norm_p'])
-    return kkz_init(distances, data['K'], tokens.norm(dim=-1).argmax(dim=1))
+    norms = np.linalg.norm(data['tokens'].astype(np.float64), axis=-1)
+    return kkz_init(distances, data['K'], torch.from_numpy(norms.argmax(1)))
 
 
 def cost_of(data, medoids):
@@ -55,6 +56,8 @@ def test_equals_the_authors(path, dtype):
         tokens, data['K'], dtype=dtype, **options_of(data))
     np.testing.assert_allclose(
         cost_of(data, medoids), data['cost'], rtol=1e-4)
+    assert torch.equal(picks_of(data, dtype)[:, 0],
+                       torch.from_numpy(data['init'][:, 0]).long())
     if data['kind'] == 'strict' or dtype == torch.float64:
         np.testing.assert_array_equal(medoids, data['medoids'])
         np.testing.assert_array_equal(assignment, data['assign'])
@@ -136,6 +139,25 @@ def test_half_precision_is_clustered_in_float32(dtype):
     assert torch.equal(half[0], full[0]) and torch.equal(half[1], full[1])
     distances = pairwise_distances(tokens.float())
     assert distances.isfinite().all()
+
+
+@pytest.mark.parametrize('scale', [0.5, 3.0])
+def test_unit_tokens_start_from_the_largest_raw_norm(scale):
+    tokens = torch.randn(8, 98, 64) * 30
+    exact = kmedoids(tokens, 49, pre_norm=True, dtype=torch.float64)
+    for got in (kmedoids(tokens, 49, pre_norm=True),
+                kmedoids(tokens * scale, 49, pre_norm=True)):
+        assert (got[0] == exact[0]).all(dim=1).float().mean() > 0.8
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16], ids=str)
+def test_distances_keep_their_precision_under_autocast(dtype):
+    tokens = (torch.randn(1, 30, 8) * 1e4).to(dtype)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        got = pairwise_distances(tokens)
+    assert got.dtype == torch.float32
+    torch.testing.assert_close(
+        got.double(), pairwise_distances(tokens.double()), rtol=1e-4, atol=0.1)
 
 
 def test_two_member_clusters_tie_to_the_lower_index():

@@ -92,6 +92,14 @@ def test_constant_tokens_keep_the_invariants(tokens):
     assert torch.equal(own, torch.arange(4).expand_as(own))
 
 
+@pytest.mark.parametrize('bad', [torch.nan, torch.inf])
+def test_not_finite_tokens_keep_the_invariants(bad):
+    tokens = torch.randn(2, 20, 4)
+    tokens[0, 3] = bad
+    medoids, _ = spectral_clustering(tokens, 6, sigma='auto')
+    assert (medoids.diff(dim=1) > 0).all()
+
+
 def test_auto_sigma_does_not_depend_on_the_scale():
     tokens = torch.randn(2, 30, 8)
     a = affinity(tokens, sigma='auto')
@@ -104,6 +112,7 @@ def test_auto_sigma_does_not_depend_on_the_scale():
 
 def test_a_graph_that_is_the_identity_is_warned_of():
     tokens = torch.randn(2, 10, 64) * 100
+    tokens[0, 0] = tokens[0, 1]
     with pytest.warns(UserWarning, match='sigma=2.0 .* of 2 of 2 problems'):
         affinity(tokens)
 

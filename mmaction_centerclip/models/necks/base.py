@@ -60,8 +60,9 @@ class TokenReducer(TokenNeck):
         before_block (int): Block in front of which to reduce, from 1.
         num_segments (int): Segments S to leave; must divide the frames.
         exclude_padding (bool): Whether frames that the frame mask marks as
-            padding stay out of the reduction and of the class token's mean.
-            CenterCLIP lets them take part. Defaults to False.
+            padding stay out of the reduction and of the class token's mean,
+            and a segment with any other frame counts. CenterCLIP lets them
+            take part. Defaults to False.
         init_cfg (dict, optional): Initialisation config. Defaults to None.
 
     Raises:
@@ -90,7 +91,9 @@ class TokenReducer(TokenNeck):
         if mask is not None:
             if self.exclude_padding:
                 valid = mask.reshape(batch * segments, -1)
-            mask = reduce_frame_mask(mask, segments)
+                mask = mask.unflatten(1, (segments, -1)).any(dim=2)
+            else:
+                mask = reduce_frame_mask(mask, segments)
         shape = (batch * segments, frames // segments)
         prefix = weighted_mean(
             tokens.prefix.reshape(*shape, -1, channels), valid)

@@ -41,6 +41,12 @@ class SparseTokenSampling(CenterSelection):
     """
     has_clusters = False
 
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        if self.exclude_padding:
+            raise InputError(f'{type(self).__name__}: exclude_padding is for '
+                             'TokenClustering, got True')
+
     @torch.compiler.disable
     def choose(self, tokens: Tensor, valid: Tensor | None,
                frames: int) -> tuple[Tensor, None]:

@@ -143,13 +143,28 @@ class SpectralTokenClustering(CenterSelection):
         self._positive('max_iters', max_iters)
         if knn is not None:
             self._positive('knn', knn)
-        if self.exclude_padding:
-            raise InputError(f'{type(self).__name__}: exclude_padding is for '
-                             'TokenClustering, got True')
+        self._check_options(sigma, p, spatial_kernel, temporal_kernel)
         self.knn = knn
         self.kernels = (spatial_kernel, temporal_kernel)
         self.options = dict(
             graph=graph, sigma=sigma, p=p, max_iters=max_iters, tol=tol)
+
+    def _check_options(self, sigma: float | str, p: float,
+                       spatial_kernel: int | None, temporal_kernel: int) -> None:
+        name = type(self).__name__
+        if self.exclude_padding:
+            raise InputError(f'{name}: exclude_padding is for TokenClustering, '
+                             'got True')
+        number = isinstance(sigma, (int, float)) and sigma > 0
+        if sigma != 'auto' and not number:
+            raise InputError(f"{name}: sigma must be positive or 'auto', got "
+                             f'{sigma!r}')
+        if not p > 0:
+            raise InputError(f'{name}: p must be positive, got {p!r}')
+        for option, kernel in (('spatial_kernel', spatial_kernel),
+                               ('temporal_kernel', temporal_kernel)):
+            if kernel is not None and self._positive(option, kernel) % 2 == 0:
+                raise InputError(f'{name}: {option} must be odd, got {kernel!r}')
 
     @torch.compiler.disable
     def choose(self, tokens: Tensor, valid: Tensor | None,

@@ -163,8 +163,8 @@ def test_pretrained_of_another_kind_is_named(build_retriever, clip, tmp_path):
     (tmp_path / 'other.pt').write_text('not a checkpoint')
     with pytest.raises(InputError, match='other.pt: not a readable'):
         load()
-    torch.save(dict(model=clip.state_dict(), epoch=3), path)
-    with pytest.raises(InputError, match="not a state dict.*'epoch', 'model'"):
+    torch.save(dict(weights=clip.state_dict(), epoch=3), path)
+    with pytest.raises(InputError, match="not a state dict.*'epoch', 'weights'"):
         load()
     torch.save({}, path)
     with pytest.raises(InputError, match='not a state dict, it holds'):

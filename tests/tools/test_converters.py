@@ -144,6 +144,8 @@ def test_converts_and_round_trips(convert, clip, tmp_path, name):
 @pytest.mark.parametrize('options, places', [
     (['--frames', '8,4,2', '--num-centers', '10,5'], [(2, 4, 10), (3, 2, 5)]),
     (['--frames', '8,8,2', '--tokens', '16,14,9'], [(2, 8, 14), (3, 2, 9)]),
+    (['--frames', '4,4,2', '--num-frames', '8', '--num-centers', '9,5'],
+     [(1, 4, 9), (3, 2, 5)]),
     (['--before-block', '2', '--num-segments', '2', '--num-centers', '9'],
      [(2, 2, 9)]),
     ([], []),
@@ -182,8 +184,6 @@ def test_centerclip_embedding_tells_its_place(convert, clip, tmp_path):
      "CLIP4Clip or CenterCLIP, expected a CLIP of OpenAI's"),
     ('clip4clip_to_mmaction', 'hf_clip_to_mmaction', [],
      "Hugging Face's CLIPModel, expected CLIP4Clip"),
-    ('clip4clip_to_mmaction', 'clipsimilarity_to_mmaction', [],
-     "MMAction2's CLIPSimilarity, expected CLIP4Clip"),
     ('mmaction_to_open_clip', 'clip_to_mmaction', [], 'not the weights of a'),
     ('centerclip_to_mmaction', 'clip4clip_to_mmaction',
      ['--frames', '4,4,2'], '--num-centers is required.* block 3'),
@@ -191,12 +191,56 @@ def test_centerclip_embedding_tells_its_place(convert, clip, tmp_path):
      ['--frames', '4,4,2', '--before-block', 3], 'one or the other'),
     ('centerclip_to_mmaction', 'clip4clip_to_mmaction',
      ['--before-block', '2,3', '--num-segments', 3], 'as many'),
+    ('centerclip_to_mmaction', 'clip4clip_to_mmaction',
+     ['--frames', '4,2', '--num-centers', 3], 'has 3 blocks .* got settings for 2'),
+    ('centerclip_to_mmaction', 'clip4clip_to_mmaction',
+     ['--frames', '12,12,5'], 'divisor, got 12 and then 5 at block 3'),
+    ('centerclip_to_mmaction', 'clip4clip_to_mmaction',
+     ['--frames', '4,8,4'], 'divisor, got 4 and then 8 at block 2'),
+    ('centerclip_to_mmaction', 'clip4clip_to_mmaction',
+     ['--algorithm', 'spectral', '--pre-norm'], '--pre-norm does not go with'),
+    ('clip_to_mmaction', 'clip_to_mmaction', ['--config', 'no/out.py'],
+     'there is no folder no'),
+    ('clip_to_mmaction', 'clip_to_mmaction', ['--config', 'out'],
+     'must name a .py file'),
+    ('clip_to_mmaction', 'clip_to_mmaction',
+     ['--config', 'out.py', '--base-config', 'no.py'], 'no such file: no.py'),
+    ('clip_to_mmaction', 'clip_to_mmaction', ['--head-width', 48],
+     'head, 48, must divide the vision width 64'),
 ])
 def test_bad_input_is_named(convert, clip, tmp_path, name, source, options,
                             message):
     said = convert(name, SOURCES[source](clip), *options)
     assert re.match(f'error: .*{message}', said)
     assert not (tmp_path / 'out.pth').exists()
+
+
+@pytest.mark.parametrize('algorithm, kind', [
+    ('spectral', 'SpectralTokenClustering'), ('pooling', 'SegmentMeanPooling'),
+    ('sparse_sampling', 'SparseTokenSampling'), ('token_shift', 'TokenShift'),
+    ('temporal_shift', 'TemporalShift')])
+def test_centerclip_algorithms(convert, clip, tmp_path, algorithm, kind):
+    convert('centerclip_to_mmaction', prefixed(clip), '--config',
+            tmp_path / 'out.py', '--frames', '4,4,2', '--num-centers', 3,
+            '--algorithm', algorithm)
+    neck, = Config.fromfile(tmp_path / 'out.py').model.backbone.necks
+    assert (neck.type, neck.before_block) == (kind, 3)
+
+
+def test_incomplete_towers_and_resnets_are_refused(convert, clip):
+    state = prefixed(clip)
+    lost = 'visual.transformer.resblocks.1.attn.out_proj.weight'
+    del state[f'clip.{lost}']
+    said = convert('clip4clip_to_mmaction', state)
+    assert re.match(f'error: .*lacks 1 weights .*{lost[7:]}', said)
+    said = convert('clip_to_mmaction', {
+        'visual.conv1.weight': torch.zeros(1),
+        'visual.layer1.0.conv1.weight': torch.zeros(1)})
+    assert re.match('error: .*ResNet', said)
+    state = prefixed(clip)
+    state['adapter.positional_embedding'] = torch.zeros(1)
+    said = convert('clip4clip_to_mmaction', state)
+    assert re.match("error: .*MMAction2's CLIPSimilarity, expected", said)
 
 
 def test_strangers_are_named_and_nothing_is_overwritten(convert, clip,

@@ -69,6 +69,8 @@ def clip_frames(cfg: Config) -> int:
 
 def measure(path: str, batch_size: int, args: argparse.Namespace) -> dict:
     """The figures of one config and batch size."""
+    if not Path(path).is_file():
+        raise InputError(f'config file not found: {path}')
     torch.manual_seed(0)
     cfg = Config.fromfile(path)
     model, twin = build_pair(cfg, args.device)

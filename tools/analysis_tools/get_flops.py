@@ -2,6 +2,7 @@
 """Count the multiply-adds of a config's towers, attention included."""
 import argparse
 import json
+import os.path as osp
 
 import torch
 from mmaction.registry import MODELS
@@ -51,6 +52,8 @@ def main() -> None:
     rows = {}
     with clear_errors():
         for path in args.config:
+            if not osp.isfile(path):
+                raise InputError(f'config file not found: {path}')
             row = rows[path] = count(Config.fromfile(path), args.num_frames)
             print(f'{path}: {row["video_gmacs"]:.2f} GMACs a video of '
                   f'{row["frames"]} frames, {row["text_gmacs"]:.2f} GMACs a '

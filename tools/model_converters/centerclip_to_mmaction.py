@@ -17,6 +17,20 @@ from conversion import convert, make_parser
 from mmaction_centerclip.apis import clear_errors
 from mmaction_centerclip.errors import InputError
 
+TYPES = dict(
+    kmedoids='TokenClustering',
+    spectral='SpectralTokenClustering',
+    pooling='SegmentMeanPooling',
+    sparse_sampling='SparseTokenSampling',
+    temporal_shift='TemporalShift',
+    token_shift='TokenShift')
+
+# Options that go to the neck as they are, for the algorithms that know them.
+NECK_OPTIONS = dict(
+    kmedoids=('distance', 'p', 'pre_norm', 'max_iters', 'tol', 'aggregation'),
+    spectral=('graph', 'sigma', 'knn', 'spatial_kernel', 'temporal_kernel', 'p',
+              'max_iters', 'tol', 'aggregation'))
+
 
 def integers(text: str) -> list[int]:
     return [int(number) for number in text.split(',')]
@@ -39,15 +53,21 @@ def parse_args() -> argparse.Namespace:
         type=integers,
         help='centers, one a clustering or one for all')
     parser.add_argument(
-        '--algorithm', choices=['kmedoids', 'spectral'], default='kmedoids')
+        '--algorithm', choices=list(TYPES), default='kmedoids')
+    parser.add_argument('--distance', choices=['euclidean', 'cosine'])
     parser.add_argument(
-        '--distance', choices=['euclidean', 'cosine'], default='euclidean')
+        '--p', type=float, help='order of the Minkowski distance; default: 2')
     parser.add_argument(
-        '--p', type=float, default=2.0, help='order of the Minkowski distance')
-    parser.add_argument(
-        '--pre-norm', action='store_true', help='cluster unit length tokens')
-    parser.add_argument(
-        '--aggregation', choices=['medoid', 'mean'], default='medoid')
+        '--pre-norm', action='store_const', const=True,
+        help='cluster unit length tokens')
+    parser.add_argument('--aggregation', choices=['medoid', 'mean'])
+    parser.add_argument('--max-iters', type=int, help='default: 100')
+    parser.add_argument('--tol', type=float, help='default: 1e-6')
+    parser.add_argument('--graph', choices=['knn', 'heat'])
+    parser.add_argument('--sigma', type=float, help='default: 2')
+    parser.add_argument('--knn', type=int, help='neighbours in the graph')
+    parser.add_argument('--spatial-kernel', type=int)
+    parser.add_argument('--temporal-kernel', type=int)
     return parser.parse_args()
 
 
@@ -58,7 +78,11 @@ def places(args: argparse.Namespace) -> list[tuple[int, int, int | None]]:
             raise InputError('--frames stands for --before-block and '
                              '--num-segments, give one or the other')
         return from_lists(args)
+    if args.tokens is not None:
+        raise InputError('--tokens goes with --frames')
     blocks, segments = args.before_block or [], args.num_segments or []
+    if args.num_centers and not blocks:
+        raise InputError('--num-centers needs --frames or --before-block')
     centers = args.num_centers or [None]
     if len(centers) == 1:
         centers = centers * len(blocks)
@@ -71,17 +95,20 @@ def places(args: argparse.Namespace) -> list[tuple[int, int, int | None]]:
 
 def from_lists(args: argparse.Namespace) -> list[tuple[int, int, int | None]]:
     """Where the frames or tokens inside the blocks get fewer."""
-    frames = args.frames
-    tokens = args.tokens or [None] * len(frames)
-    if len(tokens) != len(frames):
+    frames = [args.num_frames or args.frames[0], *args.frames]
+    tokens = args.tokens or [None] * len(args.frames)
+    if len(tokens) != len(args.frames):
         raise InputError('--tokens must have an entry a block as --frames has, '
-                         f'got {len(tokens)} and {len(frames)}')
-    found = [
-        (block + 1, frames[block], tokens[block])
-        for block in range(1, len(frames))
-        if (frames[block], tokens[block]) != (frames[block - 1],
-                                              tokens[block - 1])
-    ]
+                         f'got {len(tokens)} and {len(args.frames)}')
+    tokens = [tokens[0], *tokens]
+    found = []
+    for block in range(1, len(frames)):
+        before, after = frames[block - 1], frames[block]
+        if after < 1 or before % after:
+            raise InputError('--frames may only drop to a divisor, got '
+                             f'{before} and then {after} at block {block}')
+        if (before, tokens[block - 1]) != (after, tokens[block]):
+            found.append((block, after, tokens[block]))
     centers = args.num_centers or [None]
     if len(centers) == 1:
         centers = centers * len(found)
@@ -94,34 +121,35 @@ def from_lists(args: argparse.Namespace) -> list[tuple[int, int, int | None]]:
 
 def make_necks(args: argparse.Namespace) -> list[dict]:
     """The necks' configs."""
-    if args.algorithm == 'spectral':
-        options = dict(type='SpectralTokenClustering', p=args.p)
-    else:
-        options = dict(
-            type='TokenClustering',
-            distance=args.distance,
-            p=args.p,
-            pre_norm=args.pre_norm)
+    options = {}
+    known = NECK_OPTIONS.get(args.algorithm, ())
+    for name in sorted(set().union(*NECK_OPTIONS.values())):
+        value = getattr(args, name)
+        if value is not None and name not in known:
+            raise InputError(f'--{name.replace("_", "-")} does not go with '
+                             f'--algorithm {args.algorithm}')
+        if value is not None:
+            options[name] = value
     necks = []
     for block, segments, centers in places(args):
-        neck = dict(
-            options,
-            before_block=block,
-            num_segments=segments,
-            aggregation=args.aggregation)
-        if centers is not None:
-            neck['num_centers'] = centers
+        neck = dict(type=TYPES[args.algorithm], before_block=block, **options)
+        if not args.algorithm.endswith('_shift'):
+            neck['num_segments'] = segments
+            if centers is not None and args.algorithm != 'pooling':
+                neck['num_centers'] = centers
         necks.append(neck)
     return necks
 
 
 def main() -> None:
     args = parse_args()
-    if args.frames:
-        args.num_frames = args.frames[0]
     with clear_errors():
         necks = make_necks(args)
-    convert(args, ['clip4clip', 'openai'], necks)
+    num_blocks = None
+    if args.frames:
+        num_blocks = len(args.frames)
+        args.num_frames = args.num_frames or args.frames[0]
+    convert(args, ['clip4clip', 'openai'], necks, num_blocks)
 
 
 if __name__ == '__main__':

@@ -20,10 +20,12 @@ def main() -> None:
         if osp.exists(args.dst):
             raise InputError(f'{args.dst} exists already, choose another file')
         state, _, _ = read_checkpoint(args.src)
-        converted = to_open_clip(state)
+        converted, dropped = to_open_clip(state)
         torch.save(converted, args.dst)
-    print(f'{len(state) - len(converted)} of {len(state)} keys have no place '
-          f'in open_clip\nWrote {args.dst}')
+    context = len(converted['positional_embedding'])
+    print(f'{len(dropped)} of {len(state)} keys have no place in open_clip'
+          + ''.join(f'\n  {key}' for key in dropped)
+          + f'\nWrote {args.dst}, for a text context_length of {context}')
 
 
 if __name__ == '__main__':

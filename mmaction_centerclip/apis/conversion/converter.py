@@ -12,7 +12,7 @@ from mmaction_centerclip.models.necks import CenterSelection
 from mmaction_centerclip.models.utils import read_checkpoint
 
 from .sizes import infer_arch
-from .sources import KINDS, convert_state, detect_kind
+from .sources import KINDS, convert_state, detect_kind, is_ambiguous
 
 __all__ = ['convert_checkpoint', 'make_model_config', 'to_open_clip', 'write_config']
 
@@ -21,7 +21,8 @@ def convert_checkpoint(source: str,
                        target: str,
                        kinds: Sequence[str],
                        necks: Sequence[dict] = (),
-                       quick_gelu: bool = True) -> tuple[dict, dict]:
+                       num_blocks: int | None = None,
+                       **sizes) -> tuple[dict, dict]:
     """Convert a checkpoint file.
 
     Args:
@@ -31,8 +32,10 @@ def convert_checkpoint(source: str,
         necks (Sequence[dict]): Configs of the necks; where the source has a
             cluster embedding, the neck before that block gets it.
             Defaults to ().
-        quick_gelu (bool): Whether the activation is QuickGELU.
-            Defaults to True.
+        num_blocks (int, optional): How many blocks the vision tower must
+            have. Defaults to None: any number.
+        **sizes: ``quick_gelu``, ``head_width`` and ``text_head_width`` of
+            :func:`infer_arch`.
 
     Returns:
         tuple[dict, dict]: The model's config, without pretrained weights; and
@@ -50,16 +53,30 @@ def convert_checkpoint(source: str,
         kind = detect_kind(state, rest)
     except InputError as error:
         raise InputError(f'{source} holds {error}') from None
-    if kind not in kinds:
+    alike = {'clip4clip', 'clipsimilarity'} & set(kinds)
+    if kind not in kinds and not (alike and is_ambiguous(state, kind)):
         expected = ' or '.join(KINDS[name] for name in kinds)
         raise InputError(f'{source} holds {KINDS[kind]}, expected {expected}')
     converted, unused, embeddings = convert_state(state, kind)
     necks = _give_embeddings(necks, embeddings, converted, source)
+    arch = infer_arch(converted, **sizes)
+    layers = arch['vision_cfg']['layers']
+    if num_blocks not in (None, layers):
+        raise InputError(f'{source} has {layers} blocks in its vision tower, '
+                         f'got settings for {num_blocks}')
     config = make_model_config(
-        infer_arch(converted, quick_gelu), necks,
-        '3d' if 'backbone.conv2.weight' in converted else '2d')
+        arch, necks, '3d' if 'backbone.conv2.weight' in converted else '2d')
     model = MODELS.build(config)
-    result = model.load_state_dict(converted, strict=False)
+    try:
+        result = model.load_state_dict(converted, strict=False)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise InputError(f'{source}: {reason}') from None
+    lost = [key for key in result.missing_keys
+            if not key.startswith(('backbone.necks.', 'head.'))]
+    if lost:
+        raise InputError(f'{source} lacks {len(lost)} weights of its towers, '
+                         f'such as {lost[:3]}')
     report = dict(
         kind=kind,
         unused=unused + list(result.unexpected_keys),
@@ -123,33 +140,39 @@ def write_config(model: dict, base: str, target: str, num_frames: int) -> None:
     cfg.dump(target)
 
 
-def to_open_clip(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def to_open_clip(
+        state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
     """A retriever's towers as a state dict of open_clip's ``CLIP``.
 
     Args:
         state (dict[str, Tensor]): Of a retriever.
 
     Returns:
-        dict[str, Tensor]: Without what open_clip has no place for, such as
-        the necks' embeddings.
+        tuple[dict[str, Tensor], list[str]]: The state dict, and the keys
+        that open_clip has no place for, such as the necks' embeddings.
 
     Raises:
-        InputError: If it is not a retriever's.
+        InputError: If it is not a retriever's, or has 3-D patches.
     """
     if 'text_backbone.positional_embedding' not in state:
         raise InputError('not the weights of a retriever of this project; the '
                          f'first keys are {sorted(state)[:5]}')
-    renamed = {}
+    if 'backbone.conv2.weight' in state:
+        raise InputError('the vision tower sees 3-D patches, which open_clip '
+                         'has not')
+    renamed, dropped = {}, []
     for key, value in state.items():
-        if key.startswith(('backbone.necks.', 'backbone.conv2.')):
-            continue
-        if key.startswith('backbone.'):
+        if key.startswith('backbone.necks.'):
+            dropped.append(key)
+        elif key.startswith('backbone.'):
             renamed['visual.' + key[len('backbone.'):]] = value
         elif key.startswith('text_backbone.'):
             renamed[key[len('text_backbone.'):]] = value
         elif key == 'head.logit_scale':
             renamed['logit_scale'] = value
-    return renamed
+        else:
+            dropped.append(key)
+    return renamed, dropped
 
 
 def _give_embeddings(necks: Sequence[dict], embeddings: dict,

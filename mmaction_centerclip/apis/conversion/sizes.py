@@ -10,7 +10,8 @@ __all__ = ['infer_arch']
 
 def infer_arch(state: dict[str, Tensor],
                quick_gelu: bool = True,
-               head_width: int = 64) -> dict:
+               head_width: int = 64,
+               text_head_width: int = 64) -> dict:
     """The architecture that a retriever's weights belong to.
 
     Width, layers, patch and image size, context length, vocabulary and
@@ -22,7 +23,8 @@ def infer_arch(state: dict[str, Tensor],
         state (dict[str, Tensor]): Under ``backbone.`` and ``text_backbone.``.
         quick_gelu (bool): Whether the activation is QuickGELU.
             Defaults to True.
-        head_width (int): Defaults to 64.
+        head_width (int): Of the vision tower. Defaults to 64.
+        text_head_width (int): Defaults to 64.
 
     Returns:
         dict: As :func:`clip_config` takes it.
@@ -37,6 +39,8 @@ def infer_arch(state: dict[str, Tensor],
         words = state['text_backbone.token_embedding.weight']
         context = state['text_backbone.positional_embedding']
         hidden = state['backbone.transformer.resblocks.0.mlp.c_fc.weight']
+        text_hidden = state[
+            'text_backbone.transformer.resblocks.0.mlp.c_fc.weight']
     except KeyError as error:
         raise InputError(f'the weights lack {error}, which tells a size of '
                          'the model') from None
@@ -45,10 +49,11 @@ def infer_arch(state: dict[str, Tensor],
         raise InputError('the positional embedding must be of a class token '
                          f'and a square grid, got {len(positions)} positions')
     width, text_width = len(conv), words.shape[1]
-    for name, size in (('vision', width), ('text', text_width)):
-        if size % head_width:
-            raise InputError(f'head_width {head_width} must divide the {name} '
-                             f'width {size}')
+    for name, size, head in (('vision', width, head_width),
+                             ('text', text_width, text_head_width)):
+        if size % head:
+            raise InputError(f'the width of an attention head, {head}, must '
+                             f'divide the {name} width {size}')
     vision = dict(
         image_size=grid * conv.shape[-1],
         patch_size=conv.shape[-1],
@@ -60,8 +65,9 @@ def infer_arch(state: dict[str, Tensor],
         context_length=len(context),
         vocab_size=len(words),
         width=text_width,
-        heads=text_width // head_width,
-        layers=_count_blocks(state, 'text_backbone.'))
+        heads=text_width // text_head_width,
+        layers=_count_blocks(state, 'text_backbone.'),
+        mlp_ratio=len(text_hidden) / text_width)
     return dict(
         embed_dim=projection.shape[1],
         quick_gelu=quick_gelu,

@@ -8,7 +8,7 @@ from torch import Tensor
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.utils import rename_clip_weights
 
-__all__ = ['KINDS', 'convert_state', 'detect_kind']
+__all__ = ['KINDS', 'convert_state', 'detect_kind', 'is_ambiguous']
 
 KINDS = {
     'openai': "a CLIP of OpenAI's or open_clip's",
@@ -22,6 +22,10 @@ KINDS = {
 _CLUSTER_EMBED = re.compile(
     r'visual\.transformer\.resblocks\.(\d+)\.tokencluster_inter\.'
     r'cluster_embed$')
+# What CLIP4Clip and CenterCLIP have beside CLIP, and CLIPSimilarity has not.
+_CLIP4CLIP = re.compile(
+    r'(transformerClip|frame_position_embeddings|lstm_visual|cross|'
+    r'similarity_dense)\.|.*\.tokencluster_inter\.')
 _NO_WEIGHTS = re.compile(r'(visual\.)?(text_model\.|vision_model\.)?'
                          r'(embeddings\.)?position_ids$')
 
@@ -45,13 +49,25 @@ def detect_kind(state: dict, meta: dict) -> str:
     if any(name.startswith('text_backbone.') for name in names):
         return 'retriever'
     if 'clip.visual.conv1.weight' in names:
-        is_zoo = 'meta' in meta or any(n.startswith('adapter.') for n in names)
-        return 'clipsimilarity' if is_zoo else 'clip4clip'
+        if any(name.startswith('adapter.') for name in names):
+            return 'clipsimilarity'
+        if any(_CLIP4CLIP.match(name) for name in names):
+            return 'clip4clip'
+        return 'clipsimilarity' if 'meta' in meta else 'clip4clip'
+    if any('visual.layer1.' in name for name in names):
+        raise InputError("a CLIP whose vision tower is a ResNet, which has no "
+                         'transformer blocks')
     if 'visual.conv1.weight' in names:
         return 'openai'
     raise InputError('none of the known kinds of CLIP weights '
                      f'({", ".join(KINDS.values())}); its first keys are '
                      f'{sorted(map(str, names))[:5]}')
+
+
+def is_ambiguous(state: dict, kind: str) -> bool:
+    """Whether CLIP4Clip and CLIPSimilarity look alike in this state dict."""
+    return kind in ('clip4clip', 'clipsimilarity') and not any(
+        name.startswith('adapter.') or _CLIP4CLIP.match(name) for name in state)
 
 
 def convert_state(state: dict[str, Tensor],
@@ -147,5 +163,8 @@ def _from_huggingface(state: dict[str, Tensor]) -> dict[str, Tensor]:
         else:
             renamed[_HF_NAMES.get(key, key)] = value
     for key, parts in packed.items():
+        if len(parts) != 3:
+            raise InputError(f'the weights lack a part of {key}, there is only '
+                             f'{sorted(parts)} of q, k, v')
         renamed[key] = torch.cat([parts[name] for name in 'qkv'])
     return renamed

@@ -21,7 +21,7 @@ def read_checkpoint(path: str) -> tuple[dict[str, Tensor], dict, bool]:
 
     Args:
         path (str): A file of ``torch.save`` (a state dict, or a dict with
-            one under ``state_dict``), of safetensors, or a TorchScript
+            one under ``state_dict`` or ``model``), of safetensors, or a TorchScript
             archive such as OpenAI's. Loaded without running its pickles'
             code.
 
@@ -48,7 +48,7 @@ def read_checkpoint(path: str) -> tuple[dict[str, Tensor], dict, bool]:
             loaded = torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(f'{path}: {explain_refusal(error)}') from error
-    except (OSError, EOFError, RuntimeError, ValueError,
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError,
             SafetensorError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
@@ -57,9 +57,11 @@ def read_checkpoint(path: str) -> tuple[dict[str, Tensor], dict, bool]:
         raise InputError(f'{path} is not a state dict, it holds a '
                          f'{type(loaded).__name__}')
     rest = {}
-    if isinstance(loaded.get('state_dict'), dict):
-        rest = {k: v for k, v in loaded.items() if k != 'state_dict'}
-        loaded = loaded['state_dict']
+    for holder in ('state_dict', 'model', 'model_state_dict', 'model_state'):
+        if isinstance(loaded.get(holder), dict):
+            rest = {k: v for k, v in loaded.items() if k != holder}
+            loaded = loaded[holder]
+            break
     if not loaded or not all(isinstance(v, Tensor) for v in loaded.values()):
         raise InputError(f'{path} is not a state dict, it holds '
                          f'{sorted(map(str, loaded))[:5]}')

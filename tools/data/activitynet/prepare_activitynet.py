@@ -25,14 +25,16 @@ def main() -> None:
     args = parser.parse_args()
     if osp.exists(args.out):
         sys.exit(f'error: {args.out} exists already, choose another file')
-    with open(args.annotations, encoding='utf-8') as file:
-        videos = json.load(file)
     try:
+        with open(args.annotations, encoding='utf-8') as file:
+            videos = json.load(file)
         captions = {
             name + args.suffix: [paragraph(video)]
             for name, video in videos.items()
         }
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except FileNotFoundError:
+        sys.exit(f'error: no such file: {args.annotations}')
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         sys.exit(f'error: {args.annotations} must map videos to their '
                  'timestamps and sentences')
     with open(args.out, 'w') as file:

@@ -22,8 +22,12 @@ def main() -> None:
         sys.exit(f'error: {args.out} exists already, choose another file')
     captions = {}
     for path in args.lists:
-        with open(path, encoding='utf-8') as file:
+        if not osp.isfile(path):
+            sys.exit(f'error: no such file: {path}')
+        with open(path, encoding='utf-8', errors='replace') as file:
             for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
                 fields = line.rstrip('\n').split('\t')
                 if len(fields) != 6:
                     sys.exit(f'error: {path}, line {number}: expected 6 fields '

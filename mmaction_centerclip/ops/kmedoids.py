@@ -24,7 +24,8 @@ def kmedoids(tokens: Tensor,
              first: Tensor | None = None,
              valid: Tensor | None = None,
              dtype: torch.dtype = torch.float32,
-             chunk_size: int | None = None) -> tuple[Tensor, Tensor]:
+             chunk_size: int | None = None,
+             backend: str = 'torch') -> tuple[Tensor, Tensor]:
     """Cluster each problem's tokens around ``num_centers`` of them.
 
     Deterministic and canonical: distances are symmetric with a zero
@@ -53,6 +54,9 @@ def kmedoids(tokens: Tensor,
             is the exact mode. Defaults to torch.float32.
         chunk_size (int, optional): Problems worked on at a time, which
             bounds the memory. Defaults to None: all.
+        backend (str): ``'torch'``, or ``'triton'`` for one fused launch on an
+            accelerator, in float32 and without ``valid``. Defaults to
+            ``'torch'``.
 
     Returns:
         tuple[Tensor, Tensor]: ``medoids`` int64 (B, K), ascending token
@@ -66,6 +70,7 @@ def kmedoids(tokens: Tensor,
     check_problem(tokens, num_centers, chunk_size)
     if max_iters < 0:
         raise ValueError(f'max_iters must not be negative, got {max_iters!r}')
+    _check_backend(backend, valid, dtype)
     step = chunk_size or max(len(tokens), 1)
     results = []
     with torch.no_grad(), torch.autocast(tokens.device.type, enabled=False):
@@ -74,7 +79,7 @@ def kmedoids(tokens: Tensor,
             results.append(
                 _cluster(tokens[part], num_centers, distance, p, pre_norm,
                          max_iters, tol, None if first is None else first[part],
-                         None if valid is None else valid[part], dtype))
+                         None if valid is None else valid[part], dtype, backend))
     medoids, assignment = zip(*results)
     return torch.cat(medoids), torch.cat(assignment)
 
@@ -126,10 +131,21 @@ def check_problem(tokens: Tensor, num_centers: int,
         raise ValueError(f'chunk_size must be positive, got {chunk_size!r}')
 
 
+def _check_backend(backend: str, valid: Tensor | None,
+                   dtype: torch.dtype) -> None:
+    if backend not in ('torch', 'triton'):
+        raise ValueError(
+            f"backend must be 'torch' or 'triton', got {backend!r}")
+    if backend == 'triton' and (valid is not None or dtype != torch.float32):
+        raise ValueError("backend='triton' works in float32 and without valid, "
+                         f'got {dtype}'
+                         + ('' if valid is None else ' and valid'))
+
+
 def _cluster(tokens: Tensor, num_centers: int, distance: str, p: float,
              pre_norm: bool, max_iters: int, tol: float,
              first: Tensor | None, valid: Tensor | None,
-             dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+             dtype: torch.dtype, backend: str) -> tuple[Tensor, Tensor]:
     if first is None:
         # Of the raw tokens, which is the same choice: the norms after the
         # division are one up to 1e-6, and float32 cannot tell them apart.
@@ -142,6 +158,12 @@ def _cluster(tokens: Tensor, num_centers: int, distance: str, p: float,
     if pre_norm:
         tokens = unit_normalize(tokens)
     distances = pairwise_distances(tokens, distance, p)
+    if backend == 'triton':
+        from .kmedoids_triton import alternate_fused
+        euclidean = distance == 'euclidean' and p == 2
+        return alternate_fused(
+            distances.nan_to_num_(0), num_centers, first, max_iters,
+            tol if euclidean else None)
     return alternate(distances, tokens, num_centers, first, valid, max_iters,
                      tol)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.necks import CenterSelection
@@ -48,15 +48,7 @@ def convert_checkpoint(source: str,
     """
     if osp.exists(target):
         raise InputError(f'{target} exists already, choose another file')
-    state, rest, _ = read_checkpoint(source)
-    try:
-        kind = detect_kind(state, rest)
-    except InputError as error:
-        raise InputError(f'{source} holds {error}') from None
-    alike = {'clip4clip', 'clipsimilarity'} & set(kinds)
-    if kind not in kinds and not (alike and is_ambiguous(state, kind)):
-        expected = ' or '.join(KINDS[name] for name in kinds)
-        raise InputError(f'{source} holds {KINDS[kind]}, expected {expected}')
+    state, kind = _read_source(source, kinds)
     converted, unused, embeddings = convert_state(state, kind)
     necks = _give_embeddings(necks, embeddings, converted, source)
     arch = infer_arch(converted, **sizes)
@@ -67,6 +59,30 @@ def convert_checkpoint(source: str,
     config = make_model_config(
         arch, necks, '3d' if 'backbone.conv2.weight' in converted else '2d')
     model = MODELS.build(config)
+    missing, unexpected = _load(model, converted, source)
+    torch.save(
+        dict(state_dict=model.state_dict(), meta=dict(converted_from=kind)),
+        target)
+    return config, dict(kind=kind, unused=unused + unexpected, missing=missing)
+
+
+def _read_source(source: str, kinds: Sequence[str]) -> tuple[dict, str]:
+    """The state dict and its kind, which must be one of ``kinds``."""
+    state, rest, _ = read_checkpoint(source)
+    try:
+        kind = detect_kind(state, rest)
+    except InputError as error:
+        raise InputError(f'{source} holds {error}') from None
+    alike = {'clip4clip', 'clipsimilarity'} & set(kinds)
+    if kind not in kinds and not (alike and is_ambiguous(state, kind)):
+        expected = ' or '.join(KINDS[name] for name in kinds)
+        raise InputError(f'{source} holds {KINDS[kind]}, expected {expected}')
+    return state, kind
+
+
+def _load(model: nn.Module, converted: dict,
+          source: str) -> tuple[list[str], list[str]]:
+    """Load the weights; which the model misses, and which it has not."""
     try:
         result = model.load_state_dict(converted, strict=False)
     except RuntimeError as error:
@@ -77,14 +93,7 @@ def convert_checkpoint(source: str,
     if lost:
         raise InputError(f'{source} lacks {len(lost)} weights of its towers, '
                          f'such as {lost[:3]}')
-    report = dict(
-        kind=kind,
-        unused=unused + list(result.unexpected_keys),
-        missing=list(result.missing_keys))
-    torch.save(
-        dict(state_dict=model.state_dict(), meta=dict(converted_from=kind)),
-        target)
-    return config, report
+    return list(result.missing_keys), list(result.unexpected_keys)
 
 
 def make_model_config(arch: dict,

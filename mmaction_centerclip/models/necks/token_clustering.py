@@ -38,6 +38,8 @@ class TokenClustering(CenterSelection):
         max_iters (int): Limit of update steps. Defaults to 100.
         tol (float): Stop when a segment's medoids move less than this in
             all. Defaults to 1e-6.
+        backend (str): ``'torch'`` or ``'triton'``, see :func:`kmedoids`.
+            Defaults to ``'torch'``.
         **kwargs: ``aggregation``, ``cluster_embed``, ``frame_embed``,
             ``exclude_padding``, ``record``, see :class:`CenterSelection`.
 
@@ -69,9 +71,14 @@ class TokenClustering(CenterSelection):
                  pre_norm: bool = False,
                  max_iters: int = 100,
                  tol: float = 1e-6,
+                 backend: str = 'torch',
                  **kwargs) -> None:
         super().__init__(before_block, num_segments, num_centers, **kwargs)
         self._one_of('distance', distance, DISTANCES)
+        self._one_of('backend', backend, ('torch', 'triton'))
+        if backend == 'triton' and self.exclude_padding:
+            raise InputError(f"{type(self).__name__}: backend='triton' does "
+                             'not go with exclude_padding')
         self._positive('max_iters', max_iters)
         if not p > 0:
             raise InputError(
@@ -81,7 +88,8 @@ class TokenClustering(CenterSelection):
             p=p,
             pre_norm=pre_norm,
             max_iters=max_iters,
-            tol=tol)
+            tol=tol,
+            backend=backend)
 
     @torch.compiler.disable
     def choose(self, tokens: Tensor, valid: Tensor | None,

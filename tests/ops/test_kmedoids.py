@@ -1,3 +1,5 @@
+import sys
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -158,6 +160,16 @@ def test_distances_keep_their_precision_under_autocast(dtype):
     assert got.dtype == torch.float32
     torch.testing.assert_close(
         got.double(), pairwise_distances(tokens.double()), rtol=1e-4, atol=0.1)
+
+
+def test_looking_less_often_changes_nothing(monkeypatch):
+    tokens = torch.randn(5, 98, 16)
+    expected = kmedoids(tokens, 20)
+    module = sys.modules['mmaction_centerclip.ops.kmedoids']
+    monkeypatch.setitem(module._CHECK_EVERY, 'cpu', 8)
+    for got in (kmedoids(tokens, 20), kmedoids(tokens, 20, max_iters=9)):
+        assert torch.equal(got[0], expected[0])
+        assert torch.equal(got[1], expected[1])
 
 
 def test_two_member_clusters_tie_to_the_lower_index():

@@ -4,10 +4,13 @@ from .command_line import (
     check_checkpoint,
     clear_errors,
     load_config,
+    read_config,
+    sampled_frames,
 )
 from .measure import count_macs, time_interleaved
 
 __all__ = [
     'add_common_arguments', 'build_runner', 'check_checkpoint', 'clear_errors',
-    'count_macs', 'load_config', 'time_interleaved'
+    'count_macs', 'load_config', 'read_config', 'sampled_frames',
+    'time_interleaved'
 ]

@@ -18,7 +18,7 @@ from mmaction_centerclip.models.utils import explain_refusal
 
 __all__ = [
     'add_common_arguments', 'build_runner', 'check_checkpoint', 'clear_errors',
-    'load_config'
+    'load_config', 'read_config', 'sampled_frames'
 ]
 
 
@@ -44,6 +44,30 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         help=argparse.SUPPRESS)
 
 
+def read_config(path: str) -> Config:
+    """Read a config file.
+
+    Raises:
+        InputError: If it does not exist.
+    """
+    if not osp.isfile(path):
+        raise InputError(f'config file not found: {path}')
+    return Config.fromfile(path)
+
+
+def sampled_frames(cfg: Config) -> int:
+    """Frames of a video that the config's test pipeline samples.
+
+    Raises:
+        InputError: If no transform of it says so.
+    """
+    for transform in cfg.test_dataloader.dataset.pipeline:
+        if 'clip_len' in transform:
+            return transform['clip_len'] * transform.get('num_clips', 1)
+    raise InputError(f'{cfg.filename}: no transform of the test pipeline has a '
+                     'clip_len')
+
+
 def load_config(args: argparse.Namespace) -> Config:
     """Read the config and merge the options that both tools have.
 
@@ -55,9 +79,7 @@ def load_config(args: argparse.Namespace) -> Config:
         InputError: If the config file does not exist.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    if not osp.isfile(args.config):
-        raise InputError(f'config file not found: {args.config}')
-    cfg = Config.fromfile(args.config)
+    cfg = read_config(args.config)
     cfg.launcher = args.launcher
     if args.launcher != 'none' and not torch.cuda.is_available():
         _use_cpu_processes(cfg)

@@ -9,17 +9,15 @@ import json
 from pathlib import Path
 
 import torch
-from mmengine.config import Config
 from mmengine.utils import track_iter_progress
 
 import mmaction_centerclip  # noqa: F401
-from mmaction_centerclip.apis import clear_errors
+from mmaction_centerclip.apis import clear_errors, read_config, sampled_frames
 from mmaction_centerclip.apis.benchmark import (
     benchmark_pair,
     build_pair,
     read_frames,
 )
-from mmaction_centerclip.errors import InputError
 
 COLUMNS = {
     'GMACs': 'clustered/gmacs',
@@ -59,23 +57,13 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def clip_frames(cfg: Config) -> int:
-    """Frames that the config's test pipeline samples."""
-    for transform in cfg.test_dataloader.dataset.pipeline:
-        if 'clip_len' in transform:
-            return transform['clip_len']
-    raise InputError(f'{cfg.filename}: no transform has a clip_len')
-
-
 def measure(path: str, batch_size: int, args: argparse.Namespace) -> dict:
     """The figures of one config and batch size."""
-    if not Path(path).is_file():
-        raise InputError(f'config file not found: {path}')
     torch.manual_seed(0)
-    cfg = Config.fromfile(path)
+    cfg = read_config(path)
     model, twin = build_pair(cfg, args.device)
     count = max(batch_size, args.train_batch_size)
-    size, frames = model.backbone.image_size[0], clip_frames(cfg)
+    size, frames = model.backbone.image_size[0], sampled_frames(cfg)
     if args.videos:
         imgs = read_frames(args.videos, count, frames, size)
     else:

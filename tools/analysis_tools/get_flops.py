@@ -2,15 +2,18 @@
 """Count the multiply-adds of a config's towers, attention included."""
 import argparse
 import json
-import os.path as osp
 
 import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
 
 import mmaction_centerclip  # noqa: F401
-from mmaction_centerclip.apis import clear_errors, count_macs
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.apis import (
+    clear_errors,
+    count_macs,
+    read_config,
+    sampled_frames,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -24,20 +27,11 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def frames_of(cfg: Config) -> int:
-    """The frames that the test pipeline samples."""
-    for transform in cfg.test_dataloader.dataset.pipeline:
-        if 'clip_len' in transform:
-            return transform['clip_len'] * transform.get('num_clips', 1)
-    raise InputError('no transform of the test pipeline has a clip_len, give '
-                     '--num-frames')
-
-
 def count(cfg: Config, num_frames: int | None) -> dict:
     """GMACs of one video and of one caption, and millions of parameters."""
     cfg.model.pretrained = None
     model = MODELS.build(cfg.model).eval()
-    frames = num_frames or frames_of(cfg)
+    frames = num_frames or sampled_frames(cfg)
     imgs = torch.randn(1, frames, 3, *model.backbone.image_size)
     text = torch.ones(1, model.text_backbone.context_length, dtype=torch.long)
     return dict(
@@ -52,9 +46,7 @@ def main() -> None:
     rows = {}
     with clear_errors():
         for path in args.config:
-            if not osp.isfile(path):
-                raise InputError(f'config file not found: {path}')
-            row = rows[path] = count(Config.fromfile(path), args.num_frames)
+            row = rows[path] = count(read_config(path), args.num_frames)
             print(f'{path}: {row["video_gmacs"]:.2f} GMACs a video of '
                   f'{row["frames"]} frames, {row["text_gmacs"]:.2f} GMACs a '
                   f'caption, {row["params_m"]:.1f} M parameters')

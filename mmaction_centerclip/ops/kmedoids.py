@@ -5,6 +5,10 @@ alternation of assignment and medoid update, all segments at once, with
 nothing larger than a (B, N, N) tensor.
 """
 
+import functools
+import importlib.util
+import warnings
+
 import torch
 from torch import Tensor
 
@@ -17,6 +21,8 @@ __all__ = ['alternate', 'check_problem', 'kkz_init', 'kmedoids']
 # done. A look makes the host wait for an accelerator; steps after the end
 # change nothing.
 _CHECK_EVERY = {'cpu': 1}
+
+BACKENDS = ('auto', 'torch', 'triton')
 
 
 def kmedoids(tokens: Tensor,
@@ -31,7 +37,7 @@ def kmedoids(tokens: Tensor,
              valid: Tensor | None = None,
              dtype: torch.dtype = torch.float32,
              chunk_size: int | None = None,
-             backend: str = 'torch') -> tuple[Tensor, Tensor]:
+             backend: str = 'auto') -> tuple[Tensor, Tensor]:
     """Cluster each problem's tokens around ``num_centers`` of them.
 
     Deterministic and canonical: distances are symmetric with a zero
@@ -60,9 +66,11 @@ def kmedoids(tokens: Tensor,
             is the exact mode. Defaults to torch.float32.
         chunk_size (int, optional): Problems worked on at a time, which
             bounds the memory. Defaults to None: all.
-        backend (str): ``'torch'``, or ``'triton'`` for one fused launch on an
-            accelerator, in float32 and without ``valid``. Defaults to
-            ``'torch'``.
+        backend (str): ``'torch'``; ``'triton'`` for one fused launch on an
+            accelerator, in float32, without ``valid``, of up to 1024 tokens
+            and 512 centers; ``'auto'`` for ``'triton'`` where it is installed,
+            the tokens are on CUDA and it takes the problem, and ``'torch'``
+            elsewhere. Defaults to ``'auto'``.
 
     Returns:
         tuple[Tensor, Tensor]: ``medoids`` int64 (B, K), ascending token
@@ -139,9 +147,9 @@ def check_problem(tokens: Tensor, num_centers: int,
 
 def _check_backend(backend: str, valid: Tensor | None,
                    dtype: torch.dtype) -> None:
-    if backend not in ('torch', 'triton'):
+    if backend not in BACKENDS:
         raise ValueError(
-            f"backend must be 'torch' or 'triton', got {backend!r}")
+            f'backend must be one of {BACKENDS}, got {backend!r}')
     if backend == 'triton' and (valid is not None or dtype != torch.float32):
         raise ValueError("backend='triton' works in float32 and without valid, "
                          f'got {dtype}'
@@ -164,14 +172,43 @@ def _cluster(tokens: Tensor, num_centers: int, distance: str, p: float,
     if pre_norm:
         tokens = unit_normalize(tokens)
     distances = pairwise_distances(tokens, distance, p)
-    if backend == 'triton':
+    if backend == 'triton' or backend == 'auto' and _takes_fused(
+            distances, num_centers, valid):
         from .kmedoids_triton import alternate_fused
         euclidean = distance == 'euclidean' and p == 2
-        return alternate_fused(
-            distances.nan_to_num_(0), num_centers, first, max_iters,
-            tol if euclidean else None)
+        try:
+            return alternate_fused(
+                distances.nan_to_num_(0), num_centers, first, max_iters,
+                tol if euclidean else None)
+        except Exception as error:
+            if backend == 'triton':
+                raise
+            _warn_of_fused(f'{type(error).__name__}: {error}')
     return alternate(distances, tokens, num_centers, first, valid, max_iters,
                      tol)
+
+
+def _takes_fused(distances: Tensor, num_centers: int,
+                 valid: Tensor | None) -> bool:
+    if (not distances.is_cuda or valid is not None
+            or distances.dtype != torch.float32 or not _has_triton()):
+        return False
+    from .kmedoids_triton import MAX_CENTERS, MAX_TOKENS
+    return distances.shape[1] <= MAX_TOKENS and num_centers <= MAX_CENTERS
+
+
+@functools.cache
+def _has_triton() -> bool:
+    return importlib.util.find_spec('triton') is not None
+
+
+@functools.cache
+def _warn_of_fused(reason: str) -> None:
+    """Say once what keeps the fused kernel from running."""
+    warnings.warn(
+        f"the fused k-medoids kernel does not run here ({reason}), so torch's "
+        "operations are used; backend='torch' silences this",
+        stacklevel=2)
 
 
 def alternate(distances: Tensor, tokens: Tensor, num_centers: int,

@@ -16,6 +16,10 @@ MAX_TOKENS = 1024
 MAX_CENTERS = 512
 
 
+# Rows that a step reads at a time: loads that do not wait for each other.
+_TILE = tl.constexpr(8)
+
+
 @triton.jit
 def _row(distances, index, count, columns):
     inside = columns < count
@@ -24,18 +28,44 @@ def _row(distances, index, count, columns):
 
 
 @triton.jit
+def _rows(distances, indices, valid, count, columns):
+    inside = valid[:, None] & (columns < count)[None, :]
+    return tl.load(
+        distances + indices[:, None] * count + columns[None, :],
+        mask=inside,
+        other=float('inf'))
+
+
+@triton.jit
 def _assign(distances, medoids, count, num_centers, columns):
     best = tl.full(columns.shape, float('inf'), tl.float32)
     assignment = tl.zeros(columns.shape, tl.int32)
-    for k in range(num_centers):
-        medoid = tl.load(medoids + k)
-        row = _row(distances, medoid, count, columns)
+    for start in range(0, num_centers, _TILE):
+        clusters = start + tl.arange(0, _TILE)
+        valid = clusters < num_centers
+        chosen = tl.load(medoids + clusters, mask=valid, other=-1)
+        rows = _rows(distances, chosen, valid, count, columns)
         # A medoid belongs to itself, whatever else is as near.
-        row = tl.where(columns == medoid, -1.0, row)
-        closer = row < best
-        assignment = tl.where(closer, k, assignment)
-        best = tl.where(closer, row, best)
+        rows = tl.where(columns[None, :] == chosen[:, None], -1.0, rows)
+        nearest, position = tl.min(rows, 0, return_indices=True)
+        closer = nearest < best
+        assignment = tl.where(closer, start + position, assignment)
+        best = tl.where(closer, nearest, best)
     return assignment
+
+
+@triton.jit
+def _costs(distances, assignment, cluster, count, columns):
+    """Each token's summed distance to its own cluster's members."""
+    cost = tl.zeros(columns.shape, tl.float32)
+    for start in range(0, count, _TILE):
+        members = start + tl.arange(0, _TILE)
+        valid = members < count
+        theirs = tl.load(assignment + members, mask=valid, other=-1)
+        rows = _rows(distances, members, valid, count, columns)
+        same = theirs[:, None] == cluster[None, :]
+        cost += tl.sum(tl.where(same, rows, 0.0), 0)
+    return cost
 
 
 @triton.jit
@@ -65,15 +95,19 @@ def _sort(medoids, num_centers, columns):
 
 
 @triton.jit
-def _kmedoids_kernel(distances, first, medoids, assignment, count, num_centers,
-                     max_iters, tol, has_displacement: tl.constexpr,
-                     block: tl.constexpr):
+def _kmedoids_kernel(distances, first, medoids, assignment, cheapest, count,
+                     num_centers, max_iters, tol,
+                     has_displacement: tl.constexpr, block: tl.constexpr,
+                     center_block: tl.constexpr):
     problem = tl.program_id(0)
     distances += problem.to(tl.int64) * count * count
     medoids += problem * num_centers
+    cheapest += problem * num_centers
     assignment += problem * count
     columns = tl.arange(0, block)
     inside = columns < count
+    clusters = tl.arange(0, center_block)
+    used = clusters < num_centers
     _kkz(distances, medoids, tl.load(first + problem), count, num_centers,
          columns)
 
@@ -82,25 +116,23 @@ def _kmedoids_kernel(distances, first, medoids, assignment, count, num_centers,
     while (step < max_iters) & (active == 1):
         cluster = _assign(distances, medoids, count, num_centers, columns)
         tl.store(assignment + columns, cluster, mask=inside)
+        tl.store(cheapest + clusters, 0x7FFFFFFFFFFFFFFF, mask=used)
         tl.debug_barrier()
-        cost = tl.zeros(columns.shape, tl.float32)
-        for j in range(count):
-            same = cluster == tl.load(assignment + j)
-            cost += tl.where(same, _row(distances, j, count, columns), 0.0)
-        moved = 0.0
-        changed = 0
-        for k in range(num_centers):
-            members = (cluster == k) & inside
-            new = tl.argmin(tl.where(members, cost, float('inf')), 0)
-            old = tl.load(medoids + k)
-            changed = tl.where(new != old, 1, changed)
-            moved += tl.load(distances + old * count + new)
-            tl.debug_barrier()
-            tl.store(medoids + k, new)
+        cost = _costs(distances, assignment, cluster, count, columns)
+        # The smallest cost of each cluster and, of equal ones, the lowest
+        # token: the bits of a float that is not negative order as it does.
+        key = cost.to(tl.int32, bitcast=True).to(tl.int64) << 32
+        tl.atomic_min(cheapest + cluster, key | columns.to(tl.int64), mask=inside)
         tl.debug_barrier()
-        active = changed
+        new = tl.load(cheapest + clusters, mask=used, other=0).to(tl.int32)
+        old = tl.load(medoids + clusters, mask=used, other=0)
+        moved = tl.load(distances + old * count + new, mask=used, other=0.0)
+        active = tl.max(tl.where(used & (new != old), 1, 0), 0)
         if has_displacement:
-            active = tl.where(moved >= tol, changed, 0)
+            active = tl.where(tl.sum(moved, 0) >= tol, active, 0)
+        tl.debug_barrier()
+        tl.store(medoids + clusters, new, mask=used)
+        tl.debug_barrier()
         step += 1
 
     _sort(medoids, num_centers, columns)
@@ -140,6 +172,7 @@ def alternate_fused(distances: Tensor,
     options = dict(dtype=torch.int32, device=distances.device)
     medoids = torch.empty((batch, num_centers), **options)
     assignment = torch.empty((batch, count), **options)
+    cheapest = medoids.new_empty(medoids.shape, dtype=torch.int64)
     block = max(triton.next_power_of_2(count), 16)
     if batch:
         _kmedoids_kernel[(batch, )](
@@ -147,11 +180,13 @@ def alternate_fused(distances: Tensor,
             first.to(torch.int32),
             medoids,
             assignment,
+            cheapest,
             count,
             num_centers,
             max_iters,
             0.0 if tol is None else tol,
             has_displacement=tol is not None,
             block=block,
+            center_block=max(triton.next_power_of_2(num_centers), 16),
             num_warps=4 if block <= 256 else 8)
     return medoids.long(), assignment.long()

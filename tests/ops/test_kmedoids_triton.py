@@ -24,7 +24,7 @@ from mmaction_centerclip.ops import kmedoids
 for options, tokens in torch.load(sys.argv[1]):
     for name, a, b in zip(('medoids', 'assignment'),
                           kmedoids(tokens, backend='triton', **options),
-                          kmedoids(tokens, **options)):
+                          kmedoids(tokens, backend='torch', **options)):
         assert torch.equal(a, b), (name, options, tokens.shape, a, b)
     print('equal', options)
 '''
@@ -69,8 +69,22 @@ def test_beyond_its_limits_it_says_so(tmp_path):
     assert 'up to 1024 tokens and 512 centers, got 1025 and 2' in result.stderr
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU')
+@pytest.mark.parametrize('path', golden_files('kmedoids_*.npz'),
+                         ids=lambda path: path.stem)
+def test_on_a_gpu_equals_the_torch_path(path):
+    data = load(path)
+    tokens = torch.from_numpy(data['tokens']).cuda()
+    options = dict(num_centers=data['K'], p=data['norm_p'],
+                   distance=data['distance'], pre_norm=data['pre_norm'],
+                   max_iters=data['iter_limit'])
+    for a, b in zip(kmedoids(tokens, backend='triton', **options),
+                    kmedoids(tokens, backend='torch', **options)):
+        assert torch.equal(a, b)
+
+
 @pytest.mark.parametrize('options, message', [
-    (dict(backend='cuda'), "'torch' or 'triton', got 'cuda'"),
+    (dict(backend='cuda'), "one of .*'triton'.*, got 'cuda'"),
     (dict(backend='triton', dtype=torch.float64), 'got torch.float64'),
     (dict(backend='triton', valid=torch.ones(1, 4).bool()), 'and valid'),
 ])
@@ -92,9 +106,11 @@ def test_compiles_for_gpus_that_are_not_here(capability, has_displacement):
         ('count', 'num_centers', 'max_iters'), 'i32')
     signature.update(
         distances='*fp32', first='*i32', medoids='*i32', assignment='*i32',
-        tol='fp32', has_displacement='constexpr', block='constexpr')
+        cheapest='*i64', tol='fp32', has_displacement='constexpr',
+        block='constexpr', center_block='constexpr')
     source = ASTSource(
         fn=_kmedoids_kernel, signature=signature,
-        constexprs=dict(has_displacement=has_displacement, block=1024))
+        constexprs=dict(has_displacement=has_displacement, block=1024,
+                        center_block=512))
     kernel = triton.compile(source, target=GPUTarget('cuda', capability, 32))
     assert kernel.asm['cubin']

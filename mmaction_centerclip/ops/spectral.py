@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .distances import pairwise_distances, squared_euclidean, unit_normalize
 from .kmedoids import alternate, check_problem
+from .subspace import chebyshev_subspace
 
 __all__ = [
     'affinity', 'normalized_laplacian', 'spatial_temporal_locality',
@@ -19,6 +20,7 @@ __all__ = [
 ]
 
 GRAPHS = ('heat', 'knn')
+SOLVERS = ('auto', 'eigh', 'chebyshev')
 
 
 def spectral_clustering(tokens: Tensor,
@@ -33,6 +35,7 @@ def spectral_clustering(tokens: Tensor,
                         tol: float = 1e-6,
                         first: Tensor | None = None,
                         dtype: torch.dtype = torch.float64,
+                        solver: str = 'auto',
                         chunk_size: int | None = None) -> tuple[Tensor, Tensor]:
     """Cluster each problem's tokens by their similarity graph.
 
@@ -56,6 +59,7 @@ def spectral_clustering(tokens: Tensor,
         dtype (torch.dtype): What graph and eigenvectors are computed in. In
             float32 an eigenvector's rounding changes a medoid now and then.
             Defaults to torch.float64.
+        solver (str): See :func:`spectral_embedding`. Defaults to ``'auto'``.
         chunk_size (int, optional): Problems worked on at a time.
             Defaults to None: all.
 
@@ -77,7 +81,7 @@ def spectral_clustering(tokens: Tensor,
                 sigma=sigma,
                 knn=knn,
                 locality=locality)
-            rows = spectral_embedding(graphs, num_centers)
+            rows = spectral_embedding(graphs, num_centers, solver)
             if first is None:
                 start_at = rows.norm(dim=-1).argmax(dim=1)
             else:
@@ -152,19 +156,46 @@ def normalized_laplacian(weights: Tensor) -> Tensor:
     return result
 
 
-def spectral_embedding(weights: Tensor, num_vectors: int) -> Tensor:
+def spectral_embedding(weights: Tensor,
+                       num_vectors: int,
+                       solver: str = 'auto') -> Tensor:
     """The eigenvectors of the Laplacian's smallest eigenvalues.
 
     Args:
         weights (Tensor): Graphs, shape (B, N, N).
         num_vectors (int): K, from 1 to N.
+        solver (str): ``'eigh'``: all eigenvectors by ``torch.linalg.eigh``;
+            ``'chebyshev'``: the wanted ones by matrix products in float64,
+            see :func:`chebyshev_subspace`, and by ``'eigh'`` for problems
+            where that does not converge; ``'auto'``: ``'eigh'`` on the CPU
+            and where K is over a third of N, else ``'chebyshev'``.
+            Defaults to ``'auto'``.
 
     Returns:
         Tensor: Orthonormal columns, shape (B, N, K), in ascending order of
         the eigenvalues; rows are not normalised.
+
+    Raises:
+        ValueError: If ``solver`` is unknown.
     """
-    _, vectors = torch.linalg.eigh(normalized_laplacian(weights))
-    return vectors[..., :num_vectors]
+    if solver not in SOLVERS:
+        raise ValueError(f'solver must be one of {SOLVERS}, got {solver!r}')
+    laplacian = normalized_laplacian(weights)
+    few = 3 * num_vectors <= laplacian.shape[-1]
+    on_cpu = laplacian.device.type == 'cpu'
+    if solver == 'eigh' or solver == 'auto' and (on_cpu or not few):
+        return torch.linalg.eigh(laplacian)[1][..., :num_vectors]
+    # The Laplacian's spectrum is within 0 and 2, and its smallest eigenvalues
+    # are the largest of I - L.
+    similarity = -laplacian.double()
+    similarity.diagonal(dim1=-2, dim2=-1).add_(1)
+    vectors, converged = chebyshev_subspace(similarity, num_vectors)
+    vectors = vectors.to(laplacian.dtype)
+    rest = (~converged).nonzero()[:, 0]
+    if len(rest):
+        vectors[rest] = torch.linalg.eigh(
+            laplacian[rest])[1][..., :num_vectors]
+    return vectors
 
 
 def spatial_temporal_locality(frames: int,

@@ -60,7 +60,7 @@ setup(
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
     python_requires='>=3.10,<3.14',
     install_requires=[
-        'torch',
+        'torch>=2.4',
         'torchvision',
         'mmengine>=0.10.7,<1',
         'mmaction2>=1.2,<2',

@@ -11,8 +11,10 @@ from mmaction_centerclip.ops import (
     spatial_temporal_locality,
     spectral_clustering,
 )
+from mmaction_centerclip.ops.compiled import kmedoids_operator, spectral_operator
 from mmaction_centerclip.ops.distances import DISTANCES
-from mmaction_centerclip.ops.spectral import GRAPHS
+from mmaction_centerclip.ops.kmedoids import BACKENDS
+from mmaction_centerclip.ops.spectral import GRAPHS, SOLVERS
 
 from .center_selection import CenterSelection
 
@@ -38,8 +40,8 @@ class TokenClustering(CenterSelection):
         max_iters (int): Limit of update steps. Defaults to 100.
         tol (float): Stop when a segment's medoids move less than this in
             all. Defaults to 1e-6.
-        backend (str): ``'torch'`` or ``'triton'``, see :func:`kmedoids`.
-            Defaults to ``'torch'``.
+        backend (str): ``'auto'``, ``'torch'`` or ``'triton'``, see
+            :func:`kmedoids`. Defaults to ``'auto'``.
         **kwargs: ``aggregation``, ``cluster_embed``, ``frame_embed``,
             ``exclude_padding``, ``record``, see :class:`CenterSelection`.
 
@@ -71,11 +73,11 @@ class TokenClustering(CenterSelection):
                  pre_norm: bool = False,
                  max_iters: int = 100,
                  tol: float = 1e-6,
-                 backend: str = 'torch',
+                 backend: str = 'auto',
                  **kwargs) -> None:
         super().__init__(before_block, num_segments, num_centers, **kwargs)
         self._one_of('distance', distance, DISTANCES)
-        self._one_of('backend', backend, ('torch', 'triton'))
+        self._one_of('backend', backend, BACKENDS)
         if backend == 'triton' and self.exclude_padding:
             raise InputError(f"{type(self).__name__}: backend='triton' does "
                              'not go with exclude_padding')
@@ -91,11 +93,13 @@ class TokenClustering(CenterSelection):
             tol=tol,
             backend=backend)
 
-    @torch.compiler.disable
     def choose(self, tokens: Tensor, valid: Tensor | None,
                frames: int) -> tuple[Tensor, Tensor]:
         """Medoids and assignment of k-medoids++."""
-        return kmedoids(tokens, self.num_centers, valid=valid, **self.options)
+        cluster = kmedoids
+        if torch.compiler.is_compiling():
+            cluster, tokens = kmedoids_operator, tokens.detach()
+        return cluster(tokens, self.num_centers, valid=valid, **self.options)
 
 
 @MODELS.register_module()
@@ -121,6 +125,7 @@ class SpectralTokenClustering(CenterSelection):
         p (float): Order of the distance between rows. Defaults to 2.0.
         max_iters (int): Limit of update steps. Defaults to 100.
         tol (float): See :class:`TokenClustering`. Defaults to 1e-6.
+        solver (str): See :func:`spectral_embedding`. Defaults to ``'auto'``.
         **kwargs: See :class:`CenterSelection`.
 
     Raises:
@@ -145,9 +150,11 @@ class SpectralTokenClustering(CenterSelection):
                  p: float = 2.0,
                  max_iters: int = 100,
                  tol: float = 1e-6,
+                 solver: str = 'auto',
                  **kwargs) -> None:
         super().__init__(before_block, num_segments, num_centers, **kwargs)
         self._one_of('graph', graph, GRAPHS)
+        self._one_of('solver', solver, SOLVERS)
         self._positive('max_iters', max_iters)
         if knn is not None:
             self._positive('knn', knn)
@@ -155,7 +162,12 @@ class SpectralTokenClustering(CenterSelection):
         self.knn = knn
         self.kernels = (spatial_kernel, temporal_kernel)
         self.options = dict(
-            graph=graph, sigma=sigma, p=p, max_iters=max_iters, tol=tol)
+            graph=graph,
+            sigma=sigma,
+            p=p,
+            max_iters=max_iters,
+            tol=tol,
+            solver=solver)
 
     def _check_options(self, sigma: float | str, p: float,
                        spatial_kernel: int | None, temporal_kernel: int) -> None:
@@ -174,18 +186,20 @@ class SpectralTokenClustering(CenterSelection):
             if kernel is not None and self._positive(option, kernel) % 2 == 0:
                 raise InputError(f'{name}: {option} must be odd, got {kernel!r}')
 
-    @torch.compiler.disable
     def choose(self, tokens: Tensor, valid: Tensor | None,
                frames: int) -> tuple[Tensor, Tensor]:
         """Medoids and assignment of spectral clustering."""
         per_frame = tokens.shape[1] // frames
-        knn = self.knn or 5 * frames + 5 * (per_frame >= 100)
-        return spectral_clustering(
-            tokens,
-            self.num_centers,
-            knn=knn,
-            locality=self._locality(frames, per_frame),
-            **self.options)
+        options = dict(
+            self.options,
+            knn=self.knn or 5 * frames + 5 * (per_frame >= 100),
+            locality=self._locality(frames, per_frame))
+        if not torch.compiler.is_compiling():
+            return spectral_clustering(tokens, self.num_centers, **options)
+        auto = options['sigma'] == 'auto'
+        options['sigma'] = 0.0 if auto else float(options['sigma'])
+        return spectral_operator(
+            tokens.detach(), self.num_centers, auto_sigma=auto, **options)
 
     def _locality(self, frames: int, per_frame: int) -> Tensor | None:
         spatial_kernel, temporal_kernel = self.kernels

@@ -137,13 +137,19 @@ class CLIPVisionTower(VisionTransformer):
                 'them in the pipeline')
         batch_size, segments = imgs.shape[:2]
         x = self._embed_frames(imgs)
+        done = None
         for number, block in enumerate(self.transformer.resblocks, start=1):
-            inside = []
-            for neck in self.necks:
-                if neck.before_block == number:
+            necks = self._necks_before(number)
+            for neck in necks:
+                if neck is not done:
                     x, segments, frame_mask = self._run_neck(
                         neck, x, segments, frame_mask)
-                    inside += [neck] if neck.inside_block else []
+            inside = [neck for neck in necks if neck.inside_block]
+            done = None if inside else self._selection_after(number, block)
+            if done is not None:
+                x, segments, frame_mask = self._run_block_and_select(
+                    block, done, x, segments, frame_mask)
+                continue
             run = partial(self._run_block, block, inside, segments)
             if self.transformer.grad_checkpointing and self.training:
                 x = checkpoint(run, x, use_reentrant=False)
@@ -154,8 +160,33 @@ class CLIPVisionTower(VisionTransformer):
             pooled = pooled @ self.proj
         return pooled.unflatten(0, (batch_size, segments)), frame_mask
 
+    def _necks_before(self, number: int) -> list[TokenNeck]:
+        return [neck for neck in self.necks if neck.before_block == number]
+
+    def _selection_after(self, number: int,
+                         block: nn.Module) -> CenterSelection | None:
+        """The neck behind a block, if the block can spare the backward pass
+        of the tokens that it drops."""
+        necks = self._necks_before(number + 1)
+        spares = (
+            torch.is_grad_enabled() and not self.transformer.grad_checkpointing
+            and isinstance(block, ResidualAttentionBlock) and len(necks) > 0
+            and isinstance(necks[0], CenterSelection)
+            and necks[0].aggregation == 'medoid')
+        return necks[0] if spares else None
+
+    def _run_block_and_select(
+            self, block: nn.Module, neck: CenterSelection, x: Tensor,
+            segments: int, frame_mask: Tensor | None
+    ) -> tuple[Tensor, int, Tensor | None]:
+        x = x + block.ls_1(block.attention(q_x=block.ln_1(x)))
+        tokens = neck.forward_through(
+            VideoTokens.split(x, segments, self.num_prefix_tokens, frame_mask),
+            lambda x: x + block.ls_2(block.mlp(block.ln_2(x))))
+        return tokens.join(), tokens.patches.shape[1], tokens.frame_mask
+
     def _run_neck(self, neck: TokenNeck, x: Tensor, segments: int,
-               frame_mask: Tensor | None) -> tuple[Tensor, int, Tensor | None]:
+                  frame_mask: Tensor | None) -> tuple[Tensor, int, Tensor | None]:
         tokens = neck(
             VideoTokens.split(x, segments, self.num_prefix_tokens, frame_mask))
         return tokens.join(), tokens.patches.shape[1], tokens.frame_mask

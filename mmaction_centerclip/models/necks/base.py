@@ -81,27 +81,36 @@ class TokenReducer(TokenNeck):
 
     def forward(self, tokens: VideoTokens) -> VideoTokens:
         """Reduce (B, T, P + N, C) to (B, S, P + K, C)."""
-        batch, frames, num_patches, channels = tokens.patches.shape
-        segments = self.num_segments
+        mask, valid = self._masks(tokens)
+        patches = self.reduce(self._by_segment(tokens.patches), valid)
+        return self._join(tokens.prefix, patches, mask, valid)
+
+    def _masks(self, tokens: VideoTokens) -> tuple[Tensor | None, Tensor | None]:
+        """The mask of segments (B, S), and of frames that count (B * S, F)."""
+        segments, frames = self.num_segments, tokens.patches.shape[1]
         if frames % segments:
             raise InputError(
                 f'{self}: num_segments must divide the number of frames, got '
                 f'{segments} segments for {frames} frames')
-        mask, valid = tokens.frame_mask, None
-        if mask is not None:
-            if self.exclude_padding:
-                valid = mask.reshape(batch * segments, -1)
-                mask = mask.unflatten(1, (segments, -1)).any(dim=2)
-            else:
-                mask = reduce_frame_mask(mask, segments)
-        shape = (batch * segments, frames // segments)
-        prefix = weighted_mean(
-            tokens.prefix.reshape(*shape, -1, channels), valid)
-        patches = self.reduce(
-            tokens.patches.reshape(*shape, num_patches, channels), valid)
+        mask = tokens.frame_mask
+        if mask is None:
+            return None, None
+        if not self.exclude_padding:
+            return reduce_frame_mask(mask, segments), None
+        frames = mask.unflatten(1, (segments, -1))
+        return frames.any(dim=2), frames.flatten(0, 1)
+
+    def _by_segment(self, tokens: Tensor) -> Tensor:
+        """Tokens (B, T, N, C) as (B * S, F, N, C)."""
+        return tokens.unflatten(1, (self.num_segments, -1)).flatten(0, 1)
+
+    def _join(self, prefix: Tensor, patches: Tensor, mask: Tensor | None,
+              valid: Tensor | None) -> VideoTokens:
+        """Prefix tokens of frames, and what is left of a segment's patches."""
+        prefix = weighted_mean(self._by_segment(prefix), valid)
+        shape = (-1, self.num_segments)
         return VideoTokens(
-            prefix.unflatten(0, (batch, segments)),
-            patches.unflatten(0, (batch, segments)), mask)
+            prefix.unflatten(0, shape), patches.unflatten(0, shape), mask)
 
     @abstractmethod
     def reduce(self, patches: Tensor, valid: Tensor | None) -> Tensor:

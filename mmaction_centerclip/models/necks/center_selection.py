@@ -1,10 +1,12 @@
 """Keep some tokens of each segment: what every way to choose them shares."""
 from abc import abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models.video_tokens import VideoTokens
 from mmaction_centerclip.ops import cluster_mean
 
 from .base import TokenReducer
@@ -105,21 +107,69 @@ class CenterSelection(TokenReducer):
 
     def reduce(self, patches: Tensor, valid: Tensor | None) -> Tensor:
         """Keep the chosen tokens of each segment, in token order."""
+        medoids, assignment = self._decide(patches, valid)
+        tokens = patches.flatten(1, 2)
+        if self.aggregation == 'mean':
+            kept = cluster_mean(
+                tokens, assignment, self.num_centers,
+                self._of_tokens(valid, patches.shape[2]))
+        else:
+            kept = _gather(tokens, medoids)
+        return self._embed(kept, medoids, *patches.shape[1:3])
+
+    def forward_through(self, tokens: VideoTokens,
+                        finish: Callable[[Tensor], Tensor]) -> VideoTokens:
+        """What ``forward(finish(tokens))`` returns, with a cheaper backward.
+
+        Nothing behind the neck depends on a token that it drops. So the
+        choice is made on ``finish(tokens)`` without gradient, and ``finish``
+        runs again, with gradient, on the tokens that stay: what it stores
+        for the backward pass, and computes there, shrinks with the tokens.
+
+        Args:
+            tokens (VideoTokens): In front of ``finish``.
+            finish (Callable): Maps tokens (..., C), each on its own, as the
+                MLP of a block does.
+
+        Returns:
+            VideoTokens: As of :meth:`forward`, up to rounding.
+        """
+        if self.aggregation != 'medoid':
+            raise InputError(f"{self}: aggregation='mean' uses all tokens, so "
+                             'none can be left out')
+        mask, valid = self._masks(tokens)
+        patches = self._by_segment(tokens.patches)
+        with torch.no_grad(), _autocast_without_cache(patches.device.type):
+            medoids, _ = self._decide(finish(patches), valid)
+        kept = _gather(patches.flatten(1, 2), medoids)
+        prefix = tokens.prefix
+        finished = finish(torch.cat([prefix.flatten(0, 2), kept.flatten(0, 1)]))
+        count = prefix.shape[:3].numel()
+        kept = self._embed(finished[count:].view_as(kept), medoids,
+                           *patches.shape[1:3])
+        return self._join(finished[:count].view_as(prefix), kept, mask, valid)
+
+    def _decide(self, patches: Tensor,
+                valid: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Medoids and assignment of segments (B * S, F, N, C)."""
         frames, num_patches = patches.shape[1:3]
         tokens = patches.flatten(1, 2)
         if self.num_centers > tokens.shape[1]:
             raise InputError(f'{self}: num_centers must not exceed the '
                              f'{tokens.shape[1]} tokens of a segment')
-        if valid is not None:
-            valid = valid.repeat_interleave(num_patches, dim=1)
-        medoids, assignment = self.choose(tokens, valid, frames)
+        medoids, assignment = self.choose(
+            tokens, self._of_tokens(valid, num_patches), frames)
         if self.record:
             self.medoids, self.assignment = medoids, assignment
-        if self.aggregation == 'mean':
-            kept = cluster_mean(tokens, assignment, self.num_centers, valid)
-        else:
-            index = medoids[..., None].expand(-1, -1, tokens.shape[-1])
-            kept = tokens.gather(1, index)
+        return medoids, assignment
+
+    def _of_tokens(self, valid: Tensor | None, patches: int) -> Tensor | None:
+        """The mask of frames (B * S, F) as one of their tokens."""
+        return None if valid is None else valid.repeat_interleave(patches, 1)
+
+    def _embed(self, kept: Tensor, medoids: Tensor, frames: int,
+               num_patches: int) -> Tensor:
+        """Add the learned embeddings to tokens (B * S, K, C)."""
         if self.cluster_embed is not None:
             kept = kept + self.cluster_embed
         if self.frame_embed is not None:
@@ -147,3 +197,21 @@ class CenterSelection(TokenReducer):
 
     def extra_repr(self) -> str:
         return f'{super().extra_repr()}, num_centers={self.num_centers}'
+
+
+def _autocast_without_cache(device: str) -> torch.autocast:
+    """The autocast of the caller, for a part without gradient.
+
+    Autocast keeps the weights that it casts, and those cast without gradient
+    would be taken again where the gradient is wanted.
+    """
+    return torch.autocast(
+        device,
+        dtype=torch.get_autocast_dtype(device),
+        enabled=torch.is_autocast_enabled(device),
+        cache_enabled=False)
+
+
+def _gather(tokens: Tensor, indices: Tensor) -> Tensor:
+    """Tokens (M, K, C) at indices (M, K) of tokens (M, N, C)."""
+    return tokens.gather(1, indices[..., None].expand(-1, -1, tokens.shape[-1]))

@@ -73,7 +73,7 @@ setup(
         # Not a requirement: it would overwrite a full mmcv's files.
         'lite': ['mmcv-lite>=2.1,<2.2'],
         'tests': [
-            'pytest', 'hypothesis', 'ruff', 'codespell'
+            'pytest', 'hypothesis', 'ruff', 'codespell', 'torchmetrics'
         ],
     },
     cmdclass={'build_py': BuildWithMim},

@@ -6,7 +6,10 @@ from torch import Tensor
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['caption_group_similarity', 'expected_ranks', 'retrieval_metrics']
+__all__ = [
+    'caption_group_similarity', 'check_finite', 'expected_ranks',
+    'metrics_of_ranks', 'rank_counts', 'retrieval_metrics'
+]
 
 TOPK = (1, 5, 10)
 
@@ -47,12 +50,40 @@ def retrieval_metrics(similarity: Tensor | np.ndarray,
         >>> metrics['t2v/R1'], metrics['v2t/MnR']
         (100.0, 1.0)
     """
-    similarity, video_of_text = _check(similarity, video_of_text)
+    similarity, video_of_text = check_similarity(similarity, video_of_text)
+    return metrics_of_ranks(rank_counts(similarity, video_of_text), topk)
+
+
+def rank_counts(similarity: Tensor,
+                video_of_text: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    """For each query, how many candidates beat its own or tie with it.
+
+    Args:
+        similarity (Tensor): Shape (texts, videos).
+        video_of_text (Tensor): Int64 (texts, ).
+
+    Returns:
+        dict[str, tuple[Tensor, Tensor]]: Of ``t2v``, for every text, and
+        ``v2t``, for every video with a text, see :func:`expected_ranks`.
+    """
     groups = caption_group_similarity(similarity, video_of_text)
     described = video_of_text.unique()
-    ranks = dict(
+    return dict(
         t2v=expected_ranks(similarity, video_of_text),
         v2t=expected_ranks(groups[:, described].T, described))
+
+
+def metrics_of_ranks(ranks: dict[str, tuple[Tensor, Tensor]],
+                     topk: tuple[int, ...] = TOPK) -> dict[str, float]:
+    """Recalls, and median and mean of the expected ranks.
+
+    Args:
+        ranks (dict[str, tuple[Tensor, Tensor]]): See :func:`rank_counts`.
+        topk (tuple[int, ...]): The k of R@k. Defaults to (1, 5, 10).
+
+    Returns:
+        dict[str, float]: See :func:`retrieval_metrics`.
+    """
     metrics = {}
     for direction, (better, tied) in ranks.items():
         rank = better + 1 + tied / 2
@@ -99,7 +130,8 @@ def caption_group_similarity(similarity: Tensor,
     return groups.scatter_reduce_(0, index, similarity, 'amax')
 
 
-def _check(similarity, video_of_text) -> tuple[Tensor, Tensor]:
+def check_similarity(similarity, video_of_text) -> tuple[Tensor, Tensor]:
+    """As tensors, or a ValueError that says what is wrong with them."""
     similarity = torch.as_tensor(similarity)
     if not similarity.is_floating_point():
         similarity = similarity.double()
@@ -117,11 +149,21 @@ def _check(similarity, video_of_text) -> tuple[Tensor, Tensor]:
         raise ValueError(
             f'video_of_text must be from 0 to {videos - 1}, got '
             f'{video_of_text.min().item()} to {video_of_text.max().item()}')
+    check_finite(similarity)
+    return similarity, video_of_text
+
+
+def check_finite(similarity: Tensor, first_text: int = 0) -> None:
+    """Raise an InputError if a similarity (texts, videos) is not finite.
+
+    Args:
+        similarity (Tensor): Shape (texts, videos).
+        first_text (int): The text of the first row. Defaults to 0.
+    """
     bad = (~similarity.isfinite()).nonzero()
     if len(bad):
         text, video = bad[0].tolist()
         raise InputError(
             f'similarity has {len(bad)} values that are not finite, the first '
-            f'being {similarity[text, video].item()} for text {text} and '
-            f'video {video}')
-    return similarity, video_of_text
+            f'being {similarity[text, video].item()} for text '
+            f'{first_text + text} and video {video}')

@@ -1,0 +1,87 @@
+"""What an evaluation counts, in words."""
+from collections.abc import Sequence
+
+__all__ = ['PROTOCOLS', 'describe_protocol', 'protocol_of']
+
+# What each protocol is called, and what it counts, as in CLIP4Clip (arXiv
+# 2104.08860).
+PROTOCOLS = {
+    'single': (
+        'one caption per video (as MSR-VTT 1k-A and LSMDC)',
+        'each caption ranks all videos, each video ranks all captions'),
+    'multiple': (
+        'several captions per video, all queries (as the MSVD test set with '
+        '27,763 captions of 670 videos, and MSR-VTT full)',
+        'text-to-video: each caption is a query that ranks all videos; '
+        "video-to-text: each video ranks the videos' caption groups, a group "
+        'scoring its best caption (CLIP4Clip, Sec. 4.3)'),
+    'paragraph': (
+        'paragraph retrieval (as ActivityNet and DiDeMo)',
+        'all sentences of a video are joined into one query; each paragraph '
+        'ranks all videos, each video ranks all paragraphs'),
+    'paragraphs': (
+        'paragraph retrieval with several paragraphs per video',
+        'the sentences of each description are joined into one query that '
+        "ranks all videos; video-to-text: each video ranks the videos' groups "
+        'of paragraphs, a group scoring its best one'),
+}
+
+
+def protocol_of(counts: Sequence[int], paragraph: bool = False) -> str:
+    """Name the protocol of an evaluation.
+
+    Args:
+        counts (Sequence[int]): Captions of each video, as they are queries:
+            a paragraph counts once.
+        paragraph (bool): Whether a caption is a paragraph, the sentences of a
+            video joined. Defaults to False.
+
+    Returns:
+        str: A key of ``PROTOCOLS``.
+
+    Raises:
+        ValueError: If there is no video, no caption, or a negative count.
+    """
+    if not len(counts):
+        raise ValueError('counts must have an entry a video, got none')
+    for video, count in enumerate(counts):
+        if count < 0:
+            raise ValueError('counts must not be negative, got '
+                             f'{count} for video {video}')
+    if not any(counts):
+        raise ValueError(
+            f'counts must have a caption, got {len(counts)} videos without one')
+    several = max(counts) > 1
+    if paragraph:
+        return 'paragraphs' if several else 'paragraph'
+    return 'multiple' if several else 'single'
+
+
+def describe_protocol(counts: Sequence[int], paragraph: bool = False) -> str:
+    """Say which protocol an evaluation has and what it counts.
+
+    Args:
+        counts (Sequence[int]): See :func:`protocol_of`.
+        paragraph (bool): See :func:`protocol_of`. Defaults to False.
+
+    Returns:
+        str: One or two sentences.
+
+    Raises:
+        ValueError: See :func:`protocol_of`.
+
+    Examples:
+        >>> describe_protocol([1, 1]).split('; ')[0]
+        'one caption per video (as MSR-VTT 1k-A and LSMDC): 2 captions, 2 videos'
+    """
+    title, counted = PROTOCOLS[protocol_of(counts, paragraph)]
+    queries = _number(sum(counts), 'paragraph' if paragraph else 'caption')
+    text = f'{title}: {queries}, {_number(len(counts), "video")}; {counted}'
+    silent = sum(not count for count in counts)
+    if silent:
+        text += f'; without a caption and no query: {_number(silent, "video")}'
+    return text
+
+
+def _number(count: int, noun: str) -> str:
+    return f'{count:,} {noun}' + 's' * (count != 1)

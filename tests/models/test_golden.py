@@ -159,7 +159,7 @@ def test_whole_model(path, prefix, tmp_path):
         np.testing.assert_array_equal(out['segment_mask'],
                                       case['segment_mask'].astype(bool))
     logits = model.head.logit_scale.exp() * model.head.similarity(
-        out['text'], out['video'])
+        out, out)
     np.testing.assert_allclose(logits, case['logits'], atol=2e-3, rtol=0)
     if 'loss' in case:
         losses = model(batch, mode='loss')

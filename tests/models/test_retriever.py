@@ -74,10 +74,10 @@ def test_predict_gives_each_video_its_captions(build_retriever, inputs):
     inputs['imgs'] = inputs['imgs'][:2]
     out = model(inputs, samples, mode='predict')
     features = model(inputs)
-    assert torch.equal(out[0].text_features, features['text'][:2])
-    assert torch.equal(out[2].text_features, features['text'][2:])
-    assert torch.equal(out[2].video_feature, features['video'][1])
-    assert 'video_feature' not in out[1]
+    assert torch.equal(out[0].text_features['text'], features['text'][:2])
+    assert torch.equal(out[2].text_features['text'], features['text'][2:])
+    assert torch.equal(out[2].video_features['video'], features['video'][1])
+    assert 'video_features' not in out[1]
 
 
 @pytest.mark.parametrize('frozen, trained', [(-1, 'all'), (0, 0), (2, 2)])

@@ -1,3 +1,4 @@
+from .dual_softmax import DualSoftmaxLoss
 from .infonce import SymmetricInfoNCELoss
 
-__all__ = ['SymmetricInfoNCELoss']
+__all__ = ['DualSoftmaxLoss', 'SymmetricInfoNCELoss']

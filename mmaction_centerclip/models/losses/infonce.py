@@ -4,6 +4,8 @@ from mmaction.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmaction_centerclip.errors import InputError
+
 __all__ = ['SymmetricInfoNCELoss']
 
 
@@ -16,11 +18,23 @@ class SymmetricInfoNCELoss(nn.Module):
 
     Args:
         loss_weight (float): Weight of the total. Defaults to 1.0.
+        label_smoothing (float): Share of the target that is spread evenly
+            over all candidates, the right one included. Defaults to 0.0.
+
+    Raises:
+        InputError: If ``label_smoothing`` is not in [0, 1).
     """
 
-    def __init__(self, loss_weight: float = 1.0) -> None:
+    def __init__(self,
+                 loss_weight: float = 1.0,
+                 label_smoothing: float = 0.0) -> None:
         super().__init__()
+        if not 0 <= label_smoothing < 1:
+            raise InputError(
+                f'{type(self).__name__}: label_smoothing must be at least 0 '
+                f'and below 1, got {label_smoothing!r}')
         self.loss_weight = loss_weight
+        self.label_smoothing = label_smoothing
 
     def forward(self, logits: Tensor) -> dict[str, Tensor]:
         """Compute the two halves of the loss.
@@ -33,8 +47,11 @@ class SymmetricInfoNCELoss(nn.Module):
             dict[str, Tensor]: Scalars ``loss_t2v`` and ``loss_v2t``, which
             add up to the total.
         """
-        target = torch.arange(len(logits), device=logits.device)
-        weight = 0.5 * self.loss_weight
         return dict(
-            loss_t2v=weight * F.cross_entropy(logits, target),
-            loss_v2t=weight * F.cross_entropy(logits.T, target))
+            loss_t2v=self.one_way(logits), loss_v2t=self.one_way(logits.T))
+
+    def one_way(self, logits: Tensor) -> Tensor:
+        """Half of the loss: each row's candidates are its columns."""
+        target = torch.arange(len(logits), device=logits.device)
+        return 0.5 * self.loss_weight * F.cross_entropy(
+            logits, target, label_smoothing=self.label_smoothing)

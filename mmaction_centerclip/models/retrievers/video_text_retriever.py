@@ -89,6 +89,7 @@ class VideoTextRetriever(BaseModel):
         super().init_weights()
         if self.pretrained is not None:
             load_clip_weights(self, self.pretrained, self.arch)
+            self.head.init_from_text_tower(self.text_backbone)
             print_log(f'Loaded CLIP weights from {self.pretrained}.', 'current')
 
     def _freeze(self, frozen_layers: int) -> None:
@@ -123,9 +124,11 @@ class VideoTextRetriever(BaseModel):
 
         Returns:
             dict | list: The loss terms; the data samples with their
-            ``video_feature`` (E, ) and ``text_features`` (C, E); or a dict
-            with ``video`` and ``text`` (B, E) of unit length, ``segments``
-            (B, S, E) and ``segment_mask`` bool (B, S).
+            ``video_features`` and ``text_features``, dicts of what the head
+            compares, the latter's tensors (C, ...) of its C captions; or a
+            dict of both, of all videos and captions (``video`` and ``text``
+            (B, E) of a separable head), with ``segments`` (B, S, E) and
+            ``segment_mask`` bool (B, S).
         """
         if mode == 'loss':
             return self.loss(inputs)
@@ -149,12 +152,14 @@ class VideoTextRetriever(BaseModel):
     def extract_feat(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Features of videos and captions, see :meth:`forward`."""
         segments, mask = self.encode_video(inputs)
+        video, text = self._features(inputs, segments, mask)
+        return dict(video, **text, segments=segments, segment_mask=mask)
+
+    def _features(self, inputs: dict[str, Tensor], segments: Tensor,
+                  mask: Tensor) -> tuple[dict, dict]:
         text = self.text_backbone(inputs['text'])
-        return dict(
-            video=self.head.video_features(segments, mask),
-            text=self.head.text_features(text),
-            segments=segments,
-            segment_mask=mask)
+        return (self.head.video_features(segments, mask),
+                self.head.text_features(text))
 
     def loss(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Loss terms of a batch of pairs."""
@@ -171,12 +176,14 @@ class VideoTextRetriever(BaseModel):
         read = [s for s in data_samples if not s.get('missing', False)]
         if not read:
             return data_samples
-        features = self.extract_feat(inputs)
-        counts = [len(sample.captions) for sample in read]
-        texts = features['text'].split(counts)
-        for sample, video, text in zip(read, features['video'], texts):
-            sample.set_field(video, 'video_feature')
-            sample.set_field(text, 'text_features')
+        video, text = self._features(inputs, *self.encode_video(inputs))
+        ends = torch.tensor([len(sample.captions) for sample in read]).cumsum(0)
+        for i, (sample, end) in enumerate(zip(read, ends.tolist())):
+            captions = slice(end - len(sample.captions), end)
+            sample.set_field({k: x[i] for k, x in video.items()},
+                             'video_features')
+            sample.set_field({k: x[captions] for k, x in text.items()},
+                             'text_features')
         return data_samples
 
 

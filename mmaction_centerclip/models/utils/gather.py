@@ -31,7 +31,8 @@ def gather_with_grad(tensor: Tensor) -> Tensor:
     parameters get the gradient that one process would on the global batch.
 
     Args:
-        tensor (Tensor): Same shape (B, ...) on every process.
+        tensor (Tensor): Same shape (B, ...) on every process; bool is
+            gathered too.
 
     Returns:
         Tensor: Shape (W * B, ...), in rank order; ``tensor`` itself if there
@@ -39,4 +40,7 @@ def gather_with_grad(tensor: Tensor) -> Tensor:
     """
     if get_world_size() == 1:
         return tensor
+    if tensor.dtype == torch.bool:
+        # Not every backend has bool.
+        return torch.cat(all_gather(tensor.to(torch.uint8))).bool()
     return _GatherWithGrad.apply(tensor)

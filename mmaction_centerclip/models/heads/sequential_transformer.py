@@ -1,0 +1,91 @@
+"""CLIP4Clip's sequential similarity: a transformer over the frames."""
+import torch
+from mmaction.registry import MODELS
+from torch import Tensor, nn
+
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models.backbones import CLIPTextTower
+
+from .base import check_positive
+from .mean_pooling import MeanPoolingHead
+from .transformer import build_transformer, copy_text_weights, key_mask
+
+__all__ = ['SequentialTransformerHead']
+
+
+@MODELS.register_module()
+class SequentialTransformerHead(MeanPoolingHead):
+    """Mean pooling of segments that a transformer has related to each other.
+
+    CLIP4Clip (arXiv 2104.08860), Sec. 3.3.2, sequential type, Transformer
+    encoder. Learned positions are added to the segments' features, pre-norm
+    blocks attend to the real segments, and what comes out is added to the
+    features, without positions. Separable: a video is one vector.
+
+    Args:
+        embed_dims (int): Width E of the features, a multiple of
+            ``num_heads``.
+        num_layers (int): Number of blocks. Defaults to 4.
+        num_heads (int, optional): Heads of a block. Defaults to None: one
+            for every 64 of ``embed_dims``, at least one.
+        max_segments (int): Number of learned positions. Defaults to 77, the
+            context length of CLIP, whose positions these start from.
+        layer_norm_eps (float): Of the layer norms. CLIP4Clip has 1e-12,
+            CenterCLIP 1e-5. Defaults to 1e-5.
+        **kwargs: See :class:`SimilarityHead`.
+
+    Raises:
+        InputError: If an option is not as above.
+
+    Examples:
+        >>> import torch
+        >>> from mmaction_centerclip.models.heads import SequentialTransformerHead
+        >>> head = SequentialTransformerHead(embed_dims=512)
+        >>> mask = torch.ones(2, 12, dtype=torch.bool)
+        >>> head.video_features(torch.randn(2, 12, 512), mask)['video'].shape
+        torch.Size([2, 512])
+    """
+
+    def __init__(self,
+                 embed_dims: int,
+                 num_layers: int = 4,
+                 num_heads: int | None = None,
+                 max_segments: int = 77,
+                 layer_norm_eps: float = 1e-5,
+                 **kwargs) -> None:
+        super().__init__(**kwargs)
+        check_positive(self, max_segments=max_segments)
+        self.transformer = build_transformer(self, embed_dims, num_layers,
+                                             num_heads, layer_norm_eps)
+        self.position_embedding = nn.Parameter(
+            0.01 * torch.randn(max_segments, embed_dims))
+
+    def init_from_text_tower(self, tower: CLIPTextTower) -> None:
+        """Copy the first blocks and positions of CLIP's text tower.
+
+        Blocks and positions beyond the tower's keep their initialisation,
+        and everything does, with a warning, if the tower's width is another.
+
+        Args:
+            tower (CLIPTextTower): With pretrained weights.
+        """
+        copy_text_weights(self, tower)
+
+    def video_features(self, segments: Tensor,
+                       mask: Tensor) -> dict[str, Tensor]:
+        """The pooled ``video`` (B, E), of unit length.
+
+        All segments of a video without a valid segment count.
+        """
+        count = segments.shape[1]
+        if count > len(self.position_embedding):
+            raise InputError(
+                f'{type(self).__name__}: max_segments='
+                f'{len(self.position_embedding)} is the most segments of a '
+                f'video, got {count}')
+        segments = segments.float()
+        mask = mask | ~mask.any(dim=1, keepdim=True)
+        related = self.transformer(
+            segments + self.position_embedding[:count],
+            attn_mask=key_mask(self.transformer, mask))
+        return super().video_features(related + segments, mask)

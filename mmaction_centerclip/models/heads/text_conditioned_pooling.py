@@ -1,0 +1,105 @@
+"""X-Pool's similarity: a caption's own mean of the frames."""
+import torch
+from mmaction.registry import MODELS
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models.backbones import TextFeatures
+
+from .base import SimilarityHead, check_positive
+
+__all__ = ['TextConditionedPoolingHead']
+
+
+@MODELS.register_module()
+class TextConditionedPoolingHead(SimilarityHead):
+    """Cosine of a caption and the segments as the caption attends to them.
+
+    X-Pool (arXiv 2203.15086), Sec. 4. A caption's query and the keys of a
+    video's segments, with one head, give the weights of the segments'
+    values. The weighted sum goes through a projection and a layer norm, then
+    a linear layer with dropout beside it and another layer norm. Projections
+    and the linear layer start as the identity.
+
+    Args:
+        embed_dims (int): Width E of the features.
+        dropout (float): Of the linear layer. Defaults to 0.3.
+        chunk_size (int): Captions to compare with all videos at once, which
+            bounds the memory: a few times chunk_size * B * E floats for B
+            videos. Defaults to 32.
+        **kwargs: See :class:`SimilarityHead`.
+
+    Raises:
+        InputError: If an option is not a positive integer, or ``dropout``
+            not in [0, 1).
+    """
+
+    def __init__(self,
+                 embed_dims: int,
+                 dropout: float = 0.3,
+                 chunk_size: int = 32,
+                 **kwargs) -> None:
+        super().__init__(**kwargs)
+        check_positive(self, embed_dims=embed_dims, chunk_size=chunk_size)
+        if not 0 <= dropout < 1:
+            raise InputError(f'{type(self).__name__}: dropout must be at '
+                             f'least 0 and below 1, got {dropout!r}')
+        self.chunk_size = chunk_size
+        self.ln_input = nn.LayerNorm(embed_dims)
+        self.query = _identity(embed_dims)
+        self.key = _identity(embed_dims)
+        self.value = _identity(embed_dims)
+        self.projection = _identity(embed_dims)
+        self.ln_pooled = nn.LayerNorm(embed_dims)
+        self.dense = _identity(embed_dims)
+        self.dropout = nn.Dropout(dropout)
+        self.ln_output = nn.LayerNorm(embed_dims)
+
+    def video_features(self, segments: Tensor,
+                       mask: Tensor) -> dict[str, Tensor]:
+        """``keys``, ``values`` (B, S, E) and the ``segment_mask`` (B, S)."""
+        segments = self.ln_input(segments.float())
+        return dict(
+            keys=self.key(segments).float(),
+            values=self.value(segments).float(),
+            segment_mask=mask)
+
+    def text_features(self, text: TextFeatures) -> dict[str, Tensor]:
+        """``queries`` and the unit-length ``sentence`` (B, E)."""
+        sentence = text.sentence.float()
+        return dict(
+            queries=self.query(self.ln_input(sentence)).float(),
+            sentence=F.normalize(sentence, dim=-1))
+
+    def similarity(self, text: dict[str, Tensor],
+                   video: dict[str, Tensor]) -> Tensor:
+        """Cosine similarities (texts, videos).
+
+        All segments of a video without a valid segment count.
+        """
+        mask = video['segment_mask']
+        padding = mask.any(dim=1, keepdim=True) & ~mask
+        scores = []
+        for queries, sentence in zip(
+                text['queries'].split(self.chunk_size),
+                text['sentence'].split(self.chunk_size)):
+            attention = torch.einsum('te,vse->tvs', queries, video['keys'])
+            attention = attention * queries.shape[-1]**-0.5
+            attention = attention.masked_fill(padding, float('-inf'))
+            pooled = torch.einsum('tvs,vse->tve', attention.softmax(dim=-1),
+                                  video['values'])
+            pooled = self.ln_pooled(self.projection(pooled))
+            pooled = self.ln_output(
+                pooled + self.dropout(self.dense(pooled)))
+            scores.append(
+                torch.einsum('te,tve->tv', sentence,
+                             F.normalize(pooled, dim=-1)))
+        return torch.cat(scores)
+
+
+def _identity(dims: int) -> nn.Linear:
+    layer = nn.Linear(dims, dims)
+    nn.init.eye_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer

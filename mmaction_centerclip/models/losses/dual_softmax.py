@@ -1,0 +1,59 @@
+"""InfoNCE whose logits are revised by the other direction's softmax."""
+from mmaction.registry import MODELS
+from torch import Tensor
+
+from mmaction_centerclip.errors import InputError
+
+from .infonce import SymmetricInfoNCELoss
+
+__all__ = ['DualSoftmaxLoss']
+
+
+@MODELS.register_module()
+class DualSoftmaxLoss(SymmetricInfoNCELoss):
+    r"""InfoNCE on logits times their softmax over the other dimension.
+
+    CAMoE (arXiv 2109.04290), dual softmax loss. A pair's logit counts as
+    much as the pair is likely in the other direction too. Of N pairs with
+    logits :math:`l_{ij}` of text i and video j, text to video compares
+    within a row
+
+    .. math::
+        l_{ij} \cdot N \cdot
+        \frac{\exp(\tau l_{ij})}{\sum_k \exp(\tau l_{kj})}
+
+    and video to text the same of the transposed logits. The gradient goes
+    through both factors.
+
+    The temperature :math:`\tau` multiplies the similarities, here after
+    ``logit_scale``, so that 1 makes the factor the probability of the other
+    direction, and towards 0 the loss becomes InfoNCE. The N, the number of
+    candidates that share a unit of probability, is not in the paper but in
+    common implementations: the mean of the factor is 1, so that logits keep
+    their scale, though a likely pair's grows up to N times.
+
+    Args:
+        loss_weight (float): Weight of the total. Defaults to 1.0.
+        label_smoothing (float): See :class:`SymmetricInfoNCELoss`.
+            Defaults to 0.0.
+        temperature (float): As above. Defaults to 1.0.
+
+    Raises:
+        InputError: If ``label_smoothing`` is not in [0, 1), or
+            ``temperature`` is not positive.
+    """
+
+    def __init__(self,
+                 loss_weight: float = 1.0,
+                 label_smoothing: float = 0.0,
+                 temperature: float = 1.0) -> None:
+        super().__init__(loss_weight, label_smoothing)
+        if not temperature > 0:
+            raise InputError(f'{type(self).__name__}: temperature must be '
+                             f'positive, got {temperature!r}')
+        self.temperature = temperature
+
+    def one_way(self, logits: Tensor) -> Tensor:
+        """Half of the loss: each row's candidates are its columns."""
+        prior = (self.temperature * logits).softmax(dim=0)
+        return super().one_way(logits * prior * len(logits))

@@ -1,0 +1,464 @@
+import inspect
+import os
+import tempfile
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+from mmaction.registry import MODELS
+
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models import CLIPTextTower, TextFeatures
+from mmaction_centerclip.models.heads import SimilarityHead
+
+from ..conftest import TINY_ARCH
+from ..paths import golden_files, load
+from ..reference import heads as reference
+from .test_retriever import _gradients
+
+HEADS = sorted(name for name, cls in MODELS.module_dict.items()
+               if inspect.isclass(cls) and issubclass(cls, SimilarityHead))
+SEQUENTIAL = ['SequentialLSTMHead', 'SequentialTransformerHead']
+TRANSFORMERS = ['SequentialTransformerHead', 'TightTransformerHead']
+PAIRWISE = [
+    'TextConditionedPoolingHead', 'TightTransformerHead',
+    'WeightedTokenInteractionHead'
+]
+DIMS = 16
+
+
+def build(name, **options):
+    accepted = inspect.signature(MODELS.get(name)).parameters
+    own = dict(embed_dims=DIMS, num_layers=2, num_heads=2)
+    own = {k: v for k, v in own.items() if k in accepted}
+    head = MODELS.build(dict(own, type=name, **options)).eval()
+    with torch.no_grad():
+        # What starts as zero, one or the identity should not hide mistakes.
+        for parameter in head.parameters():
+            if parameter.ndim > 0:
+                parameter += 0.1 * torch.randn_like(parameter)
+    return head
+
+
+@pytest.fixture
+def videos():
+    """Seven videos; padding in front, between, at the end, and only."""
+    mask = torch.ones(7, 5, dtype=torch.bool)
+    mask[1, 2:] = False
+    mask[2, :2] = False
+    mask[3, 1::2] = False
+    mask[4] = False
+    return torch.randn(7, 5, DIMS), mask
+
+
+@pytest.fixture
+def texts():
+    words = torch.randn(4, 6, DIMS)
+    lengths = torch.tensor([6, 3, 1, 4])
+    sentence = words[torch.arange(4), lengths - 1]
+    return TextFeatures(sentence, words,
+                        torch.arange(6) < lengths[:, None])
+
+
+@torch.no_grad()
+def similarity(head, texts, videos):
+    return head.similarity(
+        head.text_features(texts), head.video_features(*videos))
+
+
+def golden_head(data, layer_norm_eps):
+    """The head of a golden file with its weights."""
+    name = {
+        'meanP': 'MeanPoolingHead',
+        'seqLSTM': 'SequentialLSTMHead',
+        'seqTransf': 'SequentialTransformerHead',
+        'tightTransf': 'TightTransformerHead'
+    }[data['head']]
+    options = dict(
+        embed_dims=data['frame_features'].shape[-1],
+        num_layers=data['num_layers'],
+        num_heads=data['num_heads'],
+        layer_norm_eps=layer_norm_eps,
+        max_segments=20,
+        max_positions=20)
+    accepted = inspect.signature(MODELS.get(name)).parameters
+    head = MODELS.build(
+        dict({k: v for k, v in options.items() if k in accepted}, type=name,
+             init_logit_scale=data['logit_scale']))
+    state = dict(logit_scale=torch.tensor(data['logit_scale']))
+    for key, value in data.items():
+        if not key.startswith('sd/'):
+            continue
+        key = key[3:]
+        for theirs, ours in (
+            ('frame_position_embeddings.weight', 'position_embedding'),
+            ('cross.embeddings.position_embeddings.weight',
+             'position_embedding'), ('transformerClip.', 'transformer.'),
+            ('lstm_visual.', 'lstm.'), ('cross.transformer.', 'transformer.'),
+            ('cross.pooler.', '')):
+            key = key.replace(theirs, ours)
+        state[key] = torch.from_numpy(value)
+    if data['head'] == 'seqLSTM':
+        # Not used there either.
+        del state['position_embedding']
+    head.load_state_dict(state)
+    return head.eval()
+
+
+def golden_cases():
+    for path in golden_files('heads_*.npz'):
+        for eps, key in ((1e-12, 'logits'), (1e-5, 'logits_ln_eps_1e5')):
+            if key in load(path):
+                yield pytest.param(path, eps, key, id=f'{path.stem} {key}')
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('path, layer_norm_eps, key', list(golden_cases()))
+def test_golden(path, layer_norm_eps, key):
+    data = load(path)
+    head = golden_head(data, layer_norm_eps)
+    sentence = torch.from_numpy(data['sentence_features'])
+    text = head.text_features(
+        TextFeatures(sentence, sentence[:, None],
+                     torch.ones(len(sentence), 1).bool()))
+    video = head.video_features(
+        torch.from_numpy(data['frame_features']),
+        torch.from_numpy(data['video_mask']).bool())
+    logits = head.logits(text, video)
+    torch.testing.assert_close(
+        logits, torch.from_numpy(data[key]), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize('name', HEADS)
+def test_contract(name, texts, videos):
+    head = build(name)
+    text, video = head.text_features(texts), head.video_features(*videos)
+    assert not text.keys() & video.keys()
+    for features, count in ((text, 4), (video, 7)):
+        for x in features.values():
+            assert len(x) == count and x.dtype in (torch.float32, torch.bool)
+    out = head.similarity(text, video)
+    assert out.shape == (4, 7) and out.isfinite().all()
+    assert head.separable == (name not in PAIRWISE)
+    if head.separable:
+        torch.testing.assert_close(out, text['text'] @ video['video'].T)
+    scale = 1 if name == 'TightTransformerHead' else head.logit_scale.exp()
+    torch.testing.assert_close(head.logits(text, video), scale * out)
+    # Without gradients torch takes other kernels.
+    again = similarity(head, texts, videos)
+    torch.testing.assert_close(again, out, atol=1e-5, rtol=1e-5)
+    assert torch.equal(similarity(head, texts, videos), again)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('name', HEADS)
+def test_features_are_float32_under_autocast(name, texts, videos):
+    head = build(name)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        features = dict(head.text_features(texts),
+                        **head.video_features(*videos))
+    for x in features.values():
+        assert x.dtype in (torch.float32, torch.bool)
+
+
+@pytest.mark.parametrize('name', HEADS)
+def test_padding_does_not_matter(name, texts, videos):
+    head = build(name)
+    segments, mask = videos
+    expected = similarity(head, texts, videos)
+    padding = ~mask & mask.any(dim=1, keepdim=True)
+    changed = torch.where(padding[..., None], 9 * torch.randn(7, 5, DIMS),
+                          segments)
+    words = torch.where(texts.mask[..., None], texts.words,
+                        9 * torch.randn(4, 6, DIMS))
+    torch.testing.assert_close(
+        similarity(head, texts._replace(words=words), (changed, mask)),
+        expected, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize('name', HEADS)
+def test_only_padding_counts_as_none(name, texts, videos):
+    head = build(name)
+    segments, mask = videos
+    full = mask | ~mask.any(dim=1, keepdim=True)
+    torch.testing.assert_close(
+        similarity(head, texts, (segments, full)),
+        similarity(head, texts, videos))
+
+
+@pytest.mark.parametrize('name', HEADS)
+@pytest.mark.parametrize('rows, columns', [
+    ([2], [5]), ([3, 0], [4, 1, 0]), ([0, 1, 2], [6])])
+def test_a_subset_is_a_sub_matrix(name, rows, columns, texts, videos):
+    head = build(name)
+    part = similarity(head, TextFeatures(*(x[rows] for x in texts)),
+                      [x[columns] for x in videos])
+    torch.testing.assert_close(
+        part, similarity(head, texts, videos)[rows][:, columns],
+        atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize('name', HEADS)
+@pytest.mark.parametrize('num_texts, num_videos', [(0, 3), (3, 0)])
+def test_no_texts_or_no_videos(name, num_texts, num_videos, texts, videos):
+    head = build(name)
+    text, video = head.text_features(texts), head.video_features(*videos)
+    out = head.similarity({k: x[:num_texts] for k, x in text.items()},
+                          {k: x[:num_videos] for k, x in video.items()})
+    assert out.shape == (num_texts, num_videos)
+
+
+@pytest.mark.parametrize('chunk_size', [1, 3, 100])
+@pytest.mark.parametrize('name', PAIRWISE)
+def test_chunks_do_not_matter(name, chunk_size, texts, videos):
+    head = build(name)
+    expected = similarity(head, texts, videos)
+    head.chunk_size = chunk_size
+    torch.testing.assert_close(
+        similarity(head, texts, videos), expected, atol=1e-6, rtol=0)
+
+
+def test_token_interaction_against_loops(texts, videos):
+    head = build('WeightedTokenInteractionHead')
+    expected = [[
+        reference.token_interaction(head, words, mask, *video)
+        for video in zip(*videos)
+    ] for words, mask in zip(texts.words, texts.mask)]
+    torch.testing.assert_close(
+        similarity(head, texts, videos), torch.tensor(expected))
+
+
+def test_text_conditioned_pooling_against_loops(texts, videos):
+    head = build('TextConditionedPoolingHead')
+    expected = [[
+        reference.text_conditioned_pooling(head, sentence, *video)
+        for video in zip(*videos)
+    ] for sentence in texts.sentence]
+    torch.testing.assert_close(
+        similarity(head, texts, videos), torch.tensor(expected))
+
+
+def test_token_weights_are_a_distribution(texts, videos):
+    head = build('WeightedTokenInteractionHead')
+    for weights, mask in (
+        (head.text_features(texts)['word_weights'], texts.mask),
+        (head.video_features(*videos)['segment_weights'], videos[1])):
+        torch.testing.assert_close(weights.sum(dim=1),
+                                   torch.ones(len(weights)))
+        some = mask.any(dim=1)
+        assert torch.equal(weights[some] > 0, mask[some])
+
+
+def test_text_conditioned_pooling_starts_as_the_identity():
+    head = MODELS.build(
+        dict(type='TextConditionedPoolingHead', embed_dims=4))
+    for layer in (head.query, head.key, head.value, head.projection,
+                  head.dense):
+        assert torch.equal(layer.weight, torch.eye(4))
+        assert not layer.bias.any()
+    assert head.dropout.p == 0.3
+
+
+def test_text_conditioned_pooling_drops_out_in_training(texts, videos):
+    head = build('TextConditionedPoolingHead').train()
+    assert not torch.equal(
+        similarity(head, texts, videos), similarity(head, texts, videos))
+
+
+@pytest.mark.parametrize('name', HEADS)
+def test_order_of_segments(name, texts, videos):
+    head = build(name)
+    segments, mask = videos
+    out = similarity(head, texts, videos)
+    flipped = similarity(head, texts, (segments.flip(1), mask.flip(1)))
+    if name in SEQUENTIAL + ['TightTransformerHead']:
+        assert (out - flipped).abs().max() > 1e-3
+    else:
+        torch.testing.assert_close(out, flipped)
+
+
+def test_the_lstm_reads_the_valid_segments_in_their_order(texts, videos):
+    head = build('SequentialLSTMHead')
+    segments, mask = videos
+    expected = [
+        head.video_features(x[real][None] if real.any() else x[None],
+                            torch.ones(1, real.sum() or 5).bool())['video']
+        for x, real in zip(segments, mask)
+    ]
+    torch.testing.assert_close(
+        head.video_features(segments, mask)['video'], torch.cat(expected))
+
+
+@pytest.mark.parametrize('name', HEADS)
+def test_gradients_reach_everything_trained(name, texts, videos):
+    head = build(name).train()
+    segments, mask = (x[1:5].clone() for x in videos)
+    segments.requires_grad_()
+    sum(v for k, v in head.loss(segments, mask, texts).items()
+        if k.startswith('loss')).backward()
+    assert segments.grad.isfinite().all() and segments.grad.any()
+    # A softmax does not see what is added to all of its logits.
+    silent = {'word_weight.2.bias', 'segment_weight.2.bias', 'key.bias'}
+    for key, parameter in head.named_parameters():
+        if key == 'logit_scale' and name == 'TightTransformerHead':
+            assert not parameter.requires_grad
+            continue
+        assert parameter.requires_grad and parameter.grad.isfinite().all()
+        assert key in silent or parameter.grad.any(), key
+
+
+@pytest.mark.parametrize('name', PAIRWISE)
+def test_gradients_do_not_depend_on_chunks(name, texts, videos):
+    head = build(name)
+    grads = []
+    for chunk_size in (100, 1):
+        head.chunk_size = chunk_size
+        head.zero_grad()
+        losses = head.loss(*(x[1:5] for x in videos), texts)
+        (losses['loss_t2v'] + losses['loss_v2t']).backward()
+        grads.append({k: p.grad.clone() for k, p in head.named_parameters()
+                      if p.requires_grad})
+    torch.testing.assert_close(grads[1], grads[0], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize('name', HEADS)
+def test_state_dict_round_trip(name, texts, videos):
+    head, other = build(name), build(name)
+    other.load_state_dict(head.state_dict())
+    assert torch.equal(
+        similarity(head, texts, videos), similarity(other, texts, videos))
+
+
+@pytest.mark.parametrize('name', TRANSFORMERS)
+@pytest.mark.parametrize('layers', [1, 2, 3])
+def test_init_from_text_tower(name, layers):
+    arch = dict(TINY_ARCH, embed_dim=32)
+    tower = CLIPTextTower(arch, context_length=12)
+    for parameter in tower.parameters():
+        torch.nn.init.normal_(parameter)
+    head = build(name, embed_dims=32, num_layers=layers)
+    before = {k: x.clone() for k, x in head.state_dict().items()}
+    head.init_from_text_tower(tower)
+    state = tower.transformer.state_dict()
+    for key, value in head.transformer.state_dict().items():
+        expected = state.get(key, before[f'transformer.{key}'])
+        assert torch.equal(value, expected), key
+    assert torch.equal(head.position_embedding[:12],
+                       tower.positional_embedding)
+    assert torch.equal(head.position_embedding[12:],
+                       before['position_embedding'][12:])
+    assert head.position_embedding.requires_grad
+    # A copy, not the same memory.
+    head.position_embedding.data += 1
+    assert not torch.equal(head.position_embedding[:12],
+                           tower.positional_embedding)
+
+
+@pytest.mark.parametrize('name', TRANSFORMERS)
+@pytest.mark.parametrize('dims, text_cfg, message', [
+    (16, {}, 'is 32 wide, the head 16'),
+    (32, dict(mlp_ratio=2.0), 'another kind, though both are 32 wide'),
+])
+def test_another_text_tower_is_not_copied(name, dims, text_cfg, message,
+                                          monkeypatch):
+    warnings = []
+    monkeypatch.setattr(
+        'mmaction_centerclip.models.heads.transformer.print_log',
+        lambda text, *_: warnings.append(text))
+    text_cfg = dict(TINY_ARCH['text_cfg'], **text_cfg)
+    tower = CLIPTextTower(dict(TINY_ARCH, text_cfg=text_cfg))
+    head = build(name, embed_dims=dims)
+    before = {k: x.clone() for k, x in head.state_dict().items()}
+    head.init_from_text_tower(tower)
+    assert len(warnings) == 1 and name in warnings[0]
+    assert message in warnings[0]
+    for key, value in head.state_dict().items():
+        assert torch.equal(value, before[key])
+
+
+@pytest.mark.parametrize('name', TRANSFORMERS)
+def test_transformer_defaults_are_those_of_clip4clip(name):
+    head = MODELS.build(dict(type=name, embed_dims=128))
+    assert len(head.transformer.resblocks) == 4
+    assert head.transformer.resblocks[0].attn.num_heads == 2
+    assert head.position_embedding.shape == (77, 128)
+    assert head.transformer.resblocks[3].ln_2.eps == 1e-5
+    head = MODELS.build(dict(type=name, embed_dims=8, layer_norm_eps=1e-12))
+    assert head.transformer.resblocks[0].attn.num_heads == 1
+    norms = [m for m in head.modules() if isinstance(m, torch.nn.LayerNorm)]
+    assert {norm.eps for norm in norms} == {1e-12}
+
+
+def bad_options():
+    for name in HEADS:
+        accepted = inspect.signature(MODELS.get(name)).parameters
+        for option in ('embed_dims', 'num_layers', 'num_heads', 'chunk_size',
+                       'max_segments', 'max_positions'):
+            if option in accepted:
+                yield name, {option: 0}, f'{option} must be .*integer, got 0'
+    for name in TRANSFORMERS:
+        yield name, dict(embed_dims=10, num_heads=4), 'got 4 heads for 10 dim'
+        yield (name, dict(layer_norm_eps=0.0),
+               'layer_norm_eps must be positive, got 0.0')
+    yield ('TextConditionedPoolingHead', dict(dropout=1.0),
+           'dropout must be at least 0 and below 1, got 1.0')
+
+
+@pytest.mark.parametrize('name, options, message', list(bad_options()))
+def test_bad_options_are_named(name, options, message):
+    with pytest.raises(InputError, match=f'{name}: .*{message}'):
+        MODELS.build(dict(dict(type=name, embed_dims=DIMS), **options))
+
+
+@pytest.mark.parametrize('name, options, message', [
+    ('SequentialTransformerHead', dict(max_segments=4),
+     'max_segments=4 is the most segments of a video, got 5'),
+    ('TightTransformerHead', dict(max_positions=5),
+     'max_positions=5 is room for a sentence and 4 segments .* got 5'),
+])
+def test_too_many_segments_are_named(name, options, message, videos):
+    with pytest.raises(InputError, match=message):
+        build(name, **options).video_features(*videos)
+    segments, mask = (x[:, :4] for x in videos)
+    build(name, **options).video_features(segments, mask)
+
+
+def _gradients_of_all(rank, world_size, folder, models, inputs, results):
+    for i, model in enumerate(models):
+        for parameter in model.parameters():
+            if not parameter.requires_grad:
+                parameter.grad = torch.zeros_like(parameter)
+        _gradients(rank, world_size, os.path.join(folder, f'store{i}'), model,
+                   inputs, results)
+
+
+def test_two_processes_give_the_gradients_of_one(retriever_cfg, inputs):
+    models, expected = [], []
+    inputs = {k: v[:4] for k, v in inputs.items()}
+    inputs['frame_mask'] = torch.arange(4) < torch.tensor([[4], [2], [3], [1]])
+    for name in TRANSFORMERS + ['WeightedTokenInteractionHead']:
+        cfg = retriever_cfg()
+        cfg['head'] = dict(type=name, embed_dims=16)
+        model = MODELS.build(cfg)
+        loss, _ = model.parse_losses(model(inputs, mode='loss'))
+        loss.backward()
+        expected.append((loss.item(), {
+            k: torch.zeros_like(p) if p.grad is None else p.grad.clone()
+            for k, p in model.named_parameters()}))
+        model.zero_grad(set_to_none=True)
+        models.append(model)
+    results = mp.get_context('spawn').SimpleQueue()
+    with tempfile.TemporaryDirectory() as folder:
+        mp.start_processes(
+            _gradients_of_all, (2, folder, models, inputs, results),
+            nprocs=2,
+            start_method='spawn',
+            join=False)
+        # Both processes are done with one model before the next.
+        got = [results.get() for _ in range(2 * len(models))]
+    for i, (_, local_loss, grads) in enumerate(got):
+        loss, wanted = expected[i // 2]
+        assert local_loss == pytest.approx(loss, rel=1e-5)
+        for key, grad in grads.items():
+            torch.testing.assert_close(
+                torch.from_numpy(grad), wanted[key], rtol=1e-5, atol=1e-5)

@@ -1,0 +1,102 @@
+import math
+
+import pytest
+import torch
+from mmaction.registry import MODELS
+from torch.nn import functional as F
+
+from mmaction_centerclip.errors import InputError
+
+LOSSES = ['SymmetricInfoNCELoss', 'DualSoftmaxLoss']
+
+
+def slow_softmax(scores):
+    powers = [math.exp(score - max(scores)) for score in scores]
+    return [power / sum(powers) for power in powers]
+
+
+def slow_infonce(logits, smoothing=0.0):
+    """Mean over rows of the cross entropy with a smoothed target."""
+    count, total = len(logits), 0
+    for i, row in enumerate(logits):
+        for j, probability in enumerate(slow_softmax(row)):
+            target = smoothing / count + (1 - smoothing) * (i == j)
+            total -= target * math.log(probability)
+    return total / count
+
+
+def slow_dual_softmax(logits, temperature, smoothing=0.0):
+    count = len(logits)
+    revised = [[None] * count for _ in range(count)]
+    for j in range(count):
+        prior = slow_softmax([temperature * row[j] for row in logits])
+        for i in range(count):
+            revised[i][j] = logits[i][j] * prior[i] * count
+    return slow_infonce(revised, smoothing)
+
+
+@pytest.fixture
+def logits():
+    return 2 * torch.randn(6, 6)
+
+
+@pytest.mark.parametrize('smoothing', [0.0, 0.1, 0.9])
+def test_label_smoothing(logits, smoothing):
+    loss = MODELS.build(dict(
+        type='SymmetricInfoNCELoss', label_smoothing=smoothing,
+        loss_weight=3.0))
+    out = loss(logits)
+    assert out['loss_t2v'].item() == pytest.approx(
+        1.5 * slow_infonce(logits.tolist(), smoothing), rel=1e-5)
+    assert out['loss_v2t'].item() == pytest.approx(
+        1.5 * slow_infonce(logits.T.tolist(), smoothing), rel=1e-5)
+
+
+@pytest.mark.parametrize('temperature', [0.05, 1.0, 2.0])
+@pytest.mark.parametrize('smoothing', [0.0, 0.2])
+def test_dual_softmax(logits, temperature, smoothing):
+    loss = MODELS.build(dict(
+        type='DualSoftmaxLoss', temperature=temperature,
+        label_smoothing=smoothing, loss_weight=0.5))
+    out = loss(logits)
+    assert out['loss_t2v'].item() == pytest.approx(
+        0.25 * slow_dual_softmax(logits.tolist(), temperature, smoothing),
+        rel=1e-4)
+    assert out['loss_v2t'].item() == pytest.approx(
+        0.25 * slow_dual_softmax(logits.T.tolist(), temperature, smoothing),
+        rel=1e-4)
+
+
+def test_dual_softmax_with_a_flat_prior_is_infonce(logits):
+    plain = MODELS.build(dict(type='SymmetricInfoNCELoss'))(logits)
+    dual = MODELS.build(
+        dict(type='DualSoftmaxLoss', temperature=1e-7))(logits)
+    torch.testing.assert_close(dual, plain)
+
+
+@pytest.mark.parametrize('name', LOSSES)
+def test_transposing_swaps_the_directions(logits, name):
+    loss = MODELS.build(dict(type=name, label_smoothing=0.1))
+    out, swapped = loss(logits), loss(logits.T)
+    torch.testing.assert_close(out['loss_t2v'], swapped['loss_v2t'])
+    torch.testing.assert_close(out['loss_v2t'], swapped['loss_t2v'])
+
+
+@pytest.mark.parametrize('name', LOSSES)
+def test_large_logits_and_gradients_are_finite(name):
+    logits = (100 * F.normalize(torch.randn(5, 5))).requires_grad_()
+    sum(MODELS.build(dict(type=name))(logits).values()).backward()
+    assert logits.grad.isfinite().all() and logits.grad.any()
+
+
+@pytest.mark.parametrize('name, options, message', [
+    *((name, dict(label_smoothing=value),
+       f'{name}: label_smoothing must be at least 0 and below 1, got {value}')
+      for name in LOSSES for value in (-0.1, 1.0)),
+    *(('DualSoftmaxLoss', dict(temperature=value),
+       f'DualSoftmaxLoss: temperature must be positive, got {value}')
+      for value in (0, -1.0)),
+])
+def test_bad_options_are_named(name, options, message):
+    with pytest.raises(InputError, match=message):
+        MODELS.build(dict(type=name, **options))

@@ -10,6 +10,7 @@ from mmaction_centerclip.apis import (
     load_config,
 )
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.evaluation import check_new_file
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,7 +24,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--dump',
         type=str,
-        help='dump predictions to a pickle file for offline evaluation')
+        metavar='FILE',
+        help='store features, names and captions in a new .pth file, for '
+        'tools/analysis_tools/eval_features.py')
     add_common_arguments(parser)
     return parser.parse_args()
 
@@ -34,16 +37,15 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
     cfg.load_from = args.checkpoint
 
     if args.dump is not None:
-        if not args.dump.endswith(('.pkl', '.pickle')):
-            raise InputError(
-                f'--dump must name a .pkl or .pickle file, got {args.dump!r}')
+        check_new_file(args.dump)
         evaluators = cfg.test_evaluator
         if not isinstance(evaluators, (list, tuple)):
             evaluators = [evaluators]
-        cfg.test_evaluator = [
-            *evaluators,
-            dict(type='DumpResults', out_file_path=args.dump)
-        ]
+        ours = [e for e in evaluators if e.type == 'VideoTextRetrievalMetric']
+        if len(ours) != 1:
+            raise InputError('--dump needs one VideoTextRetrievalMetric in '
+                             f'test_evaluator, got {len(ours)}')
+        ours[0].dump = args.dump
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ custom_hooks = [
     dict(type='SampleSeedHook'),
     dict(type='DataReportHook'),
     dict(type='ClampLogitScaleHook'),
+    dict(type='ScoringHeadHook'),
 ]
 
 randomness = dict(seed=42)

@@ -40,7 +40,8 @@ class VideoTextRetrievalDataset(BaseActionDataset):
         data_prefix (dict): ``video``: the folder of the videos.
         captions (str): In training, ``'random'``: a sample is a video with a
             caption drawn anew every epoch; ``'all'``: a sample is a pair, as
-            in the paper. Defaults to ``'random'``.
+            in the paper; ``'paragraph'``, in evaluation too: all captions of
+            a video, in their order, are one. Defaults to ``'random'``.
         test_mode (bool): Whether to evaluate. Defaults to False.
         max_refetch (int): Videos to try in place of unreadable ones before
             giving up. Defaults to 20.
@@ -59,10 +60,13 @@ class VideoTextRetrievalDataset(BaseActionDataset):
                  test_mode: bool = False,
                  max_refetch: int = 20,
                  **kwargs) -> None:
-        if captions not in ('random', 'all'):
-            raise InputError("captions must be 'random' or 'all', got "
-                             f'{captions!r}')
+        if captions not in ('random', 'all', 'paragraph'):
+            raise InputError("captions must be 'random', 'all' or 'paragraph', "
+                             f'got {captions!r}')
         self.captions = captions
+        if captions == 'paragraph':
+            kwargs['metainfo'] = dict(
+                kwargs.get('metainfo') or {}, paragraph=True)
         # Shared with persistent workers: [seed, epoch], -1 for unseeded.
         self._rng_key = torch.full((2, ), -1).share_memory_()
         super().__init__(
@@ -82,6 +86,8 @@ class VideoTextRetrievalDataset(BaseActionDataset):
         videos = self._read_annotations()
         samples = []
         for name, captions in videos.items():
+            if self.captions == 'paragraph':
+                captions = [' '.join(captions)]
             filename = osp.join(self.data_prefix['video'], name)
             if self.test_mode or self.captions == 'random':
                 samples.append(dict(filename=filename, text=captions))

@@ -5,13 +5,18 @@ from typing import Any
 
 import torch
 from mmaction.registry import METRICS
-from mmengine.dist import all_gather_object, broadcast_object_list, is_main_process
+from mmengine.dist import all_gather_object, is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
+from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
 
-from .functional import TOPK, retrieval_metrics
+from .evaluate import check_extra, check_rerank, evaluate_features, format_rows
+from .feature_file import RetrievalFeatures, check_new_file, save_features
+from .functional import TOPK
+from .protocols import describe_protocol
+from .scoring import score_matrix
 
 __all__ = ['VideoTextRetrievalMetric']
 
@@ -22,10 +27,24 @@ class VideoTextRetrievalMetric(BaseMetric):
 
     Any number of captions per video; see :func:`retrieval_metrics` for what
     is counted and how ties are. A video that a distributed sampler repeats
-    counts once.
+    counts once. Each process scores its share of the pairs, with the head
+    where it is not separable (``ScoringHeadHook`` lends it).
 
     Args:
         topk (tuple[int, ...]): The k of R@k. Defaults to (1, 5, 10).
+        extra (Sequence[str]): More metrics: ``'gmean'``, the geometric mean
+            of R@1, R@5 and R@10; ``'Rsum'``, their sum over both directions;
+            ``'mAP'`` and ``'NDCG'`` over single captions. Defaults to ().
+        rerank (Sequence[dict]): Re-rankings that see the whole test set,
+            such as ``dict(type='dual_softmax', temperature=100.)`` or
+            ``dict(type='qb_norm', bank='train_features.pth')``, see
+            :func:`dual_softmax` and :func:`qb_norm`. Their figures have rows
+            and names of their own. Defaults to ().
+        max_pairs (int): Pairs to score at a time, which bounds the memory,
+            see :func:`score_ranks`. Defaults to 2 ** 18.
+        dump (str, optional): A new ``.pth`` file for the features, the names
+            of the videos and the captions, see :func:`save_features`.
+            Defaults to None.
         allow_missing (bool): Whether to go on without videos that cannot be
             read; the metrics then say how many of all were evaluated.
             Defaults to False: the first one is an error.
@@ -35,20 +54,34 @@ class VideoTextRetrievalMetric(BaseMetric):
             ``'retrieval'``.
 
     Raises:
-        InputError: If ``topk`` is not of positive integers, or a video is
-            missing and ``allow_missing`` is not set.
+        InputError: If an option is out of range, or a video is missing and
+            ``allow_missing`` is not set.
     """
     default_prefix = 'retrieval'
 
     def __init__(self,
                  topk: Sequence[int] = TOPK,
+                 extra: Sequence[str] = (),
+                 rerank: Sequence[dict] = (),
+                 max_pairs: int = 2**18,
+                 dump: str | None = None,
                  allow_missing: bool = False,
                  collect_device: str = 'cpu',
                  prefix: str | None = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         if not topk or not all(isinstance(k, int) and k > 0 for k in topk):
             raise InputError(f'topk must be positive integers, got {topk!r}')
-        self.topk = tuple(topk)
+        if not isinstance(max_pairs, int) or max_pairs < 1:
+            raise InputError('max_pairs must be a positive integer, got '
+                             f'{max_pairs!r}')
+        check_extra(extra, topk)
+        check_rerank(rerank)
+        if dump is not None:
+            check_new_file(dump)
+        self.options = dict(topk=tuple(topk), extra=extra, rerank=rerank)
+        self.max_pairs = max_pairs
+        self.dump = dump
+        self.head: nn.Module | None = None
         self.allow_missing = allow_missing
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -64,8 +97,11 @@ class VideoTextRetrievalMetric(BaseMetric):
                         'allow_missing=True of VideoTextRetrievalMetric to '
                         'evaluate without such videos.')
             else:
-                result['video'] = sample['video_feature'].float().cpu()
-                result['texts'] = sample['text_features'].float().cpu()
+                for name in ('video_features', 'text_features'):
+                    result[name] = {
+                        k: _to_cpu(x) for k, x in sample[name].items()
+                    }
+                result['captions'] = sample['captions']
                 result['truncated'] = sample.get('num_truncated', 0)
             self.results.append(result)
 
@@ -78,15 +114,15 @@ class VideoTextRetrievalMetric(BaseMetric):
         # Not collect_results(): it zips the processes' lists and drops what
         # lies beyond the dataset's length, whichever samples those are.
         parts = all_gather_object(self.results)
-        metrics: list = [None]
-        if is_main_process():
-            # The index alone is not unique: datasets may be concatenated.
-            unique = {(r['filename'], r['index']): r for part in parts for r in part}
-            computed = self.compute_metrics([unique[key] for key in sorted(unique)])
-            metrics = [{f'{self.prefix}/{k}': v for k, v in computed.items()}]
-        broadcast_object_list(metrics)
+        # The index alone is not unique: datasets may be concatenated.
+        unique = {(r['filename'], r['index']): r for part in parts for r in part}
+        metrics = self.compute_metrics([unique[key] for key in sorted(unique)])
         self.results.clear()
-        return metrics[0]
+        return {f'{self.prefix}/{k}': v for k, v in metrics.items()}
+
+    def use_head(self, head: nn.Module) -> None:
+        """Take the head whose features are to come."""
+        self.head = head
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Compute the metrics of distinct videos.
@@ -102,19 +138,50 @@ class VideoTextRetrievalMetric(BaseMetric):
         if not read:
             raise InputError(
                 f'none of the {len(results)} videos to evaluate could be read')
-        video = torch.stack([r['video'] for r in read])
-        texts = torch.cat([r['texts'] for r in read])
-        counts = torch.tensor([len(r['texts']) for r in read])
-        owner = torch.arange(len(read)).repeat_interleave(counts)
-        metrics = retrieval_metrics(texts @ video.T, owner, self.topk)
-        truncated = sum(r['truncated'] for r in read)
+        features = self._features(read)
         print_log(
-            f'Retrieval among {len(read)} videos with {len(texts)} captions.',
-            'current')
+            describe_protocol([len(r['captions']) for r in read],
+                              features.paragraph), 'current')
+        scorer, options = None, dict(max_pairs=self.max_pairs)
+        if self.head is not None:
+            scorer = self.head.similarity
+            options['device'] = self.head.logit_scale.device
+        if not features.separable:
+            options['progress'] = True
+            if self.dump is not None and scorer is not None:
+                features = features._replace(similarity=score_matrix(
+                    scorer, features.text, features.video, **options))
+        metrics = evaluate_features(
+            features, scorer, matrix=features.similarity, **self.options,
+            **options)
+        if self.dump is not None and is_main_process():
+            save_features(features, self.dump)
+            print_log(f'Wrote the features to {self.dump}.', 'current')
+        if self.options['rerank']:
+            print_log('\n' + format_rows(metrics), 'current')
+        self._report(results, read, metrics)
+        return metrics
+
+    def _features(self, read: list) -> RetrievalFeatures:
+        owner = torch.arange(len(read)).repeat_interleave(
+            torch.tensor([len(r['captions']) for r in read]))
+        video, text = ([r[name] for r in read]
+                       for name in ('video_features', 'text_features'))
+        return RetrievalFeatures(
+            {k: torch.stack([v[k] for v in video]) for k in video[0]},
+            {k: torch.cat([t[k] for t in text]) for k in text[0]}, owner,
+            [r['filename'] for r in read],
+            [caption for r in read for caption in r['captions']],
+            (self.dataset_meta or {}).get('paragraph', False))
+
+    @staticmethod
+    def _report(results: list, read: list, metrics: dict[str, float]) -> None:
+        """Say what was cut or left out, and add ``coverage``."""
+        truncated = sum(r['truncated'] for r in read)
         if truncated:
             print_log(
-                f'{truncated} of {len(texts)} captions were cut to the context '
-                'length.', 'current', logging.WARNING)
+                f'{truncated} captions were cut to the context length.',
+                'current', logging.WARNING)
         if len(read) < len(results):
             metrics['coverage'] = 100 * len(read) / len(results)
             names = [r['filename'] for r in results if 'missing' in r]
@@ -122,4 +189,10 @@ class VideoTextRetrievalMetric(BaseMetric):
                 f'{len(names)} of {len(results)} videos could not be read and '
                 f'are not evaluated, such as {names[:5]}', 'current',
                 logging.WARNING)
-        return metrics
+
+
+def _to_cpu(tensor: Tensor) -> Tensor:
+    """On the CPU, and a copy, which does not hold the whole batch."""
+    if tensor.is_floating_point():
+        tensor = tensor.float()
+    return tensor.cpu().clone()

@@ -19,8 +19,9 @@ def samples():
             sample_idx=i,
             filename=f'{i}.mp4',
             num_truncated=i,
-            video_feature=F.normalize(torch.randn(8), dim=0),
-            text_features=F.normalize(torch.randn(c, 8), dim=1))
+            captions=[f'{i} {j}' for j in range(c)],
+            video_features=dict(video=F.normalize(torch.randn(8), dim=0)),
+            text_features=dict(text=F.normalize(torch.randn(c, 8), dim=1)))
         for i, c in enumerate(counts)
     ]
 
@@ -34,9 +35,9 @@ def test_concatenated_datasets_do_not_collide(samples):
 
 
 def expected(samples, **options):
-    texts = torch.cat([s['text_features'] for s in samples])
-    video = torch.stack([s['video_feature'] for s in samples])
-    owners = [i for i, s in enumerate(samples) for _ in s['text_features']]
+    texts = torch.cat([s['text_features']['text'] for s in samples])
+    video = torch.stack([s['video_features']['video'] for s in samples])
+    owners = [i for i, s in enumerate(samples) for _ in s['captions']]
     metrics = retrieval_metrics(texts @ video.T, torch.tensor(owners))
     return {f'retrieval/{k}': v for k, v in metrics.items()}
 

@@ -14,9 +14,11 @@ del pipeline
 train_dataloader = dict(
     batch_size=16,
     dataset=dict(
+        metainfo=dict(paragraph=True),
         ann_file='train.json', data_root=data_root, pipeline=train_pipeline))
 val_dataloader = dict(
     batch_size=4,
     dataset=dict(
+        metainfo=dict(paragraph=True),
         ann_file='val_1.json', data_root=data_root, pipeline=test_pipeline))
 test_dataloader = val_dataloader

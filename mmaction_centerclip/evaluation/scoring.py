@@ -1,0 +1,181 @@
+"""Ranks of all pairs from features, a bounded part of the matrix at a time."""
+import contextlib
+from collections.abc import Callable, Iterator
+
+import torch
+from mmengine.dist import (
+    all_gather_object,
+    all_reduce,
+    get_comm_device,
+    get_dist_info,
+    get_world_size,
+)
+from mmengine.utils import ProgressBar
+from torch import Tensor
+
+from mmaction_centerclip.errors import InputError
+
+from .functional import check_finite, expected_ranks
+
+__all__ = ['Features', 'Scorer', 'product_scores', 'score_matrix', 'score_ranks']
+
+Features = dict[str, Tensor]
+"""What a head keeps of videos or captions, tensors (B, ...)."""
+Scorer = Callable[[Features, Features], Tensor]
+"""Features of texts and of videos to similarities (texts, videos)."""
+
+
+def product_scores(text: Features, video: Features) -> Tensor:
+    """Inner products of ``text`` and ``video`` vectors (texts, videos).
+
+    Computed in float64 and rounded to float32, so that no value, and no tie,
+    depends on how many of them a matrix product is asked for at once.
+
+    Args:
+        text (dict[str, Tensor]): With ``text`` (texts, E).
+        video (dict[str, Tensor]): With ``video`` (videos, E).
+    """
+    return (text['text'].double() @ video['video'].double().T).float()
+
+
+def score_ranks(scorer: Scorer,
+                text: Features,
+                video: Features,
+                video_of_text: Tensor,
+                max_pairs: int = 2**18,
+                device: str | torch.device = 'cpu',
+                progress: bool = False) -> dict[str, tuple[Tensor, Tensor]]:
+    """Ranks in both directions, as :func:`rank_counts` of the whole matrix.
+
+    Each process scores a part of the texts with all videos. No process holds
+    more of the matrix than ``max_pairs`` pairs or one text's, and, for the
+    video-to-text direction, the best caption of every group for every video,
+    which is a (videos, videos) matrix.
+
+    Args:
+        scorer (Callable): See ``Scorer``.
+        text (dict[str, Tensor]): Features of all texts, alike on every
+            process.
+        video (dict[str, Tensor]): Features of all videos, likewise.
+        video_of_text (Tensor): Each text's own video, int64 (texts, ).
+        max_pairs (int): Pairs to score at a time. Defaults to 2 ** 18.
+        device (str | torch.device): Where to score. Defaults to ``'cpu'``.
+        progress (bool): Whether to show a progress bar. Defaults to False.
+
+    Returns:
+        dict[str, tuple[Tensor, Tensor]]: See :func:`rank_counts`.
+
+    Raises:
+        InputError: If a similarity is not finite.
+    """
+    texts, videos = _count(text), _count(video)
+    better = torch.zeros(texts, dtype=torch.int64)
+    tied = torch.zeros(texts, dtype=torch.int64)
+    groups = torch.full((videos, videos), -torch.inf)
+    with _raised_together():
+        for rows, scores in _score_rows(scorer, text, video, max_pairs, device,
+                                        progress):
+            own = video_of_text[rows]
+            at_own = scores.gather(1, own[:, None])
+            better[rows] = (scores > at_own).sum(dim=1)
+            tied[rows] = (scores == at_own).sum(dim=1) - 1
+            groups.scatter_reduce_(
+                0, own[:, None].expand_as(scores), scores, 'amax')
+    if get_world_size() > 1:
+        # Rows of other processes are zero, and a row that two have scored is
+        # equal in both.
+        better, tied, groups = (_maximum(x) for x in (better, tied, groups))
+    described = video_of_text.unique()
+    return dict(
+        t2v=(better.double(), tied.double()),
+        v2t=expected_ranks(groups[:, described].T, described))
+
+
+def score_matrix(scorer: Scorer,
+                 text: Features,
+                 video: Features,
+                 max_pairs: int = 2**18,
+                 device: str | torch.device = 'cpu',
+                 progress: bool = False) -> Tensor:
+    """The whole matrix, float32 (texts, videos), on every process.
+
+    Args:
+        scorer (Callable): See ``Scorer``.
+        text (dict[str, Tensor]): As for :func:`score_ranks`.
+        video (dict[str, Tensor]): As for :func:`score_ranks`.
+        max_pairs (int): Pairs to score at a time. Defaults to 2 ** 18.
+        device (str | torch.device): Where to score. Defaults to ``'cpu'``.
+        progress (bool): Whether to show a progress bar. Defaults to False.
+    """
+    with _raised_together():
+        parts = list(
+            _score_rows(scorer, text, video, max_pairs, device, progress))
+    matrix = torch.empty(_count(text), _count(video))
+    for part in all_gather_object(parts):
+        for rows, scores in part:
+            matrix[rows] = scores
+    return matrix
+
+
+def _score_rows(scorer: Scorer, text: Features, video: Features,
+                max_pairs: int, device: str | torch.device,
+                progress: bool) -> Iterator[tuple[slice, Tensor]]:
+    """This process's share of the rows, a few at a time, on the CPU."""
+    if max_pairs < 1:
+        raise InputError(f'max_pairs must be positive, got {max_pairs!r}')
+    texts, videos = _count(text), _count(video)
+    width = min(videos, max_pairs)
+    rows = list(_tiles(texts, min(texts, max(1, max_pairs // width))))
+    columns = list(_tiles(videos, width))
+    rank, world_size = get_dist_info()
+    rows = rows[rank::world_size]
+    bar = ProgressBar(len(rows)) if progress and rank == 0 else None
+    with torch.no_grad():
+        for part in rows:
+            some = _take(text, part, device)
+            scores = torch.empty(part.stop - part.start, videos)
+            for column in columns:
+                scores[:, column] = scorer(
+                    some, _take(video, column, device)).float().cpu()
+            check_finite(scores, part.start)
+            yield part, scores
+            if bar is not None:
+                bar.update()
+
+
+@contextlib.contextmanager
+def _raised_together() -> Iterator[None]:
+    """Raise one process's error in all, which would wait for it otherwise."""
+    error = None
+    try:
+        yield
+    except Exception as raised:
+        error = raised
+    errors = [e for e in all_gather_object(error) if e is not None]
+    if errors:
+        raise error or errors[0]
+
+
+def _tiles(count: int, size: int) -> Iterator[slice]:
+    """Slices of one size, the last overlapping the one before it.
+
+    Of one size, because a matrix product of another shape rounds otherwise.
+    """
+    for start in range(0, count, size):
+        start = min(start, count - size)
+        yield slice(start, start + size)
+
+
+def _take(features: Features, part: slice,
+          device: str | torch.device) -> Features:
+    return {name: x[part].to(device) for name, x in features.items()}
+
+
+def _count(features: Features) -> int:
+    return len(next(iter(features.values())))
+
+
+def _maximum(tensor: Tensor) -> Tensor:
+    tensor = tensor.to(get_comm_device())
+    all_reduce(tensor, op='max')
+    return tensor.cpu()

@@ -1,0 +1,145 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.evaluation import (
+    RetrievalFeatures,
+    dual_softmax,
+    evaluate_features,
+    first_captions,
+    format_rows,
+    load_features,
+    qb_norm,
+    relevance_metrics,
+    retrieval_metrics,
+    save_features,
+)
+
+COUNTS = torch.tensor([2, 1, 3, 1, 2, 4])
+
+
+def features(seed=0, **options):
+    torch.manual_seed(seed)
+    owner = torch.arange(6).repeat_interleave(COUNTS)
+    video = F.normalize(torch.randn(6, 8), dim=1)
+    text = F.normalize(video[owner] + torch.randn(13, 8), dim=1)
+    fields = dict(
+        video=dict(video=video), text=dict(text=text), video_of_text=owner,
+        filenames=[f'{i}.mp4' for i in range(6)],
+        captions=[f'{i} {j}' for i, c in enumerate(COUNTS) for j in range(c)])
+    return RetrievalFeatures(**dict(fields, **options))
+
+
+def matrix_of(f):
+    return f.text['text'] @ f.video['video'].T
+
+
+def test_plain_and_extra_metrics():
+    f = features()
+    got = evaluate_features(
+        f, topk=(1, 5, 10, 50), extra=['gmean', 'Rsum', 'mAP', 'NDCG'])
+    expected = retrieval_metrics(matrix_of(f), f.video_of_text, (1, 5, 10, 50))
+    expected.update(relevance_metrics(matrix_of(f), f.video_of_text))
+    recalls = [expected[f'{d}/R{k}'] for d in ('t2v', 'v2t')
+               for k in (1, 5, 10)]
+    expected['Rsum'] = sum(recalls)
+    for direction, values in (('t2v', recalls[:3]), ('v2t', recalls[3:])):
+        expected[f'{direction}/gmean'] = torch.tensor(
+            values).double().prod().item()**(1 / 3)
+    assert got == pytest.approx(expected)
+    assert evaluate_features(f, extra=['mAP']).keys() == {
+        *evaluate_features(f), 't2v/mAP', 'v2t/mAP'}
+
+
+def test_rerankings_have_names_of_their_own(tmp_path):
+    f, bank = features(), features(seed=1)
+    path = str(tmp_path / 'bank.pth')
+    save_features(bank, path)
+    got = evaluate_features(f, extra=['Rsum', 'NDCG'], rerank=[
+        dict(type='dual_softmax', temperature=20.),
+        dict(type='qb_norm', bank=path, beta=5.)])
+    plain = evaluate_features(f, extra=['Rsum', 'NDCG'])
+    assert {k: v for k, v in got.items() if k in plain} == plain
+    matrix, owner = matrix_of(f), f.video_of_text
+    rows = dict(
+        dual_softmax=dual_softmax(matrix, 20.),
+        qb_norm=dict(
+            t2v=qb_norm(matrix, bank.text['text'] @ f.video['video'].T, 5.),
+            v2t=qb_norm(matrix.T, bank.video['video'] @ f.text['text'].T, 5.).T))
+    for name, directions in rows.items():
+        for direction, similarity in directions.items():
+            expected = retrieval_metrics(similarity, owner)
+            expected.update(relevance_metrics(similarity, owner))
+            for key in (f'{direction}/{m}' for m in ('R1', 'MnR', 'NDCG')):
+                assert got[f'{name}/{key}'] == pytest.approx(expected[key])
+    table = format_rows(got).splitlines()
+    assert [line.split()[0] for line in table[1:]] == [
+        'plain', 'dual_softmax', 'qb_norm']
+    assert len({len(line) for line in table}) == 1
+
+
+def test_the_first_caption_of_each_video():
+    f = first_captions(features())
+    assert f.captions == [f'{i} 0' for i in range(6)]
+    assert f.video_of_text.tolist() == list(range(6))
+    whole = features()
+    picked = matrix_of(whole)[whole.video_of_text.diff(
+        prepend=torch.tensor([-1])) > 0]
+    assert evaluate_features(f) == pytest.approx(
+        retrieval_metrics(picked, torch.arange(6)))
+
+
+def test_a_file_keeps_everything(tmp_path):
+    path = str(tmp_path / 'deep' / 'features.pth')
+    f = features(paragraph=True, similarity=torch.rand(13, 6))
+    save_features(f, path)
+    again = load_features(path)
+    assert again.paragraph and again.captions == f.captions
+    assert torch.equal(again.similarity, f.similarity)
+    assert torch.equal(again.text['text'], f.text['text'])
+    with pytest.raises(InputError, match='exists and is not overwritten'):
+        save_features(f, path)
+
+
+@pytest.mark.parametrize('content', [None, b'', b'garbage', dict(a=1)])
+def test_another_file_is_named(tmp_path, content):
+    path = tmp_path / 'x.pth'
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        torch.save(content, path)
+    with pytest.raises(InputError, match='x.pth'):
+        load_features(str(path))
+    with pytest.raises(InputError, match="got 'x.pkl'"):
+        save_features(features(), 'x.pkl')
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(extra=['map']), r"extra must be .* got \['map'\]"),
+    (dict(extra=['Rsum'], topk=(1, 5)), r'R@10, .* got \(1, 5\)'),
+    (dict(rerank=['dual']), "dual_softmax or qb_norm, got 'dual'"),
+    (dict(rerank=[dict(type='dual_softmax', beta=1)]), r"got \['beta'\]"),
+    (dict(rerank=[dict(type='qb_norm')]), 'needs bank'),
+    (dict(rerank=[dict(type='dual_softmax')] * 2), 'may stand once'),
+    (dict(rerank=[dict(type='qb_norm', bank='no.pth')]), 'not found: no.pth'),
+])
+def test_bad_options_are_named(options, message):
+    with pytest.raises(InputError, match=message):
+        evaluate_features(features(), **options)
+
+
+def test_a_bank_of_another_model_is_named(tmp_path):
+    path = str(tmp_path / 'bank.pth')
+    save_features(features(video=dict(video=torch.rand(6, 4))), path)
+    with pytest.raises(InputError, match='of the same model'):
+        evaluate_features(features(), rerank=[dict(type='qb_norm', bank=path)])
+
+
+def test_features_of_pairs_need_their_head():
+    f = features(text=dict(words=torch.rand(13, 3, 8)))
+    with pytest.raises(InputError, match='ScoringHeadHook'):
+        evaluate_features(f)
+    known = torch.rand(13, 6)
+    assert evaluate_features(f, matrix=known) == retrieval_metrics(
+        known, f.video_of_text)

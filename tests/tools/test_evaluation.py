@@ -1,0 +1,177 @@
+"""Evaluations of real videos, by every kind of head, as a user runs them."""
+import json
+import os
+import re
+import runpy
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmaction_centerclip.datasets.transforms import DecordInitFromFile
+from mmaction_centerclip.evaluation import load_features
+from mmaction_centerclip.models import CLIPVisionTower
+
+from ..paths import TOOLS
+from .test_train_and_test import here, losses, tool  # noqa: F401
+
+pytestmark = pytest.mark.slow
+
+HEADS = {
+    'sequential': dict(type='SequentialTransformerHead', embed_dims=16,
+                       num_layers=2, num_heads=2),
+    'lstm': dict(type='SequentialLSTMHead', embed_dims=16),
+    'tight': dict(type='TightTransformerHead', embed_dims=16, num_layers=2,
+                  num_heads=2, chunk_size=7),
+    'interaction': dict(type='WeightedTokenInteractionHead', embed_dims=16),
+    'xpool': dict(type='TextConditionedPoolingHead', embed_dims=16),
+}
+
+
+@pytest.fixture
+def config_of(tiny_config, tmp_path):
+    """A config with another head, and a checkpoint of random weights."""
+
+    def make(head=None, **options):
+        cfg = Config.fromfile(tiny_config)
+        if head is not None:
+            cfg.model.head = dict(HEADS[head])
+        cfg.train_cfg.update(max_epochs=1, val_interval=1)
+        cfg.merge_from_dict(options)
+        path = tmp_path / 'config.py'
+        cfg.dump(path)
+        torch.manual_seed(1)
+        torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()),
+                   tmp_path / 'random.pth')
+        return cfg, path, tmp_path / 'random.pth'
+
+    return make
+
+
+@pytest.fixture
+def inside(monkeypatch, capfd):
+    """Run a tool in this process, which is faster; what it printed."""
+
+    def run(*args, script):
+        monkeypatch.setattr(sys, 'argv', list(map(str, (script, *args))))
+        capfd.readouterr()
+        runpy.run_path(str(TOOLS / script), run_name='__main__')
+        return capfd.readouterr().out
+
+    return run
+
+
+def metrics_in(folder):
+    saved, = folder.glob('*/[0-9]*.json')
+    return json.loads(saved.read_text())
+
+
+def counted(monkeypatch, cls, name, what):
+    calls = []
+    original = getattr(cls, name)
+
+    def wrapper(self, *args, **kwargs):
+        calls.append(what(*args))
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(cls, name, wrapper)
+    return calls
+
+
+def test_a_video_is_decoded_and_encoded_once(config_of, shapes_captions,
+                                             monkeypatch, tmp_path):
+    decoded = counted(monkeypatch, DecordInitFromFile, 'transform',
+                      lambda results: results['filename'])
+    encoded = counted(monkeypatch, CLIPVisionTower, 'forward',
+                      lambda imgs, *_: len(imgs))
+    captions = {name: [f'{texts[0]} {i}' for i in range(40)]
+                for name, texts in shapes_captions.items()}
+    (tmp_path / 'many.json').write_text(json.dumps(captions))
+    cfg, _, checkpoint = config_of()
+    loader = cfg.test_dataloader
+    loader.update(num_workers=0, persistent_workers=False)
+    loader.dataset.ann_file = str(tmp_path / 'many.json')
+    loader.dataset.data_prefix = dict(video=os.path.join(
+        cfg.test_dataloader.dataset.data_root,
+        cfg.test_dataloader.dataset.data_prefix.video))
+    loader.dataset.data_root = ''
+    cfg.update(work_dir=str(tmp_path / 'work'), load_from=str(checkpoint),
+               launcher='none')
+    metrics = Runner.from_cfg(cfg).test()
+    assert len(captions) == 9 and len(decoded) == len(set(decoded)) == 9
+    assert sum(encoded) == 9
+    assert metrics['retrieval/t2v/MnR'] >= 1
+
+
+@pytest.mark.parametrize('head', ['sequential', 'tight'])
+def test_heads_train_and_evaluate(config_of, tmp_path, head):
+    _, config, _ = config_of(head)
+    result = tool(config, '--work-dir', tmp_path / 'work')
+    assert result.returncode == 0, result.stderr
+    assert len(losses(result)) == 6
+    assert float(re.search(r'retrieval/v2t/MnR: (\S+)', result.stdout)[1]) >= 1
+    assert 'several captions per video, all queries' in result.stdout
+
+
+@pytest.mark.parametrize('head', [None, 'lstm', 'interaction', 'xpool'])
+def test_dumped_features_give_the_same_metrics(config_of, inside, tmp_path,
+                                               head):
+    _, config, checkpoint = config_of(head)
+    dump = tmp_path / 'features.pth'
+    inside(config, checkpoint, '--work-dir', tmp_path / 'work', '--dump', dump,
+           script='test.py')
+    expected = {k.removeprefix('retrieval/'): v
+                for k, v in metrics_in(tmp_path / 'work').items()}
+    features = load_features(str(dump))
+    assert len(features.filenames) == 9
+    assert len(features.captions) == len(features.video_of_text)
+    assert (features.similarity is None) == features.separable
+    out = tmp_path / 'out.json'
+    printed = inside(dump, '--json', out, '--dual-softmax', '20', '--extra',
+                     'Rsum', 'mAP', script='analysis_tools/eval_features.py')
+    got = json.loads(out.read_text())
+    for direction in ('t2v', 'v2t'):
+        for name in ('R1', 'R5', 'R10', 'MdR', 'MnR'):
+            key = f'{direction}/{name}'
+            assert got[key] == pytest.approx(expected[key], abs=1e-6)
+    assert {'Rsum', 't2v/mAP', 'dual_softmax/v2t/mAP'} <= got.keys()
+    assert 'several captions per video' in printed
+    assert re.search(r'^ *plain .*\n *dual_softmax ', printed, re.M)
+
+
+def test_three_processes_evaluate_as_one(config_of, inside, tmp_path):
+    _, config, checkpoint = config_of('interaction')
+    inside(config, checkpoint, '--work-dir', tmp_path / 'alone',
+           script='test.py')
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    result = subprocess.run(
+        ['bash', str(TOOLS / 'dist_test.sh'), str(config), str(checkpoint),
+         '3', '--work-dir', str(tmp_path / 'three'), '--cfg-options',
+         'test_dataloader.batch_size=2', 'test_evaluator.max_pairs=20'],
+        capture_output=True, text=True,
+        env=dict(os.environ, PORT=str(port), OMP_NUM_THREADS='1',
+                 PATH=f'{os.path.dirname(sys.executable)}:'
+                 f'{os.environ["PATH"]}'))
+    assert result.returncode == 0, result.stderr
+    got, expected = metrics_in(tmp_path / 'three'), metrics_in(tmp_path / 'alone')
+    for name in expected:
+        if name.startswith('retrieval/'):
+            assert got[name] == expected[name], name
+
+
+def test_features_are_not_overwritten(here, config_of, tmp_path):  # noqa: F811
+    _, config, checkpoint = config_of()
+    mine = tmp_path / 'mine.pth'
+    mine.write_text('precious')
+    message = here(config, checkpoint, '--dump', mine, script='test.py')
+    assert 'mine.pth exists and is not overwritten' in message
+    assert mine.read_text() == 'precious'
+    message = here(mine, script='analysis_tools/eval_features.py')
+    assert 'mine.pth is not a file of features' in message

@@ -1,0 +1,98 @@
+#!/usr/bin/env python
+"""Compute metrics, protocols and re-rankings from features, without the model.
+
+The features are those that ``tools/test.py CONFIG CHECKPOINT --dump FILE``
+stored.
+"""
+import argparse
+import json
+from pathlib import Path
+
+import torch
+
+import mmaction_centerclip  # noqa: F401
+from mmaction_centerclip.apis import clear_errors
+from mmaction_centerclip.evaluation import (
+    RetrievalFeatures,
+    describe_protocol,
+    evaluate_features,
+    first_captions,
+    format_rows,
+    load_features,
+)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('features', help='a .pth file of test.py --dump')
+    parser.add_argument(
+        '--captions',
+        choices=['all', 'first'],
+        default='all',
+        help='all captions are queries, or the first one of each video')
+    parser.add_argument('--topk', type=int, nargs='+', default=[1, 5, 10])
+    parser.add_argument(
+        '--extra',
+        nargs='+',
+        default=[],
+        metavar='METRIC',
+        help='gmean, Rsum, mAP, NDCG')
+    parser.add_argument(
+        '--dual-softmax',
+        type=float,
+        metavar='TEMPERATURE',
+        help='re-rank with the dual softmax, such as 100')
+    parser.add_argument(
+        '--qb-norm',
+        metavar='FILE',
+        help='re-rank with QB-Norm; the features of the training set')
+    parser.add_argument(
+        '--max-pairs',
+        type=int,
+        default=2**18,
+        help='pairs to score at a time, which bounds the memory')
+    parser.add_argument(
+        '--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--json', metavar='OUT', help='write the metrics here')
+    return parser.parse_args()
+
+
+def rerankings(args: argparse.Namespace) -> list[dict]:
+    """The re-rankings that were asked for, as the metric takes them."""
+    chosen = []
+    if args.dual_softmax is not None:
+        chosen.append(dict(type='dual_softmax', temperature=args.dual_softmax))
+    if args.qb_norm is not None:
+        chosen.append(dict(type='qb_norm', bank=args.qb_norm))
+    return chosen
+
+
+def evaluate(features: RetrievalFeatures,
+             args: argparse.Namespace) -> dict[str, float]:
+    """Print the protocol and a row a re-ranking."""
+    if args.captions == 'first':
+        features = first_captions(features)
+    counts = features.video_of_text.bincount(minlength=len(features.filenames))
+    print(describe_protocol(counts.tolist(), features.paragraph))
+    metrics = evaluate_features(
+        features,
+        topk=tuple(args.topk),
+        extra=args.extra,
+        rerank=rerankings(args),
+        matrix=features.similarity,
+        max_pairs=args.max_pairs,
+        device=args.device)
+    print(format_rows(metrics))
+    return metrics
+
+
+def main() -> None:
+    args = parse_args()
+    with clear_errors():
+        metrics = evaluate(load_features(args.features), args)
+    if args.json:
+        Path(args.json).write_text(json.dumps(metrics, indent=1))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,4 @@
+_base_ = 'clip4clip_vit-base-p32-res224-clip-pre_2xb64-u12-5e_msrvtt-9k-rgb.py'
+
+model = dict(
+    head=dict(type='WeightedTokenInteractionHead', embed_dims=512))

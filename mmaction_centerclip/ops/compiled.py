@@ -21,7 +21,7 @@ __all__ = ['kmedoids_operator', 'spectral_operator']
 def kmedoids_operator(tokens: Tensor, num_centers: int, distance: str,
                       p: float, pre_norm: bool, max_iters: int, tol: float,
                       backend: str,
-                      valid: Optional[Tensor]) -> Tuple[Tensor, Tensor]:  # noqa: UP
+                      valid: Optional[Tensor]) -> Tuple[Tensor, Tensor]:  # noqa: UP006, UP045
     """:func:`kmedoids` of detached tokens, as an operator."""
     return kmedoids(
         tokens,
@@ -40,7 +40,7 @@ def kmedoids_operator(tokens: Tensor, num_centers: int, distance: str,
 def spectral_operator(tokens: Tensor, num_centers: int, graph: str,
                       sigma: float, auto_sigma: bool, knn: int, p: float,
                       max_iters: int, tol: float, solver: str,
-                      locality: Optional[Tensor]) -> Tuple[Tensor, Tensor]:  # noqa: UP
+                      locality: Optional[Tensor]) -> Tuple[Tensor, Tensor]:  # noqa: UP006, UP045
     """:func:`spectral_clustering` of detached tokens, as an operator."""
     return spectral_clustering(
         tokens,

@@ -141,6 +141,41 @@ def test_converts_and_round_trips(convert, clip, tmp_path, name):
         assert torch.equal(back[key], expected), key
 
 
+@torch.no_grad()
+@pytest.mark.parametrize('tool, eps', [
+    ('clip4clip_to_mmaction', 1e-12), ('centerclip_to_mmaction', 1e-5)])
+@pytest.mark.parametrize('head, names', [
+    (dict(type='SequentialTransformerHead', num_layers=2, max_segments=20),
+     {'transformer.': 'transformerClip.',
+      'position_embedding': 'frame_position_embeddings.weight'}),
+    (dict(type='SequentialLSTMHead'), {'lstm.': 'lstm_visual.'}),
+    (dict(type='TightTransformerHead', num_layers=2, max_positions=20),
+     {'transformer.': 'cross.transformer.',
+      'position_embedding': 'cross.embeddings.position_embeddings.weight',
+      'ln_pool.': 'cross.pooler.ln_pool.', 'dense.': 'cross.pooler.dense.',
+      'similarity_dense.': 'similarity_dense.'}),
+], ids=lambda x: x.get('type', ''))
+def test_clip4clips_heads(convert, clip, tmp_path, head, names, tool, eps):
+    model = MODELS.build(dict(head, embed_dims=16))
+    theirs = prefixed(clip)
+    for key, value in model.state_dict().items():
+        for ours, other in names.items():
+            if key.startswith(ours):
+                theirs[other + key[len(ours):]] = value
+    if 'lstm' in str(names):  # CLIP4Clip has positions that it does not use.
+        theirs['frame_position_embeddings.weight'] = torch.randn(20, 16)
+    printed = convert(tool, theirs, '--config', tmp_path / 'out.py')
+    unused = 'lstm' in str(names)
+    assert f'{int(unused)} keys of the file have no place' in printed
+    cfg = Config.fromfile(tmp_path / 'out.py').model.head
+    assert {k: cfg[k] for k in head} == head and cfg.embed_dims == 16
+    assert cfg.get('layer_norm_eps', eps) == eps
+    saved = torch.load(tmp_path / 'out.pth', weights_only=True)['state_dict']
+    for key, value in model.state_dict().items():
+        if key != 'logit_scale':
+            assert torch.equal(saved[f'head.{key}'], value), key
+
+
 @pytest.mark.parametrize('options, places', [
     (['--frames', '8,4,2', '--num-centers', '10,5'], [(2, 4, 10), (3, 2, 5)]),
     (['--frames', '8,8,2', '--tokens', '16,14,9'], [(2, 8, 14), (3, 2, 9)]),

@@ -149,7 +149,8 @@ def main() -> None:
     if args.frames:
         num_blocks = len(args.frames)
         args.num_frames = args.num_frames or args.frames[0]
-    convert(args, ['clip4clip', 'openai'], necks, num_blocks)
+    # CenterCLIP's heads have another layer norm than CLIP4Clip's.
+    convert(args, ['clip4clip', 'openai'], necks, num_blocks, 1e-5)
 
 
 if __name__ == '__main__':

@@ -59,7 +59,8 @@ def check_paths(args: argparse.Namespace) -> None:
 def convert(args: argparse.Namespace,
             kinds: Sequence[str],
             necks: Sequence[dict] = (),
-            num_blocks: int | None = None) -> None:
+            num_blocks: int | None = None,
+            layer_norm_eps: float = 1e-12) -> None:
     """Convert, and say what was left over."""
     with clear_errors():
         check_paths(args)
@@ -69,6 +70,7 @@ def convert(args: argparse.Namespace,
             kinds,
             necks,
             num_blocks,
+            layer_norm_eps,
             quick_gelu=args.quick_gelu,
             head_width=args.head_width,
             text_head_width=args.text_head_width)

@@ -12,7 +12,7 @@ from mmaction_centerclip.models.necks import CenterSelection
 from mmaction_centerclip.models.utils import read_checkpoint
 
 from .sizes import infer_arch
-from .sources import KINDS, convert_state, detect_kind, is_ambiguous
+from .sources import KINDS, convert_state, detect_kind, head_of, is_ambiguous
 
 __all__ = ['convert_checkpoint', 'make_model_config', 'to_open_clip', 'write_config']
 
@@ -22,6 +22,7 @@ def convert_checkpoint(source: str,
                        kinds: Sequence[str],
                        necks: Sequence[dict] = (),
                        num_blocks: int | None = None,
+                       layer_norm_eps: float = 1e-12,
                        **sizes) -> tuple[dict, dict]:
     """Convert a checkpoint file.
 
@@ -34,6 +35,7 @@ def convert_checkpoint(source: str,
             Defaults to ().
         num_blocks (int, optional): How many blocks the vision tower must
             have. Defaults to None: any number.
+        layer_norm_eps (float): See :func:`head_of`. Defaults to 1e-12.
         **sizes: ``quick_gelu``, ``head_width`` and ``text_head_width`` of
             :func:`infer_arch`.
 
@@ -57,7 +59,8 @@ def convert_checkpoint(source: str,
         raise InputError(f'{source} has {layers} blocks in its vision tower, '
                          f'got settings for {num_blocks}')
     config = make_model_config(
-        arch, necks, '3d' if 'backbone.conv2.weight' in converted else '2d')
+        arch, necks, '3d' if 'backbone.conv2.weight' in converted else '2d',
+        head_of(state, layer_norm_eps)[0])
     model = MODELS.build(config)
     missing, unexpected = _load(model, converted, source)
     torch.save(
@@ -98,8 +101,9 @@ def _load(model: nn.Module, converted: dict,
 
 def make_model_config(arch: dict,
                       necks: Sequence[dict] = (),
-                      linear_patch: str = '2d') -> dict:
-    """The config of a retriever with a mean-pooling head."""
+                      linear_patch: str = '2d',
+                      head: dict | None = None) -> dict:
+    """The config of a retriever, with a mean-pooling head if none is given."""
     backbone = dict(type='CLIPVisionTower', necks=list(necks))
     if linear_patch != '2d':
         backbone['linear_patch'] = linear_patch
@@ -108,7 +112,7 @@ def make_model_config(arch: dict,
         arch=arch,
         backbone=backbone,
         text_backbone=dict(type='CLIPTextTower'),
-        head=dict(type='MeanPoolingHead'))
+        head=head or dict(type='MeanPoolingHead'))
 
 
 def write_config(model: dict, base: str, target: str, num_frames: int) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.utils import rename_clip_weights
 
-__all__ = ['KINDS', 'convert_state', 'detect_kind', 'is_ambiguous']
+__all__ = ['KINDS', 'convert_state', 'detect_kind', 'head_of', 'is_ambiguous']
 
 KINDS = {
     'openai': "a CLIP of OpenAI's or open_clip's",
@@ -70,6 +70,59 @@ def is_ambiguous(state: dict, kind: str) -> bool:
         name.startswith('adapter.') or _CLIP4CLIP.match(name) for name in state)
 
 
+# CLIP4Clip's heads, and what they call their weights.
+_HEADS = {
+    'SequentialTransformerHead': {
+        'transformerClip.': 'transformer.',
+        'frame_position_embeddings.weight': 'position_embedding',
+    },
+    'SequentialLSTMHead': {'lstm_visual.': 'lstm.'},
+    'TightTransformerHead': {
+        'cross.transformer.': 'transformer.',
+        'cross.embeddings.position_embeddings.weight': 'position_embedding',
+        'cross.pooler.ln_pool.': 'ln_pool.',
+        'cross.pooler.dense.': 'dense.',
+        'similarity_dense.': 'similarity_dense.',
+    },
+}
+
+
+def head_of(state: dict[str, Tensor],
+            layer_norm_eps: float = 1e-12) -> tuple[dict, dict[str, str]]:
+    """The head that CLIP4Clip's weights are of.
+
+    Args:
+        state (dict[str, Tensor]): As stored.
+        layer_norm_eps (float): Of the head's layer norms, which the weights
+            do not tell. Defaults to 1e-12, CLIP4Clip's.
+
+    Returns:
+        tuple[dict, dict[str, str]]: The head's config, and our name of each
+        of its weights.
+    """
+    for kind, names in _HEADS.items():
+        if not any(key.startswith(next(iter(names))) for key in state):
+            continue
+        renamed = {
+            key: f'head.{new}{key[len(old):]}'
+            for old, new in names.items() for key in state
+            if key.startswith(old)
+        }
+        config = dict(type=kind, embed_dims=state['clip.text_projection'].shape[1])
+        positions = [k for k, v in names.items() if v == 'position_embedding']
+        if positions:
+            blocks = {re.search(r'resblocks\.(\d+)', k)[1]
+                      for k in renamed if 'resblocks' in k}
+            rows = len(state[positions[0]])
+            tight = kind == 'TightTransformerHead'
+            config.update(
+                num_layers=len(blocks),
+                layer_norm_eps=layer_norm_eps,
+                **{'max_positions' if tight else 'max_segments': rows})
+        return config, renamed
+    return dict(type='MeanPoolingHead'), {}
+
+
 def convert_state(state: dict[str, Tensor],
                   kind: str) -> tuple[dict[str, Tensor], list[str], dict]:
     """Name weights as a retriever does.
@@ -88,9 +141,12 @@ def convert_state(state: dict[str, Tensor],
         return dict(state), [], {}
     if kind == 'huggingface':
         state = _from_huggingface(state)
-    unused = []
+    unused, head = [], {}
     if kind in ('clip4clip', 'clipsimilarity'):
-        unused = [key for key in state if not key.startswith('clip.')]
+        _, names = head_of(state)
+        head = {new: state[old].float() for old, new in names.items()}
+        unused = [key for key in state
+                  if not key.startswith('clip.') and key not in names]
         state = {
             key[len('clip.'):]: value
             for key, value in state.items() if key.startswith('clip.')
@@ -110,7 +166,7 @@ def convert_state(state: dict[str, Tensor],
     ]
     for key in strangers:
         del renamed[key]
-    return renamed, sorted(unused + strangers), embeddings
+    return dict(renamed, **head), sorted(unused + strangers), embeddings
 
 
 _HF_LAYER = re.compile(

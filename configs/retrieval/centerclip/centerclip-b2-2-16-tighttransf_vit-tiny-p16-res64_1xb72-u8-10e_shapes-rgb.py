@@ -1,4 +1,4 @@
 _base_ = 'centerclip-b2-2-16_vit-tiny-p16-res64_1xb72-u8-10e_shapes-rgb.py'
 
 model = dict(
-    head=dict(type='TightTransformerHead', embed_dims=128, num_layers=2))
+    head=dict(type='TightTransformerHead', embed_dims=128, num_layers=1))

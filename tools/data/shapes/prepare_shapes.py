@@ -52,8 +52,15 @@ SECOND = (
 )
 
 
-def draw_attributes(rng: np.random.Generator) -> dict:
+def draw_attributes(rng: np.random.Generator, only_motion: bool) -> dict:
     """What a video shows and its captions tell."""
+    if only_motion:
+        return dict(
+            size='large',
+            color=str(rng.choice(list(COLORS))),
+            shape=str(rng.choice(SHAPES[:3])),
+            motion=str(rng.choice(list(MOTIONS))),
+            background='black')
     attributes = dict(
         size=rng.choice(list(SIZES)),
         color=rng.choice(list(COLORS)),
@@ -160,14 +167,15 @@ def write_video(path: Path, frames: np.ndarray) -> None:
     os.replace(partial, path)
 
 
-def plan(split: str, count: int, seed: int) -> list[tuple]:
+def plan(split: str, count: int, seed: int,
+         only_motion: bool) -> list[tuple]:
     """Name, attributes, captions and generator of each video of a split."""
     videos, seen = [], set()
     number = 0
     while len(videos) < count:
         rng = np.random.default_rng([seed, split == 'test', number])
         number += 1
-        attributes = draw_attributes(rng)
+        attributes = draw_attributes(rng, only_motion)
         key = tuple(sorted(attributes.items()))
         if split == 'test' and key in seen:
             continue  # every test video can be told by its captions
@@ -191,12 +199,21 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--num-test', type=int, default=216, help='videos to test on')
     parser.add_argument('--seed', type=int, default=0, help='random seed')
+    parser.add_argument(
+        '--only-motion',
+        action='store_true',
+        help='videos that differ in color, shape and direction of motion only, '
+        'so that many of a batch differ in the direction alone')
     args = parser.parse_args()
     for name in ('num_train', 'num_test'):
         if getattr(args, name) < 1:
             option = '--' + name.replace('_', '-')
             parser.error(
                 f'{option} must be positive, got {getattr(args, name)}')
+    distinct = len(COLORS) * 3 * len(MOTIONS)
+    if args.only_motion and args.num_test > distinct:
+        parser.error(f'--only-motion has {distinct} distinct videos to test '
+                     f'on, got --num-test {args.num_test}')
     return args
 
 
@@ -208,6 +225,8 @@ def main() -> None:
         num_train=args.num_train,
         num_test=args.num_test,
         seed=args.seed)
+    if args.only_motion:
+        settings['only_motion'] = True
     manifest = out / 'manifest.json'
     if manifest.is_file():
         found = json.loads(manifest.read_text())
@@ -220,8 +239,8 @@ def main() -> None:
     videos = out / 'videos'
     videos.mkdir(parents=True, exist_ok=True)
     splits = dict(
-        train=plan('train', args.num_train, args.seed),
-        test=plan('test', args.num_test, args.seed))
+        train=plan('train', args.num_train, args.seed, args.only_motion),
+        test=plan('test', args.num_test, args.seed, args.only_motion))
     for name, attributes, _, rng in track_iter_progress(
         [video for split in splits.values() for video in split]):
         write_video(videos / name, render_video(attributes, rng))

@@ -1,0 +1,160 @@
+#!/usr/bin/env python
+"""Compare the similarity heads on the shapes data, with and without clustering.
+
+Trains and tests every head over several seeds through tools/train.py and
+tools/test.py, and prints mean and standard deviation of R@1, and of how often
+a caption is closer to its video than the same caption with the opposite
+direction of motion: 50 per cent is chance, and all that a head without an
+order of frames can have. Steps that are done already are skipped.
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+from mmengine.utils import ProgressBar
+
+from mmaction_centerclip.evaluation import load_features, product_scores
+
+ROOT = Path(__file__).resolve().parents[1]
+HEADS = ('meanp', 'seqtransf', 'seqlstm', 'tighttransf', 'wti', 'xpool')
+TOWERS = dict(clip4clip='clip4clip', centerclip='centerclip-b2-2-16')
+OPPOSITE = dict(left='right', right='left', up='down', down='up')
+TITLES = {
+    'retrieval/t2v/R1': 't2v R@1',
+    'retrieval/v2t/R1': 'v2t R@1',
+    'direction': 'direction',
+}
+
+
+def config_of(folder: str, head: str) -> Path:
+    """The config of a head, with or without clustering."""
+    suffix = '' if head == 'meanp' else f'-{head}'
+    path, = (ROOT / 'configs' / 'retrieval' / folder).glob(
+        f'{TOWERS[folder]}{suffix}_*shapes-rgb.py')
+    return path
+
+
+def run(*command: object, threads: int, log: Path) -> None:
+    """Run a tool of this project with its output in a file."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open('w') as file:
+        result = subprocess.run(
+            [sys.executable, *map(str, command)],
+            cwd=ROOT,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=dict(os.environ, OMP_NUM_THREADS=str(threads)))
+    if result.returncode:
+        raise SystemExit(f'error: {command[0]} failed, see {log}')
+
+
+def write_directions(data_root: Path, out: Path) -> None:
+    """Annotations: each test video's first caption, and its opposite."""
+    videos = json.loads((data_root / 'test.json').read_text())
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps({
+        name: [captions[0], opposite(captions[0])]
+        for name, captions in videos.items()
+    }))
+
+
+def opposite(caption: str) -> str:
+    """The caption with the other direction of motion."""
+    return ' '.join(
+        OPPOSITE.get(word.rstrip(','), word.rstrip(',')) +
+        ',' * word.endswith(',') for word in caption.split())
+
+
+def direction_accuracy(path: Path) -> float:
+    """Per cent of videos that prefer their caption to its opposite."""
+    features = load_features(str(path))
+    scores = features.similarity
+    if scores is None:
+        scores = product_scores(features.text, features.video)
+    own = scores.gather(1, features.video_of_text[:, None]).view(-1, 2)
+    wins = (own[:, 0] > own[:, 1]).double() + (own[:, 0] == own[:, 1]) / 2
+    return 100 * wins.mean().item()
+
+
+def measure(folder: str, head: str, seed: int, directions: Path,
+            args: argparse.Namespace) -> dict[str, float]:
+    """Train and test one model; read its results if they are there."""
+    work_dir = Path(args.work_dir).resolve() / f'{folder}-{head}-seed{seed}'
+    table = work_dir / 'result.json'
+    if table.exists():
+        return json.loads(table.read_text())
+    config = config_of(folder, head)
+    tools, threads = ROOT / 'tools', max(1, (os.cpu_count() or 1) // args.jobs)
+    run(tools / 'train.py', config, '--work-dir', work_dir, '--resume',
+        '--cfg-options', f'randomness.seed={seed}', *args.cfg_options,
+        threads=threads, log=work_dir / 'train.log')
+    checkpoint = (work_dir / 'last_checkpoint').read_text().strip()
+    run(tools / 'test.py', config, checkpoint, '--work-dir', work_dir / 'test',
+        threads=threads, log=work_dir / 'test.log')
+    saved = max((work_dir / 'test').glob('*/[0-9]*.json'),
+                key=lambda path: path.stat().st_mtime)
+    features = work_dir / 'directions.pth'
+    features.unlink(missing_ok=True)  # Of a run that was interrupted here.
+    run(tools / 'test.py', config, checkpoint, '--work-dir',
+        work_dir / 'test_directions', '--dump', features, '--cfg-options',
+        f'test_dataloader.dataset.ann_file={directions}', threads=threads,
+        log=work_dir / 'test_directions.log')
+    result = json.loads(saved.read_text())
+    result['direction'] = direction_accuracy(features)
+    table.write_text(json.dumps(result))
+    return result
+
+
+def format_table(rows: dict[tuple[str, str], list[dict]]) -> str:
+    """A line a head and tower, mean and standard deviation over seeds."""
+    lines = [['head', 'tower', 'seeds', *TITLES.values()]]
+    for (folder, head), results in rows.items():
+        cells = []
+        for name in TITLES:
+            values = [result[name] for result in results]
+            spread = statistics.stdev(values) if len(values) > 1 else 0.
+            cells.append(f'{statistics.fmean(values):.1f} ± {spread:.1f}')
+        lines.append([head, folder, str(len(results)), *cells])
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    return '\n'.join('  '.join(
+        cell.rjust(width) for cell, width in zip(line, widths))
+                     for line in lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--heads', nargs='+', choices=HEADS, default=HEADS)
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    parser.add_argument(
+        '--jobs', type=int, default=2, help='models to train at a time')
+    parser.add_argument('--work-dir', default='work_dirs/shapes_heads')
+    parser.add_argument(
+        '--cfg-options', nargs='+', default=[], help='for the training')
+    args = parser.parse_args()
+
+    data_root = ROOT / 'data' / 'shapes'
+    run(ROOT / 'tools' / 'data' / 'shapes' / 'prepare_shapes.py', threads=1,
+        log=Path(args.work_dir).resolve() / 'prepare.log')
+    directions = Path(args.work_dir).resolve() / 'directions.json'
+    write_directions(data_root, directions)
+    jobs = [(folder, head, seed) for seed in args.seeds
+            for head in args.heads for folder in TOWERS]
+    bar = ProgressBar(len(jobs))
+    rows: dict[tuple[str, str], list[dict]] = {}
+    with ThreadPoolExecutor(args.jobs) as pool:
+        results = pool.map(lambda job: measure(*job, directions, args), jobs)
+        for (folder, head, _), result in zip(jobs, results):
+            rows.setdefault((folder, head), []).append(result)
+            bar.update()
+    print(f'\n\nThe shapes data, torch {torch.__version__}, per cent:')
+    print(format_table(rows))
+
+
+if __name__ == '__main__':
+    main()

@@ -2,13 +2,16 @@
 import contextlib
 import copy
 import time
-from collections.abc import Callable
+import unittest.mock
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import decord
 import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
+from mmengine.hub import get_config
+from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
@@ -16,7 +19,13 @@ from mmaction_centerclip.errors import InputError
 from .measure import count_macs, time_interleaved
 from .peak_memory import PeakMemory
 
-__all__ = ['benchmark_pair', 'build_pair', 'read_frames']
+__all__ = [
+    'STOCK_CONFIG', 'benchmark_pair', 'build_pair', 'build_stock',
+    'read_frames', 'stock_weights'
+]
+
+STOCK_CONFIG = ('mmaction::retrieval/clip4clip/clip4clip_vit-base-p32-res224-'
+                'clip-pre_8xb16-u12-5e_msrvtt-9k-rgb.py')
 
 
 def build_pair(cfg: Config, device: str = 'cpu') -> tuple[nn.Module, nn.Module]:
@@ -39,6 +48,43 @@ def build_pair(cfg: Config, device: str = 'cpu') -> tuple[nn.Module, nn.Module]:
     twin = MODELS.build(plain)
     twin.load_state_dict(model.state_dict(), strict=False)
     return model.to(device), twin.to(device)
+
+
+@contextlib.contextmanager
+def stock_weights() -> Iterator[None]:
+    """Let the zoo's ``CLIPSimilarity`` start from random weights.
+
+    It downloads OpenAI's otherwise. Inside, ``clip.load`` makes a ViT-B/32.
+
+    Raises:
+        InputError: If ``openai-clip``, which it is made of, is missing.
+    """
+    try:
+        import clip
+        from clip.model import CLIP
+    except ImportError as error:
+        raise InputError("MMAction2's CLIPSimilarity needs the package "
+                         f'openai-clip, which cannot be imported: {error}'
+                         ) from None
+    # ViT-B/32 by its sizes: embedding, pixels, layers, width and patch of the
+    # image tower; context, vocabulary, width, heads and layers of the text's.
+    sizes = (512, 224, 12, 768, 32, 77, 49408, 512, 8, 12)
+    with unittest.mock.patch.object(
+            clip, 'load', lambda *args, **kwargs: (CLIP(*sizes), None)):
+        yield
+
+
+def build_stock(device: str = 'cpu') -> nn.Module:
+    """The zoo's own CLIP4Clip, as its config ships, with random weights.
+
+    Args:
+        device (str): Defaults to ``'cpu'``.
+
+    Raises:
+        InputError: See :func:`stock_weights`.
+    """
+    with stock_weights(), DefaultScope.overwrite_default_scope('mmaction'):
+        return MODELS.build(get_config(STOCK_CONFIG).model).to(device)
 
 
 def read_frames(folder: str, videos: int, frames: int, size: int) -> Tensor:
@@ -78,8 +124,9 @@ def benchmark_pair(model: nn.Module,
                    dtype: torch.dtype = torch.float32,
                    compile: bool = False,
                    repeats: int = 7,
-                   train_videos: int = 0) -> dict[str, float]:
-    """Measure a model and its twin in turns.
+                   train_imgs: Tensor | None = None,
+                   stock: nn.Module | None = None) -> dict[str, float]:
+    """Measure a model, its twin and the stock zoo's model in turns.
 
     Args:
         model (nn.Module): With necks.
@@ -90,49 +137,50 @@ def benchmark_pair(model: nn.Module,
         compile (bool): Whether to ``torch.compile`` both vision towers.
             Defaults to False.
         repeats (int): Timed calls of each. Defaults to 7.
-        train_videos (int): Videos of a training step; 0 for none.
-            Defaults to 0.
+        train_imgs (Tensor, optional): Frames of a training step.
+            Defaults to None: no step is measured.
+        stock (nn.Module, optional): From :func:`build_stock`; it runs as it
+            ships, in float32 and eager. Defaults to None.
 
     Returns:
         dict[str, float]: GMACs and milliseconds per video of the vision
         tower, their ratios to the twin's, the clustering's share of the time,
         videos per second, and peak memory in MiB; of a training step, of the
-        whole model, milliseconds and peak memory.
+        whole model, milliseconds and peak memory; and how many times the
+        stock model's speed that is, if it is there.
     """
-    videos = len(imgs)
-    pair = dict(clustered=model.eval(), twin=twin.eval())
+    models = dict(clustered=model.eval(), twin=twin.eval())
     autocast = _autocast(imgs.device, dtype)
-    towers = {
-        name: torch.compile(m.backbone) if compile else m.backbone
-        for name, m in pair.items()
+    eager = {name: m.backbone for name, m in models.items()}
+    towers = {n: torch.compile(m) for n, m in eager.items()} if compile else eager
+    calls = {
+        name: lambda tower=tower: _under(autocast, tower, imgs)
+        for name, tower in towers.items()
     }
+    if stock is not None:
+        stock.eval()  # Its train(), unlike torch's, returns nothing.
+        models['stock'] = stock
+        eager['stock'] = stock.encode_video
+        calls['stock'] = lambda: stock.encode_video(imgs)
 
-    def encode(name: str) -> Callable[[], object]:
-
-        def call() -> object:
-            with autocast():
-                return towers[name](imgs)
-
-        return call
-
+    videos = len(imgs)
     result: dict[str, float] = {'videos': videos}
-    calls = {name: encode(name) for name in towers}
     times = time_interleaved(calls, repeats, warmup=2)
-    macs = {name: count_macs(lambda m=m: m.backbone(imgs[:1]))
-            for name, m in pair.items()}
-    for name in pair:
-        result[f'{name}/gmacs'] = macs[name] / 1e9
+    for name, call in calls.items():
+        result[f'{name}/gmacs'] = count_macs(
+            lambda name=name: eager[name](imgs[:1])) / 1e9
         result[f'{name}/ms'] = times[name] / videos
         result[f'{name}/videos_per_s'] = 1e3 * videos / times[name]
         with torch.no_grad():
-            result[f'{name}/peak_mib'] = _peak(
-                imgs.device, lambda m=pair[name]: _under(autocast, m.backbone, imgs))
-    result['mac_ratio'] = macs['clustered'] / macs['twin']
+            result[f'{name}/peak_mib'] = _peak(imgs.device, call)
+    result['mac_ratio'] = result['clustered/gmacs'] / result['twin/gmacs']
     result['time_ratio'] = times['clustered'] / times['twin']
     result['clustering_share'] = _clustering_share(
         model, lambda: _under(autocast, model.backbone, imgs), repeats)
-    if train_videos:
-        result.update(_training(pair, imgs[:train_videos], autocast, repeats))
+    if stock is not None:
+        result['times_stock'] = times['stock'] / times['clustered']
+    if train_imgs is not None:
+        result.update(_training(models, train_imgs, autocast, repeats))
     return result
 
 
@@ -189,24 +237,28 @@ def _peak(device: torch.device, call: Callable) -> float:
     return memory.peak / 2**20
 
 
-def _training(pair: dict[str, nn.Module], imgs: Tensor, autocast: Callable,
+def _training(models: dict[str, nn.Module], imgs: Tensor, autocast: Callable,
               repeats: int) -> dict[str, float]:
     """Time and memory of forward, backward and step of the whole model."""
     steps = {}
-    for name, model in pair.items():
+    for name, model in models.items():
         model.train()
+        # The stock model's captions have 77 tokens, whatever they say.
+        text = getattr(model, 'text_backbone', None)
         text = torch.ones(
             len(imgs),
-            model.text_backbone.context_length,
+            77 if text is None else text.context_length,
             dtype=torch.long,
             device=imgs.device)
+        context = contextlib.nullcontext if name == 'stock' else autocast
         optimizer = torch.optim.AdamW(
             (p for p in model.parameters() if p.requires_grad), lr=1e-9)
 
-        def step(model=model, optimizer=optimizer, text=text) -> None:
-            with torch.enable_grad(), autocast():
+        def step(model=model, optimizer=optimizer, text=text,
+                 context=context) -> None:
+            with torch.enable_grad(), context():
                 losses = model(dict(imgs=imgs, text=text), mode='loss')
-                loss = losses['loss_t2v'] + losses['loss_v2t']
+                loss, _ = model.parse_losses(losses)
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
@@ -217,8 +269,11 @@ def _training(pair: dict[str, nn.Module], imgs: Tensor, autocast: Callable,
     for name, step in steps.items():
         result[f'{name}/step_ms'] = times[name]
         result[f'{name}/step_peak_mib'] = _peak(imgs.device, step)
-        pair[name].eval()
+        models[name].eval()
     for what in ('step_ms', 'step_peak_mib'):
         result[f'{what}_ratio'] = result[f'clustered/{what}'] / result[
             f'twin/{what}']
+    if 'stock' in models:
+        result['step_times_stock'] = result['stock/step_ms'] / result[
+            'clustered/step_ms']
     return result

@@ -16,6 +16,7 @@ from mmaction_centerclip.apis import clear_errors, read_config, sampled_frames
 from mmaction_centerclip.apis.benchmark import (
     benchmark_pair,
     build_pair,
+    build_stock,
     read_frames,
 )
 
@@ -26,9 +27,11 @@ COLUMNS = {
     'time ratio': 'time_ratio',
     'clustering': 'clustering_share',
     'videos/s': 'clustered/videos_per_s',
+    'times stock': 'times_stock',
     'peak MiB': 'clustered/peak_mib',
     'step ms': 'clustered/step_ms',
     'step ratio': 'step_ms_ratio',
+    'step times stock': 'step_times_stock',
     'step MiB': 'clustered/step_peak_mib',
     'step MiB ratio': 'step_peak_mib_ratio',
 }
@@ -52,6 +55,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--repeats', type=int, default=7, help='timed calls')
     parser.add_argument(
         '--videos', help='folder of real clips; default: random pixels')
+    parser.add_argument(
+        '--stock',
+        action='store_true',
+        help="also measure MMAction2's CLIPSimilarity, ViT-B/32 as its config "
+        'ships; needs openai-clip')
     parser.add_argument('--json', metavar='OUT', help='write all figures here')
     parser.add_argument('--plot', metavar='OUT', help='write the picture here')
     return parser.parse_args()
@@ -69,9 +77,15 @@ def measure(path: str, batch_size: int, args: argparse.Namespace) -> dict:
     else:
         imgs = torch.randn(count, frames, 3, size, size)
     imgs = imgs.to(args.device)
-    row = benchmark_pair(model, twin, imgs[:batch_size],
-                         getattr(torch, args.dtype), args.compile,
-                         args.repeats, min(args.train_batch_size, batch_size))
+    row = benchmark_pair(
+        model,
+        twin,
+        imgs[:batch_size],
+        getattr(torch, args.dtype),
+        args.compile,
+        args.repeats,
+        train_imgs=imgs[:args.train_batch_size] if args.train_batch_size else None,
+        stock=build_stock(args.device) if args.stock else None)
     return dict(config=Path(path).stem, **row)
 
 
@@ -80,7 +94,7 @@ def format_table(rows: list[dict]) -> str:
     columns = {title: key for title, key in COLUMNS.items() if key in rows[0]}
     lines = [['config', 'videos', *columns]]
     for row in rows:
-        lines.append([row['config'].split('_')[0] + ' ' + row['config'].split('_')[1],
+        lines.append([' '.join(row['config'].split('_')[:2]),
                       str(row['videos']),
                       *(f'{row[key]:.3f}' for key in columns.values())])
     widths = [max(map(len, column)) for column in zip(*lines)]

@@ -16,6 +16,7 @@ from mmaction_centerclip.ops import (
 
 from ..paths import golden_files, load
 from ..reference import kmedoids as reference
+from ..reference.published_kmedoids import published_kmedoids
 
 FILES = golden_files('kmedoids_*.npz')
 PROPERTY = settings(max_examples=40, deadline=None)
@@ -235,3 +236,11 @@ def test_padding_fills_up_where_too_few_tokens_are_valid():
     medoids, assignment = kmedoids(torch.randn(1, 5, 3), 4, valid=valid)
     assert {1, 3} <= set(medoids[0].tolist())
     assert (medoids.diff(dim=1) > 0).all() and assignment.max() == 3
+
+
+def test_equals_the_published_algorithm_written_plainly():
+    tokens = torch.randn(3, 40, 16)
+    # No cluster of two, whose medoid is a tie that rounding decides.
+    for num_centers in (1, 2, 4):
+        medoids, _ = kmedoids(tokens, num_centers)
+        assert torch.equal(medoids, published_kmedoids(tokens, num_centers))

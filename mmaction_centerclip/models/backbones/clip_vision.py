@@ -34,6 +34,10 @@ class CLIPVisionTower(VisionTransformer):
         linear_patch (str): ``'2d'``, or ``'3d'``: patches see the frames
             before and after theirs too (CLIP4Clip, Sec. 3.1), by ``conv2``,
             which starts as the 2-D convolution. Defaults to ``'2d'``.
+        init_position_std (float, optional): Standard deviation that the
+            positional embedding starts with, for training from scratch: from
+            open_clip's, ``width ** -0.5``, a small model takes long to see
+            where something is. Defaults to None: open_clip's.
         with_cp (bool): Whether to recompute the blocks' activations in the
             backward pass. Necks are not recomputed. Defaults to False.
 
@@ -58,6 +62,7 @@ class CLIPVisionTower(VisionTransformer):
                  arch: str | dict,
                  necks: Sequence[dict] = (),
                  linear_patch: str = '2d',
+                 init_position_std: float | None = None,
                  with_cp: bool = False) -> None:
         super().__init__(**vision_arguments(arch))
         if linear_patch not in ('2d', '3d'):
@@ -73,6 +78,8 @@ class CLIPVisionTower(VisionTransformer):
                 padding=(1, 0, 0),
                 bias=False)
             self.inflate_patches()
+        if init_position_std is not None:
+            nn.init.normal_(self.positional_embedding, std=init_position_std)
         self.set_grad_checkpointing(with_cp)
         self.necks = nn.ModuleList(self._build_neck(neck) for neck in necks)
         self.init_necks()

@@ -1,11 +1,13 @@
 #!/usr/bin/env python
 """Compare the similarity heads on the shapes data, with and without clustering.
 
-Trains and tests every head over several seeds through tools/train.py and
-tools/test.py, and prints mean and standard deviation of R@1, and of how often
-a caption is closer to its video than the same caption with the opposite
-direction of motion: 50 per cent is chance, and all that a head without an
-order of frames can have. Steps that are done already are skipped.
+Every head starts from the towers of one CLIP4Clip trained with mean pooling, as
+heads do that start from a pretrained CLIP, and goes on with them for some
+epochs, through tools/train.py and tools/test.py. Prints mean and standard
+deviation over seeds of R@1, and of how often a caption is closer to its video
+than the same caption with the opposite direction of motion: 50 per cent is
+chance, and all that a head without an order of frames can have. Steps that are
+done already are skipped.
 """
 import argparse
 import json
@@ -82,29 +84,42 @@ def direction_accuracy(path: Path) -> float:
     return 100 * wins.mean().item()
 
 
-def measure(folder: str, head: str, seed: int, directions: Path,
+def train(config: Path, work_dir: Path, epochs: int, threads: int,
+          *options: str) -> str:
+    """Train, or go on with it; the last checkpoint."""
+    run(ROOT / 'tools' / 'train.py', config, '--work-dir', work_dir, '--resume',
+        '--cfg-options', f'train_cfg.max_epochs={epochs}',
+        f'train_cfg.val_interval={epochs}', f'param_scheduler.end={epochs}',
+        *options, threads=threads, log=work_dir / 'train.log')
+    return (work_dir / 'last_checkpoint').read_text().strip()
+
+
+def measure(folder: str, head: str, seed: int, base: str,
             args: argparse.Namespace) -> dict[str, float]:
     """Train and test one model; read its results if they are there."""
-    work_dir = Path(args.work_dir).resolve() / f'{folder}-{head}-seed{seed}'
+    root = Path(args.work_dir).resolve()
+    work_dir = root / f'{folder}-{head}-seed{seed}'
     table = work_dir / 'result.json'
     if table.exists():
         return json.loads(table.read_text())
     config = config_of(folder, head)
-    tools, threads = ROOT / 'tools', max(1, (os.cpu_count() or 1) // args.jobs)
-    run(tools / 'train.py', config, '--work-dir', work_dir, '--resume',
-        '--cfg-options', f'randomness.seed={seed}', *args.cfg_options,
-        threads=threads, log=work_dir / 'train.log')
-    checkpoint = (work_dir / 'last_checkpoint').read_text().strip()
-    run(tools / 'test.py', config, checkpoint, '--work-dir', work_dir / 'test',
-        threads=threads, log=work_dir / 'test.log')
+    threads = max(1, (os.cpu_count() or 1) // args.jobs)
+    checkpoint = train(config, work_dir, args.epochs, threads,
+                       f'randomness.seed={seed}', f'model.pretrained={base}')
+    for name, options in dict(
+            test=[],
+            directions=[
+                '--dump', work_dir / 'directions.pth', '--cfg-options',
+                f'test_dataloader.dataset.ann_file={root / "directions.json"}'
+            ]).items():
+        # Of a run that was interrupted after this.
+        (work_dir / f'{name}.pth').unlink(missing_ok=True)
+        run(ROOT / 'tools' / 'test.py', config, checkpoint, '--work-dir',
+            work_dir / name, *options, threads=threads,
+            log=work_dir / f'{name}.log')
     saved = max((work_dir / 'test').glob('*/[0-9]*.json'),
                 key=lambda path: path.stat().st_mtime)
     features = work_dir / 'directions.pth'
-    features.unlink(missing_ok=True)  # Of a run that was interrupted here.
-    run(tools / 'test.py', config, checkpoint, '--work-dir',
-        work_dir / 'test_directions', '--dump', features, '--cfg-options',
-        f'test_dataloader.dataset.ann_file={directions}', threads=threads,
-        log=work_dir / 'test_directions.log')
     result = json.loads(saved.read_text())
     result['direction'] = direction_accuracy(features)
     table.write_text(json.dumps(result))
@@ -135,20 +150,22 @@ def main() -> None:
         '--jobs', type=int, default=2, help='models to train at a time')
     parser.add_argument('--work-dir', default='work_dirs/shapes_heads')
     parser.add_argument(
-        '--cfg-options', nargs='+', default=[], help='for the training')
+        '--base-epochs', type=int, default=10, help='of the common start')
+    parser.add_argument('--epochs', type=int, default=3, help='of each head')
     args = parser.parse_args()
 
-    data_root = ROOT / 'data' / 'shapes'
+    root = Path(args.work_dir).resolve()
     run(ROOT / 'tools' / 'data' / 'shapes' / 'prepare_shapes.py', threads=1,
-        log=Path(args.work_dir).resolve() / 'prepare.log')
-    directions = Path(args.work_dir).resolve() / 'directions.json'
-    write_directions(data_root, directions)
+        log=root / 'prepare.log')
+    write_directions(ROOT / 'data' / 'shapes', root / 'directions.json')
+    base = train(config_of('clip4clip', 'meanp'), root / 'base',
+                 args.base_epochs, os.cpu_count() or 1)
     jobs = [(folder, head, seed) for seed in args.seeds
             for head in args.heads for folder in TOWERS]
     bar = ProgressBar(len(jobs))
     rows: dict[tuple[str, str], list[dict]] = {}
     with ThreadPoolExecutor(args.jobs) as pool:
-        results = pool.map(lambda job: measure(*job, directions, args), jobs)
+        results = pool.map(lambda job: measure(*job, base, args), jobs)
         for (folder, head, _), result in zip(jobs, results):
             rows.setdefault((folder, head), []).append(result)
             bar.update()

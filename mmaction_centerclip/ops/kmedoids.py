@@ -24,6 +24,9 @@ _CHECK_EVERY = {'cpu': 1}
 
 BACKENDS = ('auto', 'torch', 'triton')
 
+# Why the fused kernel could not be compiled or launched in this process.
+_FUSED_FAILURES: list[str] = []
+
 
 def kmedoids(tokens: Tensor,
              num_centers: int,
@@ -183,10 +186,12 @@ def _cluster(tokens: Tensor, num_centers: int, distance: str, p: float,
             return alternate_fused(
                 distances.nan_to_num_(0), num_centers, first, max_iters,
                 tol if euclidean else None)
+        except torch.OutOfMemoryError:
+            raise
         except Exception as error:
             if backend == 'triton':
                 raise
-            _warn_of_fused(f'{type(error).__name__}: {error}')
+            _give_up_on_fused(f'{type(error).__name__}: {error}')
     return alternate(distances, tokens, num_centers, first, valid, max_iters,
                      tol)
 
@@ -194,7 +199,8 @@ def _cluster(tokens: Tensor, num_centers: int, distance: str, p: float,
 def _takes_fused(distances: Tensor, num_centers: int,
                  valid: Tensor | None) -> bool:
     if (not distances.is_cuda or valid is not None
-            or distances.dtype != torch.float32 or not _has_triton()):
+            or distances.dtype != torch.float32 or _FUSED_FAILURES
+            or not _has_triton()):
         return False
     from .kmedoids_triton import MAX_CENTERS, MAX_TOKENS
     return distances.shape[1] <= MAX_TOKENS and num_centers <= MAX_CENTERS
@@ -205,9 +211,9 @@ def _has_triton() -> bool:
     return importlib.util.find_spec('triton') is not None
 
 
-@functools.cache
-def _warn_of_fused(reason: str) -> None:
-    """Say once what keeps the fused kernel from running."""
+def _give_up_on_fused(reason: str) -> None:
+    """Say once what keeps the fused kernel from running, and stop trying."""
+    _FUSED_FAILURES.append(reason)
     warnings.warn(
         f"the fused k-medoids kernel does not run here ({reason}), so torch's "
         "operations are used; backend='torch' silences this",

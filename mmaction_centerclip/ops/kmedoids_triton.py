@@ -175,18 +175,20 @@ def alternate_fused(distances: Tensor,
     cheapest = medoids.new_empty(medoids.shape, dtype=torch.int64)
     block = max(triton.next_power_of_2(count), 16)
     if batch:
-        _kmedoids_kernel[(batch, )](
-            distances.contiguous(),
-            first.to(torch.int32),
-            medoids,
-            assignment,
-            cheapest,
-            count,
-            num_centers,
-            max_iters,
-            0.0 if tol is None else tol,
-            has_displacement=tol is not None,
-            block=block,
-            center_block=max(triton.next_power_of_2(num_centers), 16),
-            num_warps=4 if block <= 256 else 8)
+        # Triton launches on the current device, whatever the tensors' is.
+        with torch.cuda.device_of(distances):
+            _kmedoids_kernel[(batch, )](
+                distances.contiguous(),
+                first.to(torch.int32),
+                medoids,
+                assignment,
+                cheapest,
+                count,
+                num_centers,
+                max_iters,
+                0.0 if tol is None else tol,
+                has_displacement=tol is not None,
+                block=block,
+                center_block=max(triton.next_power_of_2(num_centers), 16),
+                num_warps=4 if block <= 256 else 8)
     return medoids.long(), assignment.long()

@@ -185,9 +185,9 @@ def spectral_embedding(weights: Tensor,
     on_cpu = laplacian.device.type == 'cpu'
     if solver == 'eigh' or solver == 'auto' and (on_cpu or not few):
         return torch.linalg.eigh(laplacian)[1][..., :num_vectors]
-    # The Laplacian's spectrum is within 0 and 2, and its smallest eigenvalues
-    # are the largest of I - L.
-    similarity = -laplacian.double()
+    # The Laplacian's smallest eigenvalues are the largest of I - L. Exactly
+    # symmetric, or residuals would not fall below the rounding of float32.
+    similarity = -(laplacian + laplacian.mT).double() / 2
     similarity.diagonal(dim1=-2, dim2=-1).add_(1)
     vectors, converged = chebyshev_subspace(similarity, num_vectors)
     vectors = vectors.to(laplacian.dtype)

@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,10 @@ from mmaction_centerclip.ops import (
     spatial_temporal_locality,
     spectral_clustering,
     spectral_embedding,
+)
+from mmaction_centerclip.ops.subspace import (
+    chebyshev_subspace,
+    lowest_eigenvalue_bound,
 )
 
 from ..paths import golden_files, load
@@ -104,6 +110,30 @@ def test_products_meet_an_invariant_subspace(seed, count, data, blocks):
     torch.testing.assert_close(
         torch.linalg.eigvalsh(rows.mT @ laplacian @ rows), values,
         rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize('scale', [0.03, 0.1, 0.3, 0.55, 1.0])
+@pytest.mark.parametrize('dtype', [torch.float64, torch.float32])
+def test_products_converge_from_dense_graphs_to_the_identity(scale, dtype):
+    tokens = torch.randn(2, 98, 64) * scale
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # sigma is far too small for the last
+        weights = affinity(tokens.to(dtype), sigma=1.0)
+    similarity = torch.eye(98) - normalized_laplacian(weights).double()
+    similarity = (similarity + similarity.mT) / 2
+    bound = lowest_eigenvalue_bound(similarity)
+    values = torch.linalg.eigvalsh(similarity)
+    assert (bound <= values[:, 0] + 1e-12).all()
+    assert (bound >= values[:, 0] - 0.2 * (values[:, -1] - values[:, 0])).all()
+    vectors, converged = chebyshev_subspace(similarity, 24)
+    assert converged.all()
+    if scale <= 0.3:  # Beyond, the gaps are near the rounding.
+        alone = torch.cat(
+            [chebyshev_subspace(s[None], 24)[0] for s in similarity])
+        torch.testing.assert_close(vectors @ vectors.mT, alone @ alone.mT,
+                                   rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        vectors.mT @ vectors, torch.eye(24).double().expand(2, -1, -1))
 
 
 def test_what_products_cannot_separate_is_left_to_eigh(monkeypatch):

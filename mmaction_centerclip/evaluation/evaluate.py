@@ -1,4 +1,5 @@
 """All metrics of an evaluation, plain and re-ranked, from its features."""
+import os
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -11,7 +12,13 @@ from .feature_file import RetrievalFeatures, load_features
 from .functional import TOPK, metrics_of_ranks, rank_counts
 from .relevance import relevance_metrics, summary_metrics
 from .reranking import dual_softmax, qb_norm
-from .scoring import Scorer, product_scores, score_matrix, score_ranks
+from .scoring import (
+    Scorer,
+    product_scores,
+    raised_together,
+    score_matrix,
+    score_ranks,
+)
 
 __all__ = ['EXTRA_METRICS', 'check_rerank', 'evaluate_features', 'format_rows']
 
@@ -105,6 +112,13 @@ def check_rerank(rerank: Sequence[dict]) -> None:
         if name == 'qb_norm' and not config.get('bank'):
             raise InputError('qb_norm needs bank, a file that tools/test.py '
                              '--dump wrote of the training set')
+        if name == 'qb_norm' and not os.path.isfile(config['bank']):
+            raise InputError(f'feature file not found: {config["bank"]}')
+        for option in ('temperature', 'beta', 'top'):
+            value = config.get(option, 1)
+            if not isinstance(value, (int, float)) or not value > 0:
+                raise InputError(
+                    f'{name}: {option} must be positive, got {value!r}')
     names = [config['type'] for config in rerank]
     if len(names) > len(set(names)):
         raise InputError(f'each re-ranking may stand once, got {names}')
@@ -141,9 +155,14 @@ def _rerank(config: dict, features: RetrievalFeatures, matrix: Tensor,
     """A similarity (texts, videos) of each direction."""
     config = dict(config)
     if config.pop('type') == 'dual_softmax':
+        if matrix.abs().max() > 1 + 1e-3:
+            raise InputError(
+                'dual_softmax is for cosine similarities, from -1 to 1; this '
+                f'head has them from {matrix.min():.3g} to {matrix.max():.3g}')
         return dual_softmax(matrix, **config)
     path = config.pop('bank')
-    bank = load_features(path)
+    with raised_together():
+        bank = load_features(path)
     for ours, theirs in ((features.video, bank.video),
                          (features.text, bank.text)):
         if _widths(ours) != _widths(theirs):
@@ -170,9 +189,10 @@ def format_rows(metrics: dict[str, float]) -> str:
     """A line of plain figures, and one of each re-ranking, as a table."""
     rows: dict[str, dict[str, float]] = {'plain': {}}
     for name, value in metrics.items():
-        *row, direction, metric = name.split('/') if '/' in name else (name, '')
-        title = f'{direction} {metric}'.strip()
-        rows.setdefault(row[0] if row else 'plain', {})[title] = value
+        row, _, title = name.partition('/')
+        if row not in RERANKINGS:
+            row, title = 'plain', name
+        rows.setdefault(row, {})[title.replace('/', ' ')] = value
     titles = list(rows['plain'])
     lines = [['', *titles]]
     for name, values in rows.items():

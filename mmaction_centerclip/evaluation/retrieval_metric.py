@@ -16,7 +16,7 @@ from .evaluate import check_extra, check_rerank, evaluate_features, format_rows
 from .feature_file import RetrievalFeatures, check_new_file, save_features
 from .functional import TOPK
 from .protocols import describe_protocol
-from .scoring import score_matrix
+from .scoring import raised_together, score_matrix
 
 __all__ = ['VideoTextRetrievalMetric']
 
@@ -113,11 +113,11 @@ class VideoTextRetrievalMetric(BaseMetric):
         """
         # Not collect_results(): it zips the processes' lists and drops what
         # lies beyond the dataset's length, whichever samples those are.
-        parts = all_gather_object(self.results)
         # The index alone is not unique: datasets may be concatenated.
-        unique = {(r['filename'], r['index']): r for part in parts for r in part}
-        metrics = self.compute_metrics([unique[key] for key in sorted(unique)])
+        unique = {(r['filename'], r['index']): r
+                  for part in all_gather_object(self.results) for r in part}
         self.results.clear()
+        metrics = self.compute_metrics([unique[key] for key in sorted(unique)])
         return {f'{self.prefix}/{k}': v for k, v in metrics.items()}
 
     def use_head(self, head: nn.Module) -> None:
@@ -154,12 +154,13 @@ class VideoTextRetrievalMetric(BaseMetric):
         metrics = evaluate_features(
             features, scorer, matrix=features.similarity, **self.options,
             **options)
-        if self.dump is not None and is_main_process():
-            save_features(features, self.dump)
-            print_log(f'Wrote the features to {self.dump}.', 'current')
-        if self.options['rerank']:
-            print_log('\n' + format_rows(metrics), 'current')
+        print_log('\n' + format_rows(metrics), 'current')
         self._report(results, read, metrics)
+        if self.dump is not None:
+            with raised_together():
+                if is_main_process():
+                    save_features(features, self.dump)
+            print_log(f'Wrote the features to {self.dump}.', 'current')
         return metrics
 
     def _features(self, read: list) -> RetrievalFeatures:

@@ -17,7 +17,10 @@ from mmaction_centerclip.errors import InputError
 
 from .functional import check_finite, expected_ranks
 
-__all__ = ['Features', 'Scorer', 'product_scores', 'score_matrix', 'score_ranks']
+__all__ = [
+    'Features', 'Scorer', 'product_scores', 'raised_together', 'score_matrix',
+    'score_ranks'
+]
 
 Features = dict[str, Tensor]
 """What a head keeps of videos or captions, tensors (B, ...)."""
@@ -28,8 +31,8 @@ Scorer = Callable[[Features, Features], Tensor]
 def product_scores(text: Features, video: Features) -> Tensor:
     """Inner products of ``text`` and ``video`` vectors (texts, videos).
 
-    Computed in float64 and rounded to float32, so that no value, and no tie,
-    depends on how many of them a matrix product is asked for at once.
+    Computed in float64 and rounded to float32, so that values, and ties, do
+    not depend on how many of them a matrix product is asked for at once.
 
     Args:
         text (dict[str, Tensor]): With ``text`` (texts, E).
@@ -72,7 +75,7 @@ def score_ranks(scorer: Scorer,
     better = torch.zeros(texts, dtype=torch.int64)
     tied = torch.zeros(texts, dtype=torch.int64)
     groups = torch.full((videos, videos), -torch.inf)
-    with _raised_together():
+    with raised_together():
         for rows, scores in _score_rows(scorer, text, video, max_pairs, device,
                                         progress):
             own = video_of_text[rows]
@@ -82,8 +85,7 @@ def score_ranks(scorer: Scorer,
             groups.scatter_reduce_(
                 0, own[:, None].expand_as(scores), scores, 'amax')
     if get_world_size() > 1:
-        # Rows of other processes are zero, and a row that two have scored is
-        # equal in both.
+        # Other processes' rows are zero here.
         better, tied, groups = (_maximum(x) for x in (better, tied, groups))
     described = video_of_text.unique()
     return dict(
@@ -107,7 +109,7 @@ def score_matrix(scorer: Scorer,
         device (str | torch.device): Where to score. Defaults to ``'cpu'``.
         progress (bool): Whether to show a progress bar. Defaults to False.
     """
-    with _raised_together():
+    with raised_together():
         parts = list(
             _score_rows(scorer, text, video, max_pairs, device, progress))
     matrix = torch.empty(_count(text), _count(video))
@@ -130,40 +132,47 @@ def _score_rows(scorer: Scorer, text: Features, video: Features,
     rank, world_size = get_dist_info()
     rows = rows[rank::world_size]
     bar = ProgressBar(len(rows)) if progress and rank == 0 else None
-    with torch.no_grad():
-        for part in rows:
-            some = _take(text, part, device)
-            scores = torch.empty(part.stop - part.start, videos)
-            for column in columns:
-                scores[:, column] = scorer(
-                    some, _take(video, column, device)).float().cpu()
-            check_finite(scores, part.start)
-            yield part, scores
-            if bar is not None:
-                bar.update()
+    for part, new in rows:
+        some = _take(text, part, device)
+        scores = torch.empty(part.stop - part.start, videos)
+        for column, _ in columns:
+            with torch.no_grad():
+                block = scorer(some, _take(video, column, device))
+            scores[:, column] = block.float().cpu()
+        check_finite(scores, part.start)
+        yield slice(new, part.stop), scores[new - part.start:]
+        if bar is not None:
+            bar.update()
 
 
 @contextlib.contextmanager
-def _raised_together() -> Iterator[None]:
-    """Raise one process's error in all, which would wait for it otherwise."""
+def raised_together() -> Iterator[None]:
+    """Raise an error in all processes, which would wait for the one otherwise.
+
+    Raises:
+        InputError: In the other processes, with the error's text.
+    """
     error = None
     try:
         yield
     except Exception as raised:
         error = raised
-    errors = [e for e in all_gather_object(error) if e is not None]
-    if errors:
-        raise error or errors[0]
+    texts = all_gather_object(None if error is None else str(error))
+    if error is not None:
+        raise error
+    for text in filter(None, texts):
+        raise InputError(text)
 
 
-def _tiles(count: int, size: int) -> Iterator[slice]:
-    """Slices of one size, the last overlapping the one before it.
+def _tiles(count: int, size: int) -> Iterator[tuple[slice, int]]:
+    """Slices of one size, and the first of each that no other one has.
 
-    Of one size, because a matrix product of another shape rounds otherwise.
+    Of one size, because a matrix product of another shape rounds otherwise;
+    so the last slice overlaps the one before it.
     """
-    for start in range(0, count, size):
-        start = min(start, count - size)
-        yield slice(start, start + size)
+    for new in range(0, count, size):
+        start = min(new, count - size)
+        yield slice(start, start + size), new
 
 
 def _take(features: Features, part: slice,

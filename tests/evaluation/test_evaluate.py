@@ -77,6 +77,7 @@ def test_rerankings_have_names_of_their_own(tmp_path):
     assert [line.split()[0] for line in table[1:]] == [
         'plain', 'dual_softmax', 'qb_norm']
     assert len({len(line) for line in table}) == 1
+    assert table[0].count('Rsum') == 1 and ' - ' not in '\n'.join(table)
 
 
 def test_the_first_caption_of_each_video():
@@ -123,6 +124,10 @@ def test_another_file_is_named(tmp_path, content):
     (dict(rerank=[dict(type='qb_norm')]), 'needs bank'),
     (dict(rerank=[dict(type='dual_softmax')] * 2), 'may stand once'),
     (dict(rerank=[dict(type='qb_norm', bank='no.pth')]), 'not found: no.pth'),
+    (dict(rerank=[dict(type='dual_softmax', temperature=-1)]),
+     'temperature must be positive, got -1'),
+    (dict(rerank=[dict(type='dual_softmax')], matrix=torch.full((13, 6), -8.)),
+     'from -1 to 1; this head has them from -8'),
 ])
 def test_bad_options_are_named(options, message):
     with pytest.raises(InputError, match=message):

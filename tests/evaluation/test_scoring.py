@@ -14,11 +14,18 @@ from mmaction_centerclip.evaluation import (
     score_matrix,
     score_ranks,
 )
-from mmaction_centerclip.models import WeightedTokenInteractionHead
+from mmaction_centerclip.models import (
+    TextConditionedPoolingHead,
+    TightTransformerHead,
+    WeightedTokenInteractionHead,
+)
 from mmaction_centerclip.models.backbones import TextFeatures
 
 COUNTS = [3, 1, 0, 4, 2, 1, 5, 1, 1, 2, 3]
 SIZES = [1, 7, 20, 10**6]
+HEADS = dict(pairs=WeightedTokenInteractionHead, xpool=TextConditionedPoolingHead,
+             tight=TightTransformerHead)
+KINDS = ['products', *HEADS]
 
 
 def problem(kind):
@@ -30,7 +37,7 @@ def problem(kind):
         text = F.normalize(torch.randn(23, 6) + video[owner], dim=1)
         video[4], text[5] = video[7], text[9]  # Ties.
         return product_scores, dict(text=text), dict(video=video), owner
-    head = WeightedTokenInteractionHead(embed_dims=6).eval()
+    head = HEADS[kind](embed_dims=6).eval()
     with torch.no_grad():
         video = head.video_features(torch.randn(11, 4, 6), torch.rand(11, 4) > .3)
         text = head.text_features(TextFeatures(
@@ -44,7 +51,7 @@ def oracle(kind):
         return retrieval_metrics(scorer(text, video), owner)
 
 
-@pytest.mark.parametrize('kind', ['products', 'pairs'])
+@pytest.mark.parametrize('kind', KINDS)
 @pytest.mark.parametrize('max_pairs', SIZES)
 def test_chunks_equal_the_full_matrix(kind, max_pairs):
     scorer, text, video, owner = problem(kind)
@@ -82,7 +89,7 @@ def worker(rank, world_size, init, queue):
     torch.distributed.init_process_group(
         'gloo', init_method=f'file://{init}', rank=rank, world_size=world_size)
     results = []
-    for kind in ('products', 'pairs'):
+    for kind in KINDS:
         scorer, text, video, owner = problem(kind)
         for max_pairs in SIZES:
             results.append((kind, metrics_of_ranks(
@@ -111,7 +118,7 @@ def test_processes_equal_one_exactly(world_size, tmp_path):
     for process in processes:
         process.join()
     assert sorted(answers) == list(range(world_size))
-    expected = {kind: oracle(kind) for kind in ('products', 'pairs')}
+    expected = {kind: oracle(kind) for kind in KINDS}
     matrices = {}
     for *results, error in answers.values():
         assert 'not finite' in error

@@ -26,8 +26,8 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
             None: ``dict(type='SymmetricInfoNCELoss')``.
         init_logit_scale (float): Start of the learned logarithm of the
             scale; pretrained weights overwrite it. Defaults to ln(1 / 0.07).
-        freeze_logit_scale (bool): Whether to keep the scale where it starts.
-            Defaults to False.
+        freeze_logit_scale (bool): Whether to keep the scale where it starts
+            (within the range of ``ClampLogitScaleHook``). Defaults to False.
         init_cfg (dict, optional): Initialisation config. Defaults to None.
     """
     separable = False

@@ -32,6 +32,8 @@ class SequentialTransformerHead(MeanPoolingHead):
             context length of CLIP, whose positions these start from.
         layer_norm_eps (float): Of the layer norms. CLIP4Clip has 1e-12,
             CenterCLIP 1e-5. Defaults to 1e-5.
+        quick_gelu (bool): Whether the activation is OpenAI's QuickGELU, as
+            in the text tower that the blocks start from. Defaults to True.
         **kwargs: See :class:`SimilarityHead`.
 
     Raises:
@@ -52,11 +54,13 @@ class SequentialTransformerHead(MeanPoolingHead):
                  num_heads: int | None = None,
                  max_segments: int = 77,
                  layer_norm_eps: float = 1e-5,
+                 quick_gelu: bool = True,
                  **kwargs) -> None:
         super().__init__(**kwargs)
         check_positive(self, max_segments=max_segments)
         self.transformer = build_transformer(self, embed_dims, num_layers,
-                                             num_heads, layer_norm_eps)
+                                             num_heads, layer_norm_eps,
+                                             quick_gelu)
         self.position_embedding = nn.Parameter(
             0.01 * torch.randn(max_segments, embed_dims))
 

@@ -41,6 +41,8 @@ class TightTransformerHead(SimilarityHead):
             CLIP, whose positions these start from.
         layer_norm_eps (float): Of the layer norms. CLIP4Clip has 1e-12.
             Defaults to 1e-5.
+        quick_gelu (bool): Whether the activation is OpenAI's QuickGELU, as
+            in the text tower that the blocks start from. Defaults to True.
         chunk_size (int): Pairs to pass at once. Defaults to 1024.
         **kwargs: See :class:`SimilarityHead`.
 
@@ -54,6 +56,7 @@ class TightTransformerHead(SimilarityHead):
                  num_heads: int | None = None,
                  max_positions: int = 77,
                  layer_norm_eps: float = 1e-5,
+                 quick_gelu: bool = True,
                  chunk_size: int = 1024,
                  **kwargs) -> None:
         super().__init__(**kwargs)
@@ -63,7 +66,8 @@ class TightTransformerHead(SimilarityHead):
         self.logit_scale.requires_grad = False
         self.chunk_size = chunk_size
         self.transformer = build_transformer(self, embed_dims, num_layers,
-                                             num_heads, layer_norm_eps)
+                                             num_heads, layer_norm_eps,
+                                             quick_gelu)
         self.position_embedding = nn.Parameter(
             0.01 * torch.randn(max_positions, embed_dims))
         self.ln_pool = LayerNorm(embed_dims, eps=layer_norm_eps)

@@ -16,8 +16,8 @@ __all__ = ['build_transformer', 'copy_text_weights', 'key_mask']
 
 
 def build_transformer(head: nn.Module, embed_dims: int, num_layers: int,
-                      num_heads: int | None,
-                      layer_norm_eps: float) -> Transformer:
+                      num_heads: int | None, layer_norm_eps: float,
+                      quick_gelu: bool) -> Transformer:
     """CLIP's blocks, for a head with these options.
 
     Raises:
@@ -38,7 +38,7 @@ def build_transformer(head: nn.Module, embed_dims: int, num_layers: int,
         width=embed_dims,
         layers=num_layers,
         heads=num_heads,
-        act_layer=QuickGELU,
+        act_layer=QuickGELU if quick_gelu else nn.GELU,
         norm_layer=partial(LayerNorm, eps=layer_norm_eps))
 
 
@@ -75,6 +75,10 @@ def copy_text_weights(head: nn.Module, tower: CLIPTextTower) -> None:
     problem = None
     if ours != theirs:
         problem = f'is {theirs} wide, the head {ours}'
+    elif any(type(block.mlp.gelu) is not type(other.mlp.gelu)
+             for block, other in blocks):
+        theirs = type(blocks[0][1].mlp.gelu).__name__
+        problem = f'has {theirs}; set quick_gelu={theirs == "QuickGELU"}'
     elif any(_shapes(block) != _shapes(other) for block, other in blocks):
         problem = f'has blocks of another kind, though both are {ours} wide'
     if problem is not None:

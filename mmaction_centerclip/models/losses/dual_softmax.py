@@ -26,17 +26,17 @@ class DualSoftmaxLoss(SymmetricInfoNCELoss):
     through both factors.
 
     The temperature :math:`\tau` multiplies the similarities, here after
-    ``logit_scale``, so that 1 makes the factor the probability of the other
-    direction, and towards 0 the loss becomes InfoNCE. The N, the number of
-    candidates that share a unit of probability, is not in the paper but in
-    common implementations: the mean of the factor is 1, so that logits keep
-    their scale, though a likely pair's grows up to N times.
+    ``logit_scale``: 1 makes the factor the probability of the other direction,
+    with which a likely pair's logit grows up to N times and the gradient is
+    gone; towards 0 the loss becomes InfoNCE. The N, the number of candidates
+    that share a unit of probability, is not in the paper but in common
+    implementations, so that the mean of the factor is 1.
 
     Args:
         loss_weight (float): Weight of the total. Defaults to 1.0.
         label_smoothing (float): See :class:`SymmetricInfoNCELoss`.
             Defaults to 0.0.
-        temperature (float): As above. Defaults to 1.0.
+        temperature (float): As above. Defaults to 1e-3.
 
     Raises:
         InputError: If ``label_smoothing`` is not in [0, 1), or
@@ -46,7 +46,7 @@ class DualSoftmaxLoss(SymmetricInfoNCELoss):
     def __init__(self,
                  loss_weight: float = 1.0,
                  label_smoothing: float = 0.0,
-                 temperature: float = 1.0) -> None:
+                 temperature: float = 1e-3) -> None:
         super().__init__(loss_weight, label_smoothing)
         if not temperature > 0:
             raise InputError(f'{type(self).__name__}: temperature must be '

@@ -1,0 +1,71 @@
+"""Heads that start from CLIP's text tower."""
+import pytest
+import torch
+from mmaction.registry import MODELS
+
+from mmaction_centerclip.models.backbones import CLIPTextTower
+
+from ..conftest import TINY_ARCH
+from .test_heads import TRANSFORMERS, build
+
+
+@pytest.mark.parametrize('name', TRANSFORMERS)
+@pytest.mark.parametrize('layers', [1, 2, 3])
+def test_init_from_text_tower(name, layers):
+    arch = dict(TINY_ARCH, embed_dim=32, quick_gelu=True)
+    tower = CLIPTextTower(arch, context_length=12)
+    for parameter in tower.parameters():
+        torch.nn.init.normal_(parameter)
+    head = build(name, embed_dims=32, num_layers=layers)
+    before = {k: x.clone() for k, x in head.state_dict().items()}
+    head.init_from_text_tower(tower)
+    state = tower.transformer.state_dict()
+    for key, value in head.transformer.state_dict().items():
+        expected = state.get(key, before[f'transformer.{key}'])
+        assert torch.equal(value, expected), key
+    assert torch.equal(head.position_embedding[:12],
+                       tower.positional_embedding)
+    assert torch.equal(head.position_embedding[12:],
+                       before['position_embedding'][12:])
+    assert head.position_embedding.requires_grad
+    # A copy, not the same memory.
+    head.position_embedding.data += 1
+    assert not torch.equal(head.position_embedding[:12],
+                           tower.positional_embedding)
+
+
+@pytest.mark.parametrize('name', TRANSFORMERS)
+@pytest.mark.parametrize('dims, text_cfg, quick_gelu, message', [
+    (16, {}, True, 'is 32 wide, the head 16'),
+    (32, dict(mlp_ratio=2.0), True, 'another kind, though both are 32 wide'),
+    (32, {}, False, 'has GELU; set quick_gelu=False'),
+])
+def test_another_text_tower_is_not_copied(name, dims, text_cfg, quick_gelu,
+                                          message, monkeypatch):
+    warnings = []
+    monkeypatch.setattr(
+        'mmaction_centerclip.models.heads.transformer.print_log',
+        lambda text, *_: warnings.append(text))
+    text_cfg = dict(TINY_ARCH['text_cfg'], **text_cfg)
+    tower = CLIPTextTower(
+        dict(TINY_ARCH, text_cfg=text_cfg, quick_gelu=quick_gelu))
+    head = build(name, embed_dims=dims)
+    before = {k: x.clone() for k, x in head.state_dict().items()}
+    head.init_from_text_tower(tower)
+    assert len(warnings) == 1 and name in warnings[0]
+    assert message in warnings[0]
+    for key, value in head.state_dict().items():
+        assert torch.equal(value, before[key])
+
+
+@pytest.mark.parametrize('name', TRANSFORMERS)
+def test_transformer_defaults_are_those_of_clip4clip(name):
+    head = MODELS.build(dict(type=name, embed_dims=128))
+    assert len(head.transformer.resblocks) == 4
+    assert head.transformer.resblocks[0].attn.num_heads == 2
+    assert head.position_embedding.shape == (77, 128)
+    assert head.transformer.resblocks[3].ln_2.eps == 1e-5
+    head = MODELS.build(dict(type=name, embed_dims=8, layer_norm_eps=1e-12))
+    assert head.transformer.resblocks[0].attn.num_heads == 1
+    norms = [m for m in head.modules() if isinstance(m, torch.nn.LayerNorm)]
+    assert {norm.eps for norm in norms} == {1e-12}

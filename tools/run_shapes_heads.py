@@ -1,13 +1,16 @@
 #!/usr/bin/env python
 """Compare the similarity heads on the shapes data, with and without clustering.
 
-Every head starts from the towers of one CLIP4Clip trained with mean pooling, as
-heads do that start from a pretrained CLIP, and goes on with them for some
-epochs, through tools/train.py and tools/test.py. Prints mean and standard
-deviation over seeds of R@1, and of how often a caption is closer to its video
-than the same caption with the opposite direction of motion: 50 per cent is
-chance, and all that a head without an order of frames can have. Steps that are
-done already are skipped.
+On ``--data shapes``, every head starts from the towers of one CLIP4Clip trained
+with mean pooling, as heads do that start from a pretrained CLIP, and goes on
+with them for some epochs. On ``--data motion``, videos many of which differ in
+the direction alone, CLIP4Clip's heads are trained from scratch. All through
+tools/train.py and tools/test.py; steps that are done already are skipped.
+
+Prints mean and standard deviation over seeds of R@1, and of how often a caption
+is closer to its video than the same caption with the opposite direction of
+motion: 50 per cent is chance, and all that a head without an order of frames
+can have.
 """
 import argparse
 import json
@@ -26,6 +29,17 @@ from mmaction_centerclip.evaluation import load_features, product_scores
 ROOT = Path(__file__).resolve().parents[1]
 HEADS = ('meanp', 'seqtransf', 'seqlstm', 'tighttransf', 'wti', 'xpool')
 TOWERS = dict(clip4clip='clip4clip', centerclip='centerclip-b2-2-16')
+# Per data: its folder, how it is rendered, and the configs that go with it.
+DATA = dict(
+    shapes=dict(
+        root='data/shapes', options=[], configs='_*shapes-rgb.py',
+        heads=HEADS, towers=tuple(TOWERS)),
+    motion=dict(
+        root='data/shapes_motion',
+        options=['--only-motion', '--num-test', '96', '--out',
+                 'data/shapes_motion'],
+        configs='_*shapes-motion-rgb.py',
+        heads=('meanp', 'seqtransf', 'seqlstm'), towers=('clip4clip', )))
 OPPOSITE = dict(left='right', right='left', up='down', down='up')
 TITLES = {
     'retrieval/t2v/R1': 't2v R@1',
@@ -34,11 +48,11 @@ TITLES = {
 }
 
 
-def config_of(folder: str, head: str) -> Path:
+def config_of(data: str, folder: str, head: str) -> Path:
     """The config of a head, with or without clustering."""
     suffix = '' if head == 'meanp' else f'-{head}'
     path, = (ROOT / 'configs' / 'retrieval' / folder).glob(
-        f'{TOWERS[folder]}{suffix}_*shapes-rgb.py')
+        f'{TOWERS[folder]}{suffix}{DATA[data]["configs"]}')
     return path
 
 
@@ -84,28 +98,39 @@ def direction_accuracy(path: Path) -> float:
     return 100 * wins.mean().item()
 
 
-def train(config: Path, work_dir: Path, epochs: int, threads: int,
+def train(config: Path, work_dir: Path, epochs: int | None, threads: int,
           *options: str) -> str:
     """Train, or go on with it; the last checkpoint."""
+    if epochs is not None:
+        options += (f'train_cfg.max_epochs={epochs}',
+                    f'train_cfg.val_interval={epochs}',
+                    f'param_scheduler.end={epochs}')
     run(ROOT / 'tools' / 'train.py', config, '--work-dir', work_dir, '--resume',
-        '--cfg-options', f'train_cfg.max_epochs={epochs}',
-        f'train_cfg.val_interval={epochs}', f'param_scheduler.end={epochs}',
-        *options, threads=threads, log=work_dir / 'train.log')
+        '--cfg-options', *options,
+        threads=threads, log=work_dir / 'train.log')
     return (work_dir / 'last_checkpoint').read_text().strip()
 
 
-def measure(folder: str, head: str, seed: int, base: str,
+def measure(folder: str, head: str, seed: int, base: str | None,
             args: argparse.Namespace) -> dict[str, float]:
     """Train and test one model; read its results if they are there."""
     root = Path(args.work_dir).resolve()
     work_dir = root / f'{folder}-{head}-seed{seed}'
     table = work_dir / 'result.json'
+    settings = dict(epochs=args.epochs, base_epochs=args.base_epochs)
     if table.exists():
-        return json.loads(table.read_text())
-    config = config_of(folder, head)
+        result = json.loads(table.read_text())
+        if result['settings'] != settings:
+            raise SystemExit(
+                f'error: {work_dir} was made with {result["settings"]}, not '
+                f'{settings}; give another --work-dir')
+        return result
+    config = config_of(args.data, folder, head)
     threads = max(1, (os.cpu_count() or 1) // args.jobs)
-    checkpoint = train(config, work_dir, args.epochs, threads,
-                       f'randomness.seed={seed}', f'model.pretrained={base}')
+    options = [f'randomness.seed={seed}']
+    options += [f'model.pretrained={base}'] if base else []
+    checkpoint = train(config, work_dir, args.epochs if base else None, threads,
+                       *options)
     for name, options in dict(
             test=[],
             directions=[
@@ -121,7 +146,7 @@ def measure(folder: str, head: str, seed: int, base: str,
                 key=lambda path: path.stat().st_mtime)
     features = work_dir / 'directions.pth'
     result = json.loads(saved.read_text())
-    result['direction'] = direction_accuracy(features)
+    result.update(direction=direction_accuracy(features), settings=settings)
     table.write_text(json.dumps(result))
     return result
 
@@ -144,24 +169,41 @@ def format_table(rows: dict[tuple[str, str], list[dict]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--heads', nargs='+', choices=HEADS, default=HEADS)
+    parser.add_argument('--data', choices=list(DATA), default='shapes')
+    parser.add_argument('--heads', nargs='+', choices=HEADS, help='default: all')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument(
         '--jobs', type=int, default=2, help='models to train at a time')
-    parser.add_argument('--work-dir', default='work_dirs/shapes_heads')
     parser.add_argument(
-        '--base-epochs', type=int, default=10, help='of the common start')
-    parser.add_argument('--epochs', type=int, default=3, help='of each head')
+        '--work-dir', help='default: work_dirs/shapes_heads/DATA')
+    parser.add_argument(
+        '--base-epochs',
+        type=int,
+        default=10,
+        help='of the common start, on the shapes')
+    parser.add_argument(
+        '--epochs', type=int, default=3, help='of each head, on the shapes')
     args = parser.parse_args()
+    unknown = set(args.heads or ()) - set(DATA[args.data]['heads'])
+    if unknown:
+        parser.error(f'--data {args.data} goes with --heads '
+                     f'{" ".join(DATA[args.data]["heads"])}, got '
+                     f'{" ".join(sorted(unknown))}')
+    if args.jobs < 1:
+        parser.error(f'--jobs must be positive, got {args.jobs}')
+    args.work_dir = args.work_dir or f'work_dirs/shapes_heads/{args.data}'
 
-    root = Path(args.work_dir).resolve()
-    run(ROOT / 'tools' / 'data' / 'shapes' / 'prepare_shapes.py', threads=1,
-        log=root / 'prepare.log')
-    write_directions(ROOT / 'data' / 'shapes', root / 'directions.json')
-    base = train(config_of('clip4clip', 'meanp'), root / 'base',
-                 args.base_epochs, os.cpu_count() or 1)
+    root, data = Path(args.work_dir).resolve(), DATA[args.data]
+    run(ROOT / 'tools' / 'data' / 'shapes' / 'prepare_shapes.py',
+        *data['options'], threads=1, log=root / 'prepare.log')
+    write_directions(ROOT / data['root'], root / 'directions.json')
+    base = None
+    if args.data == 'shapes':
+        base = train(config_of('shapes', 'clip4clip', 'meanp'), root / 'base',
+                     args.base_epochs, os.cpu_count() or 1)
     jobs = [(folder, head, seed) for seed in args.seeds
-            for head in args.heads for folder in TOWERS]
+            for head in args.heads or data['heads']
+            for folder in data['towers']]
     bar = ProgressBar(len(jobs))
     rows: dict[tuple[str, str], list[dict]] = {}
     with ThreadPoolExecutor(args.jobs) as pool:
@@ -169,7 +211,7 @@ def main() -> None:
         for (folder, head, _), result in zip(jobs, results):
             rows.setdefault((folder, head), []).append(result)
             bar.update()
-    print(f'\n\nThe shapes data, torch {torch.__version__}, per cent:')
+    print(f'\n\nThe {args.data} data, torch {torch.__version__}, per cent:')
     print(format_table(rows))
 
 

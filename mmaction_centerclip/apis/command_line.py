@@ -17,8 +17,8 @@ from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.utils import explain_refusal
 
 __all__ = [
-    'add_common_arguments', 'build_runner', 'check_checkpoint', 'clear_errors',
-    'load_config', 'read_config', 'sampled_frames'
+    'add_common_arguments', 'build_runner', 'check_checkpoint', 'check_outputs',
+    'clear_errors', 'load_config', 'positive', 'read_config', 'sampled_frames'
 ]
 
 
@@ -129,6 +129,26 @@ def check_checkpoint(path: str) -> None:
         is_legacy = file.read(1) == b'\x80'  # a bare pickle, before torch 1.6
     if not is_legacy and not zipfile.is_zipfile(path):
         raise InputError(f'{path} is not a checkpoint, or is damaged')
+
+
+def check_outputs(*paths: str | None) -> None:
+    """Whether files can be written, before the work whose results they hold.
+
+    Raises:
+        InputError: If a file's folder does not exist.
+    """
+    for path in filter(None, paths):
+        folder = osp.dirname(osp.abspath(path))
+        if not osp.isdir(folder):
+            raise InputError(f'{path}: there is no folder {folder}')
+
+
+def positive(text: str) -> int:
+    """A positive integer, as the type of an option."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f'must be positive, got {value}')
+    return value
 
 
 def build_runner(cfg: Config) -> Runner:

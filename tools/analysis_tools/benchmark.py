@@ -12,7 +12,13 @@ import torch
 from mmengine.utils import track_iter_progress
 
 import mmaction_centerclip  # noqa: F401
-from mmaction_centerclip.apis import clear_errors, read_config, sampled_frames
+from mmaction_centerclip.apis import (
+    check_outputs,
+    clear_errors,
+    positive,
+    read_config,
+    sampled_frames,
+)
 from mmaction_centerclip.apis.benchmark import (
     benchmark_pair,
     build_pair,
@@ -41,7 +47,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', nargs='+', help='configs with a neck')
     parser.add_argument(
-        '--batch-sizes', type=int, nargs='+', default=[1], help='videos a call')
+        '--batch-sizes', type=positive, nargs='+', default=[1], help='videos a call')
     parser.add_argument(
         '--train-batch-size',
         type=int,
@@ -51,8 +57,11 @@ def parse_args() -> argparse.Namespace:
         '--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument(
         '--dtype', choices=['float32', 'bfloat16', 'float16'], default='float32')
-    parser.add_argument('--compile', action='store_true', help='torch.compile')
-    parser.add_argument('--repeats', type=int, default=7, help='timed calls')
+    parser.add_argument(
+        '--compile',
+        action='store_true',
+        help='torch.compile of the vision towers, not of the training step')
+    parser.add_argument('--repeats', type=positive, default=7, help='timed calls')
     parser.add_argument(
         '--videos', help='folder of real clips; default: random pixels')
     parser.add_argument(
@@ -124,6 +133,7 @@ def main() -> None:
     args = parse_args()
     jobs = [(path, size) for path in args.config for size in args.batch_sizes]
     with clear_errors():
+        check_outputs(args.json, args.plot)
         rows = [measure(path, size, args)
                 for path, size in track_iter_progress(jobs)]
     device = args.device

@@ -17,7 +17,12 @@ from mmengine.hub import get_config
 from mmengine.runner import Runner
 
 import mmaction_centerclip  # noqa: F401
-from mmaction_centerclip.apis import clear_errors, read_config
+from mmaction_centerclip.apis import (
+    check_outputs,
+    clear_errors,
+    positive,
+    read_config,
+)
 from mmaction_centerclip.apis.benchmark import STOCK_CONFIG, stock_weights
 from mmaction_centerclip.errors import InputError
 
@@ -30,7 +35,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('videos', help='folder of video files')
     parser.add_argument(
-        '--captions', type=int, default=40, help='captions of each video')
+        '--captions', type=positive, default=40, help='captions of each video')
     parser.add_argument(
         '--config', default=str(OURS), help='our config, of any neck and head')
     parser.add_argument(
@@ -73,6 +78,7 @@ def main() -> None:
     videos = Path(args.videos).resolve()
     seconds = {}
     with tempfile.TemporaryDirectory() as folder, clear_errors():
+        check_outputs(args.json)
         annotations = Path(folder) / 'test.json'
         count = annotate(videos, args.captions, annotations)
         with stock_weights():

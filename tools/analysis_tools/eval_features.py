@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 import mmaction_centerclip  # noqa: F401
-from mmaction_centerclip.apis import clear_errors
+from mmaction_centerclip.apis import check_outputs, clear_errors, positive
 from mmaction_centerclip.evaluation import (
     RetrievalFeatures,
     describe_protocol,
@@ -30,7 +30,7 @@ def parse_args() -> argparse.Namespace:
         choices=['all', 'first'],
         default='all',
         help='all captions are queries, or the first one of each video')
-    parser.add_argument('--topk', type=int, nargs='+', default=[1, 5, 10])
+    parser.add_argument('--topk', type=positive, nargs='+', default=[1, 5, 10])
     parser.add_argument(
         '--extra',
         nargs='+',
@@ -48,7 +48,7 @@ def parse_args() -> argparse.Namespace:
         help='re-rank with QB-Norm; the features of the training set')
     parser.add_argument(
         '--max-pairs',
-        type=int,
+        type=positive,
         default=2**18,
         help='pairs to score at a time, which bounds the memory')
     parser.add_argument(
@@ -89,6 +89,7 @@ def evaluate(features: RetrievalFeatures,
 def main() -> None:
     args = parse_args()
     with clear_errors():
+        check_outputs(args.json)
         metrics = evaluate(load_features(args.features), args)
     if args.json:
         Path(args.json).write_text(json.dumps(metrics, indent=1))

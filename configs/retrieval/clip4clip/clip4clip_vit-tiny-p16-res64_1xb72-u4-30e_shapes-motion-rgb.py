@@ -16,12 +16,14 @@ model = dict(
     arch=arch,
     pretrained=None,
     frozen_layers=-1,
-    backbone=dict(init_position_std=1.0))
+    backbone=dict(init_position_std=0.9))
 
 optim_wrapper = dict(
-    optimizer=dict(lr=2e-3), paramwise_cfg=dict(clip_lr_mult=1.0))
+    optimizer=dict(lr=1e-3, weight_decay=0.05),
+    paramwise_cfg=dict(clip_lr_mult=1.0))
 max_epochs = 30
-param_scheduler = dict(end=max_epochs)
+# Where something is comes late; a rate that fell to zero would end before it.
+param_scheduler = dict(end=max_epochs, floor_ratio=0.5)
 train_cfg = dict(max_epochs=max_epochs, val_interval=10)
 default_hooks = dict(checkpoint=dict(max_keep_ckpts=2))
 auto_scale_lr = dict(base_batch_size=72)

@@ -56,7 +56,8 @@ def test_every_config_builds_and_encodes(path):
     assert cfg.train_dataloader.batch_size == int(per_gpu)
     assert cfg.auto_scale_lr.base_batch_size == int(batch) * int(per_gpu)
     assert f'-{cfg.train_cfg.max_epochs}e_' in path.stem
-    assert cfg.param_scheduler.end == cfg.train_cfg.max_epochs
+    if cfg.param_scheduler.type == 'LinearWarmupCosineLR':
+        assert cfg.param_scheduler.end == cfg.train_cfg.max_epochs
     model = reduced(cfg)
     imgs = torch.randn(1, frames, 3, *model.backbone.image_size)
     out = model(dict(imgs=imgs, text=torch.ones(1, 5).long()))

@@ -5,12 +5,12 @@ On ``--data shapes``, every head starts from the towers of one CLIP4Clip trained
 with mean pooling, as heads do that start from a pretrained CLIP, and goes on
 with them for some epochs. On ``--data motion``, videos many of which differ in
 the direction alone, CLIP4Clip's heads are trained from scratch. All through
-tools/train.py and tools/test.py; steps that are done already are skipped.
+tools/train.py; steps that are done already are skipped.
 
-Prints mean and standard deviation over seeds of R@1, and of how often a caption
-is closer to its video than the same caption with the opposite direction of
-motion: 50 per cent is chance, and all that a head without an order of frames
-can have.
+Prints mean and standard deviation over seeds of R@1 and, of the motion data, of
+how often a caption is closer to its video than the same caption with the
+opposite direction: 50 per cent is chance, and all that a head without an order
+of frames can have.
 """
 import argparse
 import json
@@ -24,6 +24,7 @@ from pathlib import Path
 import torch
 from mmengine.utils import ProgressBar
 
+from mmaction_centerclip.apis.run_summary import read_run
 from mmaction_centerclip.evaluation import load_features, product_scores
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,8 +43,8 @@ DATA = dict(
         heads=('meanp', 'seqtransf', 'seqlstm'), towers=('clip4clip', )))
 OPPOSITE = dict(left='right', right='left', up='down', down='up')
 TITLES = {
-    'retrieval/t2v/R1': 't2v R@1',
-    'retrieval/v2t/R1': 'v2t R@1',
+    't2v/R1': 't2v R@1',
+    'v2t/R1': 'v2t R@1',
     'direction': 'direction',
 }
 
@@ -131,32 +132,28 @@ def measure(folder: str, head: str, seed: int, base: str | None,
     options += [f'model.pretrained={base}'] if base else []
     checkpoint = train(config, work_dir, args.epochs if base else None, threads,
                        *options)
-    for name, options in dict(
-            test=[],
-            directions=[
-                '--dump', work_dir / 'directions.pth', '--cfg-options',
-                f'test_dataloader.dataset.ann_file={root / "directions.json"}'
-            ]).items():
-        # Of a run that was interrupted after this.
-        (work_dir / f'{name}.pth').unlink(missing_ok=True)
+    # Training ends with an evaluation.
+    result = dict(read_run(work_dir).evaluations[-1], settings=settings)
+    if args.data == 'motion':
+        features = work_dir / 'directions.pth'
+        features.unlink(missing_ok=True)  # Of a run interrupted after this.
         run(ROOT / 'tools' / 'test.py', config, checkpoint, '--work-dir',
-            work_dir / name, *options, threads=threads,
-            log=work_dir / f'{name}.log')
-    saved = max((work_dir / 'test').glob('*/[0-9]*.json'),
-                key=lambda path: path.stat().st_mtime)
-    features = work_dir / 'directions.pth'
-    result = json.loads(saved.read_text())
-    result.update(direction=direction_accuracy(features), settings=settings)
+            work_dir / 'directions', '--dump', features, '--cfg-options',
+            f'test_dataloader.dataset.ann_file={root / "directions.json"}',
+            threads=threads, log=work_dir / 'directions.log')
+        result['direction'] = direction_accuracy(features)
     table.write_text(json.dumps(result))
     return result
 
 
 def format_table(rows: dict[tuple[str, str], list[dict]]) -> str:
     """A line a head and tower, mean and standard deviation over seeds."""
-    lines = [['head', 'tower', 'seeds', *TITLES.values()]]
+    first = next(iter(rows.values()))[0]
+    titles = {name: title for name, title in TITLES.items() if name in first}
+    lines = [['head', 'tower', 'seeds', *titles.values()]]
     for (folder, head), results in rows.items():
         cells = []
-        for name in TITLES:
+        for name in titles:
             values = [result[name] for result in results]
             spread = statistics.stdev(values) if len(values) > 1 else 0.
             cells.append(f'{statistics.fmean(values):.1f} ± {spread:.1f}')
@@ -182,7 +179,7 @@ def main() -> None:
         default=10,
         help='of the common start, on the shapes')
     parser.add_argument(
-        '--epochs', type=int, default=3, help='of each head, on the shapes')
+        '--epochs', type=int, default=2, help='of each head, on the shapes')
     args = parser.parse_args()
     unknown = set(args.heads or ()) - set(DATA[args.data]['heads'])
     if unknown:

@@ -19,11 +19,18 @@ model = dict(
     backbone=dict(init_position_std=0.9))
 
 optim_wrapper = dict(
-    optimizer=dict(lr=1e-3, weight_decay=0.05),
+    # Where something is has small gradients at first, which a larger eps hides.
+    optimizer=dict(lr=1e-3, eps=1e-8, weight_decay=0.05),
     paramwise_cfg=dict(clip_lr_mult=1.0))
 max_epochs = 30
 # Where something is comes late; a rate that fell to zero would end before it.
-param_scheduler = dict(end=max_epochs, floor_ratio=0.5)
+param_scheduler = dict(
+    _delete_=True,
+    type='LinearLR',
+    start_factor=0.05,
+    by_epoch=True,
+    end=2,
+    convert_to_iter_based=True)
 train_cfg = dict(max_epochs=max_epochs, val_interval=10)
 default_hooks = dict(checkpoint=dict(max_keep_ckpts=2))
 auto_scale_lr = dict(base_batch_size=72)

@@ -60,7 +60,8 @@ def draw_attributes(rng: np.random.Generator, only_motion: bool) -> dict:
             color=str(rng.choice(list(COLORS))),
             shape=str(rng.choice(SHAPES[:3])),
             motion=str(rng.choice(list(MOTIONS))),
-            background='black')
+            background='black',
+            path=0.9)
     attributes = dict(
         size=rng.choice(list(SIZES)),
         color=rng.choice(list(COLORS)),
@@ -139,6 +140,7 @@ def render_video(attributes: dict, rng: np.random.Generator) -> np.ndarray:
     middle = SIZE / 2 + rng.uniform(-8, 8, size=2) * (direction == 0)
     second_place = rng.uniform(14, SIZE - 14, size=2)
     half = FRAMES // 2
+    path = attributes.get('path', 0.6)
     frames = []
     for t in range(FRAMES):
         image = background.copy()
@@ -146,7 +148,7 @@ def render_video(attributes: dict, rng: np.random.Generator) -> np.ndarray:
                                                    == 'start'):
             draw_shape(image, attributes['shape2'], second_place, 9,
                        COLORS[attributes['color2']])
-        center = middle + direction * (t / (FRAMES - 1) - 0.5) * SIZE * 0.6
+        center = middle + direction * (t / (FRAMES - 1) - 0.5) * SIZE * path
         draw_shape(image, attributes['shape'], center, radius,
                    COLORS[attributes['color']])
         noise = rng.normal(0, 6, size=image.shape)

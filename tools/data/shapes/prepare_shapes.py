@@ -61,7 +61,9 @@ def draw_attributes(rng: np.random.Generator, only_motion: bool) -> dict:
             shape=str(rng.choice(SHAPES[:3])),
             motion=str(rng.choice(list(MOTIONS))),
             background='black',
-            path=0.9)
+            # In the middle at the middle of the frames that UniformSample
+            # takes, or the places of those alone would tell the direction.
+            path=(0.9, FRAMES / 2))
     attributes = dict(
         size=rng.choice(list(SIZES)),
         color=rng.choice(list(COLORS)),
@@ -140,7 +142,7 @@ def render_video(attributes: dict, rng: np.random.Generator) -> np.ndarray:
     middle = SIZE / 2 + rng.uniform(-8, 8, size=2) * (direction == 0)
     second_place = rng.uniform(14, SIZE - 14, size=2)
     half = FRAMES // 2
-    path = attributes.get('path', 0.6)
+    path, center_time = attributes.get('path', (0.6, (FRAMES - 1) / 2))
     frames = []
     for t in range(FRAMES):
         image = background.copy()
@@ -148,7 +150,8 @@ def render_video(attributes: dict, rng: np.random.Generator) -> np.ndarray:
                                                    == 'start'):
             draw_shape(image, attributes['shape2'], second_place, 9,
                        COLORS[attributes['color2']])
-        center = middle + direction * (t / (FRAMES - 1) - 0.5) * SIZE * path
+        passed = (t - center_time) / (FRAMES - 1)
+        center = middle + direction * passed * SIZE * path
         draw_shape(image, attributes['shape'], center, radius,
                    COLORS[attributes['color']])
         noise = rng.normal(0, 6, size=image.shape)

@@ -150,7 +150,7 @@ def render_video(attributes: dict, rng: np.random.Generator) -> np.ndarray:
                                                    == 'start'):
             draw_shape(image, attributes['shape2'], second_place, 9,
                        COLORS[attributes['color2']])
-        passed = (t - center_time) / (FRAMES - 1)
+        passed = t / (FRAMES - 1) - center_time / (FRAMES - 1)
         center = middle + direction * passed * SIZE * path
         draw_shape(image, attributes['shape'], center, radius,
                    COLORS[attributes['color']])

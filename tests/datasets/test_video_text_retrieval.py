@@ -222,5 +222,16 @@ def test_empty_captions_are_dropped_and_counted(folder, monkeypatch):
 
 
 def test_bad_option_is_named(shapes):
-    with pytest.raises(InputError, match="'random' or 'all', got 'both'"):
+    with pytest.raises(InputError, match="'all' or 'paragraph', got 'both'"):
         build(shapes, captions='both')
+
+
+@pytest.mark.parametrize('test_mode', [False, True])
+def test_a_paragraph_is_all_captions_in_their_order(shapes, shapes_captions,
+                                                    test_mode):
+    dataset = build(shapes, 'test.json', captions='paragraph',
+                    test_mode=test_mode)
+    assert dataset.metainfo['paragraph'] is True
+    assert len(dataset) == len(shapes_captions)
+    for i, captions in enumerate(shapes_captions.values()):
+        assert dataset[i]['data_samples'].captions == [' '.join(captions)]

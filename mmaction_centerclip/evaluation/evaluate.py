@@ -141,12 +141,8 @@ def _extra_metrics(extra: Sequence[str], recalls: dict, t2v: Tensor | None,
     if {'gmean', 'Rsum'} & set(extra):
         found.update(summary_metrics(recalls))
     if {'mAP', 'NDCG'} & set(extra):
-        by_direction = {'t2v': t2v, 'v2t': v2t}
-        for direction, matrix in by_direction.items():
-            found.update({
-                k: v for k, v in relevance_metrics(matrix, owner).items()
-                if k.startswith(direction)
-            })
+        for direction, matrix in (('t2v', t2v), ('v2t', v2t)):
+            found.update(relevance_metrics(matrix, owner, (direction, )))
     return {k: v for k, v in found.items() if k.split('/')[-1] in extra}
 
 

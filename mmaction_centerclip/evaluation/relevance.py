@@ -1,6 +1,6 @@
 """Average precision, NDCG and summaries of the recalls."""
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -15,7 +15,8 @@ CHUNK_ELEMENTS = 2**20  # float64 temporaries of 8 MiB each
 
 def relevance_metrics(
         similarity: Tensor | np.ndarray,
-        video_of_text: Tensor | np.ndarray) -> dict[str, float]:
+        video_of_text: Tensor | np.ndarray,
+        directions: Sequence[str] = ('t2v', 'v2t')) -> dict[str, float]:
     """Mean average precision and NDCG in per cent, both directions.
 
     At the level of single captions, unlike :func:`retrieval_metrics`:
@@ -28,6 +29,7 @@ def relevance_metrics(
         similarity (Tensor | ndarray): Shape (texts, videos), finite.
         video_of_text (Tensor | ndarray): Column of each caption's own video,
             integer (texts, ).
+        directions (Sequence[str]): Which to compute. Defaults to both.
 
     Returns:
         dict[str, float]: ``mAP`` and ``NDCG`` under ``t2v/`` and ``v2t/``.
@@ -46,17 +48,17 @@ def relevance_metrics(
     videos = torch.arange(similarity.shape[1], device=similarity.device)
     described = video_of_text.unique()
     means = dict(
-        t2v=_mean_over_queries(
+        t2v=lambda: _mean_over_queries(
             len(similarity), len(videos), lambda part:
             (similarity[part], video_of_text[part, None] == videos)),
-        v2t=_mean_over_queries(
+        v2t=lambda: _mean_over_queries(
             len(described), len(similarity), lambda part:
             (similarity.T[described[part]],
              described[part, None] == video_of_text)))
     return {
         f'{direction}/{name}': 100 * value
-        for direction, values in means.items()
-        for name, value in zip(('mAP', 'NDCG'), values)
+        for direction in directions
+        for name, value in zip(('mAP', 'NDCG'), means[direction]())
     }
 
 

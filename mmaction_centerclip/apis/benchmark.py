@@ -21,7 +21,7 @@ from .peak_memory import PeakMemory
 
 __all__ = [
     'STOCK_CONFIG', 'benchmark_pair', 'build_pair', 'build_stock',
-    'read_frames', 'stock_weights'
+    'read_frames', 'stock_weights', 'video_files'
 ]
 
 STOCK_CONFIG = ('mmaction::retrieval/clip4clip/clip4clip_vit-base-p32-res224-'
@@ -87,6 +87,19 @@ def build_stock(device: str = 'cpu') -> nn.Module:
         return MODELS.build(get_config(STOCK_CONFIG).model).to(device)
 
 
+def video_files(folder: str | Path) -> list[Path]:
+    """The video files in a folder, by name.
+
+    Raises:
+        InputError: If there is none.
+    """
+    paths = sorted(path for path in Path(folder).glob('*')
+                   if path.suffix in ('.mp4', '.avi', '.mkv', '.webm'))
+    if not paths:
+        raise InputError(f'{folder}: no video file (.mp4, .avi, .mkv, .webm)')
+    return paths
+
+
 def read_frames(folder: str, videos: int, frames: int, size: int) -> Tensor:
     """Frames of real clips, normalised as CLIP's, (B, T, 3, H, W).
 
@@ -101,10 +114,7 @@ def read_frames(folder: str, videos: int, frames: int, size: int) -> Tensor:
     Raises:
         InputError: If there is no video file.
     """
-    paths = sorted(path for path in Path(folder).glob('*')
-                   if path.suffix in ('.mp4', '.avi', '.mkv', '.webm'))
-    if not paths:
-        raise InputError(f'{folder}: no video file (.mp4, .avi, .mkv, .webm)')
+    paths = video_files(folder)
     clips = []
     for number in range(videos):
         reader = decord.VideoReader(

@@ -23,8 +23,11 @@ from mmaction_centerclip.apis import (
     positive,
     read_config,
 )
-from mmaction_centerclip.apis.benchmark import STOCK_CONFIG, stock_weights
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.apis.benchmark import (
+    STOCK_CONFIG,
+    stock_weights,
+    video_files,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = (ROOT / 'configs' / 'retrieval' / 'clip4clip' /
@@ -46,10 +49,7 @@ def parse_args() -> argparse.Namespace:
 
 def annotate(videos: Path, captions: int, out: Path) -> int:
     """Write an annotation file of made-up captions; how many videos."""
-    names = sorted(path.name for path in videos.glob('*')
-                   if path.suffix in ('.mp4', '.avi', '.mkv', '.webm'))
-    if not names:
-        raise InputError(f'{videos}: no video file (.mp4, .avi, .mkv, .webm)')
+    names = [path.name for path in video_files(videos)]
     out.write_text(json.dumps({
         name: [f'caption {i} of video {v}' for i in range(captions)]
         for v, name in enumerate(names)

@@ -11,7 +11,7 @@ from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.backbones import CLIPTextTower, TextFeatures
 from mmaction_centerclip.models.utils import gather_with_grad
 
-__all__ = ['SimilarityHead', 'check_positive']
+__all__ = ['SimilarityHead', 'check_positive', 'counted']
 
 
 class SimilarityHead(BaseModule, metaclass=ABCMeta):
@@ -129,3 +129,8 @@ def check_positive(head: nn.Module, **options: int) -> None:
         if not isinstance(value, int) or value < 1:
             raise InputError(f'{type(head).__name__}: {name} must be a '
                              f'positive integer, got {value!r}')
+
+
+def counted(mask: Tensor) -> Tensor:
+    """The mask (B, L), with all places of a row that has none, bool (B, L)."""
+    return mask | ~mask.any(dim=1, keepdim=True)

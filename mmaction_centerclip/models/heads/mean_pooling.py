@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from mmaction_centerclip.models.backbones import TextFeatures
 
-from .base import SimilarityHead
+from .base import SimilarityHead, counted
 
 __all__ = ['MeanPoolingHead']
 
@@ -30,7 +30,7 @@ class MeanPoolingHead(SimilarityHead):
         A video without a valid segment is the mean of all its segments.
         """
         segments = F.normalize(segments.float(), dim=-1)
-        mask = mask | ~mask.any(dim=1, keepdim=True)
+        mask = counted(mask)
         weights = mask[..., None] / mask.sum(dim=1)[:, None, None]
         return dict(
             video=F.normalize((segments * weights).sum(dim=1), dim=-1))

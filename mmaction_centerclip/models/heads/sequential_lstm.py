@@ -4,7 +4,7 @@ from mmaction.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from .base import check_positive
+from .base import check_positive, counted
 from .mean_pooling import MeanPoolingHead
 
 __all__ = ['SequentialLSTMHead']
@@ -40,7 +40,7 @@ class SequentialLSTMHead(MeanPoolingHead):
         segments of a video without a valid one count.
         """
         segments = segments.float()
-        mask = mask | ~mask.any(dim=1, keepdim=True)
+        mask = counted(mask)
         # The LSTM reads a prefix: the valid segments move to the front, in
         # their order, and what becomes of them back to where they were.
         order = mask.byte().argsort(dim=1, descending=True, stable=True)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.backbones import CLIPTextTower
 
-from .base import check_positive
+from .base import check_positive, counted
 from .mean_pooling import MeanPoolingHead
 from .transformer import build_transformer, copy_text_weights, key_mask
 
@@ -88,7 +88,7 @@ class SequentialTransformerHead(MeanPoolingHead):
                 f'{len(self.position_embedding)} is the most segments of a '
                 f'video, got {count}')
         segments = segments.float()
-        mask = mask | ~mask.any(dim=1, keepdim=True)
+        mask = counted(mask)
         related = self.transformer(
             segments + self.position_embedding[:count],
             attn_mask=key_mask(self.transformer, mask))

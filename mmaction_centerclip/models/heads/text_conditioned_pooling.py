@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.backbones import TextFeatures
 
-from .base import SimilarityHead, check_positive
+from .base import SimilarityHead, check_positive, counted
 
 __all__ = ['TextConditionedPoolingHead']
 
@@ -78,8 +78,7 @@ class TextConditionedPoolingHead(SimilarityHead):
 
         All segments of a video without a valid segment count.
         """
-        mask = video['segment_mask']
-        padding = mask.any(dim=1, keepdim=True) & ~mask
+        padding = ~counted(video['segment_mask'])
         scores = []
         for queries, sentence in zip(
                 text['queries'].split(self.chunk_size),

@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.backbones import CLIPTextTower, TextFeatures
 
-from .base import SimilarityHead, check_positive
+from .base import SimilarityHead, check_positive, counted
 from .transformer import build_transformer, copy_text_weights, key_mask
 
 __all__ = ['TightTransformerHead']
@@ -108,10 +108,8 @@ class TightTransformerHead(SimilarityHead):
         All segments of a video without a valid segment count.
         """
         sentence, segments = text['sentence'], video['segments']
-        mask = video['segment_mask']
-        mask = mask | ~mask.any(dim=1, keepdim=True)
         # The sentence is seen too.
-        mask = F.pad(mask, (1, 0), value=True)
+        mask = F.pad(counted(video['segment_mask']), (1, 0), value=True)
         texts, videos = len(sentence), len(segments)
         scores = [sentence.new_zeros(0)]
         for start in range(0, texts * videos, self.chunk_size):

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from mmaction_centerclip.models.backbones import TextFeatures
 
-from .base import SimilarityHead, check_positive
+from .base import SimilarityHead, check_positive, counted
 
 __all__ = ['WeightedTokenInteractionHead']
 
@@ -78,11 +78,11 @@ class WeightedTokenInteractionHead(SimilarityHead):
                    video: dict[str, Tensor]) -> Tensor:
         """Similarities (texts, videos), from -1 to 1."""
         segments = F.normalize(video['segments'], dim=-1)
-        padding = ~_counted(video['segment_mask'])
+        padding = ~counted(video['segment_mask'])
         scores = []
         for words, mask, weights in zip(
                 F.normalize(text['words'], dim=-1).split(self.chunk_size),
-                _counted(text['word_mask']).split(self.chunk_size),
+                counted(text['word_mask']).split(self.chunk_size),
                 text['word_weights'].split(self.chunk_size)):
             cosines = torch.einsum('tle,vse->tlvs', words, segments)
             of_words = cosines.masked_fill(padding, float('-inf')).max(dim=3)
@@ -100,13 +100,8 @@ def _perceptron(dims: int) -> nn.Sequential:
         nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, 1))
 
 
-def _counted(mask: Tensor) -> Tensor:
-    """The mask, with all tokens where it has none."""
-    return mask | ~mask.any(dim=1, keepdim=True)
-
-
 def _weights(perceptron: nn.Sequential, tokens: Tensor,
              mask: Tensor) -> Tensor:
     """Weights (B, L) of tokens (B, L, E), zero at padding, with sum one."""
     scores = perceptron(tokens).squeeze(-1).float()
-    return scores.masked_fill(~_counted(mask), float('-inf')).softmax(dim=1)
+    return scores.masked_fill(~counted(mask), float('-inf')).softmax(dim=1)

@@ -1,10 +1,16 @@
+import importlib.util
 import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import torch
+from mmaction.registry import TRANSFORMS
+from mmcv.transforms import Compose
+from mmengine.config import Config
 
-from ..paths import SHARED, TOOLS
+from ..paths import CONFIGS, SHARED, TOOLS
 
 
 def prepare(name, *args):
@@ -38,6 +44,34 @@ def test_shapes_test_captions_tell_their_video(shapes):
     assert sum(len(texts) >= 3 for texts in captions.values()) == 3
     texts = [text for texts in captions.values() for text in texts]
     assert len(set(texts)) == len(texts)
+
+
+@pytest.mark.parametrize('directions', [('left', 'right'), ('up', 'down')])
+def test_motion_is_nothing_but_an_order_of_frames(directions, tmp_path,
+                                                  monkeypatch):
+    """What is decoded of opposite motions is the same frames, turned round."""
+    path = TOOLS / 'data' / 'shapes' / 'prepare_shapes.py'
+    spec = importlib.util.spec_from_file_location('prepare_shapes', path)
+    shapes = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(shapes)
+    monkeypatch.setattr(shapes, 'NOISE', 0)
+    config = Config.fromfile(CONFIGS / '_base_/datasets/shapes-motion.py')
+    pipeline = Compose([
+        TRANSFORMS.build(step) for step in config.test_pipeline
+        if step['type'] not in ('OpenCLIPTokenize', 'PackActionInputs')])
+
+    frames = []
+    for direction in directions:
+        attributes = shapes.draw_attributes(np.random.default_rng(3), True)
+        rendered = shapes.render_video(
+            dict(attributes, motion=direction), np.random.default_rng(4), True)
+        file = tmp_path / f'{direction}.avi'
+        shapes.write_video(file, rendered)
+        results = pipeline(dict(filename=str(file), start_index=0))
+        frames.append(torch.as_tensor(results['imgs']))
+    assert len(frames[0]) == 4
+    assert torch.equal(frames[0], frames[1].flip(0))
+    assert not torch.equal(frames[0], frames[1])
 
 
 def test_lsmdc(tmp_path):

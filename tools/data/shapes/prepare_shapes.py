@@ -4,6 +4,10 @@
 A coloured shape moves over a background with distractors and sensor noise; in
 some videos a second shape is there at the start or at the end only. Direction
 of motion and the second shape's time cannot be told from one frame.
+
+The videos are MPEG-4. Those of --only-motion are Motion JPEG, in which each
+frame is coded by itself: what MPEG-4 leaves of the frames before shows in a
+single frame where the shape came from.
 """
 import argparse
 import json
@@ -16,6 +20,7 @@ import numpy as np
 from mmengine.utils import track_iter_progress
 
 SIZE, FRAMES, FPS = 64, 16, 8
+NOISE = 6  # standard deviation of the sensor's noise
 VERSION = 1
 
 COLORS = dict(
@@ -60,10 +65,7 @@ def draw_attributes(rng: np.random.Generator, only_motion: bool) -> dict:
             color=str(rng.choice(list(COLORS))),
             shape=str(rng.choice(SHAPES[:3])),
             motion=str(rng.choice(list(MOTIONS))),
-            background='black',
-            # In the middle at the middle of the frames that UniformSample
-            # takes, or the places of those alone would tell the direction.
-            path=(0.9, FRAMES / 2))
+            background='black')
     attributes = dict(
         size=rng.choice(list(SIZES)),
         color=rng.choice(list(COLORS)),
@@ -132,7 +134,8 @@ def render_background(attributes: dict,
     return image
 
 
-def render_video(attributes: dict, rng: np.random.Generator) -> np.ndarray:
+def render_video(attributes: dict, rng: np.random.Generator,
+                 only_motion: bool = False) -> np.ndarray:
     """The frames, uint8 (T, H, W, 3), RGB."""
     background = render_background(attributes, rng)
     direction = np.array(MOTIONS[attributes['motion']])
@@ -142,30 +145,40 @@ def render_video(attributes: dict, rng: np.random.Generator) -> np.ndarray:
     middle = SIZE / 2 + rng.uniform(-8, 8, size=2) * (direction == 0)
     second_place = rng.uniform(14, SIZE - 14, size=2)
     half = FRAMES // 2
-    path, center_time = attributes.get('path', (0.6, (FRAMES - 1) / 2))
+    # Of 17 frames UniformSample takes frames 2, 6, 10 and 14, as many before
+    # the middle as behind it; those of 16 would lie to one side, the one that
+    # the shape comes from.
+    count, path = (17, 0.9) if only_motion else (FRAMES, 0.6)
     frames = []
-    for t in range(FRAMES):
+    for t in range(count):
         image = background.copy()
         if 'time' in attributes and (t < half) == (attributes['time']
                                                    == 'start'):
             draw_shape(image, attributes['shape2'], second_place, 9,
                        COLORS[attributes['color2']])
-        passed = t / (FRAMES - 1) - center_time / (FRAMES - 1)
+        passed = t / (count - 1) - 0.5
         center = middle + direction * passed * SIZE * path
         draw_shape(image, attributes['shape'], center, radius,
                    COLORS[attributes['color']])
-        noise = rng.normal(0, 6, size=image.shape)
+        noise = rng.normal(0, NOISE, size=image.shape)
         frames.append(np.clip(image + noise, 0, 255).astype(np.uint8))
     return np.stack(frames)
 
 
 def write_video(path: Path, frames: np.ndarray) -> None:
-    """Encode as MPEG-4, complete or not at all."""
+    """Encode as the suffix says, complete or not at all."""
+    # OpenCV's own encoder of Motion JPEG has one quality for all frames;
+    # FFmpeg's would choose it by the frames before.
+    backend, codec = {
+        '.mp4': (cv2.CAP_ANY, 'mp4v'),
+        '.avi': (cv2.CAP_OPENCV_MJPEG, 'MJPG'),
+    }[path.suffix]
     partial = path.with_name(f'.partial-{path.name}')
     writer = cv2.VideoWriter(
-        str(partial), cv2.VideoWriter_fourcc(*'mp4v'), FPS, (SIZE, SIZE))
+        str(partial), backend, cv2.VideoWriter_fourcc(*codec), FPS,
+        (SIZE, SIZE))
     if not writer.isOpened():
-        raise RuntimeError(f'OpenCV cannot write MPEG-4 video to {partial}')
+        raise RuntimeError(f'OpenCV cannot write {codec} video to {partial}')
     for frame in frames:
         writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
     writer.release()
@@ -176,6 +189,7 @@ def plan(split: str, count: int, seed: int,
          only_motion: bool) -> list[tuple]:
     """Name, attributes, captions and generator of each video of a split."""
     videos, seen = [], set()
+    suffix = '.avi' if only_motion else '.mp4'
     number = 0
     while len(videos) < count:
         rng = np.random.default_rng([seed, split == 'test', number])
@@ -191,7 +205,7 @@ def plan(split: str, count: int, seed: int,
         else:
             several = int(rng.integers(3, 5)) if index % 3 == 0 else 1
             captions = write_captions(attributes, several, rng)
-        videos.append((f'{split}{index:04d}.mp4', attributes, captions, rng))
+        videos.append((f'{split}{index:04d}{suffix}', attributes, captions, rng))
     return videos
 
 
@@ -231,7 +245,7 @@ def main() -> None:
         num_test=args.num_test,
         seed=args.seed)
     if args.only_motion:
-        settings['only_motion'] = True
+        settings.update(only_motion=True, motion_version=2)
     manifest = out / 'manifest.json'
     if manifest.is_file():
         found = json.loads(manifest.read_text())
@@ -248,7 +262,8 @@ def main() -> None:
         test=plan('test', args.num_test, args.seed, args.only_motion))
     for name, attributes, _, rng in track_iter_progress(
         [video for split in splits.values() for video in split]):
-        write_video(videos / name, render_video(attributes, rng))
+        write_video(videos / name,
+                    render_video(attributes, rng, args.only_motion))
     for split, planned in splits.items():
         captions = {name: texts for name, _, texts, _ in planned}
         (out / f'{split}.json').write_text(json.dumps(captions, indent=1))

@@ -144,6 +144,24 @@ def test_dumped_features_give_the_same_metrics(config_of, inside, tmp_path,
     assert re.search(r'^ *plain .*\n *dual_softmax ', printed, re.M)
 
 
+def test_padding_of_short_videos_counts_for_nothing(config_of, inside, tmp_path):
+    """The videos have 2 seconds: 8 frames at 4 a second, the rest is masked."""
+    features = {}
+    for clip_len in (8, 12):
+        cfg, config, checkpoint = config_of('sequential')
+        cfg.model.backbone.necks = []
+        steps = cfg.test_dataloader.dataset.pipeline
+        steps[1] = dict(type='SampleFramesWithMask', clip_len=clip_len,
+                        frames_per_second=4, test_mode=True)
+        steps[-1].collect_keys = ('imgs', 'text', 'frame_mask')
+        cfg.dump(config)
+        dump = tmp_path / f'{clip_len}.pth'
+        inside(config, checkpoint, '--work-dir', tmp_path / 'work', '--dump',
+               dump, script='test.py')
+        features[clip_len] = load_features(str(dump)).video['video']
+    torch.testing.assert_close(features[12], features[8])
+
+
 def test_three_processes_evaluate_as_one(config_of, inside, tmp_path):
     _, config, checkpoint = config_of('interaction')
     inside(config, checkpoint, '--work-dir', tmp_path / 'alone',

@@ -1,4 +1,5 @@
 from .loading import DecordInitFromFile
+from .sampling import SampleFramesWithMask
 from .tokenize import OpenCLIPTokenize
 
-__all__ = ['DecordInitFromFile', 'OpenCLIPTokenize']
+__all__ = ['DecordInitFromFile', 'OpenCLIPTokenize', 'SampleFramesWithMask']

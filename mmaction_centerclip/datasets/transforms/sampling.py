@@ -1,0 +1,131 @@
+"""Choose the frames of a video, and mask what a short video lacks."""
+import numpy as np
+from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
+
+from mmaction_centerclip.errors import InputError
+
+__all__ = ['SampleFramesWithMask']
+
+_TOO_MANY = ('uniform', 'head', 'tail')
+
+
+@TRANSFORMS.register_module()
+class SampleFramesWithMask(BaseTransform):
+    """Sample frames as CenterCLIP or CLIP4Clip do, with a mask.
+
+    By default as CenterCLIP: the video is cut into ``clip_len`` equal parts,
+    of each of which it takes the middle frame in evaluation and a random one
+    in training. (The authors' parts have a whole number of frames in
+    training, so that the last frames are never drawn; these are all drawn.)
+
+    With ``frames_per_second`` as CLIP4Clip (arXiv 2104.08860), in training
+    too: so many frames of each second, the rate of the video rounded down;
+    where there are more than ``clip_len``, those that ``too_many`` says.
+
+    A video with fewer frames gives all it has, then its last one again, which
+    ``frame_mask`` marks as padding. (CLIP4Clip appends black frames. What is
+    masked counts neither way, but necks that cluster see it, unless they
+    have ``exclude_padding``.)
+
+    Required Keys:
+
+        - total_frames
+        - avg_fps, with ``frames_per_second``
+        - start_index, optional
+
+    Added Keys:
+
+        - frame_inds: int64 (clip_len, )
+        - frame_mask: bool (clip_len, ), to be among the ``collect_keys`` of
+          ``PackActionInputs``
+        - clip_len, frame_interval (None), num_clips (1)
+
+    Args:
+        clip_len (int): Frames to sample.
+        frames_per_second (int, optional): Of CLIP4Clip's sampling, which has
+            1. Defaults to None: CenterCLIP's.
+        too_many (str): Which of more frames than ``clip_len`` to take:
+            ``'uniform'``, ``'head'`` or ``'tail'``. Only with
+            ``frames_per_second``. Defaults to ``'uniform'``.
+        test_mode (bool): Whether to evaluate. Defaults to False.
+
+    Raises:
+        InputError: If an option is not as above, or a video says no rate.
+
+    Examples:
+        >>> sample = SampleFramesWithMask(clip_len=4, test_mode=True)
+        >>> results = sample(dict(total_frames=3))
+        >>> results['frame_inds'].tolist(), results['frame_mask'].tolist()
+        ([0, 1, 2, 2], [True, True, True, False])
+    """
+
+    def __init__(self,
+                 clip_len: int,
+                 frames_per_second: int | None = None,
+                 too_many: str = 'uniform',
+                 test_mode: bool = False) -> None:
+        for name, value in (('clip_len', clip_len),
+                            ('frames_per_second', frames_per_second)):
+            if name == 'frames_per_second' and value is None:
+                continue
+            if not isinstance(value, int) or value < 1:
+                raise InputError(f'{type(self).__name__}: {name} must be a '
+                                 f'positive integer, got {value!r}')
+        if too_many not in _TOO_MANY:
+            raise InputError(f'{type(self).__name__}: too_many must be one of '
+                             f'{_TOO_MANY}, got {too_many!r}')
+        self.clip_len = clip_len
+        self.frames_per_second = frames_per_second
+        self.too_many = too_many
+        self.test_mode = test_mode
+
+    def transform(self, results: dict) -> dict:
+        """Choose from ``results['total_frames']`` frames."""
+        if self.frames_per_second is None:
+            chosen = self._of_equal_parts(results['total_frames'])
+        else:
+            chosen = self._of_each_second(results)
+        missing = self.clip_len - len(chosen)
+        results['frame_inds'] = np.pad(
+            chosen, (0, missing), mode='edge') + results.get('start_index', 0)
+        results['frame_mask'] = np.arange(self.clip_len) < len(chosen)
+        results['clip_len'] = self.clip_len
+        results['frame_interval'] = None
+        results['num_clips'] = 1
+        return results
+
+    def _of_equal_parts(self, total: int) -> np.ndarray:
+        if total <= self.clip_len:
+            return np.arange(total)
+        part = total / self.clip_len
+        if self.test_mode:
+            return np.floor(part / 2 +
+                            part * np.arange(self.clip_len)).astype(np.int64)
+        edges = np.floor(part * np.arange(self.clip_len + 1)).astype(np.int64)
+        return np.random.randint(edges[:-1], edges[1:])
+
+    def _of_each_second(self, results: dict) -> np.ndarray:
+        rate = int(results.get('avg_fps') or 0)
+        if rate < 1:
+            raise InputError(
+                f'{results.get("filename")}: frames_per_second='
+                f'{self.frames_per_second} needs the rate of the video, which '
+                f'says avg_fps={results.get("avg_fps")!r}')
+        # More frames of a second than it has: all of them.
+        wanted = min(self.frames_per_second, rate)
+        seconds = np.arange(0, results['total_frames'], rate)
+        frames = seconds[:, None] + rate // wanted * np.arange(wanted)
+        frames = frames[frames < results['total_frames']]
+        if len(frames) <= self.clip_len:
+            return frames
+        if self.too_many == 'uniform':
+            return frames[np.linspace(
+                0, len(frames) - 1, self.clip_len, dtype=np.int64)]
+        return frames[:self.clip_len] if self.too_many == 'head' else frames[
+            -self.clip_len:]
+
+    def __repr__(self) -> str:
+        return (f'{type(self).__name__}(clip_len={self.clip_len}, '
+                f'frames_per_second={self.frames_per_second}, '
+                f'too_many={self.too_many!r}, test_mode={self.test_mode})')

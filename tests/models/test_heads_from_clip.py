@@ -2,10 +2,12 @@
 import pytest
 import torch
 from mmaction.registry import MODELS
+from mmengine.config import Config
 
 from mmaction_centerclip.models.backbones import CLIPTextTower
 
 from ..conftest import TINY_ARCH
+from ..paths import CONFIGS
 from .test_heads import TRANSFORMERS, build
 
 
@@ -34,18 +36,35 @@ def test_init_from_text_tower(name, layers):
                            tower.positional_embedding)
 
 
+@pytest.fixture
+def warnings(monkeypatch):
+    logged = []
+    monkeypatch.setattr(
+        'mmaction_centerclip.models.heads.transformer.print_log',
+        lambda text, *_: logged.append(text))
+    return logged
+
+
+@pytest.mark.parametrize(
+    'path', sorted((CONFIGS / 'retrieval').glob('*/*transf_*.py')),
+    ids=lambda path: path.stem)
+def test_heads_of_the_configs_start_from_their_text_tower(path, warnings):
+    model = Config.fromfile(path).model
+    tower = CLIPTextTower(
+        model.arch, context_length=model.text_backbone.context_length)
+    MODELS.build(model.head).init_from_text_tower(tower)
+    assert not warnings
+
+
 @pytest.mark.parametrize('name', TRANSFORMERS)
 @pytest.mark.parametrize('dims, text_cfg, quick_gelu, message', [
     (16, {}, True, 'is 32 wide, the head 16'),
     (32, dict(mlp_ratio=2.0), True, 'another kind, though both are 32 wide'),
     (32, {}, False, 'has GELU; set quick_gelu=False'),
+    (32, dict(heads=4), True, 'has num_heads=4; set that'),
 ])
 def test_another_text_tower_is_not_copied(name, dims, text_cfg, quick_gelu,
-                                          message, monkeypatch):
-    warnings = []
-    monkeypatch.setattr(
-        'mmaction_centerclip.models.heads.transformer.print_log',
-        lambda text, *_: warnings.append(text))
+                                          message, warnings):
     text_cfg = dict(TINY_ARCH['text_cfg'], **text_cfg)
     tower = CLIPTextTower(
         dict(TINY_ARCH, text_cfg=text_cfg, quick_gelu=quick_gelu))

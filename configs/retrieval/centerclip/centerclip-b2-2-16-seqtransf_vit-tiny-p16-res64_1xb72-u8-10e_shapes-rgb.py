@@ -1,4 +1,10 @@
 _base_ = 'centerclip-b2-2-16_vit-tiny-p16-res64_1xb72-u8-10e_shapes-rgb.py'
 
+# Blocks like those of the text tower, which they start from.
 model = dict(
-    head=dict(type='SequentialTransformerHead', embed_dims=128, num_layers=2))
+    head=dict(
+        type='SequentialTransformerHead',
+        embed_dims=128,
+        num_layers=2,
+        num_heads=4,
+        quick_gelu=False))

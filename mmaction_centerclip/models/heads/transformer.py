@@ -79,6 +79,9 @@ def copy_text_weights(head: nn.Module, tower: CLIPTextTower) -> None:
              for block, other in blocks):
         theirs = type(blocks[0][1].mlp.gelu).__name__
         problem = f'has {theirs}; set quick_gelu={theirs == "QuickGELU"}'
+    elif any(block.attn.num_heads != other.attn.num_heads
+             for block, other in blocks):
+        problem = f'has num_heads={blocks[0][1].attn.num_heads}; set that'
     elif any(_shapes(block) != _shapes(other) for block, other in blocks):
         problem = f'has blocks of another kind, though both are {ours} wide'
     if problem is not None:

@@ -3,6 +3,7 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
+from open_clip import CLIP
 
 from mmaction_centerclip.models.backbones import CLIPTextTower
 
@@ -88,3 +89,46 @@ def test_transformer_defaults_are_those_of_clip4clip(name):
     assert head.transformer.resblocks[0].attn.num_heads == 1
     norms = [m for m in head.modules() if isinstance(m, torch.nn.LayerNorm)]
     assert {norm.eps for norm in norms} == {1e-12}
+
+
+@pytest.fixture
+def from_file(retriever_cfg, tmp_path):
+    """A retriever of context 12 that starts from a CLIP of context 16."""
+    arch = dict(TINY_ARCH, embed_dim=32, quick_gelu=True)
+    clip = CLIP(**arch)
+    torch.nn.init.normal_(clip.positional_embedding)
+    path = str(tmp_path / 'clip.pt')
+    torch.save(clip.state_dict(), path)
+
+    def build(name, pretrained=path):
+        cfg = retriever_cfg(pretrained=pretrained)
+        cfg.update(arch=arch, head=dict(type=name, embed_dims=32, num_layers=1,
+                                        num_heads=2))
+        model = MODELS.build(cfg)
+        model.init_weights()
+        return model
+
+    return build, clip
+
+
+@pytest.mark.parametrize('name', TRANSFORMERS)
+def test_positions_beyond_the_towers_context_are_copied_too(name, from_file):
+    build, clip = from_file
+    model = build(name)
+    assert len(model.text_backbone.positional_embedding) == 12
+    assert torch.equal(model.head.position_embedding[:16],
+                       clip.positional_embedding)
+
+
+@pytest.mark.parametrize('name', TRANSFORMERS)
+def test_a_checkpoint_with_a_head_keeps_it(name, from_file, tmp_path):
+    build, _ = from_file
+    model = build(name)
+    with torch.no_grad():
+        for parameter in model.head.parameters():
+            parameter.add_(1)
+    path = str(tmp_path / 'retriever.pth')
+    torch.save(dict(state_dict=model.state_dict()), path)
+    again = build(name, path)
+    for key, value in again.state_dict().items():
+        assert torch.equal(value, model.state_dict()[key]), key

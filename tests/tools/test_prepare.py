@@ -92,13 +92,51 @@ def test_activitynet(tmp_path):
     (tmp_path / 'train.json').write_text(json.dumps(dict(
         v_a=dict(duration=9, timestamps=[[4, 9], [0, 5]],
                  sentences=[' Then he sits.', 'A man stands.']))))
-    out = tmp_path / 'out.json'
+    out = tmp_path / 'new' / 'out.json'
     prepare('activitynet', tmp_path / 'train.json', out)
     assert json.loads(out.read_text()) == {
         'v_a.mp4': ['A man stands. Then he sits.']}
     (tmp_path / 'train.json').write_text('[1]')
     bad = prepare('activitynet', tmp_path / 'train.json', tmp_path / 'x.json')
     assert 'must map videos to their timestamps' in bad.stderr
+
+
+def test_didemo(tmp_path):
+    source = tmp_path / 'test_data.json'
+    source.write_text(json.dumps([
+        dict(video='b.mov', description='camera pans left', times=[[0, 1]]),
+        dict(video='a.avi', description='a dog runs. ', times=[[2, 2]]),
+        dict(video='b.mov', description='a car drives by', times=[[4, 4]])]))
+    out = tmp_path / 'new' / 'out.json'
+    prepare('didemo', source, out)
+    assert json.loads(out.read_text()) == {
+        'b.mov': ['camera pans left a car drives by'], 'a.avi': ['a dog runs.']}
+    assert 'exists already' in prepare('didemo', source, out).stderr
+    prepare('didemo', source, tmp_path / 'mp4.json', '--suffix', '.mp4')
+    assert [*json.loads((tmp_path / 'mp4.json').read_text())] == ['b.mp4', 'a.mp4']
+    source.write_text('{"a": 1}')
+    bad = prepare('didemo', source, tmp_path / 'other.json')
+    assert 'must be a list of annotations' in bad.stderr
+
+
+def test_msrvtt_full(tmp_path):
+    source = tmp_path / 'MSRVTT_data.json'
+    source.write_text(json.dumps(dict(
+        videos=[dict(video_id='video1', split='train'),
+                dict(video_id='video9', split='test'),
+                dict(video_id='video8', split='test')],
+        sentences=[dict(sen_id=i, video_id=v, caption=f'caption {i}')
+                   for i, v in enumerate(('video8', 'video9', 'video1', 'video8'))])))
+    out = tmp_path / 'new' / 'test_full.json'
+    prepare('msrvtt_full', source, out)
+    assert json.loads(out.read_text()) == {
+        'video9.mp4': ['caption 1'], 'video8.mp4': ['caption 0', 'caption 3']}
+    assert 'exists already' in prepare('msrvtt_full', source, out).stderr
+    bad = prepare('msrvtt_full', source, tmp_path / 'x', '--split', 'validate')
+    assert "has no video of the split 'validate'" in bad.stderr
+    source.write_text('[]')
+    bad = prepare('msrvtt_full', source, tmp_path / 'x')
+    assert 'must have videos with a video_id' in bad.stderr
 
 
 def test_the_real_lists(tmp_path):

@@ -46,14 +46,19 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
             torch.tensor(float(init_logit_scale)),
             requires_grad=not freeze_logit_scale)
 
-    def init_from_text_tower(self, tower: CLIPTextTower) -> None:
+    def init_from_text_tower(self,
+                             tower: CLIPTextTower,
+                             positions: Tensor | None = None) -> None:
         """Start the head's own weights from those of CLIP's text tower.
 
-        Called once the pretrained weights are loaded. Does nothing unless a
-        head has such weights.
+        Called once the pretrained weights are loaded, unless they hold those
+        of a head. Does nothing unless a head has such weights.
 
         Args:
             tower (CLIPTextTower): With pretrained weights.
+            positions (Tensor, optional): All pretrained positions, shape
+                (L, E), of which the tower may have kept the first.
+                Defaults to None: the tower's.
         """
 
     @abstractmethod

@@ -30,6 +30,10 @@ class SequentialTransformerHead(MeanPoolingHead):
             for every 64 of ``embed_dims``, at least one.
         max_segments (int): Number of learned positions. Defaults to 77, the
             context length of CLIP, whose positions these start from.
+        init_position_std (float): Of the positions where they do not start
+            from CLIP's. Those of 0.01 beside features of about 1 take long
+            to matter in a model that is trained from scratch.
+            Defaults to 0.01.
         layer_norm_eps (float): Of the layer norms. CLIP4Clip has 1e-12,
             CenterCLIP 1e-5. Defaults to 1e-5.
         quick_gelu (bool): Whether the activation is OpenAI's QuickGELU, as
@@ -53,27 +57,36 @@ class SequentialTransformerHead(MeanPoolingHead):
                  num_layers: int = 4,
                  num_heads: int | None = None,
                  max_segments: int = 77,
+                 init_position_std: float = 0.01,
                  layer_norm_eps: float = 1e-5,
                  quick_gelu: bool = True,
                  **kwargs) -> None:
         super().__init__(**kwargs)
         check_positive(self, max_segments=max_segments)
+        if not init_position_std >= 0:
+            raise InputError(
+                f'{type(self).__name__}: init_position_std must not be '
+                f'negative, got {init_position_std!r}')
         self.transformer = build_transformer(self, embed_dims, num_layers,
                                              num_heads, layer_norm_eps,
                                              quick_gelu)
         self.position_embedding = nn.Parameter(
-            0.01 * torch.randn(max_segments, embed_dims))
+            init_position_std * torch.randn(max_segments, embed_dims))
 
-    def init_from_text_tower(self, tower: CLIPTextTower) -> None:
+    def init_from_text_tower(self,
+                             tower: CLIPTextTower,
+                             positions: Tensor | None = None) -> None:
         """Copy the first blocks and positions of CLIP's text tower.
 
         Blocks and positions beyond the tower's keep their initialisation,
-        and everything does, with a warning, if the tower's width is another.
+        and everything does, with a warning, if the tower's blocks are others.
 
         Args:
             tower (CLIPTextTower): With pretrained weights.
+            positions (Tensor, optional): Shape (L, E). Defaults to None: the
+                tower's.
         """
-        copy_text_weights(self, tower)
+        copy_text_weights(self, tower, positions)
 
     def video_features(self, segments: Tensor,
                        mask: Tensor) -> dict[str, Tensor]:

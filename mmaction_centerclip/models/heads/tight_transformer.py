@@ -75,16 +75,20 @@ class TightTransformerHead(SimilarityHead):
         self.activation = QuickGELU()
         self.similarity_dense = nn.Linear(embed_dims, 1)
 
-    def init_from_text_tower(self, tower: CLIPTextTower) -> None:
+    def init_from_text_tower(self,
+                             tower: CLIPTextTower,
+                             positions: Tensor | None = None) -> None:
         """Copy the first blocks and positions of CLIP's text tower.
 
         Blocks and positions beyond the tower's keep their initialisation,
-        and everything does, with a warning, if the tower's width is another.
+        and everything does, with a warning, if the tower's blocks are others.
 
         Args:
             tower (CLIPTextTower): With pretrained weights.
+            positions (Tensor, optional): Shape (L, E). Defaults to None: the
+                tower's.
         """
-        copy_text_weights(self, tower)
+        copy_text_weights(self, tower, positions)
 
     def video_features(self, segments: Tensor,
                        mask: Tensor) -> dict[str, Tensor]:

@@ -61,14 +61,19 @@ def key_mask(transformer: Transformer, mask: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def copy_text_weights(head: nn.Module, tower: CLIPTextTower) -> None:
+def copy_text_weights(head: nn.Module,
+                      tower: CLIPTextTower,
+                      positions: Tensor | None = None) -> None:
     """Copy CLIP's first text blocks and positions into a head.
 
     Args:
         head (nn.Module): With a ``transformer`` and ``position_embedding``.
         tower (CLIPTextTower): With pretrained weights.
+        positions (Tensor, optional): Shape (L, E). Defaults to None: the
+            tower's.
     """
-    positions = tower.positional_embedding
+    if positions is None:
+        positions = tower.positional_embedding
     ours, theirs = head.position_embedding.shape[1], positions.shape[1]
     blocks = list(
         zip(head.transformer.resblocks, tower.transformer.resblocks))

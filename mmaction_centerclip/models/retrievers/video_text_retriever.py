@@ -89,7 +89,6 @@ class VideoTextRetriever(BaseModel):
         super().init_weights()
         if self.pretrained is not None:
             load_clip_weights(self, self.pretrained, self.arch)
-            self.head.init_from_text_tower(self.text_backbone)
             print_log(f'Loaded CLIP weights from {self.pretrained}.', 'current')
 
     def _freeze(self, frozen_layers: int) -> None:

@@ -42,6 +42,7 @@ def load_clip_weights(model: nn.Module, pretrained: str,
     """
     state = read_clip_weights(pretrained, arch)
     own = model.state_dict()
+    positions = state.get('text_backbone.positional_embedding')
     fit_context(state, len(own['text_backbone.positional_embedding']))
     expected = {
         key
@@ -66,6 +67,10 @@ def load_clip_weights(model: nn.Module, pretrained: str,
         model.backbone.inflate_patches()
     if not any(key.startswith('backbone.necks.') for key in state):
         model.backbone.init_necks()
+    if not any(
+            key.startswith('head.') and key != 'head.logit_scale'
+            for key in state):
+        model.head.init_from_text_tower(model.text_backbone, positions)
 
 
 def read_clip_weights(pretrained: str, arch: str | dict) -> dict:

@@ -6,6 +6,7 @@ as CLIP4Clip does (arXiv 2104.08860, Sec. 4.1).
 """
 import argparse
 import json
+import os
 import os.path as osp
 import sys
 
@@ -37,6 +38,7 @@ def main() -> None:
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         sys.exit(f'error: {args.annotations} must map videos to their '
                  'timestamps and sentences')
+    os.makedirs(osp.dirname(osp.abspath(args.out)), exist_ok=True)
     with open(args.out, 'w') as file:
         json.dump(captions, file, indent=1)
     print(f'{args.out}: {len(captions)} videos')

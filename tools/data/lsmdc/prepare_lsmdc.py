@@ -8,6 +8,7 @@ m3086_UGLY_TRUTH_00.23.23.000-00.23.28.886.avi.
 """
 import argparse
 import json
+import os
 import os.path as osp
 import sys
 
@@ -33,6 +34,7 @@ def main() -> None:
                     sys.exit(f'error: {path}, line {number}: expected 6 fields '
                              f'separated by tabs, got {len(fields)}')
                 captions.setdefault(fields[0] + args.suffix, []).append(fields[5])
+    os.makedirs(osp.dirname(osp.abspath(args.out)), exist_ok=True)
     with open(args.out, 'w') as file:
         json.dump(captions, file, indent=1)
     print(f'{args.out}: {len(captions)} clips')

@@ -1,0 +1,8 @@
+_base_ = [
+    '../../_base_/models/clip4clip_vit-base-p32.py',
+    '../../_base_/datasets/didemo.py',
+    '../../_base_/schedules/clip_5e.py',
+    '../../_base_/default_runtime.py',
+]
+
+model = dict(text_backbone=dict(context_length=64))

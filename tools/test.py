@@ -27,8 +27,16 @@ def parse_args() -> argparse.Namespace:
         metavar='FILE',
         help='store features, names and captions in a new .pth file, for '
         'tools/analysis_tools/eval_features.py')
+    parser.add_argument(
+        '--dump-only',
+        action='store_true',
+        help='stop after --dump, without comparing anything: for the bank of '
+        'QB-Norm, whose pairs with each other nobody needs')
     add_common_arguments(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.dump_only and args.dump is None:
+        parser.error('--dump-only goes with --dump')
+    return args
 
 
 def merge_args(cfg, args: argparse.Namespace) -> None:
@@ -45,7 +53,7 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
         if len(ours) != 1:
             raise InputError('--dump needs one VideoTextRetrievalMetric in '
                              f'test_evaluator, got {len(ours)}')
-        ours[0].dump = args.dump
+        ours[0].update(dump=args.dump, dump_only=args.dump_only)
 
 
 def main() -> None:

@@ -1,42 +1,54 @@
 """All metrics of an evaluation, plain and re-ranked, from its features."""
-import os
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from mmaction_centerclip.errors import InputError
 
-from .feature_file import RetrievalFeatures, load_features
+from .feature_file import RetrievalFeatures
 from .functional import TOPK, metrics_of_ranks, rank_counts
 from .relevance import relevance_metrics, summary_metrics
-from .reranking import dual_softmax, qb_norm
-from .scoring import (
-    Scorer,
-    product_scores,
-    raised_together,
-    score_matrix,
-    score_ranks,
-)
+from .rerank_options import RERANKINGS, check_rerank, reranked
+from .scoring import Scorer, product_scores, score_matrix, score_ranks
 
-__all__ = ['EXTRA_METRICS', 'check_rerank', 'evaluate_features', 'format_rows']
+__all__ = [
+    'EXTRA_METRICS', 'check_extra', 'evaluate_features', 'evaluation_rows',
+    'format_rows', 'metrics_of_rows'
+]
 
 EXTRA_METRICS = ('gmean', 'Rsum', 'mAP', 'NDCG')
-RERANKINGS = {
-    'dual_softmax': ('temperature', ),
-    'qb_norm': ('bank', 'beta', 'top'),
-}
 
 
 def evaluate_features(features: RetrievalFeatures,
                       scorer: Scorer | None = None,
-                      topk: tuple[int, ...] = TOPK,
-                      extra: Sequence[str] = (),
-                      rerank: Sequence[dict] = (),
-                      matrix: Tensor | None = None,
                       **options: Any) -> dict[str, float]:
     """Metrics of both directions, and those of each re-ranking.
+
+    Args:
+        features (RetrievalFeatures): Of all videos and captions.
+        scorer (Callable, optional): Similarity of features. Defaults to
+            None: products of vectors.
+        **options: Those of :func:`evaluation_rows`.
+
+    Returns:
+        dict[str, float]: As of :func:`retrieval_metrics`; of a re-ranking
+        under its name, such as ``qb_norm/t2v/R1``.
+
+    Raises:
+        InputError: As :func:`evaluation_rows`.
+    """
+    return metrics_of_rows(dict(evaluation_rows(features, scorer, **options)))
+
+
+def evaluation_rows(features: RetrievalFeatures,
+                    scorer: Scorer | None = None,
+                    topk: tuple[int, ...] = TOPK,
+                    extra: Sequence[str] = (),
+                    rerank: Sequence[str | dict] = (),
+                    matrix: Tensor | None = None,
+                    **options: Any) -> Iterator[tuple[str, dict[str, float]]]:
+    """Compute the plain metrics, then those of one re-ranking after another.
 
     The whole similarity matrix is formed only where ``extra`` has 'mAP' or
     'NDCG', or ``rerank`` is not empty; see :func:`score_ranks` otherwise.
@@ -48,23 +60,23 @@ def evaluate_features(features: RetrievalFeatures,
         topk (tuple[int, ...]): The k of R@k. Defaults to (1, 5, 10).
         extra (Sequence[str]): More metrics, of ``EXTRA_METRICS``.
             Defaults to ().
-        rerank (Sequence[dict]): Re-rankings, each with its ``type``,
+        rerank (Sequence[str | dict]): Re-rankings, each with its ``type``,
             ``'dual_softmax'`` or ``'qb_norm'``, and the options of that
             function; ``bank`` is a file of features. Defaults to ().
-        matrix (Tensor, optional): Similarities that are known.
-            Defaults to None.
-        **options: ``max_pairs``, ``device``, ``progress`` of
+        matrix (Tensor, optional): Similarities (texts, videos) that are
+            known. Defaults to None.
+        **options: ``max_pairs``, ``device``, ``dtype`` and ``progress`` of
             :func:`score_ranks`.
 
-    Returns:
-        dict[str, float]: As of :func:`retrieval_metrics`; of a re-ranking
-        under its name, such as ``qb_norm/t2v/R1``.
+    Yields:
+        tuple[str, dict[str, float]]: ``'plain'`` or the type of a re-ranking,
+        and its metrics.
 
     Raises:
         InputError: If an option is out of range, or features need a scorer.
     """
     check_extra(extra, topk)
-    check_rerank(rerank)
+    rerank = check_rerank(rerank)
     scorer = _scorer_of(features, scorer, matrix)
     owner = features.video_of_text
     if matrix is None and (rerank or {'mAP', 'NDCG'} & set(extra)):
@@ -76,19 +88,27 @@ def evaluate_features(features: RetrievalFeatures,
         ranks = rank_counts(matrix, owner)
     metrics = metrics_of_ranks(ranks, topk)
     metrics.update(_extra_metrics(extra, metrics, matrix, matrix, owner))
+    yield 'plain', metrics
     for config in rerank:
-        better = _rerank(config, features, matrix, scorer, options)
+        better = reranked(config, features, matrix, scorer, options)
         # One matrix a direction, of which the other half means nothing.
         counts = {d: rank_counts(better[d], owner)[d] for d in better}
         row = metrics_of_ranks(counts, topk)
         row.update(_extra_metrics(extra, row, better['t2v'], better['v2t'],
                                   owner))
-        metrics.update({f'{config["type"]}/{k}': v for k, v in row.items()})
-    return metrics
+        yield config['type'], row
 
 
 def check_extra(extra: Sequence[str], topk: Sequence[int]) -> None:
-    """Raise an InputError unless ``extra`` names metrics that can be had."""
+    """Check the names of extra metrics.
+
+    Args:
+        extra (Sequence[str]): Of ``EXTRA_METRICS``.
+        topk (Sequence[int]): The k of R@k, of which some metrics are made.
+
+    Raises:
+        InputError: If a name is unknown, or its recalls are not computed.
+    """
     unknown = [name for name in extra if name not in EXTRA_METRICS]
     if isinstance(extra, str) or unknown:
         raise InputError(
@@ -96,32 +116,6 @@ def check_extra(extra: Sequence[str], topk: Sequence[int]) -> None:
     if {'gmean', 'Rsum'} & set(extra) and not {1, 5, 10} <= set(topk):
         raise InputError('gmean and Rsum are of R@1, R@5 and R@10, which topk '
                          f'must have, got {tuple(topk)}')
-
-
-def check_rerank(rerank: Sequence[dict]) -> None:
-    """Raise an InputError unless these are re-rankings with their options."""
-    for config in rerank:
-        name = config.get('type') if isinstance(config, dict) else config
-        if name not in RERANKINGS:
-            raise InputError('a re-ranking must be a dict with the type '
-                             f'{" or ".join(RERANKINGS)}, got {config!r}')
-        unknown = config.keys() - {'type', *RERANKINGS[name]}
-        if unknown:
-            raise InputError(f'{name} takes {RERANKINGS[name]}, got '
-                             f'{sorted(unknown)}')
-        if name == 'qb_norm' and not config.get('bank'):
-            raise InputError('qb_norm needs bank, a file that tools/test.py '
-                             '--dump wrote of the training set')
-        if name == 'qb_norm' and not os.path.isfile(config['bank']):
-            raise InputError(f'feature file not found: {config["bank"]}')
-        for option in ('temperature', 'beta', 'top'):
-            value = config.get(option, 1)
-            if not isinstance(value, (int, float)) or not value > 0:
-                raise InputError(
-                    f'{name}: {option} must be positive, got {value!r}')
-    names = [config['type'] for config in rerank]
-    if len(names) > len(set(names)):
-        raise InputError(f'each re-ranking may stand once, got {names}')
 
 
 def _scorer_of(features: RetrievalFeatures, scorer: Scorer | None,
@@ -146,43 +140,24 @@ def _extra_metrics(extra: Sequence[str], recalls: dict, t2v: Tensor | None,
     return {k: v for k, v in found.items() if k.split('/')[-1] in extra}
 
 
-def _rerank(config: dict, features: RetrievalFeatures, matrix: Tensor,
-            scorer: Scorer | None, options: dict) -> dict[str, Tensor]:
-    """A similarity (texts, videos) of each direction."""
-    config = dict(config)
-    if config.pop('type') == 'dual_softmax':
-        if matrix.abs().max() > 1 + 1e-3:
-            raise InputError(
-                'dual_softmax is for cosine similarities, from -1 to 1; this '
-                f'head has them from {matrix.min():.3g} to {matrix.max():.3g}')
-        return dual_softmax(matrix, **config)
-    path = config.pop('bank')
-    with raised_together():
-        bank = load_features(path)
-    for ours, theirs in ((features.video, bank.video),
-                         (features.text, bank.text)):
-        if _widths(ours) != _widths(theirs):
-            raise InputError(f'{path}: the bank has features {_widths(theirs)}'
-                             f', the evaluation {_widths(ours)}; both must be '
-                             'of the same model')
-    if scorer is None:
-        raise InputError('qb_norm of a pairwise head needs its model: use it '
-                         'in the test_evaluator, not on a file')
-    score = partial(score_matrix, scorer, **options)
-    texts, videos = score(bank.text, features.video), score(
-        features.text, bank.video)
-    return dict(
-        t2v=qb_norm(matrix, texts, **config),
-        v2t=qb_norm(matrix.T, videos.T, **config).T)
+def metrics_of_rows(rows: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Join the rows: plain names, and a re-ranking's with its own prefix.
 
-
-def _widths(features: dict[str, Tensor]) -> dict[str, int]:
-    return {name: x.shape[-1] for name, x in features.items() if x.ndim == 2
-            and x.dtype.is_floating_point}
+    Args:
+        rows (dict[str, dict[str, float]]): See :func:`evaluation_rows`.
+    """
+    return {
+        name if row == 'plain' else f'{row}/{name}': value
+        for row, metrics in rows.items() for name, value in metrics.items()
+    }
 
 
 def format_rows(metrics: dict[str, float]) -> str:
-    """A line of plain figures, and one of each re-ranking, as a table."""
+    """A line of plain figures, and one of each re-ranking, as a table.
+
+    Args:
+        metrics (dict[str, float]): See :func:`evaluate_features`.
+    """
     rows: dict[str, dict[str, float]] = {'plain': {}}
     for name, value in metrics.items():
         row, _, title = name.partition('/')

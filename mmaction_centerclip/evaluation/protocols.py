@@ -57,12 +57,16 @@ def protocol_of(counts: Sequence[int], paragraph: bool = False) -> str:
     return 'multiple' if several else 'single'
 
 
-def describe_protocol(counts: Sequence[int], paragraph: bool = False) -> str:
+def describe_protocol(counts: Sequence[int],
+                      paragraph: bool = False,
+                      extra: Sequence[str] = ()) -> str:
     """Say which protocol an evaluation has and what it counts.
 
     Args:
         counts (Sequence[int]): See :func:`protocol_of`.
         paragraph (bool): See :func:`protocol_of`. Defaults to False.
+        extra (Sequence[str]): Further metrics, of which mAP and NDCG count
+            otherwise. Defaults to ().
 
     Returns:
         str: One or two sentences.
@@ -77,6 +81,10 @@ def describe_protocol(counts: Sequence[int], paragraph: bool = False) -> str:
     title, counted = PROTOCOLS[protocol_of(counts, paragraph)]
     queries = _number(sum(counts), 'paragraph' if paragraph else 'caption')
     text = f'{title}: {queries}, {_number(len(counts), "video")}; {counted}'
+    single = [name for name in ('mAP', 'NDCG') if name in extra]
+    if single and max(counts) > 1:
+        text += (f'; {" and ".join(single)}, video-to-text: each video ranks '
+                 'all single captions, of which its own are relevant')
     silent = sum(not count for count in counts)
     if silent:
         text += f'; without a caption and no query: {_number(silent, "video")}'

@@ -42,12 +42,12 @@ def dual_softmax(similarity: Tensor,
         weights would be ties in float32.
 
     Raises:
-        ValueError: If the shape, a similarity or the temperature is not as
+        InputError: If the shape, a similarity or the temperature is not as
             said.
     """
     _check_matrix('similarity', similarity, '(texts, videos)')
     if not 0 <= temperature < math.inf:
-        raise ValueError('temperature must be finite and not negative, got '
+        raise InputError('temperature must be finite and not negative, got '
                          f'{temperature}')
     similarity = similarity.double()
     logits = similarity * temperature
@@ -97,7 +97,7 @@ def qb_norm(similarity: Tensor,
         Tensor: Float64 (queries, gallery).
 
     Raises:
-        ValueError: If a shape, value or option is not as said.
+        InputError: If a shape, value or option is not as said.
     """
     _check_bank(similarity, bank, beta, top)
     similarity = similarity.double()
@@ -115,18 +115,18 @@ def _check_bank(similarity: Tensor, bank: Tensor, beta: float, top: int) -> None
     _check_matrix('bank', bank, '(bank queries, gallery)')
     gallery = similarity.shape[1]
     if bank.shape[1] != gallery:
-        raise ValueError(f'bank must have the {gallery} gallery items of '
+        raise InputError(f'bank must have the {gallery} gallery items of '
                          f'similarity, got {bank.shape[1]}')
     if not 0 < beta < math.inf:
-        raise ValueError(f'beta must be finite and positive, got {beta}')
+        raise InputError(f'beta must be finite and positive, got {beta}')
     if not isinstance(top, int) or not 1 <= top <= gallery:
-        raise ValueError(f'top must be an integer from 1 to the {gallery} '
+        raise InputError(f'top must be an integer from 1 to the {gallery} '
                          f'gallery items, got {top!r}')
 
 
 def _check_matrix(name: str, matrix: Tensor, shape: str) -> None:
     if matrix.ndim != 2 or 0 in matrix.shape:
-        raise ValueError(
+        raise InputError(
             f'{name} must have the shape {shape}, got {tuple(matrix.shape)}')
     bad = (~matrix.isfinite()).nonzero()
     if len(bad):

@@ -1,4 +1,5 @@
 """Text-video retrieval as a metric of the zoo."""
+import copy
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -12,10 +13,16 @@ from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
 
-from .evaluate import check_extra, check_rerank, evaluate_features, format_rows
+from .evaluate import (
+    check_extra,
+    evaluation_rows,
+    format_rows,
+    metrics_of_rows,
+)
 from .feature_file import RetrievalFeatures, check_new_file, save_features
 from .functional import TOPK
 from .protocols import describe_protocol
+from .rerank_options import check_rerank
 from .scoring import raised_together, score_matrix
 
 __all__ = ['VideoTextRetrievalMetric']
@@ -35,16 +42,27 @@ class VideoTextRetrievalMetric(BaseMetric):
         extra (Sequence[str]): More metrics: ``'gmean'``, the geometric mean
             of R@1, R@5 and R@10; ``'Rsum'``, their sum over both directions;
             ``'mAP'`` and ``'NDCG'`` over single captions. Defaults to ().
-        rerank (Sequence[dict]): Re-rankings that see the whole test set,
-            such as ``dict(type='dual_softmax', temperature=100.)`` or
+        rerank (Sequence[str | dict]): Re-rankings that see the whole test
+            set, such as ``dict(type='dual_softmax', temperature=100.)``,
+            ``'dual_softmax'`` alone or
             ``dict(type='qb_norm', bank='train_features.pth')``, see
             :func:`dual_softmax` and :func:`qb_norm`. Their figures have rows
             and names of their own. Defaults to ().
         max_pairs (int): Pairs to score at a time, which bounds the memory,
             see :func:`score_ranks`. Defaults to 2 ** 18.
+        score_dtype (str): In which a head that is not separable compares
+            pairs, ``'float64'`` or ``'float32'``. In float64, rounded to
+            float32 after, figures do not depend on ``max_pairs`` or the
+            number of processes, and equal features tie; float32 is faster,
+            on GPUs that are slow in float64 by far. Defaults to
+            ``'float64'``.
         dump (str, optional): A new ``.pth`` file for the features, the names
-            of the videos and the captions, see :func:`save_features`.
+            of the videos and the captions, see :func:`save_features`; with a
+            head that is not separable for all similarities too.
             Defaults to None.
+        dump_only (bool): Whether to stop after the features are written,
+            without comparing any: for a bank of ``qb_norm``.
+            Defaults to False.
         allow_missing (bool): Whether to go on without videos that cannot be
             read; the metrics then say how many of all were evaluated.
             Defaults to False: the first one is an error.
@@ -62,9 +80,11 @@ class VideoTextRetrievalMetric(BaseMetric):
     def __init__(self,
                  topk: Sequence[int] = TOPK,
                  extra: Sequence[str] = (),
-                 rerank: Sequence[dict] = (),
+                 rerank: Sequence[str | dict] = (),
                  max_pairs: int = 2**18,
+                 score_dtype: str = 'float64',
                  dump: str | None = None,
+                 dump_only: bool = False,
                  allow_missing: bool = False,
                  collect_device: str = 'cpu',
                  prefix: str | None = None) -> None:
@@ -74,13 +94,20 @@ class VideoTextRetrievalMetric(BaseMetric):
         if not isinstance(max_pairs, int) or max_pairs < 1:
             raise InputError('max_pairs must be a positive integer, got '
                              f'{max_pairs!r}')
+        if score_dtype not in ('float64', 'float32'):
+            raise InputError("score_dtype must be 'float64' or 'float32', got "
+                             f'{score_dtype!r}')
         check_extra(extra, topk)
-        check_rerank(rerank)
         if dump is not None:
             check_new_file(dump)
-        self.options = dict(topk=tuple(topk), extra=extra, rerank=rerank)
+        elif dump_only:
+            raise InputError('dump_only=True needs dump, a file to write')
+        self.options = dict(
+            topk=tuple(topk), extra=extra, rerank=check_rerank(rerank))
         self.max_pairs = max_pairs
+        self.score_dtype = getattr(torch, score_dtype)
         self.dump = dump
+        self.dump_only = dump_only
         self.head: nn.Module | None = None
         self.allow_missing = allow_missing
 
@@ -97,6 +124,7 @@ class VideoTextRetrievalMetric(BaseMetric):
                         'allow_missing=True of VideoTextRetrievalMetric to '
                         'evaluate without such videos.')
             else:
+                self._check_scorable(sample['video_features'])
                 for name in ('video_features', 'text_features'):
                     result[name] = {
                         k: _to_cpu(x) for k, x in sample[name].items()
@@ -104,6 +132,13 @@ class VideoTextRetrievalMetric(BaseMetric):
                 result['captions'] = sample['captions']
                 result['truncated'] = sample.get('num_truncated', 0)
             self.results.append(result)
+
+    def _check_scorable(self, video: dict[str, Tensor]) -> None:
+        """Miss the head before all is encoded, not after."""
+        if 'video' not in video and self.head is None and not self.dump_only:
+            raise InputError(
+                'these features are compared by a head, which is not at hand; '
+                "add dict(type='ScoringHeadHook') to custom_hooks")
 
     def evaluate(self, size: int) -> dict:
         """Gather the results of all processes and compute the metrics.
@@ -121,7 +156,20 @@ class VideoTextRetrievalMetric(BaseMetric):
         return {f'{self.prefix}/{k}': v for k, v in metrics.items()}
 
     def use_head(self, head: nn.Module) -> None:
-        """Take the head whose features are to come."""
+        """Take the head whose features are to come.
+
+        Args:
+            head (nn.Module): With ``similarity(text, video)``, ``cosine`` and
+                ``logit_scale``.
+
+        Raises:
+            InputError: If a re-ranking does not go with it.
+        """
+        names = [config['type'] for config in self.options['rerank']]
+        if 'dual_softmax' in names and not head.cosine:
+            raise InputError(
+                'dual_softmax is for cosine similarities, from -1 to 1, which '
+                f'those of {type(head).__name__} are not')
         self.head = head
 
     def compute_metrics(self, results: list) -> dict[str, float]:
@@ -131,37 +179,60 @@ class VideoTextRetrievalMetric(BaseMetric):
             results (list[dict]): One a video.
 
         Returns:
-            dict[str, float]: Those of :func:`retrieval_metrics`, and
-            ``coverage`` in per cent if videos are missing.
+            dict[str, float]: Those of :func:`evaluate_features`, and
+            ``coverage`` in per cent if videos are missing; with
+            ``dump_only`` the numbers of ``videos`` and ``captions``.
         """
         read = [r for r in results if 'missing' not in r]
         if not read:
             raise InputError(
                 f'none of the {len(results)} videos to evaluate could be read')
         features = self._features(read)
+        metrics = dict(
+            videos=len(features.filenames), captions=len(features.captions))
+        if self.dump_only:
+            self._save(features)
+        else:
+            metrics = self._compare(features)
+        self._report(results, read, metrics)
+        return metrics
+
+    def _compare(self, features: RetrievalFeatures) -> dict[str, float]:
+        """Dump the features and compute the metrics."""
         print_log(
-            describe_protocol([len(r['captions']) for r in read],
-                              features.paragraph), 'current')
+            describe_protocol(
+                features.video_of_text.bincount(
+                    minlength=len(features.filenames)).tolist(),
+                features.paragraph, self.options['extra']), 'current')
         scorer, options = None, dict(max_pairs=self.max_pairs)
         if self.head is not None:
-            scorer = self.head.similarity
             options['device'] = self.head.logit_scale.device
-        if not features.separable:
-            options['progress'] = True
-            if self.dump is not None and scorer is not None:
+        if self.head is not None and not features.separable:
+            scorer = copy.deepcopy(self.head).to(self.score_dtype).similarity
+            options.update(dtype=self.score_dtype, progress=True)
+        if self.dump is not None:
+            # Before anything that may fail.
+            if scorer is not None:
                 features = features._replace(similarity=score_matrix(
                     scorer, features.text, features.video, **options))
-        metrics = evaluate_features(
-            features, scorer, matrix=features.similarity, **self.options,
-            **options)
-        print_log('\n' + format_rows(metrics), 'current')
-        self._report(results, read, metrics)
-        if self.dump is not None:
-            with raised_together():
-                if is_main_process():
-                    save_features(features, self.dump)
-            print_log(f'Wrote the features to {self.dump}.', 'current')
+            self._save(features)
+        rows: dict[str, dict[str, float]] = {}
+        try:
+            for name, row in evaluation_rows(
+                    features, scorer, matrix=features.similarity,
+                    **self.options, **options):
+                rows[name] = row
+        finally:
+            # The plain figures too where a re-ranking fails.
+            metrics = metrics_of_rows(rows)
+            print_log('\n' + format_rows(metrics), 'current')
         return metrics
+
+    def _save(self, features: RetrievalFeatures) -> None:
+        with raised_together():
+            if is_main_process():
+                save_features(features, self.dump)
+        print_log(f'Wrote the features to {self.dump}.', 'current')
 
     def _features(self, read: list) -> RetrievalFeatures:
         owner = torch.arange(len(read)).repeat_interleave(

@@ -1,5 +1,6 @@
 """Ranks of all pairs from features, a bounded part of the matrix at a time."""
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -27,6 +28,8 @@ Features = dict[str, Tensor]
 Scorer = Callable[[Features, Features], Tensor]
 """Features of texts and of videos to similarities (texts, videos)."""
 
+MIN_STEPS = 64  # of a scoring, to be shared among processes and shown
+
 
 def product_scores(text: Features, video: Features) -> Tensor:
     """Inner products of ``text`` and ``video`` vectors (texts, videos).
@@ -37,6 +40,9 @@ def product_scores(text: Features, video: Features) -> Tensor:
     Args:
         text (dict[str, Tensor]): With ``text`` (texts, E).
         video (dict[str, Tensor]): With ``video`` (videos, E).
+
+    Returns:
+        Tensor: Float32 (texts, videos).
     """
     return (text['text'].double() @ video['video'].double().T).float()
 
@@ -47,6 +53,7 @@ def score_ranks(scorer: Scorer,
                 video_of_text: Tensor,
                 max_pairs: int = 2**18,
                 device: str | torch.device = 'cpu',
+                dtype: torch.dtype | None = None,
                 progress: bool = False) -> dict[str, tuple[Tensor, Tensor]]:
     """Ranks in both directions, as :func:`rank_counts` of the whole matrix.
 
@@ -63,13 +70,16 @@ def score_ranks(scorer: Scorer,
         video_of_text (Tensor): Each text's own video, int64 (texts, ).
         max_pairs (int): Pairs to score at a time. Defaults to 2 ** 18.
         device (str | torch.device): Where to score. Defaults to ``'cpu'``.
+        dtype (torch.dtype, optional): Of the features that the scorer gets.
+            Defaults to None: as they are.
         progress (bool): Whether to show a progress bar. Defaults to False.
 
     Returns:
         dict[str, tuple[Tensor, Tensor]]: See :func:`rank_counts`.
 
     Raises:
-        InputError: If a similarity is not finite.
+        InputError: If a similarity is not finite, or ``max_pairs`` is not
+            positive.
     """
     texts, videos = _count(text), _count(video)
     better = torch.zeros(texts, dtype=torch.int64)
@@ -77,7 +87,7 @@ def score_ranks(scorer: Scorer,
     groups = torch.full((videos, videos), -torch.inf)
     with raised_together():
         for rows, scores in _score_rows(scorer, text, video, max_pairs, device,
-                                        progress):
+                                        dtype, progress):
             own = video_of_text[rows]
             at_own = scores.gather(1, own[:, None])
             better[rows] = (scores > at_own).sum(dim=1)
@@ -98,8 +108,9 @@ def score_matrix(scorer: Scorer,
                  video: Features,
                  max_pairs: int = 2**18,
                  device: str | torch.device = 'cpu',
+                 dtype: torch.dtype | None = None,
                  progress: bool = False) -> Tensor:
-    """The whole matrix, float32 (texts, videos), on every process.
+    """Score all pairs.
 
     Args:
         scorer (Callable): See ``Scorer``.
@@ -107,11 +118,21 @@ def score_matrix(scorer: Scorer,
         video (dict[str, Tensor]): As for :func:`score_ranks`.
         max_pairs (int): Pairs to score at a time. Defaults to 2 ** 18.
         device (str | torch.device): Where to score. Defaults to ``'cpu'``.
+        dtype (torch.dtype, optional): Of the features that the scorer gets.
+            Defaults to None: as they are.
         progress (bool): Whether to show a progress bar. Defaults to False.
+
+    Returns:
+        Tensor: Float32 (texts, videos), on every process.
+
+    Raises:
+        InputError: If a similarity is not finite, or ``max_pairs`` is not
+            positive.
     """
     with raised_together():
         parts = list(
-            _score_rows(scorer, text, video, max_pairs, device, progress))
+            _score_rows(scorer, text, video, max_pairs, device, dtype,
+                        progress))
     matrix = torch.empty(_count(text), _count(video))
     for part in all_gather_object(parts):
         for rows, scores in part:
@@ -121,28 +142,34 @@ def score_matrix(scorer: Scorer,
 
 def _score_rows(scorer: Scorer, text: Features, video: Features,
                 max_pairs: int, device: str | torch.device,
+                dtype: torch.dtype | None,
                 progress: bool) -> Iterator[tuple[slice, Tensor]]:
     """This process's share of the rows, a few at a time, on the CPU."""
     if max_pairs < 1:
         raise InputError(f'max_pairs must be positive, got {max_pairs!r}')
     texts, videos = _count(text), _count(video)
     width = min(videos, max_pairs)
-    rows = list(_tiles(texts, min(texts, max(1, max_pairs // width))))
-    columns = list(_tiles(videos, width))
+    height = min(max(1, max_pairs // width), math.ceil(texts / MIN_STEPS))
+    rows = list(_tiles(texts, height))
+    columns = [column for column, _ in _tiles(videos, width)]
     rank, world_size = get_dist_info()
     rows = rows[rank::world_size]
+    # All videos at once where they are few enough, not for each rows again.
+    whole = _take(video, columns[0], device, dtype) if len(columns) == 1 else None
     bar = ProgressBar(len(rows)) if progress and rank == 0 else None
     for part, new in rows:
-        some = _take(text, part, device)
+        some = _take(text, part, device, dtype)
         scores = torch.empty(part.stop - part.start, videos)
-        for column, _ in columns:
+        for column in columns:
+            candidates = whole or _take(video, column, device, dtype)
             with torch.no_grad():
-                block = scorer(some, _take(video, column, device))
-            scores[:, column] = block.float().cpu()
+                scores[:, column] = scorer(some, candidates).float().cpu()
         check_finite(scores, part.start)
         yield slice(new, part.stop), scores[new - part.start:]
         if bar is not None:
             bar.update()
+    if bar is not None:
+        bar.file.write('\n')
 
 
 @contextlib.contextmanager
@@ -175,9 +202,12 @@ def _tiles(count: int, size: int) -> Iterator[tuple[slice, int]]:
         yield slice(start, start + size), new
 
 
-def _take(features: Features, part: slice,
-          device: str | torch.device) -> Features:
-    return {name: x[part].to(device) for name, x in features.items()}
+def _take(features: Features, part: slice, device: str | torch.device,
+          dtype: torch.dtype | None) -> Features:
+    return {
+        name: x[part].to(device, dtype if x.is_floating_point() else None)
+        for name, x in features.items()
+    }
 
 
 def _count(features: Features) -> int:

@@ -125,13 +125,39 @@ def test_another_file_is_named(tmp_path, content):
     (dict(rerank=[dict(type='dual_softmax')] * 2), 'may stand once'),
     (dict(rerank=[dict(type='qb_norm', bank='no.pth')]), 'not found: no.pth'),
     (dict(rerank=[dict(type='dual_softmax', temperature=-1)]),
-     'temperature must be positive, got -1'),
+     'temperature must be finite and not negative, got -1'),
+    (dict(rerank=[dict(type='dual_softmax', temperature=float('inf'))]),
+     'temperature must be finite and not negative, got inf'),
+    (dict(rerank='dual_softmax'), "rerank must be a list, got 'dual_softmax'"),
+    (dict(rerank=['qb_norm']), 'needs bank'),
     (dict(rerank=[dict(type='dual_softmax')], matrix=torch.full((13, 6), -8.)),
      'from -1 to 1; this head has them from -8'),
 ])
 def test_bad_options_are_named(options, message):
     with pytest.raises(InputError, match=message):
         evaluate_features(features(), **options)
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(beta=0), 'beta must be finite and positive, got 0'),
+    (dict(top=1.0), 'top must be a positive integer, got 1.0'),
+    (dict(top=7), 'top must be an integer from 1 to the 6'),
+])
+def test_bad_options_of_a_bank_are_named(options, message, tmp_path):
+    path = str(tmp_path / 'bank.pth')
+    save_features(features(), path)
+    with pytest.raises(InputError, match=message):
+        evaluate_features(
+            features(), rerank=[dict(type='qb_norm', bank=path, **options)])
+
+
+def test_a_reranking_goes_by_its_name_alone():
+    assert evaluate_features(features(), rerank=['dual_softmax']) == (
+        evaluate_features(features(), rerank=[dict(type='dual_softmax')]))
+    plain = evaluate_features(features())
+    untouched = evaluate_features(
+        features(), rerank=[dict(type='dual_softmax', temperature=0)])
+    assert {k: untouched[f'dual_softmax/{k}'] for k in plain} == plain
 
 
 def test_a_bank_of_another_model_is_named(tmp_path):

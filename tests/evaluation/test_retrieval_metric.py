@@ -4,11 +4,21 @@ from mmaction.registry import METRICS
 from torch.nn import functional as F
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.evaluation import retrieval_metrics
+from mmaction_centerclip.evaluation import load_features, retrieval_metrics
+from mmaction_centerclip.models import MeanPoolingHead, TightTransformerHead
 
 
 def build(**options):
     return METRICS.build(dict(type='VideoTextRetrievalMetric', **options))
+
+
+@pytest.fixture
+def logged(monkeypatch):
+    lines = []
+    monkeypatch.setattr(
+        'mmaction_centerclip.evaluation.retrieval_metric.print_log',
+        lambda text, *_: lines.extend(text.splitlines()))
+    return lines
 
 
 @pytest.fixture
@@ -69,3 +79,51 @@ def test_a_missing_video_stops_the_evaluation(samples):
 def test_bad_topk_is_named(topk):
     with pytest.raises(InputError, match='topk must be positive'):
         build(topk=topk)
+
+
+def test_a_reranking_that_fails_costs_neither_features_nor_figures(
+        samples, tmp_path, logged):
+    for sample in samples:
+        sample['video_features']['video'] *= 9
+    path = str(tmp_path / 'features.pth')
+    metric = build(dump=path, rerank=['dual_softmax'])
+    metric.process(None, samples)
+    with pytest.raises(InputError, match='from -1 to 1'):
+        metric.evaluate(5)
+    assert len(load_features(path).filenames) == 5
+    plain, = [line for line in logged if line.split()[:1] == ['plain']]
+    assert f"{expected(samples)['retrieval/t2v/R1']:.1f}" == plain.split()[1]
+
+
+def test_rerankings_and_more_metrics_have_their_names(samples, logged):
+    metric = build(rerank=['dual_softmax'], extra=['mAP'])
+    metric.process(None, samples)
+    out = metric.evaluate(5)
+    assert expected(samples).items() <= out.items()
+    assert 'retrieval/dual_softmax/v2t/R1' in out and 'retrieval/t2v/mAP' in out
+    assert 'mAP, video-to-text: each video ranks all single captions' in logged[0]
+
+
+def test_features_alone(samples, tmp_path):
+    path = str(tmp_path / 'bank.pth')
+    metric = build(dump=path, dump_only=True)
+    for sample in samples:  # Of a head that is not at hand.
+        sample['video_features'] = dict(segments=torch.rand(3, 8))
+    metric.process(None, samples)
+    assert metric.evaluate(5) == {
+        'retrieval/videos': 5, 'retrieval/captions': 11}
+    assert load_features(path).similarity is None
+
+
+def test_what_does_not_go_together_is_said_before_the_work(samples):
+    with pytest.raises(InputError, match='dump_only=True needs dump'):
+        build(dump_only=True)
+    with pytest.raises(InputError, match="float64' or 'float32', got 'half'"):
+        build(score_dtype='half')
+    metric = build(rerank=['dual_softmax'])
+    metric.use_head(MeanPoolingHead())
+    with pytest.raises(InputError, match='those of TightTransformerHead are not'):
+        metric.use_head(TightTransformerHead(embed_dims=8))
+    samples[0]['video_features'] = dict(segments=torch.rand(3, 8))
+    with pytest.raises(InputError, match='ScoringHeadHook'):
+        build().process(None, samples)

@@ -29,39 +29,58 @@ KINDS = ['products', *HEADS]
 
 
 def problem(kind):
-    """A scorer, features of 23 texts and 11 videos, and whose they are."""
+    """A scorer, features of 23 texts and 11 videos, and whose they are.
+
+    Video 4 is video 7, text 5 is text 9: these tie with every other.
+    """
     torch.manual_seed(0)
     owner = torch.arange(len(COUNTS)).repeat_interleave(torch.tensor(COUNTS))
     if kind == 'products':
         video = F.normalize(torch.randn(11, 6), dim=1)
         text = F.normalize(torch.randn(23, 6) + video[owner], dim=1)
-        video[4], text[5] = video[7], text[9]  # Ties.
-        return product_scores, dict(text=text), dict(video=video), owner
-    head = HEADS[kind](embed_dims=6).eval()
+        text, video = dict(text=text), dict(video=video)
+        scorer = product_scores
+    else:
+        head = HEADS[kind](embed_dims=6).eval()
+        with torch.no_grad():
+            video = head.video_features(torch.randn(11, 4, 6), torch.rand(11, 4) > .3)
+            text = head.text_features(TextFeatures(
+                torch.randn(23, 6), torch.randn(23, 5, 6), torch.rand(23, 5) > .3))
+        scorer = head.double().similarity
+    for x in video.values():
+        x[4] = x[7]
+    for x in text.values():
+        x[5] = x[9]
+    return scorer, text, video, owner
+
+
+def double(features):
+    return {k: x.double() if x.is_floating_point() else x
+            for k, x in features.items()}
+
+
+def whole(kind):
+    """The matrix at once."""
+    scorer, text, video, _ = problem(kind)
     with torch.no_grad():
-        video = head.video_features(torch.randn(11, 4, 6), torch.rand(11, 4) > .3)
-        text = head.text_features(TextFeatures(
-            torch.randn(23, 6), torch.randn(23, 5, 6), torch.rand(23, 5) > .3))
-    return head.similarity, text, video, owner
+        return scorer(double(text), double(video)).float()
 
 
 def oracle(kind):
-    scorer, text, video, owner = problem(kind)
-    with torch.no_grad():
-        return retrieval_metrics(scorer(text, video), owner)
+    return retrieval_metrics(whole(kind), problem(kind)[-1])
 
 
 @pytest.mark.parametrize('kind', KINDS)
 @pytest.mark.parametrize('max_pairs', SIZES)
 def test_chunks_equal_the_full_matrix(kind, max_pairs):
     scorer, text, video, owner = problem(kind)
-    with torch.no_grad():
-        expected = scorer(text, video)
-    matrix = score_matrix(scorer, text, video, max_pairs)
-    if kind == 'products':
-        assert torch.equal(matrix, expected)
-    torch.testing.assert_close(matrix, expected)
-    ranks = score_ranks(scorer, text, video, owner, max_pairs)
+    expected = whole(kind)
+    options = dict(max_pairs=max_pairs, dtype=torch.float64)
+    matrix = score_matrix(scorer, text, video, **options)
+    assert torch.equal(matrix, expected)
+    assert torch.equal(matrix[:, 4], matrix[:, 7])
+    assert torch.equal(matrix[5], matrix[9])
+    ranks = score_ranks(scorer, text, video, owner, **options)
     for direction, counts in rank_counts(expected, owner).items():
         for a, b in zip(ranks[direction], counts):
             assert torch.equal(a, b)
@@ -92,9 +111,10 @@ def worker(rank, world_size, init, queue):
     for kind in KINDS:
         scorer, text, video, owner = problem(kind)
         for max_pairs in SIZES:
+            options = dict(max_pairs=max_pairs, dtype=torch.float64)
             results.append((kind, metrics_of_ranks(
-                score_ranks(scorer, text, video, owner, max_pairs)),
-                score_matrix(scorer, text, video, max_pairs).numpy()))
+                score_ranks(scorer, text, video, owner, **options)),
+                score_matrix(scorer, text, video, **options).numpy()))
     try:
         broken = dict(text=torch.full((23, 6), torch.nan))
         score_ranks(product_scores, broken, problem('products')[2], owner, 40)

@@ -297,13 +297,26 @@ def test_gradients_reach_everything_trained(name, texts, videos):
         if k.startswith('loss')).backward()
     assert segments.grad.isfinite().all() and segments.grad.any()
     # A softmax does not see what is added to all of its logits.
-    silent = {'word_weight.2.bias', 'segment_weight.2.bias', 'key.bias'}
+    silent = {'word_weight.2.bias', 'segment_weight.2.bias', 'key.bias',
+              'similarity_dense.bias'}
     for key, parameter in head.named_parameters():
         if key == 'logit_scale' and name == 'TightTransformerHead':
             assert not parameter.requires_grad
             continue
         assert parameter.requires_grad and parameter.grad.isfinite().all()
         assert key in silent or parameter.grad.any(), key
+
+
+@pytest.mark.parametrize('name', HEADS)
+def test_a_frozen_scale_stays(name, texts, videos):
+    head = build(name, freeze_logit_scale=True, init_logit_scale=2.5)
+    segments, mask = (x[1:5] for x in videos)
+    optimizer = torch.optim.SGD(head.parameters(), lr=0.1)
+    losses = head.loss(segments, mask, texts)
+    if losses['loss_t2v'].requires_grad:  # Mean pooling has nothing else.
+        (losses['loss_t2v'] + losses['loss_v2t']).backward()
+        optimizer.step()
+    assert head.logit_scale.item() == losses['logit_scale'] == 2.5
 
 
 @pytest.mark.parametrize('name', PAIRWISE)
@@ -371,13 +384,29 @@ def _gradients_of_all(rank, world_size, folder, models, inputs, results):
                    inputs, results)
 
 
+def distributed_heads():
+    """Every head, and every option of the loss."""
+    for name in HEADS:
+        head = dict(type=name)
+        accepted = inspect.signature(MODELS.get(name)).parameters
+        if 'embed_dims' in accepted:
+            head['embed_dims'] = DIMS
+        if 'dropout' in accepted:
+            head['dropout'] = 0.  # Drawn for each process's own order of pairs.
+        yield head
+    mean = dict(type='MeanPoolingHead')
+    yield dict(mean, freeze_logit_scale=True)
+    yield dict(mean, loss=dict(type='SymmetricInfoNCELoss', label_smoothing=0.2))
+    yield dict(mean, loss=dict(type='DualSoftmaxLoss', temperature=0.05))
+
+
 def test_two_processes_give_the_gradients_of_one(retriever_cfg, inputs):
     models, expected = [], []
     inputs = {k: v[:4] for k, v in inputs.items()}
     inputs['frame_mask'] = torch.arange(4) < torch.tensor([[4], [2], [3], [1]])
-    for name in TRANSFORMERS + ['WeightedTokenInteractionHead']:
+    for head in distributed_heads():
         cfg = retriever_cfg()
-        cfg['head'] = dict(type=name, embed_dims=16)
+        cfg['head'] = head
         model = MODELS.build(cfg)
         loss, _ = model.parse_losses(model(inputs, mode='loss'))
         loss.backward()

@@ -47,6 +47,12 @@ def parse_args() -> argparse.Namespace:
         metavar='FILE',
         help='re-rank with QB-Norm; the features of the training set')
     parser.add_argument(
+        '--qb-beta', type=float, help="QB-Norm's inverse temperature, default 20")
+    parser.add_argument(
+        '--qb-top',
+        type=positive,
+        help='how many best items of a query of the bank count as hubs, default 1')
+    parser.add_argument(
         '--max-pairs',
         type=positive,
         default=2**18,
@@ -54,7 +60,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--json', metavar='OUT', help='write the metrics here')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.qb_norm is None and (args.qb_beta or args.qb_top):
+        parser.error('--qb-beta and --qb-top go with --qb-norm')
+    return args
 
 
 def rerankings(args: argparse.Namespace) -> list[dict]:
@@ -63,7 +72,9 @@ def rerankings(args: argparse.Namespace) -> list[dict]:
     if args.dual_softmax is not None:
         chosen.append(dict(type='dual_softmax', temperature=args.dual_softmax))
     if args.qb_norm is not None:
-        chosen.append(dict(type='qb_norm', bank=args.qb_norm))
+        given = dict(beta=args.qb_beta, top=args.qb_top)
+        given = {name: x for name, x in given.items() if x is not None}
+        chosen.append(dict(type='qb_norm', bank=args.qb_norm, **given))
     return chosen
 
 
@@ -73,7 +84,7 @@ def evaluate(features: RetrievalFeatures,
     if args.captions == 'first':
         features = first_captions(features)
     counts = features.video_of_text.bincount(minlength=len(features.filenames))
-    print(describe_protocol(counts.tolist(), features.paragraph))
+    print(describe_protocol(counts.tolist(), features.paragraph, args.extra))
     metrics = evaluate_features(
         features,
         topk=tuple(args.topk),

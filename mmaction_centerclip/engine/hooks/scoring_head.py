@@ -17,6 +17,11 @@ class ScoringHeadHook(Hook):
     """
     priority = 'LOW'  # After EMAHook has put its weights into the model.
 
+    def before_train(self, runner) -> None:
+        """Lend it at once: what does not go together says so before."""
+        if runner.val_loop is not None:
+            self._lend(runner.model, runner.val_evaluator.metrics)
+
     def before_val_epoch(self, runner) -> None:
         """Lend the head to the metrics of the validation."""
         self._lend(runner.model, runner.val_evaluator.metrics)

@@ -33,6 +33,8 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
     separable = False
     """Whether a video is one vector, ``video``, compared by a product with a
     caption's, ``text``; an index can hold such videos."""
+    cosine = True
+    """Whether similarities are from -1 to 1, as the dual softmax needs."""
 
     def __init__(self,
                  loss: dict | None = None,

@@ -50,6 +50,8 @@ class TightTransformerHead(SimilarityHead):
         InputError: If an option is not as above.
     """
 
+    cosine = False
+
     def __init__(self,
                  embed_dims: int,
                  num_layers: int = 4,

@@ -53,9 +53,11 @@ def key_mask(transformer: Transformer, mask: Tensor) -> Tensor:
     Returns:
         Tensor: Shape (B * heads, L, L), 0 or minus infinity.
     """
-    heads = transformer.resblocks[0].attn.num_heads
+    attention = transformer.resblocks[0].attn
+    heads = attention.num_heads
     batch, length = mask.shape
-    bias = torch.zeros(batch, length, device=mask.device)
+    bias = torch.zeros(
+        batch, length, dtype=attention.in_proj_weight.dtype, device=mask.device)
     bias = bias.masked_fill(~mask, float('-inf'))[:, None, None]
     return bias.expand(batch, heads, length, length).flatten(0, 1)
 

@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 from mmengine.utils import ProgressBar
 
-from mmaction_centerclip.apis.run_summary import read_run
+from mmaction_centerclip.apis.work_dir import read_run
 from mmaction_centerclip.evaluation import load_features, product_scores
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -133,7 +133,7 @@ def measure(folder: str, head: str, seed: int, base: str | None,
     checkpoint = train(config, work_dir, args.epochs if base else None, threads,
                        *options)
     # Training ends with an evaluation.
-    result = dict(read_run(work_dir).evaluations[-1], settings=settings)
+    result = dict(read_run(work_dir).last('val'), settings=settings)
     if args.data == 'motion':
         features = work_dir / 'directions.pth'
         features.unlink(missing_ok=True)  # Of a run interrupted after this.

@@ -10,13 +10,14 @@ from mmengine.config import Config
 from mmengine.visualization import LocalVisBackend
 
 from mmaction_centerclip.apis.run_summary import (
+    choose_evaluations,
     format_summary,
     plot_summary,
-    read_run,
     run_warnings,
     summarize,
     write_csv,
 )
+from mmaction_centerclip.apis.work_dir import read_run
 from mmaction_centerclip.errors import InputError
 
 from ..paths import TOOLS
@@ -92,7 +93,7 @@ def test_the_tool_summarizes_seeds(make, tmp_path):
     assert result.returncode == 0, result.stderr
     assert 'warning: ' not in result.stderr
     title, header, first, second, noise = result.stdout.splitlines()
-    assert title.startswith('Last evaluation')
+    assert title.startswith('Last validation')
     assert header.split() == ['config', 'runs', 'seeds', *METRICS]
     assert first.split()[:6] == ['centerclip_tiny', '3', '0,1,2', '45.00', '±',
                                  '1.00']
@@ -101,14 +102,15 @@ def test_the_tool_summarizes_seeds(make, tmp_path):
     assert 'under one point of R@1 are within the noise' in noise
     rows = list(csv.DictReader(table.open()))
     assert [row['t2v/R1 std'] for row in rows] == ['1.0', '']
-    assert rows[0]['v2t/R10 mean'] == '57.0' and rows[0]['evaluation'] == 'last'
+    assert rows[0]['v2t/R10 mean'] == '57.0' and (
+        rows[0]['evaluation'] == 'last validation')
     assert picture.read_bytes().startswith(b'\x89PNG')
 
 
 def test_the_tool_names_what_is_wrong_and_how_the_best_flatters(make, tmp_path):
     work_dir = make('run', [20, 60, 50])
     result = tool(work_dir, '--best', 't2v/R1', '--metrics', 't2v/R1')
-    assert 'Best evaluation of each run by t2v/R1' in result.stdout
+    assert 'Best validation of each run by t2v/R1' in result.stdout
     assert '60.00' in result.stdout and 'flatters' in result.stdout
     empty = make('empty', [])
     result = tool(work_dir, empty)
@@ -133,16 +135,54 @@ def test_a_resumed_and_then_tested_training_is_one_run(make):
     # Testing dumps the seed of the config, which is not that of training.
     make('run', [], seed=42, time='20260103_000000', test=4)
     run = read_run(work_dir)
-    assert [e['t2v/R1'] for e in run.evaluations] == [1, 2, 3, 4]
+    assert [e['t2v/R1'] for e in run.evaluations['val']] == [1, 2, 3]
+    assert [e['t2v/R1'] for e in run.evaluations['test']] == [4]
     assert run.seeds == [0]
-    assert set(run.last()) == {*METRICS, 't2v/MdR'}
-    assert run.best('t2v/R1')['t2v/R1'] == run.best('t2v/MdR')['t2v/R1'] == 4
+    assert set(run.last('test')) == {*METRICS, 't2v/MdR'}
+    for metric in ('t2v/R1', 't2v/MdR'):
+        assert run.best(metric, 'val')['t2v/R1'] == 3
+
+
+def data(name):
+    return dict(test_dataloader=dict(batch_size=4, dataset=dict(ann_file=name)))
+
+
+def test_a_test_on_other_data_is_no_result(make):
+    work_dir = make('run', [1], time='20260101_000000', cfg=data('test.json'))
+    make('run', [], time='20260102_000000', test=44, cfg=data('test.json'))
+    make('run', [], time='20260103_000000', test=97, cfg=data('train.json'))
+    run = read_run(work_dir)
+    assert run.last('test')['t2v/R1'] == 44
+    assert run.settings['test_dataloader'].count('test.json')
+    warning, = run_warnings([run])
+    assert '1 tests on other data' in warning and '20260103' in warning
+    result = tool(work_dir, '--metrics', 't2v/R1', '--which', 'test')
+    assert 'Last test of each run' in result.stdout and ' 44.00' in result.stdout
+    assert 'warning: ' in result.stderr
+    assert ' 1.00' in tool(work_dir, '--metrics', 't2v/R1').stdout
+
+
+def test_validations_and_tests_are_not_mixed(make):
+    trained = read_run(make('a', [1], 1))
+    tested = read_run(make('b', [], test=3))
+    assert choose_evaluations([trained]) == 'val'
+    assert choose_evaluations([trained, tested]) == 'test'
+    with pytest.raises(InputError, match='/a: no test, expected one'):
+        summarize([trained, tested], METRICS, which='test')
+
+
+def test_other_settings_are_another_row(make):
+    runs = [read_run(make(name, [value], value, cfg=dict(train_cfg=dict(epochs=e))))
+            for name, value, e in (('a', 1, 5), ('b', 2, 5), ('c', 9, 6))]
+    first, second = summarize(runs, METRICS)
+    assert (first.config, second.config) == ('centerclip_tiny', 'centerclip_tiny (2)')
+    assert (first.mean('t2v/R1'), second.mean('t2v/R1')) == (1.5, 9)
 
 
 def test_best_is_the_lowest_rank_and_no_nan(make):
     run = read_run(make('run', [30, 80, float('nan'), 50]))
     for metric in ('t2v/R1', 't2v/MdR'):
-        assert run.best(metric)['t2v/R1'] == 80
+        assert run.best(metric, 'val')['t2v/R1'] == 80
 
 
 @pytest.mark.parametrize('logged', [True, False])
@@ -151,9 +191,10 @@ def test_the_seed_is_of_the_log_or_the_config(make, logged):
 
 
 def test_an_unknown_seed_is_shown_as_such(make):
-    runs = [read_run(make('a', [1], None)), read_run(make('b', [], test=3))]
+    runs = [read_run(make('a', [1], None, test=2)), read_run(make('b', [], test=3))]
     assert [run.seeds for run in runs] == [[], []]
-    assert ' ?,? ' in format_summary(summarize(runs, METRICS))
+    table = format_summary(summarize([runs[0]] * 2, METRICS))
+    assert ' ?,? ' in table
     assert run_warnings(runs) == []
 
 
@@ -193,7 +234,7 @@ def test_a_cut_last_line_is_left_out_and_damage_is_named(make):
     path = work_dir / TIME / 'vis_data' / 'scalars.json'
     text = path.read_text()
     path.write_text(text[:-20])
-    assert read_run(work_dir).last()['t2v/R1'] == 1
+    assert read_run(work_dir).last('val')['t2v/R1'] == 1
     path.write_text(text.replace('{', '', 1))
     with pytest.raises(InputError, match='scalars.json, line 1: not JSON'):
         read_run(work_dir)

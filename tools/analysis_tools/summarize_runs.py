@@ -3,15 +3,16 @@
 import argparse
 import sys
 
-from mmaction_centerclip.apis import clear_errors
+from mmaction_centerclip.apis import check_outputs, clear_errors
 from mmaction_centerclip.apis.run_summary import (
+    choose_evaluations,
     format_summary,
     plot_summary,
-    read_run,
     run_warnings,
     summarize,
     write_csv,
 )
+from mmaction_centerclip.apis.work_dir import read_run
 
 METRICS = [f'{d}/R{k}' for d in ('t2v', 'v2t') for k in (1, 5, 10)]
 
@@ -26,6 +27,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--prefix', default='retrieval', help="of the metrics' names")
     parser.add_argument(
+        '--which',
+        choices=['val', 'test'],
+        help="of the validations of the training, or of the tests on the "
+        "config's test data; default: val where all runs have validations")
+    parser.add_argument(
         '--best',
         metavar='METRIC',
         help="take each run's best evaluation by this metric, not its last")
@@ -37,23 +43,27 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     with clear_errors():
+        check_outputs(args.csv, args.plot)
         runs = [read_run(path, args.prefix)
                 for path in dict.fromkeys(p.rstrip('/') for p in args.work_dir)]
-        groups = summarize(runs, args.metrics, args.best)
+        which = args.which or choose_evaluations(runs)
+        groups = summarize(runs, args.metrics, args.best, which)
         for warning in run_warnings(runs):
             print(f'warning: {warning}', file=sys.stderr)
-        title = 'Last evaluation of each run'
+        kind = {'val': 'validation', 'test': 'test'}[which]
+        title = f'Last {kind} of each run'
         if args.best:
-            title = f'Best evaluation of each run by {args.best}'
+            title = f'Best {kind} of each run by {args.best}'
         print(f'{title}; mean ± sample standard deviation:')
         print(format_summary(groups))
         if args.best:
-            print('The best evaluation was chosen on the data it is reported on: '
+            print('The best was chosen on the data it is reported on: '
                   'that flatters the figures.')
         print('Differences under one point of R@1 are within the noise of this '
               'field.')
         if args.csv:
-            write_csv(groups, args.csv, f'best {args.best}' if args.best else 'last')
+            write_csv(groups, args.csv, f'best {kind} by {args.best}'
+                      if args.best else f'last {kind}')
         if args.plot:
             plot_summary(groups, args.plot, title)
 

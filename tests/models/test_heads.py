@@ -352,6 +352,8 @@ def bad_options():
         yield name, dict(embed_dims=10, num_heads=4), 'got 4 heads for 10 dim'
         yield (name, dict(layer_norm_eps=0.0),
                'layer_norm_eps must be positive, got 0.0')
+    yield ('SequentialTransformerHead', dict(init_position_std=-1.),
+           'init_position_std must not be negative, got -1.0')
     yield ('TextConditionedPoolingHead', dict(dropout=1.0),
            'dropout must be at least 0 and below 1, got 1.0')
 
@@ -360,6 +362,16 @@ def bad_options():
 def test_bad_options_are_named(name, options, message):
     with pytest.raises(InputError, match=f'{name}: .*{message}'):
         MODELS.build(dict(dict(type=name, embed_dims=DIMS), **options))
+
+
+@pytest.mark.parametrize('name', HEADS)
+def test_a_head_of_another_width_is_named(name, retriever_cfg):
+    if name == 'MeanPoolingHead':
+        pytest.skip('takes any width')
+    cfg = retriever_cfg()
+    cfg['head'] = dict(type=name, embed_dims=24)
+    with pytest.raises(InputError, match='embed_dims must be 16, .* got 24'):
+        MODELS.build(cfg)
 
 
 @pytest.mark.parametrize('name, options, message', [

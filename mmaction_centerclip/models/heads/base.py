@@ -33,6 +33,8 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
     separable = False
     """Whether a video is one vector, ``video``, compared by a product with a
     caption's, ``text``; an index can hold such videos."""
+    embed_dims: int | None = None
+    """Width of the features that it takes; None for any."""
     cosine = True
     """Whether similarities are from -1 to 1, as the dual softmax needs."""
 
@@ -100,7 +102,12 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
 
     def logits(self, text: dict[str, Tensor],
                video: dict[str, Tensor]) -> Tensor:
-        """What the loss compares, shape (texts, videos)."""
+        """What the loss compares, shape (texts, videos).
+
+        Args:
+            text (dict[str, Tensor]): From :meth:`text_features`.
+            video (dict[str, Tensor]): From :meth:`video_features`.
+        """
         return self.logit_scale.exp() * self.similarity(text, video)
 
     def loss(self, segments: Tensor, mask: Tensor,

@@ -29,6 +29,7 @@ class SequentialLSTMHead(MeanPoolingHead):
 
     def __init__(self, embed_dims: int, **kwargs) -> None:
         super().__init__(**kwargs)
+        self.embed_dims = embed_dims
         check_positive(self, embed_dims=embed_dims)
         self.lstm = nn.LSTM(embed_dims, embed_dims, batch_first=True)
 

@@ -62,6 +62,7 @@ class SequentialTransformerHead(MeanPoolingHead):
                  quick_gelu: bool = True,
                  **kwargs) -> None:
         super().__init__(**kwargs)
+        self.embed_dims = embed_dims
         check_positive(self, max_segments=max_segments)
         if not init_position_std >= 0:
             raise InputError(
@@ -93,6 +94,9 @@ class SequentialTransformerHead(MeanPoolingHead):
         """The pooled ``video`` (B, E), of unit length.
 
         All segments of a video without a valid segment count.
+
+        Raises:
+            InputError: If the video has more segments than ``max_segments``.
         """
         count = segments.shape[1]
         if count > len(self.position_embedding):

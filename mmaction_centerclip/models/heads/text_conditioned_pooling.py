@@ -41,6 +41,7 @@ class TextConditionedPoolingHead(SimilarityHead):
                  chunk_size: int = 32,
                  **kwargs) -> None:
         super().__init__(**kwargs)
+        self.embed_dims = embed_dims
         check_positive(self, embed_dims=embed_dims, chunk_size=chunk_size)
         if not 0 <= dropout < 1:
             raise InputError(f'{type(self).__name__}: dropout must be at '

@@ -62,6 +62,7 @@ class TightTransformerHead(SimilarityHead):
                  chunk_size: int = 1024,
                  **kwargs) -> None:
         super().__init__(**kwargs)
+        self.embed_dims = embed_dims
         check_positive(
             self, max_positions=max_positions, chunk_size=chunk_size)
         # DDP wants a gradient of all that is trained.
@@ -94,7 +95,11 @@ class TightTransformerHead(SimilarityHead):
 
     def video_features(self, segments: Tensor,
                        mask: Tensor) -> dict[str, Tensor]:
-        """The ``segments`` (B, S, E) and their ``segment_mask`` (B, S)."""
+        """The ``segments`` (B, S, E) and their ``segment_mask`` (B, S).
+
+        Raises:
+            InputError: If the video has too many segments for ``max_positions``.
+        """
         positions = len(self.position_embedding)
         if segments.shape[1] >= positions:
             raise InputError(

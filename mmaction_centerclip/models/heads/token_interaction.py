@@ -40,6 +40,7 @@ class WeightedTokenInteractionHead(SimilarityHead):
                  chunk_size: int = 16,
                  **kwargs) -> None:
         super().__init__(**kwargs)
+        self.embed_dims = embed_dims
         check_positive(self, embed_dims=embed_dims, chunk_size=chunk_size)
         self.chunk_size = chunk_size
         self.word_weight = _perceptron(embed_dims)

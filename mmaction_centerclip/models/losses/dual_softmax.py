@@ -54,6 +54,13 @@ class DualSoftmaxLoss(SymmetricInfoNCELoss):
         self.temperature = temperature
 
     def one_way(self, logits: Tensor) -> Tensor:
-        """Half of the loss: each row's candidates are its columns."""
+        """Half of the loss: each row's candidates are its columns.
+
+        Args:
+            logits (Tensor): Shape (N, N), with the pairs on the diagonal.
+
+        Returns:
+            Tensor: A scalar.
+        """
         prior = (self.temperature * logits).softmax(dim=0)
         return super().one_way(logits * prior * len(logits))

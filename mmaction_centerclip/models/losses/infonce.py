@@ -51,7 +51,14 @@ class SymmetricInfoNCELoss(nn.Module):
             loss_t2v=self.one_way(logits), loss_v2t=self.one_way(logits.T))
 
     def one_way(self, logits: Tensor) -> Tensor:
-        """Half of the loss: each row's candidates are its columns."""
+        """Half of the loss: each row's candidates are its columns.
+
+        Args:
+            logits (Tensor): Shape (N, N), with the pairs on the diagonal.
+
+        Returns:
+            Tensor: A scalar.
+        """
         target = torch.arange(len(logits), device=logits.device)
         return 0.5 * self.loss_weight * F.cross_entropy(
             logits, target, label_smoothing=self.label_smoothing)

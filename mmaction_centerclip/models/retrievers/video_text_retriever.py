@@ -82,6 +82,11 @@ class VideoTextRetriever(BaseModel):
         self.text_backbone = _build_tower('text_backbone', text_backbone,
                                           CLIPTextTower, arch)
         self.head = MODELS.build(head)
+        width = self.backbone.proj.shape[1]
+        if self.head.embed_dims not in (None, width):
+            raise InputError(
+                f'head: embed_dims must be {width}, the width of the embedding '
+                f'of arch {arch!r}, got {self.head.embed_dims}')
         self._freeze(frozen_layers)
 
     def init_weights(self) -> None:

@@ -51,6 +51,9 @@ def first_captions(features: RetrievalFeatures) -> RetrievalFeatures:
 
     Args:
         features (RetrievalFeatures): Of any number of captions per video.
+
+    Returns:
+        RetrievalFeatures: Of at most one caption per video.
     """
     owner = features.video_of_text
     first = torch.ones(len(owner), dtype=torch.bool)
@@ -99,6 +102,9 @@ def load_features(path: str) -> RetrievalFeatures:
 
     Args:
         path (str): A file of :func:`save_features`.
+
+    Returns:
+        RetrievalFeatures: On the CPU.
 
     Raises:
         InputError: If it is not such a file.

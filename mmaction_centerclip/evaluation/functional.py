@@ -130,8 +130,22 @@ def caption_group_similarity(similarity: Tensor,
     return groups.scatter_reduce_(0, index, similarity, 'amax')
 
 
-def check_similarity(similarity, video_of_text) -> tuple[Tensor, Tensor]:
-    """As tensors, or a ValueError that says what is wrong with them."""
+def check_similarity(
+        similarity: Tensor | np.ndarray,
+        video_of_text: Tensor | np.ndarray) -> tuple[Tensor, Tensor]:
+    """Check a similarity matrix and whose its texts are.
+
+    Args:
+        similarity (Tensor | ndarray): Shape (texts, videos).
+        video_of_text (Tensor | ndarray): Integer (texts, ).
+
+    Returns:
+        tuple[Tensor, Tensor]: As tensors, of floats and int64.
+
+    Raises:
+        ValueError: If the shapes do not fit, an index is out of range, or a
+            similarity is not finite.
+    """
     similarity = torch.as_tensor(similarity)
     if not similarity.is_floating_point():
         similarity = similarity.double()

@@ -36,9 +36,7 @@ DATA = dict(
         root='data/shapes', options=[], configs='_*shapes-rgb.py',
         heads=HEADS, towers=tuple(TOWERS)),
     motion=dict(
-        root='data/shapes_motion',
-        options=['--only-motion', '--num-test', '96', '--out',
-                 'data/shapes_motion'],
+        root='data/shapes_motion', options=['--only-motion'],
         configs='_*shapes-motion-rgb.py',
         heads=('meanp', 'seqtransf', 'seqlstm'), towers=('clip4clip', )))
 OPPOSITE = dict(left='right', right='left', up='down', down='up')
@@ -165,27 +163,33 @@ def format_table(rows: dict[tuple[str, str], list[dict]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--data', choices=list(DATA), default='shapes')
-    parser.add_argument('--heads', nargs='+', choices=HEADS, help='default: all')
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument(
-        '--jobs', type=int, default=2, help='models to train at a time')
+        '--data', choices=list(DATA), default='shapes', help='default: shapes')
+    parser.add_argument('--heads', nargs='+', choices=HEADS, help='default: all')
+    parser.add_argument(
+        '--seeds', type=int, nargs='+', default=[0, 1, 2], help='default: 0 1 2')
+    parser.add_argument(
+        '--jobs', type=int, default=2, help='models to train at a time, default: 2')
     parser.add_argument(
         '--work-dir', help='default: work_dirs/shapes_heads/DATA')
     parser.add_argument(
         '--base-epochs',
         type=int,
-        default=10,
-        help='of the common start, on the shapes')
+        help='of the common start, on the shapes, default: 10')
     parser.add_argument(
-        '--epochs', type=int, default=2, help='of each head, on the shapes')
+        '--epochs', type=int, help='of each head, on the shapes, default: 4')
     args = parser.parse_args()
     unknown = set(args.heads or ()) - set(DATA[args.data]['heads'])
     if unknown:
         parser.error(f'--data {args.data} goes with --heads '
                      f'{" ".join(DATA[args.data]["heads"])}, got '
                      f'{" ".join(sorted(unknown))}')
+    if args.data == 'motion' and (args.epochs or args.base_epochs):
+        parser.error('--epochs and --base-epochs go with --data shapes; the '
+                     'motion configs say how long they train')
+    args.epochs, args.base_epochs = args.epochs or 4, args.base_epochs or 10
     if args.jobs < 1:
         parser.error(f'--jobs must be positive, got {args.jobs}')
     args.work_dir = args.work_dir or f'work_dirs/shapes_heads/{args.data}'

@@ -212,11 +212,16 @@ def plan(split: str, count: int, seed: int,
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        '--out', default='data/shapes', help='folder of the data')
+        '--out',
+        help='folder of the data, default: data/shapes, or data/shapes_motion '
+        'with --only-motion')
     parser.add_argument(
         '--num-train', type=int, default=720, help='videos to train on')
     parser.add_argument(
-        '--num-test', type=int, default=216, help='videos to test on')
+        '--num-test',
+        type=int,
+        help='videos to test on, default: 216, or 96, all there are, with '
+        '--only-motion')
     parser.add_argument('--seed', type=int, default=0, help='random seed')
     parser.add_argument(
         '--only-motion',
@@ -224,12 +229,16 @@ def parse_args() -> argparse.Namespace:
         help='videos that differ in color, shape and direction of motion only, '
         'so that many of a batch differ in the direction alone')
     args = parser.parse_args()
+    distinct = len(COLORS) * 3 * len(MOTIONS)
+    if args.num_test is None:
+        args.num_test = distinct if args.only_motion else 216
+    if args.out is None:
+        args.out = 'data/shapes_motion' if args.only_motion else 'data/shapes'
     for name in ('num_train', 'num_test'):
         if getattr(args, name) < 1:
             option = '--' + name.replace('_', '-')
             parser.error(
                 f'{option} must be positive, got {getattr(args, name)}')
-    distinct = len(COLORS) * 3 * len(MOTIONS)
     if args.only_motion and args.num_test > distinct:
         parser.error(f'--only-motion has {distinct} distinct videos to test '
                      f'on, got --num-test {args.num_test}')

@@ -28,7 +28,7 @@ def evaluate_features(features: RetrievalFeatures,
     Args:
         features (RetrievalFeatures): Of all videos and captions.
         scorer (Callable, optional): Similarity of features. Defaults to
-            None: products of vectors.
+            None: products of vectors, or the head that the features know.
         **options: Those of :func:`evaluation_rows`.
 
     Returns:
@@ -56,7 +56,7 @@ def evaluation_rows(features: RetrievalFeatures,
     Args:
         features (RetrievalFeatures): Of all videos and captions.
         scorer (Callable, optional): Similarity of features. Defaults to
-            None: products of vectors.
+            None: products of vectors, or the head that the features know.
         topk (tuple[int, ...]): The k of R@k. Defaults to (1, 5, 10).
         extra (Sequence[str]): More metrics, of ``EXTRA_METRICS``.
             Defaults to ().
@@ -73,11 +73,12 @@ def evaluation_rows(features: RetrievalFeatures,
         and its metrics.
 
     Raises:
-        InputError: If an option is out of range, or features need a scorer.
+        InputError: If an option is out of range, or features need a head.
     """
     check_extra(extra, topk)
     rerank = check_rerank(rerank)
-    scorer = _scorer_of(features, scorer, matrix)
+    if matrix is None or any(c['type'] == 'qb_norm' for c in rerank):
+        scorer = _scorer_of(features, scorer, options)
     owner = features.video_of_text
     if matrix is None and (rerank or {'mAP', 'NDCG'} & set(extra)):
         matrix = score_matrix(scorer, features.text, features.video, **options)
@@ -119,13 +120,12 @@ def check_extra(extra: Sequence[str], topk: Sequence[int]) -> None:
 
 
 def _scorer_of(features: RetrievalFeatures, scorer: Scorer | None,
-               matrix: Tensor | None) -> Scorer | None:
+               options: dict) -> Scorer:
     if features.separable:
         return product_scores
-    if scorer is None and matrix is None:
-        raise InputError(
-            'these features are compared by a head, which is not at hand; add '
-            "dict(type='ScoringHeadHook') to custom_hooks")
+    if scorer is None:
+        head = features.build_head()
+        return head.to(options.get('device'), options.get('dtype')).similarity
     return scorer
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from mmaction.registry import MODELS
+from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
 
@@ -30,7 +31,9 @@ class RetrievalFeatures(NamedTuple):
         captions (Sequence[str]): Of all videos in turn.
         paragraph (bool): Whether a caption is all sentences of a video.
         similarity (Tensor, optional): Shape (texts, videos), where it takes
-            the model to compute it.
+            a head to compute it.
+        head (dict, optional): The ``config`` and the ``state_dict`` of that
+            head.
     """
     video: dict[str, Tensor]
     text: dict[str, Tensor]
@@ -39,11 +42,26 @@ class RetrievalFeatures(NamedTuple):
     captions: Sequence[str]
     paragraph: bool = False
     similarity: Tensor | None = None
+    head: dict | None = None
 
     @property
     def separable(self) -> bool:
-        """Whether products of vectors compare them, without the model."""
+        """Whether products of vectors compare them, without a head."""
         return 'video' in self.video and 'text' in self.text
+
+    def build_head(self) -> nn.Module:
+        """The head that compares them, on the CPU, in evaluation mode.
+
+        Raises:
+            InputError: If these features know none.
+        """
+        if self.head is None:
+            raise InputError(
+                'these features are compared by a head, which is not at hand; '
+                "add dict(type='ScoringHeadHook') to custom_hooks")
+        head = MODELS.build(self.head['config'])
+        head.load_state_dict(self.head['state_dict'])
+        return head.eval()
 
 
 def first_captions(features: RetrievalFeatures) -> RetrievalFeatures:

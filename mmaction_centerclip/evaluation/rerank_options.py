@@ -80,14 +80,14 @@ def _is_number(value: object) -> bool:
 
 
 def reranked(config: dict, features: RetrievalFeatures, matrix: Tensor,
-             scorer: Scorer | None, options: dict) -> dict[str, Tensor]:
+             scorer: Scorer, options: dict) -> dict[str, Tensor]:
     """The similarities of a re-ranking.
 
     Args:
         config (dict): One of :func:`check_rerank`.
         features (RetrievalFeatures): Of the test set.
         matrix (Tensor): Its similarities, shape (texts, videos).
-        scorer (Callable, optional): See ``Scorer``; for ``qb_norm``.
+        scorer (Callable): See ``Scorer``; for ``qb_norm``.
         options (dict): Those of :func:`score_matrix`.
 
     Returns:
@@ -96,7 +96,7 @@ def reranked(config: dict, features: RetrievalFeatures, matrix: Tensor,
 
     Raises:
         InputError: If the similarities are no cosines (dual softmax), or the
-            bank is of another model or cannot be scored (QB-Norm).
+            bank is of another model (QB-Norm).
     """
     config = dict(config)
     if config.pop('type') == 'dual_softmax':
@@ -106,9 +106,6 @@ def reranked(config: dict, features: RetrievalFeatures, matrix: Tensor,
                 f'head has them from {matrix.min():.3g} to {matrix.max():.3g}')
         return dual_softmax(matrix, **config)
     path = config.pop('bank')
-    if scorer is None:
-        raise InputError('qb_norm of a pairwise head needs its model: use it '
-                         'in the test_evaluator, not on a file')
     with raised_together():
         bank = load_features(path)
     for ours, theirs in ((features.video, bank.video),

@@ -57,8 +57,8 @@ class VideoTextRetrievalMetric(BaseMetric):
             on GPUs that are slow in float64 by far. Defaults to
             ``'float64'``.
         dump (str, optional): A new ``.pth`` file for the features, the names
-            of the videos and the captions, see :func:`save_features`; with a
-            head that is not separable for all similarities too.
+            of the videos and the captions, see :func:`save_features`; where
+            the head is not separable, for it and all similarities too.
             Defaults to None.
         dump_only (bool): Whether to stop after the features are written,
             without comparing any: for a bank of ``qb_norm``.
@@ -109,6 +109,7 @@ class VideoTextRetrievalMetric(BaseMetric):
         self.dump = dump
         self.dump_only = dump_only
         self.head: nn.Module | None = None
+        self.head_config: dict | None = None
         self.allow_missing = allow_missing
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -155,12 +156,14 @@ class VideoTextRetrievalMetric(BaseMetric):
         metrics = self.compute_metrics([unique[key] for key in sorted(unique)])
         return {f'{self.prefix}/{k}': v for k, v in metrics.items()}
 
-    def use_head(self, head: nn.Module) -> None:
+    def use_head(self, head: nn.Module, config: dict | None = None) -> None:
         """Take the head whose features are to come.
 
         Args:
             head (nn.Module): With ``similarity(text, video)``, ``cosine`` and
                 ``logit_scale``.
+            config (dict, optional): What it was built from, to be stored with
+                the features. Defaults to None.
 
         Raises:
             InputError: If a re-ranking does not go with it.
@@ -170,7 +173,7 @@ class VideoTextRetrievalMetric(BaseMetric):
             raise InputError(
                 'dual_softmax is for cosine similarities, from -1 to 1, which '
                 f'those of {type(head).__name__} are not')
-        self.head = head
+        self.head, self.head_config = head, config
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Compute the metrics of distinct videos.
@@ -239,12 +242,17 @@ class VideoTextRetrievalMetric(BaseMetric):
             torch.tensor([len(r['captions']) for r in read]))
         video, text = ([r[name] for r in read]
                        for name in ('video_features', 'text_features'))
-        return RetrievalFeatures(
+        features = RetrievalFeatures(
             {k: torch.stack([v[k] for v in video]) for k in video[0]},
             {k: torch.cat([t[k] for t in text]) for k in text[0]}, owner,
             [r['filename'] for r in read],
             [caption for r in read for caption in r['captions']],
             (self.dataset_meta or {}).get('paragraph', False))
+        if features.separable or self.head_config is None:
+            return features
+        state = {k: x.cpu() for k, x in self.head.state_dict().items()}
+        return features._replace(
+            head=dict(config=self.head_config, state_dict=state))
 
     @staticmethod
     def _report(results: list, read: list, metrics: dict[str, float]) -> None:

@@ -172,5 +172,6 @@ def test_features_of_pairs_need_their_head():
     with pytest.raises(InputError, match='ScoringHeadHook'):
         evaluate_features(f)
     known = torch.rand(13, 6)
+    assert evaluate_features(f, matrix=known, rerank=['dual_softmax'])
     assert evaluate_features(f, matrix=known) == retrieval_metrics(
         known, f.video_of_text)

@@ -147,6 +147,30 @@ def test_dumped_features_give_the_same_metrics(config_of, inside, tmp_path,
         assert re.search(r'^ *plain .*\n *dual_softmax ', printed, re.M)
 
 
+@pytest.mark.parametrize('head', [None, 'tight', 'xpool'])
+def test_a_bank_normalises_without_the_model(config_of, inside, tmp_path, head):
+    _, config, checkpoint = config_of(head)
+    bank, dump, out = (tmp_path / n for n in ('bank.pth', 'test.pth', 'out.json'))
+    printed = inside(config, checkpoint, '--work-dir', tmp_path / 'bank', '--dump',
+                     bank, '--dump-only', '--cfg-options',
+                     'test_dataloader.dataset.ann_file=train.json',
+                     script='test.py')
+    assert len(load_features(str(bank)).filenames) == 24
+    assert 'R1' not in printed and 'retrieval/videos: 24' in printed
+    with_bank = Config.fromfile(config)
+    with_bank.test_evaluator.rerank = [dict(type='qb_norm', bank=str(bank), beta=5.)]
+    with_bank.dump(config)
+    inside(config, checkpoint, '--work-dir', tmp_path / 'work', '--dump', dump,
+           script='test.py')
+    inside(dump, '--qb-norm', bank, '--qb-beta', '5', '--json', out,
+           script='analysis_tools/eval_features.py')
+    got = json.loads(out.read_text())
+    assert 'qb_norm/t2v/R1' in got
+    for name, value in metrics_in(tmp_path / 'work').items():
+        if name.startswith('retrieval/'):
+            assert got[name.removeprefix('retrieval/')] == pytest.approx(value)
+
+
 def test_padding_of_short_videos_counts_for_nothing(config_of, inside, tmp_path):
     """The videos have 2 seconds: 8 frames at 4 a second, the rest is masked."""
     features = {}

@@ -58,6 +58,11 @@ def parse_args() -> argparse.Namespace:
         default=2**18,
         help='pairs to score at a time, which bounds the memory')
     parser.add_argument(
+        '--score-dtype',
+        choices=['float64', 'float32'],
+        default='float64',
+        help='in which a pairwise head compares the pairs of a bank')
+    parser.add_argument(
         '--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--json', metavar='OUT', help='write the metrics here')
     args = parser.parse_args()
@@ -92,6 +97,7 @@ def evaluate(features: RetrievalFeatures,
         rerank=rerankings(args),
         matrix=features.similarity,
         max_pairs=args.max_pairs,
+        dtype=getattr(torch, args.score_dtype),
         device=args.device)
     print(format_rows(metrics))
     return metrics

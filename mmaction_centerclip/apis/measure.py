@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 __all__ = ['count_macs', 'time_interleaved']
@@ -15,7 +16,9 @@ def count_macs(function: Callable[[], object]) -> int:
 
     By torch's ``FlopCounterMode``, which counts two per multiply-add. It
     does not see into the fused inference kernel of
-    ``nn.MultiheadAttention``, which is therefore switched off meanwhile.
+    ``nn.MultiheadAttention``, nor, in some releases, into that of
+    ``scaled_dot_product_attention`` on the CPU, which are therefore switched
+    off meanwhile.
 
     Args:
         function (Callable): What to count; called once without gradients.
@@ -23,7 +26,7 @@ def count_macs(function: Callable[[], object]) -> int:
     Returns:
         int: Multiply-adds.
     """
-    with torch.no_grad(), _mha_fastpath(False):
+    with torch.no_grad(), _mha_fastpath(False), sdpa_kernel(SDPBackend.MATH):
         with FlopCounterMode(display=False) as counter:
             function()
     return counter.get_total_flops() // 2

@@ -15,6 +15,8 @@ __all__ = [
     'save_features'
 ]
 
+NO_HEAD = ('these features are compared by a head, which is not at hand; add '
+           "dict(type='ScoringHeadHook') to custom_hooks")
 _FORMAT = 'mmaction_centerclip.features.v1'
 
 
@@ -56,9 +58,7 @@ class RetrievalFeatures(NamedTuple):
             InputError: If these features know none.
         """
         if self.head is None:
-            raise InputError(
-                'these features are compared by a head, which is not at hand; '
-                "add dict(type='ScoringHeadHook') to custom_hooks")
+            raise InputError(NO_HEAD)
         head = MODELS.build(self.head['config'])
         head.load_state_dict(self.head['state_dict'])
         return head.eval()

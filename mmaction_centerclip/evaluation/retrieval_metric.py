@@ -19,7 +19,12 @@ from .evaluate import (
     format_rows,
     metrics_of_rows,
 )
-from .feature_file import RetrievalFeatures, check_new_file, save_features
+from .feature_file import (
+    NO_HEAD,
+    RetrievalFeatures,
+    check_new_file,
+    save_features,
+)
 from .functional import TOPK
 from .protocols import describe_protocol
 from .rerank_options import check_rerank
@@ -137,9 +142,7 @@ class VideoTextRetrievalMetric(BaseMetric):
     def _check_scorable(self, video: dict[str, Tensor]) -> None:
         """Miss the head before all is encoded, not after."""
         if 'video' not in video and self.head is None and not self.dump_only:
-            raise InputError(
-                'these features are compared by a head, which is not at hand; '
-                "add dict(type='ScoringHeadHook') to custom_hooks")
+            raise InputError(NO_HEAD)
 
     def evaluate(self, size: int) -> dict:
         """Gather the results of all processes and compute the metrics.
@@ -168,7 +171,7 @@ class VideoTextRetrievalMetric(BaseMetric):
         Raises:
             InputError: If a re-ranking does not go with it.
         """
-        names = [config['type'] for config in self.options['rerank']]
+        names = [each['type'] for each in self.options['rerank']]
         if 'dual_softmax' in names and not head.cosine:
             raise InputError(
                 'dual_softmax is for cosine similarities, from -1 to 1, which '
@@ -228,7 +231,8 @@ class VideoTextRetrievalMetric(BaseMetric):
         finally:
             # The plain figures too where a re-ranking fails.
             metrics = metrics_of_rows(rows)
-            print_log('\n' + format_rows(metrics), 'current')
+            if rows:
+                print_log('\n' + format_rows(metrics), 'current')
         return metrics
 
     def _save(self, features: RetrievalFeatures) -> None:

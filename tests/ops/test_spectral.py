@@ -124,7 +124,9 @@ def test_products_converge_from_dense_graphs_to_the_identity(scale, dtype):
     bound = lowest_eigenvalue_bound(similarity)
     values = torch.linalg.eigvalsh(similarity)
     assert (bound <= values[:, 0] + 1e-12).all()
-    assert (bound >= values[:, 0] - 0.2 * (values[:, -1] - values[:, 0])).all()
+    # The identity's spectrum is as wide as the rounding, 1e-13.
+    width = values[:, -1] - values[:, 0]
+    assert (bound >= values[:, 0] - 0.2 * width - 1e-12).all()
     vectors, converged = chebyshev_subspace(similarity, 24)
     assert converged.all()
     if scale <= 0.3:  # Beyond, the gaps are near the rounding.

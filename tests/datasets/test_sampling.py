@@ -42,12 +42,14 @@ def test_golden(total, fps, rate, clip_len, cut, golden):
     assert out['frame_mask'].tolist() == (np.arange(clip_len) < count).tolist()
 
 
-@pytest.mark.parametrize('total', [1, 7, 12, 13, 23, 24, 25, 280])
-def test_training_draws_one_frame_of_each_part(total):
-    drawn = np.stack([sample(total, clip_len=12)['frame_inds'] for _ in range(400)])
-    middle = sample(total, clip_len=12, test_mode=True)['frame_inds']
+@pytest.mark.parametrize('total, clip_len', [
+    *((n, 12) for n in (1, 7, 12, 13, 23, 24, 25, 280)), (123, 60), (211, 75)])
+def test_training_draws_one_frame_of_each_part(total, clip_len):
+    drawn = np.stack(
+        [sample(total, clip_len=clip_len)['frame_inds'] for _ in range(400)])
+    middle = sample(total, clip_len=clip_len, test_mode=True)['frame_inds']
     assert (np.diff(drawn, axis=1) >= 0).all()
-    if total > 12:
+    if total > clip_len:
         assert set(drawn.ravel()) == set(range(total))
         assert (np.diff(drawn, axis=1) > 0).all()
         # A middle that is rounded down may be the first frame of the next part.
@@ -69,8 +71,16 @@ def test_start_and_a_rate_that_the_video_has_not():
     (dict(clip_len=0), 'clip_len must be a positive integer, got 0'),
     (dict(clip_len=4, frames_per_second=0.5), 'frames_per_second must be .*got 0.5'),
     (dict(clip_len=4, too_many='all'), "too_many must be one of .*got 'all'"),
-    (dict(clip_len=4, frames_per_second=1), 'a.mp4: .* says avg_fps=None'),
+    (dict(clip_len=4, too_many='head'), "goes with frames_per_second, got 'head'"),
 ])
 def test_bad_input_is_named(options, message):
     with pytest.raises(InputError, match=message):
         sample(9, **options)
+
+
+@pytest.mark.parametrize('total, fps, message', [
+    (9, None, 'says avg_fps=None'), (9, float('nan'), 'avg_fps=nan'),
+    (9, float('inf'), 'avg_fps=inf'), (0, 25, 'no frames')])
+def test_a_bad_video_is_no_mistake_of_the_config(total, fps, message):
+    with pytest.raises(OSError, match=message):
+        sample(total, fps, clip_len=4, frames_per_second=1)

@@ -1,4 +1,6 @@
 """Choose the frames of a video, and mask what a short video lacks."""
+import math
+
 import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
@@ -51,7 +53,9 @@ class SampleFramesWithMask(BaseTransform):
         test_mode (bool): Whether to evaluate. Defaults to False.
 
     Raises:
-        InputError: If an option is not as above, or a video says no rate.
+        InputError: If an option is not as above.
+        OSError: If a video has no frames or says no rate, in which case the
+            dataset goes on without it.
 
     Examples:
         >>> sample = SampleFramesWithMask(clip_len=4, test_mode=True)
@@ -75,6 +79,9 @@ class SampleFramesWithMask(BaseTransform):
         if too_many not in _TOO_MANY:
             raise InputError(f'{type(self).__name__}: too_many must be one of '
                              f'{_TOO_MANY}, got {too_many!r}')
+        if too_many != 'uniform' and frames_per_second is None:
+            raise InputError(f'{type(self).__name__}: too_many goes with '
+                             f'frames_per_second, got {too_many!r} alone')
         self.clip_len = clip_len
         self.frames_per_second = frames_per_second
         self.too_many = too_many
@@ -82,6 +89,8 @@ class SampleFramesWithMask(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Choose from ``results['total_frames']`` frames."""
+        if results['total_frames'] < 1:
+            raise OSError('the video has no frames')
         if self.frames_per_second is None:
             chosen = self._of_equal_parts(results['total_frames'])
         else:
@@ -102,16 +111,17 @@ class SampleFramesWithMask(BaseTransform):
         if self.test_mode:
             return np.floor(part / 2 +
                             part * np.arange(self.clip_len)).astype(np.int64)
-        edges = np.floor(part * np.arange(self.clip_len + 1)).astype(np.int64)
+        # In whole numbers: the last edge is the last frame's end.
+        edges = np.arange(self.clip_len + 1) * total // self.clip_len
         return np.random.randint(edges[:-1], edges[1:])
 
     def _of_each_second(self, results: dict) -> np.ndarray:
-        rate = int(results.get('avg_fps') or 0)
-        if rate < 1:
-            raise InputError(
-                f'{results.get("filename")}: frames_per_second='
-                f'{self.frames_per_second} needs the rate of the video, which '
-                f'says avg_fps={results.get("avg_fps")!r}')
+        rate = results.get('avg_fps') or 0
+        if not 1 <= rate < math.inf:
+            raise OSError(f'frames_per_second={self.frames_per_second} needs '
+                          'the rate of the video, which says '
+                          f'avg_fps={results.get("avg_fps")!r}')
+        rate = int(rate)
         # More frames of a second than it has: all of them.
         wanted = min(self.frames_per_second, rate)
         seconds = np.arange(0, results['total_frames'], rate)

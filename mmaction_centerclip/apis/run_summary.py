@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmaction_centerclip.errors import InputError
 
-from .work_dir import SETTINGS, Run
+from .work_dir import DATA, SETTINGS, Run
 
 __all__ = [
     'ConfigSummary', 'choose_evaluations', 'format_summary', 'plot_summary',
@@ -66,7 +66,7 @@ def summarize(runs: Sequence[Run],
     """
     groups: dict[tuple, ConfigSummary] = {}
     for run in runs:
-        key = (run.config, *sorted(run.settings.items()))
+        key = _alike(run, which)
         if key not in groups:
             alike = sum(config == run.config for config, *_ in groups)
             name = f'{run.config} ({alike + 1})' if alike else run.config
@@ -79,15 +79,25 @@ def summarize(runs: Sequence[Run],
     return list(groups.values())
 
 
-def run_warnings(runs: Sequence[Run]) -> list[str]:
-    """What makes the runs less alike, or less independent, than they look."""
+def _alike(run: Run, which: str) -> tuple:
+    """What is equal of runs that differ in nothing but their seed."""
+    return (run.config, *(run.settings[name] for name in (*SETTINGS, DATA[which])))
+
+
+def run_warnings(runs: Sequence[Run], which: str = 'val') -> list[str]:
+    """What makes the runs less alike, or less independent, than they look.
+
+    Args:
+        runs (Sequence[Run]): At least one.
+        which (str): As for :func:`summarize`. Defaults to ``'val'``.
+    """
     warnings = []
     by_config: dict[str, list[Run]] = {}
-    by_seed: dict[tuple[str, int], list[Run]] = {}
+    by_seed: dict[tuple, list[Run]] = {}
     for run in runs:
         by_config.setdefault(run.config, []).append(run)
         if run.seeds:
-            by_seed.setdefault((run.config, run.seeds[-1]), []).append(run)
+            by_seed.setdefault((run.seeds[-1], *_alike(run, which)), []).append(run)
         if len(run.seeds) > 1:
             warnings.append(
                 f'{run.work_dir} has trainings with the seeds '
@@ -104,14 +114,14 @@ def run_warnings(runs: Sequence[Run]) -> list[str]:
                                 'count, though they may be of the same weights')
     for first, *others in by_config.values():
         for run in others:
-            differing = [name for name in SETTINGS if
-                         run.settings.get(name) != first.settings.get(name)]
+            differing = [name for name in (*SETTINGS, DATA[which])
+                         if run.settings[name] != first.settings[name]]
             if differing:
                 warnings.append(
                     f'{first.work_dir} and {run.work_dir} have configs of one '
                     f'name that differ in {", ".join(differing)}; they are '
                     'rows of their own')
-    for (config, seed), same in by_seed.items():
+    for (seed, config, *_), same in by_seed.items():
         if len(same) > 1:
             warnings.append(
                 f'{len(same)} runs of {config} have the seed {seed}, all of '

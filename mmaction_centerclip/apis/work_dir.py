@@ -8,12 +8,16 @@ from pathlib import Path
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['SETTINGS', 'Run', 'read_run']
+__all__ = ['DATA', 'SETTINGS', 'Run', 'read_run']
 
 LOWER_IS_BETTER = ('MdR', 'MnR')
-# Variables of a dumped config in which runs of one config are to agree.
-SETTINGS = ('model', 'optim_wrapper', 'param_scheduler', 'test_dataloader',
-            'train_cfg', 'train_dataloader')
+# Variables of a dumped config in which runs of one config are to agree; of the
+# dataloaders of evaluations, the data.
+SETTINGS = ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg',
+            'train_dataloader')
+DATA = dict(val='val_dataloader', test='test_dataloader')
+# What a dataloader has that changes no figure.
+LOADING = ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor')
 
 
 @dataclass
@@ -30,8 +34,8 @@ class Run:
             since they were on other data than the config's test data.
         seeds (list[int]): Seeds of the trainings in the work dir, oldest
             first, each once; those of tests are no seeds of the weights.
-        settings (dict[str, str]): ``SETTINGS`` of the dumped config, of the
-            last training if there is one, to be compared.
+        settings (dict[str, str]): ``SETTINGS`` and ``DATA`` of the dumped
+            config, of the last training if there is one, to be compared.
     """
     work_dir: Path
     config: str
@@ -97,8 +101,8 @@ def read_run(work_dir: str | Path, prefix: str = 'retrieval') -> Run:
         prefix (str): Of the metrics' names. Defaults to ``'retrieval'``.
 
     Raises:
-        InputError: If it is no work dir or has no evaluation, or a file in it
-            is damaged.
+        InputError: If it is no work dir or has no evaluation, a file in it
+            is damaged, or it has tests on several data and no training.
     """
     folder = Path(work_dir)
     if not folder.is_dir():
@@ -109,30 +113,36 @@ def read_run(work_dir: str | Path, prefix: str = 'retrieval') -> Run:
             f'{folder}: a work dir has one dumped config, *.py, got '
             f'{", ".join(configs) if configs else "none"}')
     config = _assignments(folder / f'{configs[0]}.py')
-    validations, tests, seeds = [], [], []
+    validations, tests, seeds, trained = [], [], [], False
     for start in sorted(path for path in folder.iterdir() if path.is_dir()):
         lines = _read_lines(start / 'vis_data' / 'scalars.json')
         validations += filter(None, (_metrics_of(x, prefix) for x in lines))
         if any('loss' in line for line in lines):
             seeds += _seed_of(start, config)
-            config = _config_of(start, config)
+            config, trained = _config_of(start, config), True
         result = start / f'{start.name}.json'
         if result.is_file():
             metrics = _metrics_of(
                 _parse(result.read_text(encoding='utf-8'), str(result)), prefix)
-            tests.append((start, metrics))
-    if not validations and not any(metrics for _, metrics in tests):
+            if metrics:
+                tests.append((start, metrics))
+    if not validations and not tests:
         raise InputError(
             f'{folder}: no evaluation, expected lines with {prefix}/... in '
             '<time>/vis_data/scalars.json or a <time>/<time>.json of a test')
-    own = [(start, metrics) for start, metrics in tests
-           if _test_data(_config_of(start, config)) == _test_data(config)]
+    settings = _settings_of(config)
+    others = [start for start, _ in tests if settings['test_dataloader'] !=
+              _settings_of(_config_of(start, config))['test_dataloader']]
+    if others and not trained:
+        raise InputError(
+            f'{folder}: its tests are on several test data, such as that of '
+            f'{others[0].name}; expected one without a training that says which '
+            'counts. Give each a --work-dir of its own')
     return Run(
         folder, configs[0],
-        dict(val=validations, test=[metrics for _, metrics in own if metrics]),
-        [test[0] for test in tests if test not in own],
-        list(dict.fromkeys(seeds)),
-        {name: ast.dump(config[name]) for name in SETTINGS if name in config})
+        dict(val=validations,
+             test=[metrics for start, metrics in tests if start not in others]),
+        others, list(dict.fromkeys(seeds)), settings)
 
 
 def _config_of(start: Path, default: dict[str, ast.expr]) -> dict[str, ast.expr]:
@@ -141,10 +151,20 @@ def _config_of(start: Path, default: dict[str, ast.expr]) -> dict[str, ast.expr]
     return _assignments(dumped) if dumped.is_file() else default
 
 
-def _test_data(config: dict[str, ast.expr]) -> str | None:
-    """The dataset of ``test_dataloader``, to be compared."""
-    loader = _items(config.get('test_dataloader'))
-    return ast.dump(loader['dataset']) if 'dataset' in loader else None
+def _settings_of(config: dict[str, ast.expr]) -> dict[str, str]:
+    """What is to be compared, as text; '' for what the config has not."""
+    settings = {}
+    for name in SETTINGS:
+        value = config.get(name)
+        if isinstance(value, ast.Call):
+            value = ast.Call(value.func, value.args, [
+                keyword for keyword in value.keywords
+                if keyword.arg not in LOADING])
+        settings[name] = '' if value is None else ast.dump(value)
+    for name in DATA.values():
+        data = _items(config.get(name)).get('dataset')
+        settings[name] = '' if data is None else ast.dump(data)
+    return settings
 
 
 def _read_lines(path: Path) -> list[dict]:

@@ -162,6 +162,38 @@ def test_a_test_on_other_data_is_no_result(make):
     assert ' 1.00' in tool(work_dir, '--metrics', 't2v/R1').stdout
 
 
+def test_tests_on_several_data_need_a_training(make):
+    work_dir = make('run', [], time='20260101_000000', test=44, cfg=data('test.json'))
+    assert read_run(work_dir).last('test')['t2v/R1'] == 44
+    make('run', [], time='20260102_000000', test=97, cfg=data('train.json'))
+    with pytest.raises(InputError, match='several test data, .* 20260101_000000'):
+        read_run(work_dir)
+
+
+def test_other_data_is_another_row_of_what_was_evaluated_on_it(make):
+    runs = [read_run(make(name, [value], value, cfg=dict(
+        val_dataloader=dict(batch_size=value, dataset=dict(ann_file=ann_file)))))
+            for name, value, ann_file in (
+                ('a', 40, 'val.json'), ('b', 44, 'val.json'), ('c', 90, 'easy.json'))]
+    assert [len(g.seeds) for g in summarize(runs, METRICS)] == [2, 1]
+    warning, = run_warnings(runs)
+    assert 'differ in val_dataloader' in warning
+    assert run_warnings(runs, 'test') == []
+
+
+def test_a_dump_of_features_is_no_test(make):
+    work_dir = make('run', [], time='20260101_000000', test=44)
+    start = make('run', [], time='20260102_000000') / '20260102_000000'
+    (start / f'{start.name}.json').write_text('{"data_time": 0.1}')
+    assert read_run(work_dir).last('test')['t2v/R1'] == 44
+
+
+def test_how_data_is_loaded_makes_no_row_of_its_own(make):
+    runs = [read_run(make(str(n), [n], n, cfg=dict(
+        train_dataloader=dict(batch_size=4, num_workers=n)))) for n in (1, 8)]
+    assert len(summarize(runs, METRICS)) == 1 and run_warnings(runs) == []
+
+
 def test_validations_and_tests_are_not_mixed(make):
     trained = read_run(make('a', [1], 1))
     tested = read_run(make('b', [], test=3))

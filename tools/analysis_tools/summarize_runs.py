@@ -48,7 +48,7 @@ def main() -> None:
                 for path in dict.fromkeys(p.rstrip('/') for p in args.work_dir)]
         which = args.which or choose_evaluations(runs)
         groups = summarize(runs, args.metrics, args.best, which)
-        for warning in run_warnings(runs):
+        for warning in run_warnings(runs, which):
             print(f'warning: {warning}', file=sys.stderr)
         kind = {'val': 'validation', 'test': 'test'}[which]
         title = f'Last {kind} of each run'

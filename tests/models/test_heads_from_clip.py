@@ -100,10 +100,10 @@ def from_file(retriever_cfg, tmp_path):
     path = str(tmp_path / 'clip.pt')
     torch.save(clip.state_dict(), path)
 
-    def build(name, pretrained=path):
+    def build(name, pretrained=path, num_layers=1):
         cfg = retriever_cfg(pretrained=pretrained)
-        cfg.update(arch=arch, head=dict(type=name, embed_dims=32, num_layers=1,
-                                        num_heads=2))
+        cfg.update(arch=arch, head=dict(type=name, embed_dims=32,
+                                        num_layers=num_layers, num_heads=2))
         model = MODELS.build(cfg)
         model.init_weights()
         return model
@@ -132,3 +132,27 @@ def test_a_checkpoint_with_a_head_keeps_it(name, from_file, tmp_path):
     again = build(name, path)
     for key, value in again.state_dict().items():
         assert torch.equal(value, model.state_dict()[key]), key
+
+
+@pytest.mark.parametrize('name', TRANSFORMERS)
+def test_what_a_checkpoint_has_not_of_a_head_comes_from_clip(
+        name, from_file, tmp_path, monkeypatch):
+    logged = []
+    monkeypatch.setattr(
+        'mmaction_centerclip.models.utils.clip_weights.print_log',
+        lambda text, *_: logged.append(text))
+    build, clip = from_file
+    model = build(name)
+    with torch.no_grad():
+        for parameter in model.head.parameters():
+            parameter.add_(1)
+    path = str(tmp_path / 'retriever.pth')
+    torch.save(dict(state_dict=model.state_dict()), path)
+    more = build(name, path, num_layers=2)
+    first, second = (more.head.transformer.resblocks[i].state_dict() for i in (0, 1))
+    for key, value in model.head.transformer.resblocks[0].state_dict().items():
+        assert torch.equal(first[key], value)
+    for key, value in clip.transformer.resblocks[1].state_dict().items():
+        assert torch.equal(second[key], value)
+    warning, = logged
+    assert 'a part of the head only' in warning and 'resblocks.1.' in warning

@@ -1,7 +1,9 @@
 """CLIP weights from an open_clip tag or a file, for both towers and a head."""
+import logging
 import os
 
 import open_clip
+from mmengine.logging import print_log
 from open_clip.model import convert_to_custom_text_state_dict
 from torch import Tensor, nn
 
@@ -67,10 +69,20 @@ def load_clip_weights(model: nn.Module, pretrained: str,
         model.backbone.inflate_patches()
     if not any(key.startswith('backbone.necks.') for key in state):
         model.backbone.init_necks()
-    if not any(
-            key.startswith('head.') and key != 'head.logit_scale'
-            for key in state):
+    heads = {
+        key
+        for key in own if key.startswith('head.') and key != 'head.logit_scale'
+    }
+    if heads - state.keys():
         model.head.init_from_text_tower(model.text_backbone, positions)
+        # Over it, what there is of the head.
+        model.load_state_dict(state, strict=False)
+        if heads & state.keys():
+            absent = sorted(heads - state.keys())
+            print_log(
+                f'pretrained={pretrained!r} has a part of the head only: '
+                f'missing {absent[:5]} ({len(absent)} in all)', 'current',
+                logging.WARNING)
 
 
 def read_clip_weights(pretrained: str, arch: str | dict) -> dict:

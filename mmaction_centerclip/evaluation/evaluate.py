@@ -77,9 +77,9 @@ def evaluation_rows(features: RetrievalFeatures,
     """
     check_extra(extra, topk)
     rerank = check_rerank(rerank)
-    if matrix is None or any(c['type'] == 'qb_norm' for c in rerank):
-        scorer = _scorer_of(features, scorer, options)
     owner = features.video_of_text
+    if matrix is None:
+        scorer = _scorer_of(features, scorer, options)
     if matrix is None and (rerank or {'mAP', 'NDCG'} & set(extra)):
         matrix = score_matrix(scorer, features.text, features.video, **options)
     if matrix is None:
@@ -91,6 +91,8 @@ def evaluation_rows(features: RetrievalFeatures,
     metrics.update(_extra_metrics(extra, metrics, matrix, matrix, owner))
     yield 'plain', metrics
     for config in rerank:
+        if config['type'] == 'qb_norm':
+            scorer = _scorer_of(features, scorer, options)
         better = reranked(config, features, matrix, scorer, options)
         # One matrix a direction, of which the other half means nothing.
         counts = {d: rank_counts(better[d], owner)[d] for d in better}

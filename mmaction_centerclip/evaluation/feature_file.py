@@ -15,8 +15,9 @@ __all__ = [
     'save_features'
 ]
 
-NO_HEAD = ('these features are compared by a head, which is not at hand; add '
-           "dict(type='ScoringHeadHook') to custom_hooks")
+NO_HEAD = ('these features are compared by a head, which is not at hand: '
+           "dict(type='ScoringHeadHook') among custom_hooks brings it, also "
+           'into a file of features')
 _FORMAT = 'mmaction_centerclip.features.v1'
 
 
@@ -34,8 +35,8 @@ class RetrievalFeatures(NamedTuple):
         paragraph (bool): Whether a caption is all sentences of a video.
         similarity (Tensor, optional): Shape (texts, videos), where it takes
             a head to compute it.
-        head (dict, optional): The ``config`` and the ``state_dict`` of that
-            head.
+        head (dict, optional): The ``config``, of plain types, and the
+            ``state_dict`` of that head.
     """
     video: dict[str, Tensor]
     text: dict[str, Tensor]
@@ -55,13 +56,23 @@ class RetrievalFeatures(NamedTuple):
         """The head that compares them, on the CPU, in evaluation mode.
 
         Raises:
-            InputError: If these features know none.
+            InputError: If these features know none, or it cannot be built.
         """
         if self.head is None:
             raise InputError(NO_HEAD)
-        head = MODELS.build(self.head['config'])
-        head.load_state_dict(self.head['state_dict'])
+        config = self.head['config']
+        try:
+            head = MODELS.build(config)
+            head.load_state_dict(self.head['state_dict'])
+        except (KeyError, RuntimeError, TypeError) as error:
+            raise InputError(f'the head {config!r} of these features cannot be '
+                             f'built: {error}') from None
         return head.eval()
+
+    def captions_per_video(self) -> list[int]:
+        """How many captions each video has."""
+        return self.video_of_text.bincount(
+            minlength=len(self.filenames)).tolist()
 
 
 def first_captions(features: RetrievalFeatures) -> RetrievalFeatures:

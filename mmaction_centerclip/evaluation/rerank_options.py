@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from mmaction_centerclip.errors import InputError
@@ -34,7 +35,7 @@ def check_rerank(rerank: Sequence[str | dict]) -> list[dict]:
         InputError: If one is unknown or given twice, or an option is unknown
             or out of range.
     """
-    if isinstance(rerank, (str, dict)):
+    if not isinstance(rerank, (list, tuple)):
         raise InputError(f'rerank must be a list, got {rerank!r}')
     configs = []
     for given in rerank:
@@ -80,14 +81,14 @@ def _is_number(value: object) -> bool:
 
 
 def reranked(config: dict, features: RetrievalFeatures, matrix: Tensor,
-             scorer: Scorer, options: dict) -> dict[str, Tensor]:
+             scorer: Scorer | None, options: dict) -> dict[str, Tensor]:
     """The similarities of a re-ranking.
 
     Args:
         config (dict): One of :func:`check_rerank`.
         features (RetrievalFeatures): Of the test set.
         matrix (Tensor): Its similarities, shape (texts, videos).
-        scorer (Callable): See ``Scorer``; for ``qb_norm``.
+        scorer (Callable, optional): See ``Scorer``; needed for ``qb_norm``.
         options (dict): Those of :func:`score_matrix`.
 
     Returns:
@@ -108,12 +109,7 @@ def reranked(config: dict, features: RetrievalFeatures, matrix: Tensor,
     path = config.pop('bank')
     with raised_together():
         bank = load_features(path)
-    for ours, theirs in ((features.video, bank.video),
-                         (features.text, bank.text)):
-        if _widths(ours) != _widths(theirs):
-            raise InputError(f'{path}: the bank has features {_widths(theirs)}'
-                             f', the evaluation {_widths(ours)}; both must be '
-                             'of the same model')
+    _check_same_model(features, bank, path)
     score = partial(score_matrix, scorer, **options)
     texts, videos = score(bank.text, features.video), score(
         features.text, bank.video)
@@ -122,6 +118,27 @@ def reranked(config: dict, features: RetrievalFeatures, matrix: Tensor,
         v2t=qb_norm(matrix.T, videos.T, **config).T)
 
 
-def _widths(features: dict[str, Tensor]) -> dict[str, int]:
-    return {name: x.shape[-1] for name, x in features.items() if x.ndim == 2
-            and x.dtype.is_floating_point}
+def _check_same_model(features: RetrievalFeatures, bank: RetrievalFeatures,
+                      path: str) -> None:
+    ours, theirs = _widths(features), _widths(bank)
+    if ours != theirs:
+        raise InputError(f'{path}: the bank has features {theirs}, the '
+                         f'evaluation {ours}; both must be of the same model')
+    if features.head is None or bank.head is None:
+        return
+    states = [each.head['state_dict'] for each in (features, bank)]
+    if features.head['config'] != bank.head['config'] or any(
+            not torch.equal(value, states[1][name])
+            for name, value in states[0].items()):
+        raise InputError(f"{path}: the bank's head has other weights or options "
+                         "than the evaluation's; both must be of the same model")
+
+
+def _widths(features: RetrievalFeatures) -> dict[str, int]:
+    """Width of each kind of token or vector, whatever the number of tokens."""
+    dims = 2 if features.separable else 3
+    return {
+        name: x.shape[-1]
+        for part in (features.video, features.text) for name, x in part.items()
+        if x.ndim == dims and x.is_floating_point()
+    }

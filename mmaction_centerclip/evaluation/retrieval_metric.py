@@ -107,8 +107,11 @@ class VideoTextRetrievalMetric(BaseMetric):
             check_new_file(dump)
         elif dump_only:
             raise InputError('dump_only=True needs dump, a file to write')
+        # A bank that is yet to be written is no reason not to write it.
         self.options = dict(
-            topk=tuple(topk), extra=extra, rerank=check_rerank(rerank))
+            topk=tuple(topk),
+            extra=extra,
+            rerank=[] if dump_only else check_rerank(rerank))
         self.max_pairs = max_pairs
         self.score_dtype = getattr(torch, score_dtype)
         self.dump = dump
@@ -186,30 +189,28 @@ class VideoTextRetrievalMetric(BaseMetric):
 
         Returns:
             dict[str, float]: Those of :func:`evaluate_features`, and
-            ``coverage`` in per cent if videos are missing; with
-            ``dump_only`` the numbers of ``videos`` and ``captions``.
+            ``coverage`` in per cent if videos are missing; none with
+            ``dump_only``.
         """
         read = [r for r in results if 'missing' not in r]
         if not read:
             raise InputError(
                 f'none of the {len(results)} videos to evaluate could be read')
         features = self._features(read)
-        metrics = dict(
-            videos=len(features.filenames), captions=len(features.captions))
         if self.dump_only:
             self._save(features)
-        else:
-            metrics = self._compare(features)
+            self._report(results, read, {})
+            return {}
+        metrics = self._compare(features)
         self._report(results, read, metrics)
         return metrics
 
     def _compare(self, features: RetrievalFeatures) -> dict[str, float]:
         """Dump the features and compute the metrics."""
         print_log(
-            describe_protocol(
-                features.video_of_text.bincount(
-                    minlength=len(features.filenames)).tolist(),
-                features.paragraph, self.options['extra']), 'current')
+            describe_protocol(features.captions_per_video(),
+                              features.paragraph, self.options['extra']),
+            'current')
         scorer, options = None, dict(max_pairs=self.max_pairs)
         if self.head is not None:
             options['device'] = self.head.logit_scale.device
@@ -217,11 +218,13 @@ class VideoTextRetrievalMetric(BaseMetric):
             scorer = copy.deepcopy(self.head).to(self.score_dtype).similarity
             options.update(dtype=self.score_dtype, progress=True)
         if self.dump is not None:
-            # Before anything that may fail.
-            if scorer is not None:
-                features = features._replace(similarity=score_matrix(
-                    scorer, features.text, features.video, **options))
-            self._save(features)
+            # Whatever fails after they were encoded, the features are kept.
+            try:
+                if scorer is not None:
+                    features = features._replace(similarity=score_matrix(
+                        scorer, features.text, features.video, **options))
+            finally:
+                self._save(features)
         rows: dict[str, dict[str, float]] = {}
         try:
             for name, row in evaluation_rows(
@@ -239,7 +242,9 @@ class VideoTextRetrievalMetric(BaseMetric):
         with raised_together():
             if is_main_process():
                 save_features(features, self.dump)
-        print_log(f'Wrote the features to {self.dump}.', 'current')
+        print_log(
+            f'Wrote the features of {len(features.filenames)} videos and '
+            f'{len(features.captions)} captions to {self.dump}.', 'current')
 
     def _features(self, read: list) -> RetrievalFeatures:
         owner = torch.arange(len(read)).repeat_interleave(

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from mmaction.registry import MODELS
 from torch.nn import functional as F
 
 from mmaction_centerclip.errors import InputError
@@ -15,6 +16,7 @@ from mmaction_centerclip.evaluation import (
     retrieval_metrics,
     save_features,
 )
+from mmaction_centerclip.models import TextFeatures
 
 COUNTS = torch.tensor([2, 1, 3, 1, 2, 4])
 
@@ -128,6 +130,7 @@ def test_another_file_is_named(tmp_path, content):
      'temperature must be finite and not negative, got -1'),
     (dict(rerank=[dict(type='dual_softmax', temperature=float('inf'))]),
      'temperature must be finite and not negative, got inf'),
+    (dict(rerank=5), 'rerank must be a list, got 5'),
     (dict(rerank='dual_softmax'), "rerank must be a list, got 'dual_softmax'"),
     (dict(rerank=['qb_norm']), 'needs bank'),
     (dict(rerank=[dict(type='dual_softmax')], matrix=torch.full((13, 6), -8.)),
@@ -165,6 +168,38 @@ def test_a_bank_of_another_model_is_named(tmp_path):
     save_features(features(video=dict(video=torch.rand(6, 4))), path)
     with pytest.raises(InputError, match='of the same model'):
         evaluate_features(features(), rerank=[dict(type='qb_norm', bank=path)])
+
+
+def pairs(segments=3, dims=8, **options):
+    """Features of a pairwise head, which they know."""
+    torch.manual_seed(0)
+    config = dict(type='WeightedTokenInteractionHead', embed_dims=dims)
+    head = MODELS.build(dict(config, **options)).eval()
+    words = torch.rand(13, 4, dims)
+    with torch.no_grad():
+        return features(
+            video=head.video_features(
+                torch.rand(6, segments, dims), torch.ones(6, segments).bool()),
+            text=head.text_features(
+                TextFeatures(words[:, 0], words, torch.ones(13, 4).bool())),
+            head=dict(config=config, state_dict=head.state_dict()))
+
+
+def test_a_bank_of_pairs_is_of_the_same_head(tmp_path):
+    def evaluate(bank):
+        path = str(tmp_path / 'bank.pth')
+        torch.save(dict(bank._asdict(), format='mmaction_centerclip.features.v1'),
+                   path)
+        return evaluate_features(
+            pairs(), rerank=[dict(type='qb_norm', bank=path)])
+
+    assert 'qb_norm/t2v/R1' in evaluate(pairs(segments=5))
+    with pytest.raises(InputError, match="'segments': 6, .* the same model"):
+        evaluate(pairs(dims=6))
+    other = pairs()
+    other.head['state_dict']['word_weight.0.bias'] += 1
+    with pytest.raises(InputError, match='other weights or options'):
+        evaluate(other)
 
 
 def test_features_of_pairs_need_their_head():

@@ -5,7 +5,12 @@ from torch.nn import functional as F
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.evaluation import load_features, retrieval_metrics
-from mmaction_centerclip.models import MeanPoolingHead, TightTransformerHead
+from mmaction_centerclip.models import (
+    MeanPoolingHead,
+    TextConditionedPoolingHead,
+    TextFeatures,
+    TightTransformerHead,
+)
 
 
 def build(**options):
@@ -106,13 +111,36 @@ def test_rerankings_and_more_metrics_have_their_names(samples, logged):
 
 def test_features_alone(samples, tmp_path):
     path = str(tmp_path / 'bank.pth')
-    metric = build(dump=path, dump_only=True)
+    # The bank that a re-ranking wants is the one to be written.
+    metric = build(dump=path, dump_only=True, rerank=[
+        dict(type='qb_norm', bank=path), 'dual_softmax'])
+    metric.use_head(TightTransformerHead(embed_dims=8))
     for sample in samples:  # Of a head that is not at hand.
         sample['video_features'] = dict(segments=torch.rand(3, 8))
     metric.process(None, samples)
-    assert metric.evaluate(5) == {
-        'retrieval/videos': 5, 'retrieval/captions': 11}
+    assert metric.evaluate(5) == {}
     assert load_features(path).similarity is None
+
+
+def test_pairs_that_cannot_be_scored_cost_no_features(samples, tmp_path, logged):
+    path = str(tmp_path / 'features.pth')
+    head = TextConditionedPoolingHead(embed_dims=8).eval()
+    for sample in samples:
+        words = torch.rand(len(sample['captions']), 1, 8)
+        sample['text_features'] = head.text_features(
+            TextFeatures(words[:, 0], words, torch.ones(words.shape[:2]).bool()))
+        video = head.video_features(torch.rand(1, 3, 8), torch.ones(1, 3).bool())
+        sample['video_features'] = {k: x[0] for k, x in video.items()}
+    samples[2]['video_features']['values'] *= torch.nan
+    metric = build(dump=path)
+    metric.use_head(head, dict(type='TextConditionedPoolingHead', embed_dims=8))
+    metric.process(None, samples)
+    with pytest.raises(InputError, match='not finite'):
+        metric.evaluate(5)
+    kept = load_features(path)
+    assert len(kept.filenames) == 5 and kept.similarity is None
+    assert torch.equal(kept.build_head().query.weight, head.query.weight)
+    assert not any('plain' in line for line in logged)
 
 
 def test_what_does_not_go_together_is_said_before_the_work(samples):

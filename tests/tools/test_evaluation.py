@@ -151,15 +151,15 @@ def test_dumped_features_give_the_same_metrics(config_of, inside, tmp_path,
 def test_a_bank_normalises_without_the_model(config_of, inside, tmp_path, head):
     _, config, checkpoint = config_of(head)
     bank, dump, out = (tmp_path / n for n in ('bank.pth', 'test.pth', 'out.json'))
+    with_bank = Config.fromfile(config)
+    with_bank.test_evaluator.rerank = [dict(type='qb_norm', bank=str(bank), beta=5.)]
+    with_bank.dump(config)
     printed = inside(config, checkpoint, '--work-dir', tmp_path / 'bank', '--dump',
                      bank, '--dump-only', '--cfg-options',
                      'test_dataloader.dataset.ann_file=train.json',
                      script='test.py')
     assert len(load_features(str(bank)).filenames) == 24
-    assert 'R1' not in printed and 'retrieval/videos: 24' in printed
-    with_bank = Config.fromfile(config)
-    with_bank.test_evaluator.rerank = [dict(type='qb_norm', bank=str(bank), beta=5.)]
-    with_bank.dump(config)
+    assert 'R1' not in printed and 'features of 24 videos and 72 cap' in printed
     inside(config, checkpoint, '--work-dir', tmp_path / 'work', '--dump', dump,
            script='test.py')
     inside(dump, '--qb-norm', bank, '--qb-beta', '5', '--json', out,

@@ -15,10 +15,11 @@ from mmaction_centerclip.apis import check_outputs, clear_errors, positive
 from mmaction_centerclip.evaluation import (
     RetrievalFeatures,
     describe_protocol,
-    evaluate_features,
+    evaluation_rows,
     first_captions,
     format_rows,
     load_features,
+    metrics_of_rows,
 )
 
 
@@ -88,18 +89,25 @@ def evaluate(features: RetrievalFeatures,
     """Print the protocol and a row a re-ranking."""
     if args.captions == 'first':
         features = first_captions(features)
-    counts = features.video_of_text.bincount(minlength=len(features.filenames))
-    print(describe_protocol(counts.tolist(), features.paragraph, args.extra))
-    metrics = evaluate_features(
-        features,
-        topk=tuple(args.topk),
-        extra=args.extra,
-        rerank=rerankings(args),
-        matrix=features.similarity,
-        max_pairs=args.max_pairs,
-        dtype=getattr(torch, args.score_dtype),
-        device=args.device)
-    print(format_rows(metrics))
+    print(describe_protocol(
+        features.captions_per_video(), features.paragraph, args.extra))
+    rows: dict[str, dict[str, float]] = {}
+    try:
+        for name, row in evaluation_rows(
+                features,
+                topk=tuple(args.topk),
+                extra=args.extra,
+                rerank=rerankings(args),
+                matrix=features.similarity,
+                max_pairs=args.max_pairs,
+                dtype=getattr(torch, args.score_dtype),
+                device=args.device):
+            rows[name] = row
+    finally:
+        # The plain figures too where a re-ranking fails.
+        metrics = metrics_of_rows(rows)
+        if rows:
+            print(format_rows(metrics))
     return metrics
 
 

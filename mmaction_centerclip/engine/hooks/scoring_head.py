@@ -20,22 +20,19 @@ class ScoringHeadHook(Hook):
     def before_train(self, runner) -> None:
         """Lend it at once: what does not go together says so before."""
         if runner.val_loop is not None:
-            self._lend(runner, runner.val_evaluator.metrics)
+            self._lend(runner.model, runner.val_evaluator.metrics)
 
     def before_val_epoch(self, runner) -> None:
         """Lend the head to the metrics of the validation."""
-        self._lend(runner, runner.val_evaluator.metrics)
+        self._lend(runner.model, runner.val_evaluator.metrics)
 
     def before_test_epoch(self, runner) -> None:
         """Lend the head to the metrics of the test."""
-        self._lend(runner, runner.test_evaluator.metrics)
+        self._lend(runner.model, runner.test_evaluator.metrics)
 
-    def _lend(self, runner, metrics: list) -> None:
-        model = runner.model
+    def _lend(self, model, metrics: list) -> None:
         if is_model_wrapper(model):
             model = model.module
-        config = runner.cfg.model.get('head')
         for metric in metrics:
             if hasattr(metric, 'use_head'):
-                metric.use_head(
-                    model.head, None if config is None else config.to_dict())
+                metric.use_head(model.head, getattr(model, 'head_config', None))

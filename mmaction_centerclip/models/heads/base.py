@@ -95,6 +95,9 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
                    video: dict[str, Tensor]) -> Tensor:
         """Similarities (texts, videos) of all pairs, without the scale.
 
+        In the dtype of the features and of the head's own weights, which an
+        evaluation converts to float64.
+
         Args:
             text (dict[str, Tensor]): From :meth:`text_features`.
             video (dict[str, Tensor]): From :meth:`video_features`.

@@ -1,8 +1,10 @@
 """The model that joins the towers and a similarity head."""
+import copy
 import re
 
 import torch
 from mmaction.registry import MODELS
+from mmengine.config import ConfigDict
 from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from torch import Tensor, nn
@@ -82,6 +84,9 @@ class VideoTextRetriever(BaseModel):
         self.text_backbone = _build_tower('text_backbone', text_backbone,
                                           CLIPTextTower, arch)
         self.head = MODELS.build(head)
+        # Plain, to be stored beside what the head is to compare.
+        self.head_config = head.to_dict() if isinstance(
+            head, ConfigDict) else copy.deepcopy(head)
         width = self.backbone.proj.shape[1]
         if self.head.embed_dims not in (None, width):
             raise InputError(

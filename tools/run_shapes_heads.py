@@ -24,6 +24,7 @@ from pathlib import Path
 import torch
 from mmengine.utils import ProgressBar
 
+from mmaction_centerclip.apis import positive
 from mmaction_centerclip.apis.work_dir import read_run
 from mmaction_centerclip.evaluation import load_features, product_scores
 
@@ -171,15 +172,18 @@ def main() -> None:
     parser.add_argument(
         '--seeds', type=int, nargs='+', default=[0, 1, 2], help='default: 0 1 2')
     parser.add_argument(
-        '--jobs', type=int, default=2, help='models to train at a time, default: 2')
+        '--jobs',
+        type=positive,
+        default=2,
+        help='models to train at a time, default: 2')
     parser.add_argument(
         '--work-dir', help='default: work_dirs/shapes_heads/DATA')
     parser.add_argument(
         '--base-epochs',
-        type=int,
+        type=positive,
         help='of the common start, on the shapes, default: 10')
     parser.add_argument(
-        '--epochs', type=int, help='of each head, on the shapes, default: 4')
+        '--epochs', type=positive, help='of each head, on the shapes, default: 4')
     args = parser.parse_args()
     unknown = set(args.heads or ()) - set(DATA[args.data]['heads'])
     if unknown:
@@ -189,9 +193,8 @@ def main() -> None:
     if args.data == 'motion' and (args.epochs or args.base_epochs):
         parser.error('--epochs and --base-epochs go with --data shapes; the '
                      'motion configs say how long they train')
-    args.epochs, args.base_epochs = args.epochs or 4, args.base_epochs or 10
-    if args.jobs < 1:
-        parser.error(f'--jobs must be positive, got {args.jobs}')
+    if args.data == 'shapes':
+        args.epochs, args.base_epochs = args.epochs or 4, args.base_epochs or 10
     args.work_dir = args.work_dir or f'work_dirs/shapes_heads/{args.data}'
 
     root, data = Path(args.work_dir).resolve(), DATA[args.data]

@@ -167,7 +167,7 @@ def write_csv(groups: Sequence[ConfigSummary], path: str | Path,
     """
     metrics = list(groups[0].values)
 
-    def write() -> None:
+    def _write_rows() -> None:
         with open(path, 'w', newline='', encoding='utf-8') as file:
             writer = csv.writer(file)
             writer.writerow(
@@ -180,7 +180,7 @@ def write_csv(groups: Sequence[ConfigSummary], path: str | Path,
                      *(value for m in metrics
                        for value in (group.mean(m), group.deviation(m)))])
 
-    _write('--csv', path, write)
+    _write('--csv', path, _write_rows)
 
 
 def plot_summary(groups: Sequence[ConfigSummary], path: str | Path,

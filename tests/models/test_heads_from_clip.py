@@ -120,15 +120,20 @@ def test_positions_beyond_the_towers_context_are_copied_too(name, from_file):
                        clip.positional_embedding)
 
 
-@pytest.mark.parametrize('name', TRANSFORMERS)
-def test_a_checkpoint_with_a_head_keeps_it(name, from_file, tmp_path):
-    build, _ = from_file
-    model = build(name)
+def save_trained(model, folder):
+    """The model with other weights in its head, and their file."""
     with torch.no_grad():
         for parameter in model.head.parameters():
             parameter.add_(1)
-    path = str(tmp_path / 'retriever.pth')
+    path = str(folder / 'retriever.pth')
     torch.save(dict(state_dict=model.state_dict()), path)
+    return model, path
+
+
+@pytest.mark.parametrize('name', TRANSFORMERS)
+def test_a_checkpoint_with_a_head_keeps_it(name, from_file, tmp_path):
+    build, _ = from_file
+    model, path = save_trained(build(name), tmp_path)
     again = build(name, path)
     for key, value in again.state_dict().items():
         assert torch.equal(value, model.state_dict()[key]), key
@@ -142,12 +147,7 @@ def test_what_a_checkpoint_has_not_of_a_head_comes_from_clip(
         'mmaction_centerclip.models.utils.clip_weights.print_log',
         lambda text, *_: logged.append(text))
     build, clip = from_file
-    model = build(name)
-    with torch.no_grad():
-        for parameter in model.head.parameters():
-            parameter.add_(1)
-    path = str(tmp_path / 'retriever.pth')
-    torch.save(dict(state_dict=model.state_dict()), path)
+    model, path = save_trained(build(name), tmp_path)
     more = build(name, path, num_layers=2)
     first, second = (more.head.transformer.resblocks[i].state_dict() for i in (0, 1))
     for key, value in model.head.transformer.resblocks[0].state_dict().items():

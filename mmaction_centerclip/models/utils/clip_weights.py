@@ -75,9 +75,9 @@ def load_clip_weights(model: nn.Module, pretrained: str,
     }
     if heads - state.keys():
         model.head.init_from_text_tower(model.text_backbone, positions)
-        # Over it, what there is of the head.
-        model.load_state_dict(state, strict=False)
         if heads & state.keys():
+            # Over it, what there is of the head.
+            model.load_state_dict(state, strict=False)
             absent = sorted(heads - state.keys())
             print_log(
                 f'pretrained={pretrained!r} has a part of the head only: '

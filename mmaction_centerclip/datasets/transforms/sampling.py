@@ -69,10 +69,10 @@ class SampleFramesWithMask(BaseTransform):
                  frames_per_second: int | None = None,
                  too_many: str = 'uniform',
                  test_mode: bool = False) -> None:
-        for name, value in (('clip_len', clip_len),
-                            ('frames_per_second', frames_per_second)):
-            if name == 'frames_per_second' and value is None:
-                continue
+        counts = dict(clip_len=clip_len)
+        if frames_per_second is not None:
+            counts['frames_per_second'] = frames_per_second
+        for name, value in counts.items():
             if not isinstance(value, int) or value < 1:
                 raise InputError(f'{type(self).__name__}: {name} must be a '
                                  f'positive integer, got {value!r}')

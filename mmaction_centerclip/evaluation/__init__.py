@@ -1,9 +1,4 @@
-from .evaluate import (
-    evaluate_features,
-    evaluation_rows,
-    format_rows,
-    metrics_of_rows,
-)
+from .evaluate import evaluate_features, evaluation_rows, format_rows
 from .feature_file import (
     RetrievalFeatures,
     check_new_file,
@@ -29,7 +24,7 @@ __all__ = [
     'caption_group_similarity', 'check_new_file', 'describe_protocol',
     'dual_softmax', 'evaluate_features', 'evaluation_rows',
     'expected_ap_and_ndcg', 'expected_ranks', 'first_captions',
-    'format_rows', 'load_features', 'metrics_of_ranks', 'metrics_of_rows',
+    'format_rows', 'load_features', 'metrics_of_ranks',
     'product_scores', 'protocol_of', 'qb_norm', 'rank_counts',
     'relevance_metrics', 'retrieval_metrics', 'save_features',
     'score_matrix', 'score_ranks', 'summary_metrics'

@@ -1,5 +1,5 @@
 """All metrics of an evaluation, plain and re-ranked, from its features."""
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -14,7 +14,7 @@ from .scoring import Scorer, product_scores, score_matrix, score_ranks
 
 __all__ = [
     'EXTRA_METRICS', 'check_extra', 'evaluate_features', 'evaluation_rows',
-    'format_rows', 'metrics_of_rows'
+    'format_rows'
 ]
 
 EXTRA_METRICS = ('gmean', 'Rsum', 'mAP', 'NDCG')
@@ -22,6 +22,7 @@ EXTRA_METRICS = ('gmean', 'Rsum', 'mAP', 'NDCG')
 
 def evaluate_features(features: RetrievalFeatures,
                       scorer: Scorer | None = None,
+                      report: Callable[[str], object] | None = None,
                       **options: Any) -> dict[str, float]:
     """Metrics of both directions, and those of each re-ranking.
 
@@ -29,6 +30,9 @@ def evaluate_features(features: RetrievalFeatures,
         features (RetrievalFeatures): Of all videos and captions.
         scorer (Callable, optional): Similarity of features. Defaults to
             None: products of vectors, or the head that the features know.
+        report (Callable, optional): Takes the table of :func:`format_rows`,
+            that of the plain figures too where a re-ranking fails.
+            Defaults to None.
         **options: Those of :func:`evaluation_rows`.
 
     Returns:
@@ -38,7 +42,15 @@ def evaluate_features(features: RetrievalFeatures,
     Raises:
         InputError: As :func:`evaluation_rows`.
     """
-    return metrics_of_rows(dict(evaluation_rows(features, scorer, **options)))
+    metrics: dict[str, float] = {}
+    try:
+        for row, found in evaluation_rows(features, scorer, **options):
+            prefix = '' if row == 'plain' else f'{row}/'
+            metrics.update({prefix + name: x for name, x in found.items()})
+    finally:
+        if metrics and report is not None:
+            report(format_rows(metrics))
+    return metrics
 
 
 def evaluation_rows(features: RetrievalFeatures,
@@ -140,18 +152,6 @@ def _extra_metrics(extra: Sequence[str], recalls: dict, t2v: Tensor | None,
         for direction, matrix in (('t2v', t2v), ('v2t', v2t)):
             found.update(relevance_metrics(matrix, owner, (direction, )))
     return {k: v for k, v in found.items() if k.split('/')[-1] in extra}
-
-
-def metrics_of_rows(rows: dict[str, dict[str, float]]) -> dict[str, float]:
-    """Join the rows: plain names, and a re-ranking's with its own prefix.
-
-    Args:
-        rows (dict[str, dict[str, float]]): See :func:`evaluation_rows`.
-    """
-    return {
-        name if row == 'plain' else f'{row}/{name}': value
-        for row, metrics in rows.items() for name, value in metrics.items()
-    }
 
 
 def format_rows(metrics: dict[str, float]) -> str:

@@ -13,12 +13,7 @@ from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
 
-from .evaluate import (
-    check_extra,
-    evaluation_rows,
-    format_rows,
-    metrics_of_rows,
-)
+from .evaluate import check_extra, evaluate_features
 from .feature_file import (
     NO_HEAD,
     RetrievalFeatures,
@@ -211,7 +206,9 @@ class VideoTextRetrievalMetric(BaseMetric):
             describe_protocol(features.captions_per_video(),
                               features.paragraph, self.options['extra']),
             'current')
-        scorer, options = None, dict(max_pairs=self.max_pairs)
+        # Products are of float64 whatever the option: converted once.
+        scorer = None
+        options = dict(max_pairs=self.max_pairs, dtype=torch.float64)
         if self.head is not None:
             options['device'] = self.head.logit_scale.device
         if self.head is not None and not features.separable:
@@ -225,18 +222,13 @@ class VideoTextRetrievalMetric(BaseMetric):
                         scorer, features.text, features.video, **options))
             finally:
                 self._save(features)
-        rows: dict[str, dict[str, float]] = {}
-        try:
-            for name, row in evaluation_rows(
-                    features, scorer, matrix=features.similarity,
-                    **self.options, **options):
-                rows[name] = row
-        finally:
-            # The plain figures too where a re-ranking fails.
-            metrics = metrics_of_rows(rows)
-            if rows:
-                print_log('\n' + format_rows(metrics), 'current')
-        return metrics
+        return evaluate_features(
+            features,
+            scorer,
+            report=lambda table: print_log('\n' + table, 'current'),
+            matrix=features.similarity,
+            **self.options,
+            **options)
 
     def _save(self, features: RetrievalFeatures) -> None:
         with raised_together():

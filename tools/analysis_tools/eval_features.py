@@ -15,11 +15,9 @@ from mmaction_centerclip.apis import check_outputs, clear_errors, positive
 from mmaction_centerclip.evaluation import (
     RetrievalFeatures,
     describe_protocol,
-    evaluation_rows,
+    evaluate_features,
     first_captions,
-    format_rows,
     load_features,
-    metrics_of_rows,
 )
 
 
@@ -91,24 +89,16 @@ def evaluate(features: RetrievalFeatures,
         features = first_captions(features)
     print(describe_protocol(
         features.captions_per_video(), features.paragraph, args.extra))
-    rows: dict[str, dict[str, float]] = {}
-    try:
-        for name, row in evaluation_rows(
-                features,
-                topk=tuple(args.topk),
-                extra=args.extra,
-                rerank=rerankings(args),
-                matrix=features.similarity,
-                max_pairs=args.max_pairs,
-                dtype=getattr(torch, args.score_dtype),
-                device=args.device):
-            rows[name] = row
-    finally:
-        # The plain figures too where a re-ranking fails.
-        metrics = metrics_of_rows(rows)
-        if rows:
-            print(format_rows(metrics))
-    return metrics
+    return evaluate_features(
+        features,
+        report=print,
+        topk=tuple(args.topk),
+        extra=args.extra,
+        rerank=rerankings(args),
+        matrix=features.similarity,
+        max_pairs=args.max_pairs,
+        dtype=getattr(torch, args.score_dtype),
+        device=args.device)
 
 
 def main() -> None:

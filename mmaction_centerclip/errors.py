@@ -1,6 +1,7 @@
-"""The one exception that means: the input, not the code, is wrong."""
+"""The exception that says the input is wrong, and the checks that raise it."""
+from collections.abc import Collection
 
-__all__ = ['InputError']
+__all__ = ['InputError', 'check_choice', 'check_positive_int']
 
 
 class InputError(ValueError):
@@ -9,3 +10,35 @@ class InputError(ValueError):
     The message names the file or option, the value received and what was
     expected. The command line tools print it without a traceback.
     """
+
+
+def check_positive_int(name: str, value: object) -> int:
+    """Return an option's value if it is a positive integer.
+
+    Args:
+        name (str): The option, as the message names it.
+        value (object): Its value; a bool is not an integer here.
+
+    Raises:
+        InputError: If it is anything else.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InputError(f'{name} must be a positive integer, got {value!r}')
+    return value
+
+
+def check_choice(name: str, value: object, choices: Collection) -> object:
+    """Return an option's value if it is among the choices.
+
+    Args:
+        name (str): The option, as the message names it.
+        value (object): Its value.
+        choices (Collection): What it may be.
+
+    Raises:
+        InputError: If it is anything else.
+    """
+    if value not in choices:
+        raise InputError(
+            f'{name} must be one of {tuple(choices)}, got {value!r}')
+    return value

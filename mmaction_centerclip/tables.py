@@ -1,0 +1,36 @@
+"""The one printer of tables, for logs and command lines."""
+import io
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+__all__ = ['format_table']
+
+
+def format_table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Align rows under their titles, the first column left, others right.
+
+    Args:
+        titles (Sequence[str]): One a column.
+        rows (Iterable[Sequence[object]]): Cells, shown as ``str`` shows them.
+
+    Returns:
+        str: Lines without a line break at the end.
+
+    Examples:
+        >>> print(format_table(['model', 'R@1'], [['CLIP4Clip', 23.2]]))
+        model       R@1
+        CLIP4Clip  23.2
+    """
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for number, title in enumerate(titles):
+        table.add_column(
+            str(title), justify='right' if number else 'left', no_wrap=True)
+    for row in rows:
+        table.add_row(*map(str, row))
+    file = io.StringIO()
+    # Wider than any table, and plain: a log keeps neither colors nor wraps.
+    Console(file=file, width=10000, markup=False, highlight=False,
+            color_system=None, emoji=False).print(table)
+    return '\n'.join(line.rstrip() for line in file.getvalue().splitlines())

@@ -1,7 +1,8 @@
 """The exception that says the input is wrong, and the checks that raise it."""
-from collections.abc import Collection
+import contextlib
+from collections.abc import Collection, Iterator
 
-__all__ = ['InputError', 'check_choice', 'check_positive_int']
+__all__ = ['InputError', 'check_choice', 'check_positive_int', 'named_errors']
 
 
 class InputError(ValueError):
@@ -42,3 +43,16 @@ def check_choice(name: str, value: object, choices: Collection) -> object:
         raise InputError(
             f'{name} must be one of {tuple(choices)}, got {value!r}')
     return value
+
+
+@contextlib.contextmanager
+def named_errors(name: str) -> Iterator[None]:
+    """Put the name of a file or of an option's owner before an InputError.
+
+    Args:
+        name (str): The message becomes ``name: message``.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f'{name}: {error}') from error.__cause__

@@ -1,4 +1,5 @@
-from .backbones import CLIPTextTower, CLIPVisionTower, TextFeatures, clip_config
+from .backbones import *  # noqa: F403
+from .backbones import __all__ as _backbones
 from .data_preprocessors import VideoTextDataPreprocessor
 from .heads import *  # noqa: F403
 from .heads import __all__ as _heads
@@ -10,7 +11,6 @@ from .retrievers import VideoTextRetriever
 from .video_tokens import VideoTokens
 
 __all__ = [
-    'CLIPTextTower', 'CLIPVisionTower', 'TextFeatures',
     'VideoTextDataPreprocessor', 'VideoTextRetriever', 'VideoTokens',
-    'clip_config', *_heads, *_losses, *_necks
+    *_backbones, *_heads, *_losses, *_necks
 ]

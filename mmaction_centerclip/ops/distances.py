@@ -1,8 +1,14 @@
 """Distances between the tokens of one clustering problem."""
+import math
+
 import torch
 from torch import Tensor
 
-__all__ = ['pairwise_distances', 'squared_euclidean', 'unit_normalize']
+from mmaction_centerclip.errors import InputError, check_choice
+
+__all__ = [
+    'check_order', 'pairwise_distances', 'squared_euclidean', 'unit_normalize'
+]
 
 DISTANCES = ('euclidean', 'cosine')
 
@@ -41,23 +47,26 @@ def pairwise_distances(tokens: Tensor,
         Tensor: Shape (B, N, N), float32 or, of such tokens, float64.
 
     Raises:
-        ValueError: If ``distance`` is unknown or ``p`` is not positive.
+        InputError: If ``distance`` is unknown or ``p`` is not positive.
     """
-    if distance not in DISTANCES:
-        raise ValueError(
-            f'distance must be one of {DISTANCES}, got {distance!r}')
+    check_choice('distance', distance, DISTANCES)
+    check_order(p)
     with torch.autocast(tokens.device.type, enabled=False):
         return _distances(
             tokens if tokens.dtype == torch.float64 else tokens.float(),
             distance, p)
 
 
+def check_order(p: float) -> None:
+    """Raise an InputError unless ``p`` is the order of a Minkowski distance."""
+    if not isinstance(p, (int, float)) or not p > 0 or math.isnan(p):
+        raise InputError(f'p must be positive, got {p!r}')
+
+
 def _distances(tokens: Tensor, distance: str, p: float) -> Tensor:
     if distance == 'cosine':
         result = 1 - _symmetric_gram(unit_normalize(tokens))
         result = result.clamp_(min=0)
-    elif not p > 0:
-        raise ValueError(f'p must be positive, got {p!r}')
     elif p == 2 and tokens.dtype != torch.float64:
         result = squared_euclidean(tokens).sqrt_()
     else:

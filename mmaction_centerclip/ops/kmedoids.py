@@ -1,26 +1,23 @@
-"""k-medoids++ on batches of tokens (CenterCLIP, arXiv 2205.00823, Sec. 3.3).
-
-KKZ initialisation (Katsavounidis, Kuo and Zhang, 1994) and then the
-alternation of assignment and medoid update, all segments at once, with
-nothing larger than a (B, N, N) tensor.
-"""
-
+"""k-medoids++ on batches of tokens (CenterCLIP, arXiv 2205.00823, Sec. 3.3)."""
 import functools
 import importlib.util
+import math
 import warnings
+from typing import Optional, Tuple  # noqa: UP035
 
 import torch
 from torch import Tensor
 
-from .distances import pairwise_distances, unit_normalize
+from mmaction_centerclip.errors import (
+    InputError,
+    check_choice,
+    check_positive_int,
+)
 
-__all__ = ['alternate', 'check_problem', 'kkz_init', 'kmedoids']
+from .alternation import alternate
+from .distances import DISTANCES, check_order, pairwise_distances, unit_normalize
 
-
-# How many update steps to take between two looks at whether all problems are
-# done. A look makes the host wait for an accelerator; steps after the end
-# change nothing.
-_CHECK_EVERY = {'cpu': 1}
+__all__ = ['check_kmedoids', 'check_problem', 'check_stop', 'decision_like', 'kmedoids']
 
 BACKENDS = ('auto', 'torch', 'triton')
 
@@ -81,13 +78,25 @@ def kmedoids(tokens: Tensor,
         of its medoid in ``medoids``.
 
     Raises:
-        ValueError: If ``tokens`` is not (B, N, C), ``num_centers`` is not in
+        InputError: If ``tokens`` is not (B, N, C), ``num_centers`` is not in
             1..N, or an option is out of range.
     """
     check_problem(tokens, num_centers, chunk_size)
-    if max_iters < 0:
-        raise ValueError(f'max_iters must not be negative, got {max_iters!r}')
-    _check_backend(backend, valid, dtype)
+    masked = valid is not None
+    check_kmedoids(distance, p, pre_norm, max_iters, tol, backend, masked, dtype)
+    return _kmedoids(tokens.detach(), num_centers, distance, p, pre_norm,
+                     max_iters, tol, first, valid, dtype, chunk_size, backend)
+
+
+# An operator of torch, which stands in a compiled graph whole: its loop ends
+# when no medoid moves, which a compiler cannot know. torch reads the schema from
+# the annotations; its older versions know those of typing only.
+@torch.library.custom_op('mmaction_centerclip::kmedoids', mutates_args=())
+def _kmedoids(tokens: Tensor, num_centers: int, distance: str, p: float,
+              pre_norm: bool, max_iters: int, tol: float,
+              first: Optional[Tensor], valid: Optional[Tensor],  # noqa: UP045
+              dtype: torch.dtype, chunk_size: Optional[int],  # noqa: UP045
+              backend: str) -> Tuple[Tensor, Tensor]:  # noqa: UP006
     step = chunk_size or max(len(tokens), 1)
     results = []
     with torch.no_grad(), torch.autocast(tokens.device.type, enabled=False):
@@ -101,65 +110,67 @@ def kmedoids(tokens: Tensor,
     return torch.cat(medoids), torch.cat(assignment)
 
 
-def kkz_init(distances: Tensor,
-             num_centers: int,
-             first: Tensor,
-             valid: Tensor | None = None) -> Tensor:
-    """KKZ start: repeatedly the token farthest from its nearest pick.
+def decision_like(tokens: Tensor, num_centers: int,
+                  *options: object) -> tuple[Tensor, Tensor]:
+    """Return empty medoids (B, K) and an assignment (B, N), for compilers."""
+    batch, count, _ = tokens.shape
+    return (tokens.new_empty((batch, num_centers), dtype=torch.int64),
+            tokens.new_empty((batch, count), dtype=torch.int64))
 
-    Args:
-        distances (Tensor): Shape (B, N, N).
-        num_centers (int): K, from 1 to N.
-        first (Tensor): First pick of each problem, int64 (B, ).
-        valid (Tensor, optional): Bool (B, N), tokens to pick before any
-            other. Defaults to None: all.
 
-    Returns:
-        Tensor: The picks in pick order, int64 (B, K), distinct.
-    """
-    # Rows by their number in all problems; a step costs little but its calls.
-    flat = distances.flatten(0, 1)
-    offsets = torch.arange(
-        0, len(flat), distances.shape[1], device=first.device)
-    picks = [first]
-    nearest = flat.index_select(0, first + offsets)
-    if valid is not None:
-        nearest = nearest.masked_fill(~valid, -1)
-    # A picked token is out of the race for good: with duplicated tokens all
-    # remaining distances are zero and the same index would win again.
-    nearest = nearest.scatter(1, first[:, None], -torch.inf)
-    for _ in range(1, num_centers):
-        pick = nearest.max(dim=1).indices
-        picks.append(pick)
-        nearest = torch.minimum(nearest, flat.index_select(0, pick + offsets))
-        nearest.scatter_(1, pick[:, None], -torch.inf)
-    return torch.stack(picks, dim=1)
+_kmedoids.register_fake(decision_like)
 
 
 def check_problem(tokens: Tensor, num_centers: int,
                   chunk_size: int | None) -> None:
-    """Raise ValueError unless ``num_centers`` can be chosen of ``tokens``."""
+    """Raise InputError unless ``num_centers`` can be chosen of ``tokens``."""
     if tokens.ndim != 3 or not tokens.is_floating_point():
-        raise ValueError(
+        raise InputError(
             'tokens must be a floating point tensor of shape (B, N, C), got '
             f'{tokens.dtype} of shape {tuple(tokens.shape)}')
     if not 1 <= num_centers <= tokens.shape[1]:
-        raise ValueError(
+        raise InputError(
             f'num_centers must be from 1 to the {tokens.shape[1]} tokens of '
             f'a problem, got {num_centers!r}')
-    if chunk_size is not None and chunk_size < 1:
-        raise ValueError(f'chunk_size must be positive, got {chunk_size!r}')
+    if chunk_size is not None:
+        check_positive_int('chunk_size', chunk_size)
 
 
-def _check_backend(backend: str, valid: Tensor | None,
-                   dtype: torch.dtype) -> None:
-    if backend not in BACKENDS:
-        raise ValueError(
-            f'backend must be one of {BACKENDS}, got {backend!r}')
-    if backend == 'triton' and (valid is not None or dtype != torch.float32):
-        raise ValueError("backend='triton' works in float32 and without valid, "
-                         f'got {dtype}'
-                         + ('' if valid is None else ' and valid'))
+def check_kmedoids(distance: str, p: float, pre_norm: bool, max_iters: int,
+                   tol: float, backend: str, masked: bool = False,
+                   dtype: torch.dtype = torch.float32) -> None:
+    """Raise an InputError unless these are options of :func:`kmedoids`.
+
+    Args:
+        distance (str): As for :func:`kmedoids`, like the others.
+        p (float): As there.
+        pre_norm (bool): As there.
+        max_iters (int): As there.
+        tol (float): As there.
+        backend (str): As there.
+        masked (bool): Whether there is to be a mask of valid tokens.
+            Defaults to False.
+        dtype (torch.dtype): As there. Defaults to torch.float32.
+    """
+    check_choice('distance', distance, DISTANCES)
+    check_choice('backend', backend, BACKENDS)
+    check_choice('pre_norm', pre_norm, (True, False))
+    check_order(p)
+    check_stop(max_iters, tol)
+    if backend == 'triton' and (masked or dtype != torch.float32):
+        raise InputError("backend='triton' works in float32 and without valid "
+                         f'(exclude_padding of a neck), got {dtype}'
+                         + ' and valid' * masked)
+
+
+def check_stop(max_iters: int, tol: float) -> None:
+    """Raise an InputError unless these can end an alternation."""
+    if type(max_iters) is not int or max_iters < 0:
+        raise InputError('max_iters must be an integer that is not negative, '
+                         f'got {max_iters!r}')
+    if not isinstance(tol, (int, float)) or not 0 <= tol < math.inf:
+        raise InputError('tol must be a finite number that is not negative, '
+                         f'got {tol!r}')
 
 
 def _cluster(tokens: Tensor, num_centers: int, distance: str, p: float,
@@ -218,77 +229,3 @@ def _give_up_on_fused(reason: str) -> None:
         f"the fused k-medoids kernel does not run here ({reason}), so torch's "
         "operations are used; backend='torch' silences this",
         stacklevel=2)
-
-
-def alternate(distances: Tensor, tokens: Tensor, num_centers: int,
-              first: Tensor, valid: Tensor | None, max_iters: int,
-              tol: float) -> tuple[Tensor, Tensor]:
-    """KKZ and the alternation, on distances that are known.
-
-    Args:
-        distances (Tensor): Symmetric, zero diagonal, shape (B, N, N).
-        tokens (Tensor): For the medoids' displacement, shape (B, N, C).
-        num_centers (int): K.
-        first (Tensor): First picks, int64 (B, ).
-        valid (Tensor | None): As for :func:`kmedoids`.
-        max_iters (int): As for :func:`kmedoids`.
-        tol (float): As for :func:`kmedoids`.
-
-    Returns:
-        tuple[Tensor, Tensor]: As of :func:`kmedoids`.
-    """
-    # Tokens that overflowed upstream must not break the invariants.
-    distances = distances.nan_to_num(0)
-    medoids = kkz_init(distances, num_centers, first, valid)
-
-    active = torch.ones_like(first, dtype=torch.bool)
-    check_every = _CHECK_EVERY.get(distances.device.type, 8)
-    for step in range(1, max_iters + 1):
-        assignment = _assign(distances, medoids)
-        updated = _update(distances, assignment, medoids, valid)
-        updated = updated.where(active[:, None], medoids)
-        if step % check_every == 0 and torch.equal(updated, medoids):
-            break
-        moved = _rows(tokens, updated) - _rows(tokens, medoids)
-        active = active & (moved.norm(dim=-1).sum(dim=-1) >= tol)
-        medoids = updated
-    medoids = medoids.sort(dim=1).values
-    return medoids, _assign(distances, medoids)
-
-
-def _rows(matrices: Tensor, indices: Tensor) -> Tensor:
-    """Rows (B, K, M) of matrices (B, N, M), several times gather's speed."""
-    batch, count = matrices.shape[:2]
-    offsets = torch.arange(
-        0, batch * count, count, device=indices.device)[:, None]
-    flat = matrices.flatten(0, 1).index_select(0, (indices + offsets).flatten())
-    return flat.unflatten(0, indices.shape)
-
-
-# Below, max() and min() along a dimension rather than argmax() and argmin():
-# they promise the first of equal values too, and take a tenth of the time.
-
-
-def _assign(distances: Tensor, medoids: Tensor) -> Tensor:
-    """Position (B, N) of each token's nearest medoid."""
-    assignment = _rows(distances, medoids).min(dim=1).indices
-    positions = torch.arange(medoids.shape[1], device=medoids.device)
-    return assignment.scatter_(1, medoids, positions.expand_as(medoids))
-
-
-def _update(distances: Tensor, assignment: Tensor, medoids: Tensor,
-            valid: Tensor | None) -> Tensor:
-    """Each cluster's member with the smallest summed distance (B, K)."""
-    num_tokens = distances.shape[1]
-    same = assignment[:, :, None] == assignment[:, None, :]
-    if valid is not None:
-        same &= valid[:, None, :]
-    cost = distances.where(same, 0).sum(dim=-1)
-    if valid is not None:
-        cost = cost.masked_fill(~valid, torch.inf)
-    lowest = cost.new_full(medoids.shape, torch.inf).scatter_reduce_(
-        1, assignment, cost, 'amin')
-    indices = torch.arange(num_tokens, device=medoids.device)
-    indices = indices.where(cost == lowest.gather(1, assignment), num_tokens)
-    return torch.full_like(medoids, num_tokens).scatter_reduce_(
-        1, assignment, indices, 'amin')

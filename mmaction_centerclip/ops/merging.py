@@ -1,27 +1,7 @@
-"""Averages of tokens: over the frames of a segment, over a cluster."""
+"""Means and sums over clusters of tokens."""
 from torch import Tensor
 
-__all__ = ['cluster_mean', 'segment_mean_pooling']
-
-
-def segment_mean_pooling(tokens: Tensor, num_segments: int) -> Tensor:
-    """Average each position over the frames of its segment.
-
-    Args:
-        tokens (Tensor): Shape (B, T, N, C).
-        num_segments (int): Segments S, a divisor of T.
-
-    Returns:
-        Tensor: Shape (B, S, N, C).
-
-    Raises:
-        ValueError: If ``num_segments`` does not divide T.
-    """
-    frames = tokens.shape[1]
-    if num_segments < 1 or frames % num_segments:
-        raise ValueError(f'num_segments must divide the {frames} frames, got '
-                         f'{num_segments!r}')
-    return tokens.unflatten(1, (num_segments, -1)).mean(dim=2)
+__all__ = ['cluster_mean', 'cluster_sum']
 
 
 def cluster_mean(tokens: Tensor,
@@ -43,13 +23,27 @@ def cluster_mean(tokens: Tensor,
     if weights is None:
         weights = tokens.new_ones(tokens.shape[:2])
     else:
-        total = tokens.new_zeros(len(tokens), num_centers).scatter_add_(
-            1, assignment, weights.to(tokens.dtype))
-        weights = weights.to(tokens.dtype) + (
+        weights = weights.to(tokens.dtype)
+        total = cluster_sum(weights, assignment, num_centers)
+        weights = weights + (
             total.gather(1, assignment) == 0).to(tokens.dtype)
-    total = tokens.new_zeros(len(tokens), num_centers).scatter_add_(
-        1, assignment, weights)
+    total = cluster_sum(weights, assignment, num_centers)
     share = weights / total.gather(1, assignment)
     sums = tokens.new_zeros(len(tokens), num_centers, tokens.shape[-1])
     index = assignment[..., None].expand_as(tokens)
     return sums.scatter_add(1, index, tokens * share[..., None])
+
+
+def cluster_sum(values: Tensor, assignment: Tensor, num_centers: int) -> Tensor:
+    """Sum the values of each cluster.
+
+    Args:
+        values (Tensor): One a token, shape (B, N).
+        assignment (Tensor): Cluster of each token, int64 (B, N) in [0, K).
+        num_centers (int): K.
+
+    Returns:
+        Tensor: Shape (B, K), of the values' dtype.
+    """
+    sums = values.new_zeros(len(values), num_centers)
+    return sums.scatter_add_(1, assignment, values)

@@ -2,6 +2,8 @@
 import torch
 from torch import Tensor
 
+from mmaction_centerclip.errors import InputError
+
 __all__ = ['sparse_sampling']
 
 
@@ -32,10 +34,10 @@ def sparse_sampling(num_tokens: int,
         Tensor: Ascending indices, int64 (S, K).
 
     Raises:
-        ValueError: If ``num_centers`` is not in 1..N.
+        InputError: If ``num_centers`` is not in 1..N.
     """
     if not 1 <= num_centers <= num_tokens:
-        raise ValueError(f'num_centers must be from 1 to the {num_tokens} tokens'
+        raise InputError(f'num_centers must be from 1 to the {num_tokens} tokens'
                          f', got {num_centers!r}')
     if training:
         order = torch.rand(num_segments, num_tokens, generator=generator)

@@ -1,7 +1,9 @@
 """Exchange channels between neighbouring frames."""
 from torch import Tensor
 
-__all__ = ['temporal_shift', 'token_shift']
+from mmaction_centerclip.errors import InputError
+
+__all__ = ['check_fold_div', 'temporal_shift']
 
 
 def temporal_shift(tokens: Tensor, fold_div: int = 8) -> Tensor:
@@ -18,11 +20,9 @@ def temporal_shift(tokens: Tensor, fold_div: int = 8) -> Tensor:
         Tensor: Same shape.
 
     Raises:
-        ValueError: If ``fold_div`` is less than 2.
+        InputError: If ``fold_div`` is less than 2.
     """
-    if fold_div < 2:
-        raise ValueError(f'fold_div must be at least 2, got {fold_div!r}')
-    fold = tokens.shape[-1] // fold_div
+    fold = tokens.shape[-1] // check_fold_div(fold_div)
     result = tokens.clone()
     result[:, :-1, :, :fold] = tokens[:, 1:, :, :fold]
     result[:, -1:, :, :fold] = 0
@@ -31,20 +31,13 @@ def temporal_shift(tokens: Tensor, fold_div: int = 8) -> Tensor:
     return result
 
 
-def token_shift(tokens: Tensor,
-                num_prefix_tokens: int = 1,
-                fold_div: int = 8) -> Tensor:
-    """Shift the class token only (Token Shift, arXiv 2108.02432).
+def check_fold_div(fold_div: int) -> int:
+    """Return ``fold_div`` if it is an integer of at least 2.
 
-    Args:
-        tokens (Tensor): Shape (B, T, P + N, C), prefix tokens first.
-        num_prefix_tokens (int): P. Defaults to 1.
-        fold_div (int): See :func:`temporal_shift`. Defaults to 8.
-
-    Returns:
-        Tensor: Same shape.
+    Raises:
+        InputError: If it is not.
     """
-    result = tokens.clone()
-    prefix = tokens[:, :, :num_prefix_tokens]
-    result[:, :, :num_prefix_tokens] = temporal_shift(prefix, fold_div)
-    return result
+    if not isinstance(fold_div, int) or fold_div < 2:
+        raise InputError('fold_div must be an integer of at least 2, got '
+                         f'{fold_div!r}')
+    return fold_div

@@ -5,21 +5,26 @@ Laplacian's smallest eigenvectors, given unit length, are clustered by
 k-medoids++. Only distances between rows are used, which no rotation of the
 basis changes.
 """
-import warnings
+from typing import Optional, Tuple  # noqa: UP035
 
 import torch
 from torch import Tensor
 
-from .distances import pairwise_distances, squared_euclidean, unit_normalize
-from .kmedoids import alternate, check_problem
+from mmaction_centerclip.errors import check_choice
+
+from .alternation import alternate
+from .distances import (
+    check_order,
+    pairwise_distances,
+    squared_euclidean,
+    unit_normalize,
+)
+from .graphs import affinity, check_graph, normalized_laplacian
+from .kmedoids import check_problem, check_stop, decision_like
 from .subspace import chebyshev_subspace
 
-__all__ = [
-    'affinity', 'normalized_laplacian', 'spatial_temporal_locality',
-    'spectral_clustering', 'spectral_embedding'
-]
+__all__ = ['check_spectral', 'spectral_clustering', 'spectral_embedding']
 
-GRAPHS = ('heat', 'knn')
 SOLVERS = ('auto', 'eigh', 'chebyshev')
 
 
@@ -68,17 +73,33 @@ def spectral_clustering(tokens: Tensor,
         ``assignment`` int64 (B, N), as of :func:`kmedoids`.
 
     Raises:
-        ValueError: If an argument is out of range.
+        InputError: If an argument is out of range.
     """
     check_problem(tokens, num_centers, chunk_size)
+    check_spectral(graph, sigma, p, max_iters, tol, solver, knn)
+    scale = 0.0 if sigma == 'auto' else float(sigma)
+    return _spectral(tokens.detach(), num_centers, graph, scale, knn, locality,
+                     float(p), max_iters, tol, first, dtype, solver, chunk_size)
+
+
+# An operator of torch, as k-medoids is.
+@torch.library.custom_op('mmaction_centerclip::spectral_clustering',
+                         mutates_args=())
+def _spectral(tokens: Tensor, num_centers: int, graph: str, sigma: float,
+              knn: Optional[int], locality: Optional[Tensor],  # noqa: UP045
+              p: float, max_iters: int, tol: float,
+              first: Optional[Tensor], dtype: torch.dtype,  # noqa: UP045
+              solver: str, chunk_size: Optional[int],  # noqa: UP045
+              ) -> Tuple[Tensor, Tensor]:  # noqa: UP006
+    step = chunk_size or max(len(tokens), 1)
     results = []
     with torch.no_grad(), torch.autocast(tokens.device.type, enabled=False):
-        for start in range(0, max(len(tokens), 1), chunk_size or len(tokens) or 1):
-            chosen = slice(start, start + (chunk_size or len(tokens)))
+        for start in range(0, max(len(tokens), 1), step):
+            chosen = slice(start, start + step)
             graphs = affinity(
                 tokens[chosen].to(dtype),
                 graph=graph,
-                sigma=sigma,
+                sigma=sigma or 'auto',
                 knn=knn,
                 locality=locality)
             rows = spectral_embedding(graphs, num_centers, solver)
@@ -95,71 +116,22 @@ def spectral_clustering(tokens: Tensor,
     return torch.cat(medoids), torch.cat(assignment)
 
 
-def affinity(tokens: Tensor,
-             *,
-             graph: str = 'heat',
-             sigma: float | str = 2.0,
-             knn: int | None = None,
-             locality: Tensor | None = None) -> Tensor:
-    """Similarity graph W = exp(-|x - y|^2 / (2 sigma^2)).
-
-    Args:
-        tokens (Tensor): Shape (B, N, C), float32 or float64.
-        graph (str): ``'heat'`` keeps every entry; ``'knn'`` an entry that is
-            among the ``knn`` largest of its row or of its column, the token
-            itself counting as one. Defaults to ``'heat'``.
-        sigma (float | str): Scale, in units of the tokens; ``'auto'`` takes
-            each problem's median distance. Defaults to 2.0.
-        knn (int, optional): Neighbours, required by ``'knn'``; more than N
-            are N. Defaults to None.
-        locality (Tensor, optional): Bool (N, N), entries to keep, see
-            :func:`spatial_temporal_locality`. Defaults to None: all.
-
-    Returns:
-        Tensor: Shape (B, N, N), symmetric, ones on the diagonal.
-
-    Raises:
-        ValueError: If an option is out of range.
-    """
-    _check_graph(graph, sigma, knn)
-    # In float64: neighbours in the graph are told apart by small differences.
-    squared = squared_euclidean(tokens.double())
-    # Tokens that overflowed upstream must not end the training.
-    squared = squared.nan_to_num_(0)
-    squared.diagonal(dim1=-2, dim2=-1).zero_()
-    count = tokens.shape[1]
-    if sigma == 'auto':
-        scale = 2 * _median_off_diagonal(squared)[:, None, None]
-    else:
-        scale = 2 * sigma**2
-    weights = squared.div_(-scale).exp_().to(tokens.dtype)
-    if sigma != 'auto' and count > 1:
-        _warn_of_identity(weights, sigma)
-    if graph == 'knn':
-        nearest = weights.topk(min(knn, count), dim=-1).indices
-        keep = torch.zeros_like(weights, dtype=torch.bool)
-        keep.scatter_(-1, nearest, True)
-        weights = weights * (keep | keep.mT)
-    if locality is not None:
-        if locality.shape != (count, count):
-            raise ValueError(f'locality must have the shape ({count}, {count}),'
-                             f' got {tuple(locality.shape)}')
-        weights = weights * locality.to(weights.device)
-    return weights
+_spectral.register_fake(decision_like)
 
 
-def normalized_laplacian(weights: Tensor) -> Tensor:
-    """D^-1/2 (D - W) D^-1/2 of graphs (B, N, N) with positive degrees."""
-    scale = weights.sum(dim=-1).rsqrt()
-    result = weights * -scale[:, :, None] * scale[:, None, :]
-    result.diagonal(dim1=-2, dim2=-1).add_(1)
-    return result
+def check_spectral(graph: str, sigma: float | str, p: float, max_iters: int,
+                   tol: float, solver: str, knn: int | None) -> None:
+    """Raise an InputError unless these are :func:`spectral_clustering`'s options."""
+    check_graph(graph, sigma, knn)
+    check_order(p)
+    check_stop(max_iters, tol)
+    check_choice('solver', solver, SOLVERS)
 
 
 def spectral_embedding(weights: Tensor,
                        num_vectors: int,
                        solver: str = 'auto') -> Tensor:
-    """The eigenvectors of the Laplacian's smallest eigenvalues.
+    """Compute the eigenvectors of the Laplacian's smallest eigenvalues.
 
     Args:
         weights (Tensor): Graphs, shape (B, N, N).
@@ -176,10 +148,9 @@ def spectral_embedding(weights: Tensor,
         the eigenvalues; rows are not normalised.
 
     Raises:
-        ValueError: If ``solver`` is unknown.
+        InputError: If ``solver`` is unknown.
     """
-    if solver not in SOLVERS:
-        raise ValueError(f'solver must be one of {SOLVERS}, got {solver!r}')
+    check_choice('solver', solver, SOLVERS)
     laplacian = normalized_laplacian(weights)
     few = 3 * num_vectors <= laplacian.shape[-1]
     on_cpu = laplacian.device.type == 'cpu'
@@ -198,44 +169,6 @@ def spectral_embedding(weights: Tensor,
     return vectors
 
 
-def spatial_temporal_locality(frames: int,
-                              height: int,
-                              width: int,
-                              *,
-                              spatial_kernel: int = 9,
-                              temporal_kernel: int = 7) -> Tensor:
-    """Which tokens of a segment are near each other in space and time.
-
-    Args:
-        frames (int): Frames of the segment.
-        height (int): Rows of a frame's token grid.
-        width (int): Columns of it.
-        spatial_kernel (int): Odd; rows and columns may differ by half of it,
-            rounded down. Defaults to 9.
-        temporal_kernel (int): Odd; likewise for frames. Defaults to 7.
-
-    Returns:
-        Tensor: Bool (N, N) with N = frames * height * width, frame-major.
-
-    Raises:
-        ValueError: If a size is not positive or a kernel not odd.
-    """
-    for name, value in (('frames', frames), ('height', height), ('width', width)):
-        if value < 1:
-            raise ValueError(f'{name} must be positive, got {value!r}')
-    near = []
-    for name, size, kernel in (('temporal_kernel', frames, temporal_kernel),
-                               ('spatial_kernel', height, spatial_kernel),
-                               ('spatial_kernel', width, spatial_kernel)):
-        if kernel < 1 or kernel % 2 == 0:
-            raise ValueError(f'{name} must be a positive odd number, got '
-                             f'{kernel!r}')
-        steps = torch.arange(size)
-        near.append((steps[:, None] - steps).abs() <= kernel // 2)
-    result = torch.einsum('ab,cd,ef->acebdf', *(n.int() for n in near))
-    return result.reshape((frames * height * width, ) * 2).bool()
-
-
 def _row_distances(rows: Tensor, p: float) -> Tensor:
     """Distances of unit rows (B, N, N), float64.
 
@@ -247,37 +180,3 @@ def _row_distances(rows: Tensor, p: float) -> Tensor:
     distances = squared_euclidean(rows).sqrt_()
     distances.diagonal(dim1=-2, dim2=-1).zero_()
     return distances
-
-
-def _check_graph(graph: str, sigma: float | str, knn: int | None) -> None:
-    if graph not in GRAPHS:
-        raise ValueError(f'graph must be one of {GRAPHS}, got {graph!r}')
-    if sigma != 'auto' and not (isinstance(sigma, (int, float)) and sigma > 0):
-        raise ValueError(f"sigma must be positive or 'auto', got {sigma!r}")
-    if graph == 'knn' and (knn is None or knn < 1):
-        raise ValueError(f"graph='knn' needs a positive knn, got {knn!r}")
-
-
-def _median_off_diagonal(squared: Tensor) -> Tensor:
-    """Median of each problem's squared distances, never zero (B, )."""
-    count = squared.shape[-1]
-    rows, columns = torch.triu_indices(
-        count, count, offset=1, device=squared.device)
-    if not len(rows):
-        return squared.new_ones(len(squared))
-    median = squared[:, rows, columns].median(dim=-1).values
-    return torch.where(median > 0, median, torch.ones_like(median))
-
-
-def _warn_of_identity(weights: Tensor, sigma: float) -> None:
-    """Say so where no two tokens are similar: the subspace is then noise."""
-    degree = weights.sum(dim=-1) - 1
-    # Most tokens, not all: repeated frames leave a few pairs of duplicates.
-    isolated = (degree.median(dim=-1).values < 1e-6).sum().item()
-    if isolated:
-        warnings.warn(
-            f'sigma={sigma} is far below the distances of the tokens: the '
-            f'similarity graph of {isolated} of {len(weights)} problems is all but '
-            "the identity, and its eigenvectors are arbitrary. Use sigma='auto' or "
-            'a larger one.',
-            stacklevel=3)

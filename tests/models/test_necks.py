@@ -4,8 +4,9 @@ from mmaction.registry import MODELS
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models import VideoTokens
-from mmaction_centerclip.models.necks import reduce_frame_mask
 from mmaction_centerclip.ops import kmedoids
+
+from .selections import record_selections
 
 
 def build(**options):
@@ -27,7 +28,7 @@ def video_tokens(batch=3, frames=4, patches=6, channels=8, prefix=1):
 @pytest.mark.parametrize('prefix', [1, 3])
 def test_keeps_the_centers_and_the_mean_class_token(prefix):
     tokens = video_tokens(prefix=prefix)
-    neck = build(record=True)
+    neck = build()
     out = neck(tokens)
     assert out.prefix.shape == (3, 2, prefix, 8)
     assert out.patches.shape == (3, 2, 5, 8)
@@ -37,8 +38,7 @@ def test_keeps_the_centers_and_the_mean_class_token(prefix):
             segment = tokens.patches[b, frames].reshape(1, 12, 8)
             medoids, assignment = kmedoids(segment, 5)
             assert torch.equal(out.patches[b, s], segment[0, medoids[0]])
-            assert torch.equal(neck.medoids[2 * b + s], medoids[0])
-            assert torch.equal(neck.assignment[2 * b + s], assignment[0])
+            assert torch.equal(out.positions[b, s], medoids[0] + 12 * s)
             torch.testing.assert_close(out.prefix[b, s],
                                        tokens.prefix[b, frames].mean(0))
 
@@ -46,34 +46,55 @@ def test_keeps_the_centers_and_the_mean_class_token(prefix):
 def test_gradient_flows_through_the_kept_tokens_only():
     tokens = video_tokens()
     tokens.patches.requires_grad_()
-    neck = build(record=True)
-    neck(tokens).patches.sum().backward()
-    grad = tokens.patches.grad.reshape(6, 12, 8)[..., 0]
-    expected = torch.zeros(6, 12).scatter_(1, neck.medoids, 1)
+    out = build()(tokens)
+    out.patches.sum().backward()
+    grad = tokens.patches.grad.reshape(3, 24, 8)[..., 0]
+    expected = torch.zeros(3, 24).scatter_(1, out.positions.flatten(1), 1)
     assert torch.equal(grad, expected)
 
 
-def test_records_only_when_asked_to():
-    neck = build()
-    neck(video_tokens())
-    assert not hasattr(neck, 'medoids')
-
-
-@pytest.mark.parametrize('frames, segments', [
-    ([1, 1, 1, 1, 1, 1], [1, 1, 1]),
-    ([1, 1, 1, 0, 0, 0], [1, 0, 0]),  # the last frame decides
-    ([1, 1, 0, 1, 0, 0], [1, 1, 0]),
-    ([1, 0, 0, 0, 0, 0], [1, 0, 0]),  # else no segment would be left
-    ([0, 0, 0, 0, 0, 0], [0, 0, 0]),
-])
-def test_segment_mask(frames, segments):
-    mask = reduce_frame_mask(torch.tensor([frames]).bool(), 3)
-    assert mask.tolist() == [[bool(s) for s in segments]]
+@pytest.mark.parametrize('config', [
+    dict(type='TokenClustering'), dict(type='TokenClustering', aggregation='mean'),
+    dict(type='SparseTokenSampling'), dict(type='SegmentMeanPooling')])
+def test_positions_and_sizes_follow_the_tokens(config):
+    """Two reductions in a row: each token says where it is from."""
+    tokens = video_tokens(frames=8)
+    # Patches that say themselves which patch of which frame they are.
+    number = torch.arange(48.).view(1, 8, 6, 1).expand(3, -1, -1, 8)
+    tokens = tokens._replace(patches=number + 0.01 * tokens.patches)
+    for segments, centers in ((4, 5), (2, 4)):
+        if config['type'] != 'SegmentMeanPooling':
+            config = dict(config, num_centers=centers)
+        neck = MODELS.build(dict(config, before_block=1, num_segments=segments))
+        before, selections = tokens, []
+        if hasattr(neck, 'select'):
+            selections = record_selections(neck)
+        tokens = neck(tokens)
+        old = before.with_positions().positions.unflatten(
+            1, (segments, -1)).flatten(2)
+        if selections:
+            (medoids, assignment), = selections
+            expected = old.gather(2, medoids.unflatten(0, (3, segments)))
+            assert torch.equal(tokens.positions, expected)
+        merges = 'Mean' in config['type'] or config.get('aggregation') == 'mean'
+        if merges:  # Nothing is lost.
+            assert (tokens.size.sum(dim=(1, 2)) == 48).all()
+        else:
+            assert tokens.size is None
+            torch.testing.assert_close(
+                tokens.patches.mean(-1), tokens.positions.float(), atol=0.1, rtol=0)
+    if config['type'] == 'SegmentMeanPooling':
+        assert tokens.positions[0].tolist() == [
+            list(range(6)), list(range(24, 30))]
 
 
 @pytest.mark.parametrize('options, message', [
     (dict(before_block=0), 'before_block must be a positive integer, got 0'),
     (dict(num_segments=1.5), 'num_segments .* got 1.5'),
+    (dict(num_segments=True), 'num_segments .* got True'),
+    (dict(tol='small'), "TokenClustering: tol .* got 'small'"),
+    (dict(max_iters=1.5), 'max_iters .* got 1.5'),
+    (dict(backend='triton', exclude_padding=True), 'exclude_padding'),
     (dict(num_centers=-1), 'num_centers .* got -1'),
     (dict(distance='l2'), "distance .* got 'l2'"),
     (dict(p=-1), 'p must be positive, got -1'),
@@ -178,14 +199,15 @@ def test_cluster_embedding_is_added_in_token_order(start):
 
 def test_frame_embedding_is_that_of_the_tokens_frame():
     neck = build(before_block=1, frame_embed='random', frames_per_segment=2,
-                 embed_dims=8, record=True)
+                 embed_dims=8)
     plain = build(before_block=1)
     tokens = video_tokens()
-    added = neck(tokens).patches - plain(tokens).patches
+    out = neck(tokens)
+    added = out.patches - plain(tokens).patches
     for b in range(3):
         for s in range(2):
             for k in range(5):
-                frame = int(neck.medoids[2 * b + s, k]) // 6
+                frame = int(out.positions[b, s, k]) // 6 - 2 * s
                 torch.testing.assert_close(added[b, s, k],
                                            neck.frame_embed[frame])
 
@@ -204,7 +226,8 @@ def test_frame_embedding_is_that_of_the_tokens_frame():
      'exclude_padding'),
     (dict(type='SpectralTokenClustering', sigma='x'), "sigma .* got 'x'"),
     (dict(type='SpectralTokenClustering', p=-1), 'p must be .* got -1'),
-    (dict(type='SpectralTokenClustering', spatial_kernel=4), 'odd, got 4'),
+    (dict(type='SpectralTokenClustering', spatial_kernel=4),
+     'SpectralTokenClustering: spatial_kernel must be odd, got 4'),
 ])
 def test_bad_options_of_the_other_necks_are_named(options, message):
     with pytest.raises(InputError, match=message):

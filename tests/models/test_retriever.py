@@ -184,14 +184,19 @@ def test_pretrained_of_another_kind_is_named(build_retriever, clip, tmp_path):
     ('nothing', "tags that open_clip has for arch 'ViT-B-32'.*'nothing'"),
 ])
 def test_pretrained_tag_must_fit_the_arch(tag, message):
-    from mmaction_centerclip.models.utils import read_clip_weights
+    from mmaction_centerclip.models.retrievers import read_clip_weights
     with pytest.raises(InputError, match=message):
         read_clip_weights(tag, 'ViT-B-32')
 
 
 @pytest.mark.parametrize('options, message', [
     (dict(frozen_layers=4), 'from -1 .* to 3, .* got 4'),
-    (dict(backbone=dict(type='ResNet', depth=50)), "blocks, got 'ResNet'"),
+    (dict(backbone=dict(type='ResNet', depth=50)),
+     "type must be a VideoTower, got 'ResNet'"),
+    (dict(frozen_layers=1.5), 'from -1 .* to 3, .* got 1.5'),
+    (dict(backbone=dict(type='TimmVisionTower', embed_dim=24, num_heads=2,
+                        depth=1, img_size=32)),
+     'features have 1000 dimensions, the text tower.s 16'),
 ])
 def test_bad_options_are_named(retriever_cfg, options, message):
     from mmaction.registry import MODELS

@@ -4,12 +4,15 @@ import math
 import pytest
 import torch
 
+from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.ops import (
     cluster_mean,
-    segment_mean_pooling,
+    cluster_sum,
+    mask_or_all,
+    segment_mask,
     sparse_sampling,
     temporal_shift,
-    token_shift,
+    weighted_mean,
 )
 
 
@@ -46,17 +49,27 @@ def test_temporal_shift_by_the_definition():
         assert torch.equal(got[:, t, :, 4:], tokens[:, t, :, 4:])
 
 
-def test_token_shift_moves_the_class_token_only():
-    tokens = torch.randn(2, 4, 5, 16)
-    got = token_shift(tokens)
-    assert torch.equal(got[:, :, 1:], tokens[:, :, 1:])
-    assert torch.equal(got[:, :, :1], temporal_shift(tokens[:, :, :1]))
+@pytest.mark.parametrize('frames, segments', [
+    ([1, 1, 1, 1, 1, 1], [1, 1, 1]),
+    ([1, 1, 1, 0, 0, 0], [1, 0, 0]),  # the last frame decides
+    ([1, 1, 0, 1, 0, 0], [1, 1, 0]),
+    ([1, 0, 0, 0, 0, 0], [1, 0, 0]),  # else no segment would be left
+    ([0, 0, 0, 0, 0, 0], [0, 0, 0]),
+])
+def test_segment_mask(frames, segments):
+    mask = segment_mask(torch.tensor([frames]).bool(), 3)
+    assert mask.tolist() == [[bool(s) for s in segments]]
 
 
-def test_segment_mean():
-    tokens = torch.randn(2, 6, 3, 4)
-    got = segment_mean_pooling(tokens, 2)
-    torch.testing.assert_close(got[:, 1], tokens[:, 3:].mean(1))
+def test_weighted_mean_counts_the_frames_of_the_mask():
+    tokens = torch.randn(3, 4, 2, 5)
+    mask = torch.tensor([[1, 0, 1, 0], [0, 0, 0, 0], [1, 1, 1, 1]]).bool()
+    assert mask_or_all(mask).tolist() == [
+        [True, False, True, False], [True] * 4, [True] * 4]
+    got = weighted_mean(tokens, mask)
+    assert got.shape == (3, 1, 2, 5)
+    torch.testing.assert_close(got[0, 0], tokens[0, [0, 2]].mean(0))
+    torch.testing.assert_close(got[1:], weighted_mean(tokens, None)[1:])
 
 
 @pytest.mark.parametrize('weighted', [False, True])
@@ -72,6 +85,9 @@ def test_cluster_mean(weighted):
             members = [i for i in range(7) if assignment[b, i] == k]
             valid = [i for i in members if weights[b, i]] or members
             torch.testing.assert_close(got[b, k], tokens[b, valid].mean(0))
+    sums = cluster_sum(tokens[..., 0].detach(), assignment, 3)
+    torch.testing.assert_close(sums[0, 2], tokens[0, 3, 0])
+    torch.testing.assert_close(sums[1, 0], tokens[1, 2:, 0].sum())
     got.sum().backward()
     assert tokens.grad.isfinite().all()
 
@@ -79,9 +95,7 @@ def test_cluster_mean(weighted):
 @pytest.mark.parametrize('call, message', [
     (lambda: sparse_sampling(4, 5), 'from 1 to the 4 tokens, got 5'),
     (lambda: temporal_shift(torch.zeros(1, 2, 3, 4), 1), 'at least 2, got 1'),
-    (lambda: segment_mean_pooling(torch.zeros(1, 4, 1, 1), 3),
-     'divide the 4 frames, got 3'),
 ])
 def test_bad_input_is_named(call, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(InputError, match=message):
         call()

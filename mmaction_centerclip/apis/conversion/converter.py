@@ -8,7 +8,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models.necks import CenterSelection
+from mmaction_centerclip.models.necks import TokenSelection
 from mmaction_centerclip.models.utils import read_checkpoint
 
 from .sizes import infer_arch
@@ -208,7 +208,7 @@ def _give_embeddings(necks: Sequence[dict], embeddings: dict,
         neck['cluster_embed'] = 'zeros'
         converted[f'backbone.necks.{found[0]}.cluster_embed'] = embedding
     for neck in necks:
-        chooses = issubclass(MODELS.get(neck['type']), CenterSelection)
+        chooses = issubclass(MODELS.get(neck['type']), TokenSelection)
         if chooses and 'num_centers' not in neck:
             raise InputError('--num-centers is required, the weights do not '
                              f'tell it for block {neck["before_block"]}')

@@ -6,7 +6,7 @@ from open_clip.model import convert_to_custom_text_state_dict
 from torch import Tensor
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models.utils import rename_clip_weights
+from mmaction_centerclip.models.retrievers import rename_clip_weights
 
 __all__ = ['KINDS', 'convert_state', 'detect_kind', 'head_of', 'is_ambiguous']
 

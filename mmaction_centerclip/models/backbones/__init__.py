@@ -1,5 +1,11 @@
 from .clip_arch import clip_config
-from .clip_text import CLIPTextTower, TextFeatures
+from .clip_text import CLIPTextTower, TextFeatures, truncate_context
 from .clip_vision import CLIPVisionTower
+from .timm_vision import TimmVisionTower
+from .video_tower import VideoTower
+from .videomae_vision import VideoMAETower
 
-__all__ = ['CLIPTextTower', 'CLIPVisionTower', 'TextFeatures', 'clip_config']
+__all__ = [
+    'CLIPTextTower', 'CLIPVisionTower', 'TextFeatures', 'TimmVisionTower',
+    'VideoMAETower', 'VideoTower', 'clip_config', 'truncate_context'
+]

@@ -7,14 +7,15 @@ from open_clip.transformer import TextTransformer, text_global_pool
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models.utils import load_strictly
 
 from .clip_arch import text_arguments
 
-__all__ = ['CLIPTextTower', 'TextFeatures']
+__all__ = ['CLIPTextTower', 'TextFeatures', 'truncate_context']
 
 
 class TextFeatures(NamedTuple):
-    """What a text tower says of a batch of captions.
+    """Features of a batch of captions.
 
     Attributes:
         sentence (Tensor): Shape (B, E), not normalised.
@@ -63,6 +64,7 @@ class CLIPTextTower(TextTransformer):
                                  f"model's own {longest}, got {context_length!r}")
             arguments['context_length'] = context_length
         super().__init__(**arguments)
+        self.embed_dims = self.output_dim
 
     def forward(self, text: Tensor) -> TextFeatures:
         """Encode captions.
@@ -89,3 +91,48 @@ class CLIPTextTower(TextTransformer):
         ends = text.argmax(dim=1, keepdim=True)
         positions = torch.arange(length, device=text.device)
         return TextFeatures(sentence, words, positions <= ends)
+
+    def freeze(self, num_blocks: int) -> None:
+        """Freeze the embeddings and the first blocks.
+
+        Args:
+            num_blocks (int): How many blocks, at most all; 0 freezes the
+                embeddings only, -1 nothing.
+        """
+        if num_blocks < 0:
+            return
+        self.positional_embedding.requires_grad = False
+        for module in (self.token_embedding,
+                       *self.transformer.resblocks[:num_blocks]):
+            module.requires_grad_(False)
+
+    def load_pretrained(self, state: dict[str, Tensor], source: str) -> None:
+        """Load weights, the positions cut to the context length.
+
+        Cut, not interpolated: a caption's tokens stand at the positions that
+        they were trained at.
+
+        Args:
+            state (dict[str, Tensor]): Of such a tower.
+            source (str): Where they are from, for messages.
+
+        Raises:
+            InputError: If a key is missing, unknown or of another shape.
+        """
+        state = dict(state)
+        truncate_context(state, self.context_length)
+        load_strictly(self, state, source)
+
+
+def truncate_context(state: dict[str, Tensor], context_length: int,
+                     prefix: str = '') -> None:
+    """Keep the first rows of the text's positional embedding, in place.
+
+    Args:
+        state (dict[str, Tensor]): A state dict that may have it.
+        context_length (int): Rows to keep.
+        prefix (str): In front of the tower's keys. Defaults to none.
+    """
+    key = f'{prefix}positional_embedding'
+    if key in state:
+        state[key] = state[key][:context_length]

@@ -1,24 +1,21 @@
 """open_clip's vision transformer with necks between its blocks."""
 from collections.abc import Sequence
-from functools import partial
 
 import torch
 from mmaction.registry import MODELS
-from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
+from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models.necks import CenterSelection, TokenNeck
-from mmaction_centerclip.models.video_tokens import VideoTokens
+from mmaction_centerclip.errors import check_choice
 
 from .clip_arch import vision_arguments
+from .video_tower import Step, VideoTower
 
 __all__ = ['CLIPVisionTower']
 
 
 @MODELS.register_module()
-class CLIPVisionTower(VisionTransformer):
+class CLIPVisionTower(VideoTower, VisionTransformer):
     """CLIP's vision tower for videos.
 
     Parameters, state dict keys and, without necks, the output to the last
@@ -28,8 +25,7 @@ class CLIPVisionTower(VisionTransformer):
         arch (str | dict): A ViT of open_clip by name
             (``'ViT-B-32-quickgelu'`` for OpenAI's weights) or its sizes, see
             :func:`clip_config`.
-        necks (Sequence[dict]): Necks, each with its ``before_block``; of
-            several in front of one block the first goes first.
+        necks (Sequence[dict]): Necks, see :meth:`VideoTower.attach`.
             Defaults to ().
         linear_patch (str): ``'2d'``, or ``'3d'``: patches see the frames
             before and after theirs too (CLIP4Clip, Sec. 3.1), by ``conv2``,
@@ -56,7 +52,7 @@ class CLIPVisionTower(VisionTransformer):
         >>> features.shape
         torch.Size([1, 3, 512])
     """
-    num_prefix_tokens = 1
+    added_keys = ('necks.', 'conv2.')
 
     def __init__(self,
                  arch: str | dict,
@@ -65,10 +61,8 @@ class CLIPVisionTower(VisionTransformer):
                  init_position_std: float | None = None,
                  with_cp: bool = False) -> None:
         super().__init__(**vision_arguments(arch))
-        if linear_patch not in ('2d', '3d'):
-            raise InputError(
-                f"linear_patch must be '2d' or '3d', got {linear_patch!r}")
-        self.linear_patch = linear_patch
+        self.linear_patch = check_choice('linear_patch', linear_patch,
+                                         ('2d', '3d'))
         if linear_patch == '3d':
             self.conv2 = nn.Conv3d(
                 3,
@@ -80,135 +74,18 @@ class CLIPVisionTower(VisionTransformer):
             self.inflate_patches()
         if init_position_std is not None:
             nn.init.normal_(self.positional_embedding, std=init_position_std)
-        self.set_grad_checkpointing(with_cp)
-        self.necks = nn.ModuleList(self._build_neck(neck) for neck in necks)
-        self.init_necks()
-
-    def _build_neck(self, config: dict) -> TokenNeck:
-        cls = MODELS.get(config['type']) if isinstance(
-            config['type'], str) else config['type']
-        if cls is None or not issubclass(cls, TokenNeck):
-            raise InputError(f'necks must be token necks, got {config["type"]!r}')
-        if issubclass(cls, CenterSelection):
-            config = {'embed_dims': self.conv1.out_channels, **config}
-        neck = MODELS.build(config)
-        num_blocks = len(self.transformer.resblocks)
-        if neck.before_block > num_blocks:
-            raise InputError(f'{neck}: before_block must be from 1 to the '
-                             f"tower's {num_blocks} blocks, got "
-                             f'{neck.before_block}')
-        block = self.transformer.resblocks[neck.before_block - 1]
-        if neck.inside_block and not isinstance(block, ResidualAttentionBlock):
-            raise InputError(f"{neck} works inside open_clip's plain block, "
-                             f'the tower has {type(block).__name__}')
-        return neck
+        self.embed_dims = self.output_dim
+        self.with_cp = with_cp
+        self.attach(necks)
 
     def inflate_patches(self) -> None:
         """Start the 3-D patch convolution as the 2-D one on the own frame."""
-        if self.linear_patch == '3d':
-            with torch.no_grad():
-                self.conv2.weight.zero_()
-                self.conv2.weight[:, :, 1] = self.conv1.weight
+        with torch.no_grad():
+            self.conv2.weight.zero_()
+            self.conv2.weight[:, :, 1] = self.conv1.weight
 
-    def init_necks(self) -> None:
-        """Start the necks' embeddings that come from the tower's positions."""
-        for neck in self.necks:
-            if isinstance(neck, CenterSelection):
-                neck.init_from_positions(
-                    self.positional_embedding[self.num_prefix_tokens:])
-
-    def forward(
-            self,
-            imgs: Tensor,
-            frame_mask: Tensor | None = None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Encode videos.
-
-        Args:
-            imgs (Tensor): Normalised frames, shape (B, T, 3, H, W).
-            frame_mask (Tensor, optional): True where a frame is real, bool
-                (B, T). Defaults to None: all are.
-
-        Returns:
-            tuple[Tensor, Tensor | None]: Features of the segments (frames
-            where no neck merges them), shape (B, S, E), not normalised; and
-            their mask, bool (B, S), None if ``frame_mask`` is.
-        """
-        if imgs.ndim != 5 or imgs.shape[2] != 3:
-            raise InputError('imgs must have the shape (B, T, 3, H, W), got '
-                             f'{tuple(imgs.shape)}')
-        if imgs.shape[-2:] != tuple(self.image_size):
-            raise InputError(
-                f'imgs must be frames of {tuple(self.image_size)} pixels, the '
-                f"tower's size, got {tuple(imgs.shape[-2:])}; resize or crop "
-                'them in the pipeline')
-        batch_size, segments = imgs.shape[:2]
-        x = self._embed_frames(imgs)
-        done = None
-        for number, block in enumerate(self.transformer.resblocks, start=1):
-            necks = self._necks_before(number)
-            for neck in necks:
-                if neck is not done:
-                    x, segments, frame_mask = self._run_neck(
-                        neck, x, segments, frame_mask)
-            inside = [neck for neck in necks if neck.inside_block]
-            done = None if inside else self._selection_after(number, block)
-            if done is not None:
-                x, segments, frame_mask = self._run_block_and_select(
-                    block, done, x, segments, frame_mask)
-                continue
-            run = partial(self._run_block, block, inside, segments)
-            if self.transformer.grad_checkpointing and self.training:
-                x = checkpoint(run, x, use_reentrant=False)
-            else:
-                x = run(x)
-        pooled, _ = self._pool(x)
-        if self.proj is not None:
-            pooled = pooled @ self.proj
-        return pooled.unflatten(0, (batch_size, segments)), frame_mask
-
-    def _necks_before(self, number: int) -> list[TokenNeck]:
-        return [neck for neck in self.necks if neck.before_block == number]
-
-    def _selection_after(self, number: int,
-                         block: nn.Module) -> CenterSelection | None:
-        """The neck behind a block, if the block can spare the backward pass
-        of the tokens that it drops."""
-        necks = self._necks_before(number + 1)
-        spares = (
-            torch.is_grad_enabled() and not self.transformer.grad_checkpointing
-            and isinstance(block, ResidualAttentionBlock) and len(necks) > 0
-            and isinstance(necks[0], CenterSelection)
-            and necks[0].aggregation == 'medoid')
-        return necks[0] if spares else None
-
-    def _run_block_and_select(
-            self, block: nn.Module, neck: CenterSelection, x: Tensor,
-            segments: int, frame_mask: Tensor | None
-    ) -> tuple[Tensor, int, Tensor | None]:
-        x = x + block.ls_1(block.attention(q_x=block.ln_1(x)))
-        tokens = neck.forward_through(
-            VideoTokens.split(x, segments, self.num_prefix_tokens, frame_mask),
-            lambda x: x + block.ls_2(block.mlp(block.ln_2(x))))
-        return tokens.join(), tokens.patches.shape[1], tokens.frame_mask
-
-    def _run_neck(self, neck: TokenNeck, x: Tensor, segments: int,
-                  frame_mask: Tensor | None) -> tuple[Tensor, int, Tensor | None]:
-        tokens = neck(
-            VideoTokens.split(x, segments, self.num_prefix_tokens, frame_mask))
-        return tokens.join(), tokens.patches.shape[1], tokens.frame_mask
-
-    def _run_block(self, block: nn.Module, inside: list, segments: int,
-                   x: Tensor) -> Tensor:
-        if not inside:
-            return block(x)
-        x = x + block.ls_1(block.attention(q_x=block.ln_1(x)))
-        for neck in inside:
-            x, _, _ = self._run_neck(neck, x, segments, None)
-        return x + block.ls_2(block.mlp(block.ln_2(x)))
-
-    def _embed_frames(self, imgs: Tensor) -> Tensor:
-        """Tokens (B * T, P + N, C) in front of the first block."""
+    def frames_to_tokens(self, imgs: Tensor) -> Tensor:
+        """Embed frames (B, T, 3, H, W) as tokens (B * T, 1 + N, C)."""
         if self.linear_patch == '2d':
             return self._embeds(imgs.flatten(0, 1))
         x = self.conv2(imgs.transpose(1, 2))
@@ -217,3 +94,39 @@ class CLIPVisionTower(VisionTransformer):
         x = torch.cat([token, x], dim=1)
         x = x + self.positional_embedding.to(x.dtype)
         return self.ln_pre(self.patch_dropout(x))
+
+    def tower_blocks(self) -> Sequence[nn.Module]:
+        """Return the residual attention blocks."""
+        return self.transformer.resblocks
+
+    def block_halves(self, block: nn.Module) -> tuple[Step, Step]:
+        """Return the attention and the MLP of open_clip's blocks."""
+
+        def attention(x: Tensor) -> Tensor:
+            if hasattr(block, 'attention'):
+                return x + block.ls_1(block.attention(q_x=block.ln_1(x)))
+            # What open_clip calls a custom block, with norms of its own.
+            return x + block.ls_1(block.ln_attn(block.attn(block.ln_1(x))))
+
+        return attention, lambda x: x + block.ls_2(block.mlp(block.ln_2(x)))
+
+    def tokens_to_features(self, x: Tensor) -> Tensor:
+        """Pool and project, as open_clip's tower does."""
+        pooled, _ = self._pool(x)
+        return pooled if self.proj is None else pooled @ self.proj
+
+    def patch_positions(self) -> Tensor:
+        """Return the positional embedding (N, C) of the patches."""
+        return self.positional_embedding[self.num_prefix_tokens:]
+
+    def freeze(self, num_blocks: int) -> None:
+        """Freeze the embeddings, but for 3-D patches, and the first blocks."""
+        super().freeze(num_blocks)
+        if self.linear_patch == '3d':
+            self.conv2.requires_grad_(True)
+
+    def load_pretrained(self, state: dict[str, Tensor], source: str) -> None:
+        """Load weights of CLIP's tower; 3-D patches start from the 2-D ones."""
+        super().load_pretrained(state, source)
+        if self.linear_patch == '3d' and 'conv2.weight' not in state:
+            self.inflate_patches()

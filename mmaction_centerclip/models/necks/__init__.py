@@ -1,15 +1,15 @@
-from .base import TokenNeck, TokenReducer, reduce_frame_mask
+from .base import TokenNeck, TokenReducer, build_neck
 from .baselines import (
     SegmentMeanPooling,
     SparseTokenSampling,
     TemporalShift,
     TokenShift,
 )
-from .center_selection import CenterSelection
 from .token_clustering import SpectralTokenClustering, TokenClustering
+from .token_selection import TokenSelection
 
 __all__ = [
-    'CenterSelection', 'SegmentMeanPooling', 'SparseTokenSampling',
-    'SpectralTokenClustering', 'TemporalShift', 'TokenClustering', 'TokenNeck',
-    'TokenReducer', 'TokenShift', 'reduce_frame_mask'
+    'SegmentMeanPooling', 'SparseTokenSampling', 'SpectralTokenClustering',
+    'TemporalShift', 'TokenClustering', 'TokenNeck', 'TokenReducer',
+    'TokenSelection', 'TokenShift', 'build_neck'
 ]

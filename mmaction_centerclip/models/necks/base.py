@@ -1,52 +1,90 @@
-"""What all necks, and all token reducers, share."""
+"""Base classes of necks, and of those that reduce tokens."""
 from abc import ABCMeta, abstractmethod
+from collections.abc import Callable
 
+from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import InputError, check_positive_int
 from mmaction_centerclip.models.video_tokens import VideoTokens
+from mmaction_centerclip.ops import segment_mask, weighted_mean
 
-__all__ = ['TokenNeck', 'TokenReducer', 'reduce_frame_mask', 'weighted_mean']
+__all__ = ['TokenNeck', 'TokenReducer', 'build_neck']
 
 
 class TokenNeck(BaseModule, metaclass=ABCMeta):
-    """Something that stands between two transformer blocks.
+    """Rewrite a video's tokens between two transformer blocks.
 
     Args:
         before_block (int): The transformer block in front of which this neck
             stands, counted from 1: 7 means after six complete blocks, the
             paper's B6.
+        embed_dims (int, optional): Width C of the tokens; a tower gives its
+            own. Defaults to None.
         init_cfg (dict, optional): Initialisation config. Defaults to None.
 
     Raises:
         InputError: If ``before_block`` is not a positive integer.
     """
     inside_block = False
-    """Whether it works a second time, between the block's attention and MLP."""
+    """Also applied between the block's attention and its MLP."""
 
-    def __init__(self, before_block: int, init_cfg: dict | None = None) -> None:
+    def __init__(self,
+                 before_block: int,
+                 embed_dims: int | None = None,
+                 init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
-        self.before_block = self._positive('before_block', before_block)
-
-    def _positive(self, name: str, value: int) -> int:
-        if not isinstance(value, int) or value < 1:
-            raise InputError(f'{type(self).__name__}: {name} must be a '
-                             f'positive integer, got {value!r}')
-        return value
-
-    def _one_of(self, name: str, value: object, choices: tuple) -> object:
-        if value not in choices:
-            raise InputError(f'{type(self).__name__}: {name} must be one of '
-                             f'{choices}, got {value!r}')
-        return value
+        self.embed_dims = embed_dims
+        self.before_block = check_positive_int(
+            f'{type(self).__name__}: before_block', before_block)
 
     @abstractmethod
     def forward(self, tokens: VideoTokens) -> VideoTokens:
-        """Tokens of other frames, of other number, or other values."""
+        """Return tokens of other frames, of other number, or other values.
+
+        ``positions`` and ``size`` follow the patch tokens where they are
+        known.
+        """
+
+    def after(self, step: Callable[[Tensor], Tensor],
+              tokens: VideoTokens) -> VideoTokens:
+        """Return ``self(tokens.map(step))``, as cheaply as the neck can.
+
+        Args:
+            step (Callable): Maps tokens (B, L, C), each on its own, as the
+                MLP of a block does.
+            tokens (VideoTokens): In front of the step.
+        """
+        return self(tokens.map(step))
+
+    def init_from_positions(self, positions: Tensor) -> None:
+        """Start learned embeddings from the host's, if there are any.
+
+        Args:
+            positions (Tensor): Of the patches, shape (N, C).
+        """
 
     def extra_repr(self) -> str:
         return f'before_block={self.before_block}'
+
+
+def build_neck(config: dict, embed_dims: int) -> TokenNeck:
+    """Build a neck for tokens of a width.
+
+    Args:
+        config (dict): With the ``type`` of a :class:`TokenNeck`.
+        embed_dims (int): Width C, unless the config says another.
+
+    Raises:
+        InputError: If it is no neck's config.
+    """
+    name = config.get('type') if isinstance(config, dict) else None
+    cls = MODELS.get(name) if isinstance(name, str) else name
+    if not isinstance(cls, type) or not issubclass(cls, TokenNeck):
+        raise InputError(
+            f'necks must be configs of token necks, got {config!r}')
+    return MODELS.build(config, default_args=dict(embed_dims=embed_dims))
 
 
 class TokenReducer(TokenNeck):
@@ -63,6 +101,7 @@ class TokenReducer(TokenNeck):
             padding stay out of the reduction and of the class token's mean,
             and a segment with any other frame counts. CenterCLIP lets them
             take part. Defaults to False.
+        embed_dims (int, optional): See :class:`TokenNeck`. Defaults to None.
         init_cfg (dict, optional): Initialisation config. Defaults to None.
 
     Raises:
@@ -74,92 +113,63 @@ class TokenReducer(TokenNeck):
                  before_block: int,
                  num_segments: int,
                  exclude_padding: bool = False,
+                 embed_dims: int | None = None,
                  init_cfg: dict | None = None) -> None:
-        super().__init__(before_block, init_cfg)
-        self.num_segments = self._positive('num_segments', num_segments)
+        super().__init__(before_block, embed_dims, init_cfg)
+        self.num_segments = check_positive_int(
+            f'{type(self).__name__}: num_segments', num_segments)
         self.exclude_padding = exclude_padding
 
     def forward(self, tokens: VideoTokens) -> VideoTokens:
         """Reduce (B, T, P + N, C) to (B, S, P + K, C)."""
-        mask, valid = self._masks(tokens)
-        patches = self.reduce(self._by_segment(tokens.patches), valid)
-        return self._join(tokens.prefix, patches, mask, valid)
+        segments = self.to_segments(tokens)
+        return self.to_videos(self.reduce(segments), tokens)
 
-    def _masks(self, tokens: VideoTokens) -> tuple[Tensor | None, Tensor | None]:
-        """The mask of segments (B, S), and of frames that count (B * S, F)."""
-        segments, frames = self.num_segments, tokens.patches.shape[1]
-        if frames % segments:
+    def to_segments(self, tokens: VideoTokens) -> VideoTokens:
+        """View each segment as a video (B * S, F, ...), with its positions.
+
+        The frame mask is of the frames that count: None where all do.
+        """
+        frames = tokens.patches.shape[1]
+        if frames % self.num_segments:
             raise InputError(
                 f'{self}: num_segments must divide the number of frames, got '
-                f'{segments} segments for {frames} frames')
-        mask = tokens.frame_mask
-        if mask is None:
-            return None, None
+                f'{self.num_segments} segments for {frames} frames')
         if not self.exclude_padding:
-            return reduce_frame_mask(mask, segments), None
-        frames = mask.unflatten(1, (segments, -1))
-        return frames.any(dim=2), frames.flatten(0, 1)
+            tokens = tokens._replace(frame_mask=None)
+        return tokens.with_positions().segments(self.num_segments)
 
-    def _by_segment(self, tokens: Tensor) -> Tensor:
-        """Tokens (B, T, N, C) as (B * S, F, N, C)."""
-        return tokens.unflatten(1, (self.num_segments, -1)).flatten(0, 1)
-
-    def _join(self, prefix: Tensor, patches: Tensor, mask: Tensor | None,
-              valid: Tensor | None) -> VideoTokens:
-        """Prefix tokens of frames, and what is left of a segment's patches."""
-        prefix = weighted_mean(self._by_segment(prefix), valid)
-        shape = (-1, self.num_segments)
-        return VideoTokens(
-            prefix.unflatten(0, shape), patches.unflatten(0, shape), mask)
-
-    @abstractmethod
-    def reduce(self, patches: Tensor, valid: Tensor | None) -> Tensor:
-        """Reduce each segment's patch tokens.
+    def to_videos(self, segments: VideoTokens, tokens: VideoTokens) -> VideoTokens:
+        """Join reduced segments to videos of S frames.
 
         Args:
-            patches (Tensor): Shape (B * S, F, N, C) of F frames a segment.
-            valid (Tensor | None): Frames that count, bool (B * S, F); None
-                if all do.
+            segments (VideoTokens): Patches (B * S, 1, K, C), and the prefix
+                of all frames (B * S, F, P, C).
+            tokens (VideoTokens): The videos before.
+        """
+        videos = segments._replace(
+            prefix=weighted_mean(segments.prefix, segments.frame_mask),
+            frame_mask=None).videos(self.num_segments)
+        mask = tokens.frame_mask
+        if mask is not None and self.exclude_padding:
+            mask = mask.unflatten(1, (self.num_segments, -1)).any(dim=2)
+        elif mask is not None:
+            mask = segment_mask(mask, self.num_segments)
+        return videos._replace(frame_mask=mask)
+
+    @abstractmethod
+    def reduce(self, segments: VideoTokens) -> VideoTokens:
+        """Reduce each segment's patch tokens to those of one frame.
+
+        Args:
+            segments (VideoTokens): A segment of F frames a video: patches
+                (B * S, F, N, C), positions (B * S, F, N), and the mask of the
+                frames that count, bool (B * S, F), None if all do.
 
         Returns:
-            Tensor: Shape (B * S, K, C).
+            VideoTokens: The same with patches (B * S, 1, K, C), and positions
+            and size (B * S, 1, K).
         """
 
     def extra_repr(self) -> str:
         return f'{super().extra_repr()}, num_segments={self.num_segments}'
-
-
-def weighted_mean(tokens: Tensor, valid: Tensor | None) -> Tensor:
-    """Mean over the frames that count; over all where none does.
-
-    Args:
-        tokens (Tensor): Shape (M, F, N, C).
-        valid (Tensor | None): Bool (M, F).
-
-    Returns:
-        Tensor: Shape (M, N, C).
-    """
-    if valid is None:
-        return tokens.mean(dim=1)
-    valid = valid | ~valid.any(dim=1, keepdim=True)
-    weights = valid.to(tokens.dtype) / valid.sum(dim=1, keepdim=True)
-    return (tokens * weights[:, :, None, None]).sum(dim=1)
-
-
-def reduce_frame_mask(frame_mask: Tensor, num_segments: int) -> Tensor:
-    """The mask of segments, from that of frames.
-
-    A segment takes the mask of its last frame, as in CenterCLIP. Where that
-    leaves a video with no segment at all (fewer valid frames than one segment
-    holds), every segment with a valid frame counts instead.
-
-    Args:
-        frame_mask (Tensor): Bool (B, T).
-        num_segments (int): Segments S, a divisor of T.
-
-    Returns:
-        Tensor: Bool (B, S).
-    """
-    frames = frame_mask.unflatten(1, (num_segments, -1))
-    last = frames[:, :, -1]
-    return last | (frames.any(dim=2) & ~last.any(dim=1, keepdim=True))

@@ -1,14 +1,15 @@
-"""What CenterCLIP compares token clustering with."""
+"""Necks that CenterCLIP compares token clustering with."""
 import torch
 from mmaction.registry import MODELS
 from torch import Tensor
 
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import InputError, named_errors
 from mmaction_centerclip.models.video_tokens import VideoTokens
-from mmaction_centerclip.ops import sparse_sampling, temporal_shift, token_shift
+from mmaction_centerclip.ops import check_fold_div, sparse_sampling, temporal_shift
+from mmaction_centerclip.ops.masks import weighted_mean
 
-from .base import TokenNeck, TokenReducer, weighted_mean
-from .center_selection import CenterSelection
+from .base import TokenNeck, TokenReducer
+from .token_selection import TokenSelection
 
 __all__ = [
     'SegmentMeanPooling', 'SparseTokenSampling', 'TemporalShift', 'TokenShift'
@@ -23,13 +24,19 @@ class SegmentMeanPooling(TokenReducer):
         >>> neck = dict(type='SegmentMeanPooling', before_block=7, num_segments=3)
     """
 
-    def reduce(self, patches: Tensor, valid: Tensor | None) -> Tensor:
-        """Average (B * S, F, N, C) to (B * S, N, C)."""
-        return weighted_mean(patches, valid)
+    def reduce(self, segments: VideoTokens) -> VideoTokens:
+        """Average over the frames, at the first one's positions."""
+        size = segments.size
+        if size is None:
+            size = torch.ones_like(segments.positions)
+        return segments._replace(
+            patches=weighted_mean(segments.patches, segments.frame_mask),
+            positions=segments.positions[:, :1],
+            size=size.sum(dim=1, keepdim=True))
 
 
 @MODELS.register_module()
-class SparseTokenSampling(CenterSelection):
+class SparseTokenSampling(TokenSelection):
     """Keep tokens at equal steps; in training, at random.
 
     Random tokens are the same for the whole batch and different per segment;
@@ -48,9 +55,9 @@ class SparseTokenSampling(CenterSelection):
                              'TokenClustering, got True')
 
     @torch.compiler.disable
-    def choose(self, tokens: Tensor, valid: Tensor | None,
+    def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, None]:
-        """Indices that do not depend on the tokens."""
+        """Return indices that do not depend on the tokens."""
         indices = sparse_sampling(
             tokens.shape[1],
             self.num_centers,
@@ -67,21 +74,16 @@ class _Shift(TokenNeck):
         before_block (int): Block in front of which to shift, from 1.
         fold_div (int): A ``fold_div``-th of the channels goes either way.
             Defaults to 8.
-        init_cfg (dict, optional): Initialisation config. Defaults to None.
+        **kwargs: See :class:`TokenNeck`.
 
     Raises:
         InputError: If ``fold_div`` is less than 2.
     """
 
-    def __init__(self,
-                 before_block: int,
-                 fold_div: int = 8,
-                 init_cfg: dict | None = None) -> None:
-        super().__init__(before_block, init_cfg)
-        if not isinstance(fold_div, int) or fold_div < 2:
-            raise InputError(f'{type(self).__name__}: fold_div must be an '
-                             f'integer of at least 2, got {fold_div!r}')
-        self.fold_div = fold_div
+    def __init__(self, before_block: int, fold_div: int = 8, **kwargs) -> None:
+        super().__init__(before_block, **kwargs)
+        with named_errors(type(self).__name__):
+            self.fold_div = check_fold_div(fold_div)
 
 
 @MODELS.register_module()
@@ -115,5 +117,4 @@ class TokenShift(_Shift):
     def forward(self, tokens: VideoTokens) -> VideoTokens:
         """Shift prefix tokens (B, T, P, C)."""
         return tokens._replace(
-            prefix=token_shift(tokens.prefix, tokens.prefix.shape[2],
-                               self.fold_div))
+            prefix=temporal_shift(tokens.prefix, self.fold_div))

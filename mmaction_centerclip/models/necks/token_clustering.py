@@ -1,28 +1,26 @@
-"""CenterCLIP's token clustering as a neck between two blocks."""
+"""CenterCLIP's token clustering as necks between two blocks."""
 import math
 
-import torch
 from mmaction.registry import MODELS
 from torch import Tensor
 
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import InputError, named_errors
 from mmaction_centerclip.ops import (
+    check_kernels,
+    check_kmedoids,
+    check_spectral,
     kmedoids,
     spatial_temporal_locality,
     spectral_clustering,
 )
-from mmaction_centerclip.ops.compiled import kmedoids_operator, spectral_operator
-from mmaction_centerclip.ops.distances import DISTANCES
-from mmaction_centerclip.ops.kmedoids import BACKENDS
-from mmaction_centerclip.ops.spectral import GRAPHS, SOLVERS
 
-from .center_selection import CenterSelection
+from .token_selection import TokenSelection
 
 __all__ = ['SpectralTokenClustering', 'TokenClustering']
 
 
 @MODELS.register_module()
-class TokenClustering(CenterSelection):
+class TokenClustering(TokenSelection):
     """Keep the k-medoids++ centers of each segment's tokens.
 
     CenterCLIP (arXiv 2205.00823), Sec. 3.2 and 3.3. Distances are computed in
@@ -43,7 +41,7 @@ class TokenClustering(CenterSelection):
         backend (str): ``'auto'``, ``'torch'`` or ``'triton'``, see
             :func:`kmedoids`. Defaults to ``'auto'``.
         **kwargs: ``aggregation``, ``cluster_embed``, ``frame_embed``,
-            ``exclude_padding``, ``record``, see :class:`CenterSelection`.
+            ``exclude_padding``, see :class:`TokenSelection`.
 
     Raises:
         InputError: If an option is out of range, or in the forward pass if a
@@ -76,15 +74,6 @@ class TokenClustering(CenterSelection):
                  backend: str = 'auto',
                  **kwargs) -> None:
         super().__init__(before_block, num_segments, num_centers, **kwargs)
-        self._one_of('distance', distance, DISTANCES)
-        self._one_of('backend', backend, BACKENDS)
-        if backend == 'triton' and self.exclude_padding:
-            raise InputError(f"{type(self).__name__}: backend='triton' does "
-                             'not go with exclude_padding')
-        self._positive('max_iters', max_iters)
-        if not p > 0:
-            raise InputError(
-                f'{type(self).__name__}: p must be positive, got {p!r}')
         self.options = dict(
             distance=distance,
             p=p,
@@ -92,18 +81,18 @@ class TokenClustering(CenterSelection):
             max_iters=max_iters,
             tol=tol,
             backend=backend)
+        with named_errors(type(self).__name__):
+            check_kmedoids(**self.options, masked=self.exclude_padding)
 
-    def choose(self, tokens: Tensor, valid: Tensor | None,
+    def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, Tensor]:
-        """Medoids and assignment of k-medoids++."""
-        cluster = kmedoids
-        if torch.compiler.is_compiling():
-            cluster, tokens = kmedoids_operator, tokens.detach()
-        return cluster(tokens, self.num_centers, valid=valid, **self.options)
+        """Return medoids and assignment of k-medoids++."""
+        return kmedoids(
+            tokens, self.num_centers, valid=token_mask, **self.options)
 
 
 @MODELS.register_module()
-class SpectralTokenClustering(CenterSelection):
+class SpectralTokenClustering(TokenSelection):
     """Keep the centers of each segment's spectral clusters.
 
     CenterCLIP (arXiv 2205.00823), Sec. 3.3. Takes no ``exclude_padding``.
@@ -126,7 +115,7 @@ class SpectralTokenClustering(CenterSelection):
         max_iters (int): Limit of update steps. Defaults to 100.
         tol (float): See :class:`TokenClustering`. Defaults to 1e-6.
         solver (str): See :func:`spectral_embedding`. Defaults to ``'auto'``.
-        **kwargs: See :class:`CenterSelection`.
+        **kwargs: See :class:`TokenSelection`.
 
     Raises:
         InputError: If an option is out of range, or in the forward pass if a
@@ -153,14 +142,9 @@ class SpectralTokenClustering(CenterSelection):
                  solver: str = 'auto',
                  **kwargs) -> None:
         super().__init__(before_block, num_segments, num_centers, **kwargs)
-        self._one_of('graph', graph, GRAPHS)
-        self._one_of('solver', solver, SOLVERS)
-        self._positive('max_iters', max_iters)
-        if knn is not None:
-            self._positive('knn', knn)
-        self._check_options(sigma, p, spatial_kernel, temporal_kernel)
         self.knn = knn
-        self.kernels = (spatial_kernel, temporal_kernel)
+        self.spatial_kernel = spatial_kernel
+        self.temporal_kernel = temporal_kernel
         self.options = dict(
             graph=graph,
             sigma=sigma,
@@ -168,50 +152,34 @@ class SpectralTokenClustering(CenterSelection):
             max_iters=max_iters,
             tol=tol,
             solver=solver)
+        with named_errors(type(self).__name__):
+            check_spectral(**self.options, knn=1 if knn is None else knn)
+            check_kernels(spatial_kernel or 1, temporal_kernel)
+            if self.exclude_padding:
+                raise InputError(
+                    'exclude_padding is for TokenClustering, got True')
 
-    def _check_options(self, sigma: float | str, p: float,
-                       spatial_kernel: int | None, temporal_kernel: int) -> None:
-        name = type(self).__name__
-        if self.exclude_padding:
-            raise InputError(f'{name}: exclude_padding is for TokenClustering, '
-                             'got True')
-        number = isinstance(sigma, (int, float)) and sigma > 0
-        if sigma != 'auto' and not number:
-            raise InputError(f"{name}: sigma must be positive or 'auto', got "
-                             f'{sigma!r}')
-        if not p > 0:
-            raise InputError(f'{name}: p must be positive, got {p!r}')
-        for option, kernel in (('spatial_kernel', spatial_kernel),
-                               ('temporal_kernel', temporal_kernel)):
-            if kernel is not None and self._positive(option, kernel) % 2 == 0:
-                raise InputError(f'{name}: {option} must be odd, got {kernel!r}')
-
-    def choose(self, tokens: Tensor, valid: Tensor | None,
+    def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, Tensor]:
-        """Medoids and assignment of spectral clustering."""
-        per_frame = tokens.shape[1] // frames
-        options = dict(
-            self.options,
-            knn=self.knn or 5 * frames + 5 * (per_frame >= 100),
-            locality=self._locality(frames, per_frame))
-        if not torch.compiler.is_compiling():
-            return spectral_clustering(tokens, self.num_centers, **options)
-        auto = options['sigma'] == 'auto'
-        options['sigma'] = 0.0 if auto else float(options['sigma'])
-        return spectral_operator(
-            tokens.detach(), self.num_centers, auto_sigma=auto, **options)
+        """Return medoids and assignment of spectral clustering."""
+        patches = tokens.shape[1] // frames
+        return spectral_clustering(
+            tokens,
+            self.num_centers,
+            knn=self.knn or 5 * frames + 5 * (patches >= 100),
+            locality=self._locality(frames, patches),
+            **self.options)
 
-    def _locality(self, frames: int, per_frame: int) -> Tensor | None:
-        spatial_kernel, temporal_kernel = self.kernels
-        if spatial_kernel is None:
+    def _locality(self, frames: int, patches: int) -> Tensor | None:
+        if self.spatial_kernel is None:
             return None
-        side = math.isqrt(per_frame)
-        if side**2 != per_frame:
+        side = math.isqrt(patches)
+        if side**2 != patches:
             raise InputError(f'{self}: spatial_kernel needs a square grid of '
-                             f'tokens, got {per_frame} tokens a frame')
+                             f'tokens, got {patches} tokens a frame')
         return spatial_temporal_locality(
             frames,
             side,
             side,
-            spatial_kernel=spatial_kernel,
-            temporal_kernel=temporal_kernel)
+            spatial_kernel=self.spatial_kernel,
+            temporal_kernel=self.temporal_kernel)

@@ -1,25 +1,16 @@
 """The model that joins the towers and a similarity head."""
-import copy
-import re
-
 import torch
 from mmaction.registry import MODELS
-from mmengine.config import ConfigDict
 from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models.backbones import CLIPTextTower, CLIPVisionTower
-from mmaction_centerclip.models.utils import load_clip_weights
+from mmaction_centerclip.models.backbones import CLIPTextTower, VideoTower
+
+from .clip_weights import load_clip_weights
 
 __all__ = ['VideoTextRetriever']
-
-# Trained whatever is frozen, as in the zoo's CLIPSimilarity.
-_ALWAYS_TRAINED = re.compile(
-    r'head\.|backbone\.(necks\.|conv2\.|ln_post\.|proj$)'
-    r'|text_backbone\.(ln_final\.|text_projection)')
-_BLOCK = re.compile(r'(?:text_)?backbone\.transformer\.resblocks\.(\d+)\.')
 
 
 @MODELS.register_module()
@@ -37,8 +28,8 @@ class VideoTextRetriever(BaseModel):
             ``init_weights()``, which the runner calls before it trains.
             Defaults to None.
         frozen_layers (int): Blocks to freeze in both towers, from the first.
-            0 freezes the embeddings, the patch convolution and ``ln_pre``
-            only, -1 nothing. Defaults to -1.
+            0 freezes the embeddings in front of the blocks only, -1 nothing.
+            Defaults to -1.
         data_preprocessor (dict, optional): Defaults to None.
         init_cfg (dict, optional): Initialisation config. Defaults to None.
 
@@ -79,20 +70,24 @@ class VideoTextRetriever(BaseModel):
         super().__init__(data_preprocessor, init_cfg)
         self.arch = arch
         self.pretrained = pretrained
-        self.backbone = _build_tower('backbone', backbone, CLIPVisionTower,
-                                     arch)
+        self.backbone = _build_tower('backbone', backbone, VideoTower, arch)
         self.text_backbone = _build_tower('text_backbone', text_backbone,
                                           CLIPTextTower, arch)
         self.head = MODELS.build(head)
-        # Plain, to be stored beside what the head is to compare.
-        self.head_config = head.to_dict() if isinstance(
-            head, ConfigDict) else copy.deepcopy(head)
-        width = self.backbone.proj.shape[1]
+        width = self.text_backbone.embed_dims
+        if self.backbone.embed_dims != width:
+            raise InputError(
+                f"backbone: the video tower's features have "
+                f"{self.backbone.embed_dims} dimensions, the text tower's "
+                f'{width} (arch {arch!r}); they must be the same')
         if self.head.embed_dims not in (None, width):
             raise InputError(
                 f'head: embed_dims must be {width}, the width of the embedding '
                 f'of arch {arch!r}, got {self.head.embed_dims}')
-        self._freeze(frozen_layers)
+        # What lies behind the frozen blocks is trained, as in the zoo's
+        # CLIPSimilarity.
+        self.backbone.freeze(frozen_layers)
+        self.text_backbone.freeze(frozen_layers)
 
     def init_weights(self) -> None:
         """Load the ``pretrained`` weights, if any."""
@@ -100,20 +95,6 @@ class VideoTextRetriever(BaseModel):
         if self.pretrained is not None:
             load_clip_weights(self, self.pretrained, self.arch)
             print_log(f'Loaded CLIP weights from {self.pretrained}.', 'current')
-
-    def _freeze(self, frozen_layers: int) -> None:
-        blocks = len(self.backbone.transformer.resblocks)
-        if not -1 <= frozen_layers <= blocks:
-            raise InputError(
-                f'frozen_layers must be from -1 (nothing frozen) to {blocks}, '
-                f'the number of blocks, got {frozen_layers!r}')
-        if frozen_layers == -1:
-            return
-        for name, parameter in self.named_parameters():
-            block = _BLOCK.match(name)
-            if not (_ALWAYS_TRAINED.match(name) or block
-                    and int(block[1]) >= frozen_layers):
-                parameter.requires_grad = False
 
     def forward(self,
                 inputs: dict[str, Tensor],
@@ -151,8 +132,8 @@ class VideoTextRetriever(BaseModel):
     def encode_video(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Features of the segments (B, S, E) and their mask (B, S)."""
         mask = inputs.get('frame_mask')
-        segments, mask = self.backbone(inputs['imgs'],
-                                       None if mask is None else mask.bool())
+        segments, mask = self.backbone.encode(
+            inputs['imgs'], None if mask is None else mask.bool())
         if mask is None:
             mask = torch.ones(
                 segments.shape[:2], dtype=torch.bool, device=segments.device)
@@ -202,6 +183,5 @@ def _build_tower(option: str, config: dict, kind: type,
     tower = MODELS.get(name) if isinstance(name, str) else name
     if tower is None or not issubclass(tower, kind):
         raise InputError(
-            f'{option}: type must be {kind.__name__} or a subclass, a tower '
-            f'of transformer blocks, got {name!r}')
+            f'{option}: type must be a {kind.__name__}, got {name!r}')
     return MODELS.build({'arch': arch, **config})

@@ -1,13 +1,7 @@
 from .checkpoint_file import explain_refusal, read_checkpoint
-from .clip_weights import (
-    fit_context,
-    load_clip_weights,
-    read_clip_weights,
-    rename_clip_weights,
-)
 from .gather import gather_with_grad
+from .strict_loading import load_strictly
 
 __all__ = [
-    'explain_refusal', 'fit_context', 'gather_with_grad', 'load_clip_weights',
-    'read_checkpoint', 'read_clip_weights', 'rename_clip_weights'
+    'explain_refusal', 'gather_with_grad', 'load_strictly', 'read_checkpoint'
 ]

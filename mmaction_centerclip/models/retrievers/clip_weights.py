@@ -9,13 +9,9 @@ from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.backbones import clip_config
+from mmaction_centerclip.models.utils import load_strictly, read_checkpoint
 
-from .checkpoint_file import read_checkpoint
-
-__all__ = [
-    'fit_context', 'load_clip_weights', 'read_clip_weights',
-    'rename_clip_weights'
-]
+__all__ = ['load_clip_weights', 'read_clip_weights', 'rename_clip_weights']
 
 _PARTS = {
     'visual.': 'backbone.',
@@ -28,9 +24,8 @@ def load_clip_weights(model: nn.Module, pretrained: str,
                       arch: str | dict) -> None:
     """Load CLIP's weights into a retriever, in place.
 
-    Necks and the head's own layers keep their initialisation, or repeat it
-    where it comes from CLIP's weights. A longer positional embedding of the
-    text is cut to the model's context length.
+    Each tower takes its part. Necks and the head's own layers keep their
+    initialisation, or repeat it where it comes from CLIP's weights.
 
     Args:
         model (nn.Module): With ``backbone``, ``text_backbone`` and ``head``.
@@ -42,47 +37,41 @@ def load_clip_weights(model: nn.Module, pretrained: str,
         InputError: If there is no such file or tag, the file does not hold a
             CLIP model, or one of other sizes.
     """
-    state = read_clip_weights(pretrained, arch)
-    own = model.state_dict()
-    positions = state.get('text_backbone.positional_embedding')
-    fit_context(state, len(own['text_backbone.positional_embedding']))
-    expected = {
-        key
-        for key in own if not key.startswith(
-            ('backbone.necks.', 'backbone.conv2.', 'head.'))
-    }
-    missing = sorted(expected - state.keys())
-    unused = sorted(state.keys() - own.keys())
-    if missing or unused:
+    source = f'pretrained={pretrained!r} for arch {arch!r}'
+    parts: dict[str, dict[str, Tensor]] = {
+        'backbone': {}, 'text_backbone': {}, 'head': {}}
+    strangers = []
+    for key, value in read_clip_weights(pretrained, arch).items():
+        part, _, name = key.partition('.')
+        if part in parts:
+            parts[part][name] = value
+        else:
+            strangers.append(key)
+    if strangers:
+        absent = [name for name, part in parts.items() if not part]
         raise InputError(
-            f'pretrained={pretrained!r} is not a CLIP model of arch {arch!r}: '
-            f'missing {missing[:5]} ({len(missing)} in all), not part of the '
-            f'model {unused[:5]} ({len(unused)} in all)')
-    for key, value in state.items():
-        if value.shape != own[key].shape:
-            raise InputError(
-                f'pretrained={pretrained!r} does not fit arch {arch!r}: {key} '
-                f'has the shape {tuple(value.shape)}, expected '
-                f'{tuple(own[key].shape)}')
-    model.load_state_dict(state, strict=False)
-    if 'backbone.conv2.weight' not in state:
-        model.backbone.inflate_patches()
-    if not any(key.startswith('backbone.necks.') for key in state):
-        model.backbone.init_necks()
-    heads = {
-        key
-        for key in own if key.startswith('head.') and key != 'head.logit_scale'
-    }
-    if heads - state.keys():
-        model.head.init_from_text_tower(model.text_backbone, positions)
-        if heads & state.keys():
-            # Over it, what there is of the head.
-            model.load_state_dict(state, strict=False)
-            absent = sorted(heads - state.keys())
-            print_log(
-                f'pretrained={pretrained!r} has a part of the head only: '
-                f'missing {absent[:5]} ({len(absent)} in all)', 'current',
-                logging.WARNING)
+            f'{source} is not a CLIP model: missing {absent or "nothing"}, not '
+            f'part of the model {sorted(strangers)[:5]} ({len(strangers)} in '
+            'all)')
+    model.backbone.load_pretrained(parts['backbone'], source)
+    positions = parts['text_backbone'].get('positional_embedding')
+    model.text_backbone.load_pretrained(parts['text_backbone'], source)
+    _load_head(model, parts['head'], positions, source)
+
+
+def _load_head(model: nn.Module, state: dict[str, Tensor],
+               positions: Tensor, source: str) -> None:
+    """Load the scale, and what there is of the head; the rest from the text."""
+    head = model.head
+    own = head.state_dict().keys() - {'logit_scale'}
+    absent = sorted(own - state.keys())
+    if absent:
+        head.init_from_text_tower(model.text_backbone, positions)
+    load_strictly(head, state, source, may_lack=tuple(absent))
+    if absent and own & state.keys():
+        print_log(
+            f'{source} has a part of the head only: missing {absent[:5]} '
+            f'({len(absent)} in all)', 'current', logging.WARNING)
 
 
 def read_clip_weights(pretrained: str, arch: str | dict) -> dict:
@@ -135,21 +124,6 @@ def rename_clip_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
     if 'head.logit_scale' in renamed:
         renamed['head.logit_scale'] = renamed['head.logit_scale'].reshape(())
     return renamed
-
-
-def fit_context(state: dict, context_length: int) -> None:
-    """Cut the text's positional embedding to its first rows, in place.
-
-    Truncated, not interpolated: a caption's tokens stand at the positions
-    that they were trained at.
-
-    Args:
-        state (dict[str, Tensor]): Named as a retriever does.
-        context_length (int): Rows to keep.
-    """
-    key = 'text_backbone.positional_embedding'
-    if key in state:
-        state[key] = state[key][:context_length]
 
 
 def _download(tag: str, arch: str | dict) -> str:

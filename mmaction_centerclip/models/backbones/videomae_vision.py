@@ -1,0 +1,136 @@
+"""MMAction2's VideoMAE transformer with necks between its blocks."""
+from collections.abc import Sequence
+
+from mmaction.models.backbones import VisionTransformer
+from mmaction.registry import MODELS
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.ops import segment_mask
+
+from .video_tower import Step, VideoTower
+
+__all__ = ['VideoMAETower']
+
+
+@MODELS.register_module()
+class VideoMAETower(VideoTower, VisionTransformer):
+    """MMAction2's ``VisionTransformer`` (VideoMAE, arXiv 2203.12602).
+
+    Attention joins all frames of a video. A *frame* of the necks is a
+    tubelet: ``tubelet_size`` frames of the video, embedded together; there is
+    no class token. Parameters, state dict keys and, without necks, the output
+    of :meth:`forward` to the last bit are the zoo's.
+
+    Args:
+        necks (Sequence[dict]): Necks, see :meth:`VideoTower.attach`.
+            Defaults to ().
+        arch (str | dict, optional): A retriever's, which this tower does not
+            use. Defaults to None.
+        with_cp (bool): Whether to recompute the blocks' activations in the
+            backward pass. Defaults to False.
+        tubelet_size (int): Frames of a tubelet. Defaults to 2.
+        **kwargs: Those of the zoo's class.
+
+    Raises:
+        InputError: If necks are to stand in front of a feature map.
+
+    Examples:
+        >>> # In a recogniser's config, over the zoo's own:
+        >>> model = dict(backbone=dict(
+        ...     type='VideoMAETower',
+        ...     necks=[dict(type='TokenClustering', before_block=5,
+        ...                 num_segments=4, num_centers=196)]))
+    """
+    num_prefix_tokens = 0
+
+    def __init__(self,
+                 necks: Sequence[dict] = (),
+                 arch: str | dict | None = None,
+                 with_cp: bool = False,
+                 tubelet_size: int = 2,
+                 **kwargs) -> None:
+        super().__init__(tubelet_size=tubelet_size, **kwargs)
+        if necks and self.return_feat_map:
+            raise InputError('return_feat_map=True needs the tokens of every '
+                             'place, which necks do not keep')
+        self.tubelet_size = tubelet_size
+        self.with_cp = with_cp
+        self.attach(necks)
+
+    def frames_to_tokens(self, imgs: Tensor) -> Tensor:
+        """Embed frames (B, T, 3, H, W) as tokens (B * T / tubelet, N, C)."""
+        grid = tuple(size // self.patch_size for size in imgs.shape[-2:])
+        x = self.patch_embed(imgs.transpose(1, 2))[0]
+        positions = self.pos_embed
+        if grid != self.grid_size:
+            # As the zoo resizes them, for frames of another size.
+            positions = positions.unflatten(1, (-1, *self.grid_size)).flatten(
+                0, 1).permute(0, 3, 1, 2)
+            positions = F.interpolate(
+                positions, size=grid, mode='bicubic', align_corners=False)
+            positions = positions.flatten(2).mT.flatten(0, 1)[None]
+        if positions.shape[1] != x.shape[1]:
+            frames = positions.shape[1] // (grid[0] * grid[1])
+            raise InputError(
+                f'imgs must have {frames * self.tubelet_size} frames, as '
+                f'num_frames says, got {imgs.shape[1]}')
+        x = self.pos_drop(x + positions)
+        return x.unflatten(1, (-1, grid[0] * grid[1])).flatten(0, 1)
+
+    def tower_blocks(self) -> Sequence[nn.Module]:
+        """Return the blocks."""
+        return self.blocks
+
+    def block_halves(self, block: nn.Module) -> tuple[Step, Step]:
+        """Return the attention and the MLP of a block."""
+        scale_1, scale_2 = (
+            getattr(block, name, 1) for name in ('gamma_1', 'gamma_2'))
+        return (lambda x: x + block.drop_path(
+                    scale_1 * block.attn(block.norm1(x))),
+                lambda x: x + block.drop_path(
+                    scale_2 * block.mlp(block.norm2(x))))
+
+    def around(self, step: Step, x: Tensor, batch_size: int,
+               positions: Tensor | None) -> Tensor:
+        """Run a block on all tokens of a video together."""
+        tokens = x.unflatten(0, (batch_size, -1))
+        return step(tokens.flatten(1, 2)).view_as(tokens).flatten(0, 1)
+
+    def tokens_to_features(self, x: Tensor) -> Tensor:
+        """Pool each video's, or each segment's, tokens (B, L, C)."""
+        x = self.norm(x)
+        return x[:, 0] if self.fc_norm is None else self.fc_norm(x.mean(1))
+
+    def patch_positions(self) -> Tensor:
+        """Return the positional embedding (N, C) of the first tubelet."""
+        return self.pos_embed[0, :self.grid_size[0] * self.grid_size[1]]
+
+    def run_blocks(self, imgs: Tensor, frame_mask: Tensor | None
+                   ) -> tuple[Tensor, Tensor | None]:
+        """Return the last block's tokens; a tubelet has its last frame's mask."""
+        if frame_mask is not None:
+            frame_mask = segment_mask(
+                frame_mask, frame_mask.shape[1] // self.tubelet_size)
+        return super().run_blocks(imgs, frame_mask)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Encode videos as the zoo's class does, for recognisers.
+
+        Args:
+            x (Tensor): Normalised frames, shape (B, 3, T, H, W).
+
+        Returns:
+            Tensor: Features (B, C) of all tokens that the necks leave, or
+            with ``return_feat_map`` the map (B, C, T', H', W').
+        """
+        tokens, _ = self.run_blocks(x.transpose(1, 2), None)
+        tokens = tokens.unflatten(0, (len(x), -1))
+        if self.return_feat_map:
+            height, width = (s // self.patch_size for s in x.shape[-2:])
+            return self.norm(tokens).unflatten(
+                2, (height, width)).permute(0, 4, 1, 2, 3)
+        # The zoo's tokens lie channel by channel in memory, and the rounding
+        # of their mean depends on it.
+        return self.tokens_to_features(tokens.flatten(1, 2).mT.contiguous().mT)

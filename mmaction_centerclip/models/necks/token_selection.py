@@ -1,0 +1,238 @@
+"""Base class of reducers that keep some tokens of each segment."""
+from abc import abstractmethod
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from mmaction_centerclip.errors import (
+    InputError,
+    check_choice,
+    check_positive_int,
+)
+from mmaction_centerclip.models.video_tokens import VideoTokens
+from mmaction_centerclip.ops import cluster_mean, cluster_sum
+
+from .base import TokenReducer
+
+__all__ = ['TokenSelection']
+
+
+class TokenSelection(TokenReducer):
+    """Keep ``num_centers`` tokens of each segment's.
+
+    The choice is made without gradient; gradients flow through the tokens
+    that were kept.
+
+    Args:
+        before_block (int): Block in front of which to reduce, from 1.
+        num_segments (int): Segments S; must divide the frames.
+        num_centers (int): Tokens K to keep of each segment's.
+        aggregation (str): ``'medoid'``: keep the centers themselves;
+            ``'mean'``: the mean of each center's cluster, at the center's
+            position. Defaults to ``'medoid'``.
+        cluster_embed (str, optional): A learned embedding of the K kept
+            tokens, in token order, that starts from ``'zeros'``,
+            ``'random'``, or ``'clip'``: the first K patch positions of the
+            tower's positional embedding. Defaults to None: none.
+        frame_embed (str, optional): A learned embedding of the frame that a
+            kept token comes from, starting from ``'zeros'`` or ``'random'``.
+            Defaults to None: none.
+        frames_per_segment (int, optional): Frames of a segment, required by
+            ``frame_embed``. Defaults to None.
+        exclude_padding (bool): See :class:`TokenReducer`. Defaults to False.
+        embed_dims (int, optional): Width C, required by the embeddings; a
+            tower gives its own. Defaults to None.
+        init_cfg (dict, optional): Initialisation config. Defaults to None.
+
+    Raises:
+        InputError: If an option is out of range, or in the forward pass if a
+            segment has fewer tokens than ``num_centers``.
+    """
+    has_clusters = True
+
+    def __init__(self,
+                 before_block: int,
+                 num_segments: int,
+                 num_centers: int,
+                 aggregation: str = 'medoid',
+                 cluster_embed: str | None = None,
+                 frame_embed: str | None = None,
+                 frames_per_segment: int | None = None,
+                 exclude_padding: bool = False,
+                 embed_dims: int | None = None,
+                 init_cfg: dict | None = None) -> None:
+        super().__init__(before_block, num_segments, exclude_padding,
+                         embed_dims, init_cfg)
+        name = type(self).__name__
+        self.num_centers = check_positive_int(f'{name}: num_centers',
+                                              num_centers)
+        self.aggregation = check_choice(
+            f'{name}: aggregation', aggregation,
+            ('medoid', 'mean') if self.has_clusters else ('medoid', ))
+        self._cluster_embed_start = check_choice(
+            f'{name}: cluster_embed', cluster_embed,
+            (None, 'zeros', 'random', 'clip'))
+        check_choice(f'{name}: frame_embed', frame_embed,
+                     (None, 'zeros', 'random'))
+        if frame_embed is not None:
+            check_positive_int(f'{name}: frames_per_segment',
+                               frames_per_segment)
+        self.cluster_embed = self._embedding(cluster_embed, num_centers)
+        self.frame_embed = self._embedding(frame_embed, frames_per_segment)
+
+    def _embedding(self, start: str | None,
+                   rows: int | None) -> nn.Parameter | None:
+        if start is None:
+            return None
+        width = check_positive_int(f'{type(self).__name__}: embed_dims',
+                                   self.embed_dims)
+        weight = torch.zeros(rows, width)
+        if start == 'random':
+            nn.init.normal_(weight, std=width**-0.5)
+        return nn.Parameter(weight)
+
+    def init_from_positions(self, positions: Tensor) -> None:
+        """Start ``cluster_embed='clip'`` from a positional embedding.
+
+        Args:
+            positions (Tensor): Of the patches, shape (N, C).
+
+        Raises:
+            InputError: If there are fewer positions than centers.
+        """
+        if self._cluster_embed_start != 'clip':
+            return
+        if len(positions) < self.num_centers:
+            raise InputError(
+                f"{self}: cluster_embed='clip' needs {self.num_centers} patch "
+                f'positions, the tower has {len(positions)}')
+        with torch.no_grad():
+            self.cluster_embed.copy_(positions[:self.num_centers])
+
+    def reduce(self, segments: VideoTokens) -> VideoTokens:
+        """Keep the selected tokens of each segment, in token order."""
+        indices, assignment = self._select(segments)
+        kept = self._keep(segments, indices)
+        if self.aggregation == 'mean':
+            patches, size = segments.patches, segments.size
+            mask = self._token_mask(segments)
+            if size is None:
+                size = torch.ones_like(assignment)
+            kept = kept._replace(
+                patches=cluster_mean(
+                    patches.flatten(1, 2), assignment, self.num_centers,
+                    mask)[:, None],
+                size=cluster_sum(size.flatten(1), assignment,
+                                 self.num_centers)[:, None])
+        return self._embed(kept, segments, indices)
+
+    def after(self, step: Callable[[Tensor], Tensor],
+              tokens: VideoTokens) -> VideoTokens:
+        """Return ``self(tokens.map(step))``, with a cheaper backward pass.
+
+        Nothing behind the neck depends on a token that it drops. So the
+        choice is made on the mapped tokens without gradient, and the step
+        runs again, with gradient, on the tokens that stay: what it stores for
+        the backward pass, and computes there, shrinks with the tokens.
+
+        Args:
+            step (Callable): See :meth:`TokenNeck.after`.
+            tokens (VideoTokens): In front of the step.
+
+        Returns:
+            VideoTokens: As of :meth:`forward`, up to rounding.
+        """
+        if self.aggregation != 'medoid' or not torch.is_grad_enabled():
+            return super().after(step, tokens)
+        segments = self.to_segments(tokens)
+        patches = segments.patches
+        with torch.no_grad(), _autocast_without_cache(patches.device.type):
+            mapped = step(patches.flatten(0, 1)).view(patches.shape)
+            indices, _ = self._select(segments._replace(patches=mapped))
+        kept = self._keep(segments, indices)
+        parts = kept.prefix, kept.patches
+        mapped = step(torch.cat([x.flatten(0, 2) for x in parts])[None])[0]
+        prefix, patches = mapped.split([x.shape[:3].numel() for x in parts])
+        kept = kept._replace(
+            prefix=prefix.view_as(kept.prefix),
+            patches=patches.view_as(kept.patches))
+        return self.to_videos(self._embed(kept, segments, indices), tokens)
+
+    def _select(self, segments: VideoTokens) -> tuple[Tensor, Tensor | None]:
+        """Select tokens (B * S, K) of segments (B * S, F, N, C)."""
+        tokens = segments.patches.flatten(1, 2)
+        if self.num_centers > tokens.shape[1]:
+            raise InputError(f'{self}: num_centers must not exceed the '
+                             f'{tokens.shape[1]} tokens of a segment')
+        return self.select(tokens, self._token_mask(segments),
+                           segments.patches.shape[1])
+
+    def _token_mask(self, segments: VideoTokens) -> Tensor | None:
+        """Spread the mask of frames (B * S, F) over their tokens."""
+        if segments.frame_mask is None:
+            return None
+        return segments.frame_mask.repeat_interleave(
+            segments.patches.shape[2], 1)
+
+    def _keep(self, segments: VideoTokens, indices: Tensor) -> VideoTokens:
+        """Gather tokens (B * S, K), and what is known of them."""
+        size = segments.size
+        return segments._replace(
+            patches=_gather(segments.patches.flatten(1, 2), indices)[:, None],
+            positions=segments.positions.flatten(1).gather(1, indices)[:, None],
+            size=None if size is None else size.flatten(1).gather(
+                1, indices)[:, None])
+
+    def _embed(self, kept: VideoTokens, segments: VideoTokens,
+               indices: Tensor) -> VideoTokens:
+        """Add the learned embeddings to kept tokens (B * S, 1, K, C)."""
+        patches = kept.patches
+        if self.cluster_embed is not None:
+            patches = patches + self.cluster_embed
+        if self.frame_embed is not None:
+            frames, num_patches = segments.patches.shape[1:3]
+            if len(self.frame_embed) != frames:
+                raise InputError(
+                    f'{self}: frames_per_segment={len(self.frame_embed)}, got '
+                    f'segments of {frames} frames')
+            patches = patches + self.frame_embed[indices // num_patches][:, None]
+        return kept._replace(patches=patches)
+
+    @abstractmethod
+    def select(self, tokens: Tensor, token_mask: Tensor | None,
+               frames: int) -> tuple[Tensor, Tensor | None]:
+        """Select the tokens to keep.
+
+        Args:
+            tokens (Tensor): Frame-major, shape (B * S, F * N, C).
+            token_mask (Tensor | None): Tokens that count, bool
+                (B * S, F * N); None if all do.
+            frames (int): F.
+
+        Returns:
+            tuple[Tensor, Tensor | None]: Ascending indices, int64
+            (B * S, K), and the cluster of each token, int64 (B * S, F * N),
+            None where there are no clusters.
+        """
+
+    def extra_repr(self) -> str:
+        return f'{super().extra_repr()}, num_centers={self.num_centers}'
+
+
+def _autocast_without_cache(device: str) -> torch.autocast:
+    """Repeat the caller's autocast for a part without gradient.
+
+    Autocast keeps the weights that it casts, and those cast without gradient
+    would be taken again where the gradient is wanted.
+    """
+    return torch.autocast(
+        device,
+        dtype=torch.get_autocast_dtype(device),
+        enabled=torch.is_autocast_enabled(device),
+        cache_enabled=False)
+
+
+def _gather(tokens: Tensor, indices: Tensor) -> Tensor:
+    """Tokens (M, K, C) at indices (M, K) of tokens (M, N, C)."""
+    return tokens.gather(1, indices[..., None].expand(-1, -1, tokens.shape[-1]))

@@ -1,0 +1,52 @@
+"""Masks of frames and of segments."""
+from torch import Tensor
+
+__all__ = ['mask_or_all', 'segment_mask', 'weighted_mean']
+
+
+def mask_or_all(mask: Tensor) -> Tensor:
+    """Make rows without a True all True.
+
+    Args:
+        mask (Tensor): Bool (B, L).
+
+    Returns:
+        Tensor: Bool (B, L), with a True in every row.
+    """
+    return mask | ~mask.any(dim=1, keepdim=True)
+
+
+def segment_mask(frame_mask: Tensor, num_segments: int) -> Tensor:
+    """Reduce the mask of frames to that of segments.
+
+    A segment takes the mask of its last frame, as in CenterCLIP. Where that
+    leaves a video with no segment at all (fewer valid frames than one segment
+    holds), every segment with a valid frame counts instead.
+
+    Args:
+        frame_mask (Tensor): Bool (B, T).
+        num_segments (int): Segments S, a divisor of T.
+
+    Returns:
+        Tensor: Bool (B, S).
+    """
+    frames = frame_mask.unflatten(1, (num_segments, -1))
+    last = frames[:, :, -1]
+    return last | (frames.any(dim=2) & ~last.any(dim=1, keepdim=True))
+
+
+def weighted_mean(tokens: Tensor, frame_mask: Tensor | None) -> Tensor:
+    """Average over the frames that count, or over all where none does.
+
+    Args:
+        tokens (Tensor): Shape (M, F, N, C).
+        frame_mask (Tensor, optional): Bool (M, F). None: all count.
+
+    Returns:
+        Tensor: Shape (M, 1, N, C).
+    """
+    if frame_mask is None:
+        return tokens.mean(dim=1, keepdim=True)
+    frame_mask = mask_or_all(frame_mask)
+    weights = frame_mask.to(tokens.dtype) / frame_mask.sum(dim=1, keepdim=True)
+    return (tokens * weights[:, :, None, None]).sum(dim=1, keepdim=True)

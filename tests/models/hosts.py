@@ -1,0 +1,123 @@
+"""The hosts of necks in small, each with its stock model, to test alike.
+
+``embed``, ``halves`` and ``pool`` are written by hand from the stock model's
+parts, so that an oracle can run its blocks one by one.
+"""
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import timm.models.vision_transformer
+from mmaction.models.backbones import VisionTransformer as VideoMAE
+from mmaction.registry import MODELS
+from open_clip.model import CLIP
+from torch import nn
+
+from ..conftest import TINY_ARCH
+
+TIMM = dict(img_size=32, patch_size=16, embed_dim=32, depth=3, num_heads=2,
+            num_classes=0)
+MAE = dict(img_size=32, patch_size=16, embed_dims=32, depth=3, num_heads=2,
+           mlp_ratio=2, num_frames=8)
+
+
+@dataclass
+class Host:
+    """One host: how to build it and its stock model, and its parts by hand."""
+    config: dict
+    stock: Callable[[], nn.Module]
+    blocks: Callable = lambda stock: stock.blocks
+    embed: Callable = None  # (stock, imgs (B, T, 3, H, W)) -> (B * T', P + N, C)
+    halves: Callable = None  # (block) -> attention, mlp, without residuals
+    pool: Callable = None  # (stock, (B * S, P + K, C)) -> (B * S, E)
+    prefix: int = 1
+    joint: bool = False  # attention over all frames
+    random: dict = field(default_factory=dict)  # options that drop at random
+
+    def build(self, necks=(), **options):
+        config = copy.deepcopy({**self.config, **options})
+        return MODELS.build(dict(config, necks=copy.deepcopy(list(necks))))
+
+    def run_block(self, block, x, batch_size):
+        if not self.joint:
+            return block(x)
+        tokens = x.unflatten(0, (batch_size, -1))
+        return block(tokens.flatten(1, 2)).view_as(tokens).flatten(0, 1)
+
+
+def clip_arch(**vision):
+    return dict(TINY_ARCH, vision_cfg=dict(TINY_ARCH['vision_cfg'], **vision))
+
+
+def clip_host(**vision):
+    def attention(block, x):
+        if vision:
+            return block.ls_1(block.ln_attn(block.attn(block.ln_1(x))))
+        return block.ls_1(block.attention(block.ln_1(x)))
+
+    return Host(
+        dict(type='CLIPVisionTower', arch=clip_arch(**vision)),
+        lambda: CLIP(**copy.deepcopy(clip_arch(**vision))).visual,
+        blocks=lambda stock: stock.transformer.resblocks,
+        embed=lambda stock, imgs: stock._embeds(imgs.flatten(0, 1)),
+        halves=lambda block: (lambda x: attention(block, x),
+                              lambda x: block.ls_2(block.mlp(block.ln_2(x)))),
+        pool=lambda stock, x: stock.ln_post(x)[:, 0] @ stock.proj)
+
+
+def timm_host(prefix=1, **options):
+    def pool(stock, x):
+        x = stock.norm(x)
+        if options.get('global_pool') == 'avg':
+            return stock.fc_norm(x[:, prefix:].mean(1))
+        return x[:, 0]
+
+    options = {**TIMM, **options}
+    return Host(
+        dict(type='TimmVisionTower', **options),
+        lambda: timm.models.vision_transformer.VisionTransformer(**options),
+        embed=lambda stock, imgs: stock.norm_pre(
+            stock._pos_embed(stock.patch_embed(imgs.flatten(0, 1)))),
+        halves=lambda block: (lambda x: block.ls1(block.attn(block.norm1(x))),
+                              lambda x: block.ls2(block.mlp(block.norm2(x)))),
+        pool=pool,
+        prefix=prefix,
+        random=dict(drop_path_rate=0.5))
+
+
+def mae_host(**options):
+    def embed(stock, imgs):
+        x = stock.patch_embed(imgs.transpose(1, 2))[0] + stock.pos_embed
+        return x.unflatten(1, (-1, 4)).flatten(0, 1)
+
+    def scale(block, number):
+        return getattr(block, f'gamma_{number}') if 'init_values' in options else 1
+
+    options = {**MAE, **options}
+    return Host(
+        dict(type='VideoMAETower', **options),
+        lambda: VideoMAE(**options),
+        embed=embed,
+        halves=lambda block: (
+            lambda x: scale(block, 1) * block.attn(block.norm1(x)),
+            lambda x: scale(block, 2) * block.mlp(block.norm2(x))),
+        pool=lambda stock, x: stock.fc_norm(x.mean(1))
+        if stock.fc_norm else stock.norm(x)[:, 0],
+        prefix=0,
+        joint=True,
+        random=dict(drop_path_rate=0.5))
+
+
+HOSTS = dict(
+    clip=clip_host(),
+    clip_custom_block=clip_host(block_type='custom', scale_attn=True,
+                                qk_norm=True),
+    timm=timm_host(),
+    timm_registers=timm_host(prefix=4, reg_tokens=3, init_values=0.1,
+                             no_embed_class=True, pre_norm=True),
+    timm_without_class=timm_host(prefix=0, class_token=False,
+                                 global_pool='avg'),
+    videomae=mae_host(),
+    videomae_first_token=mae_host(init_values=0.5, use_mean_pooling=False,
+                                  use_learnable_pos_emb=True),
+)

@@ -3,13 +3,15 @@ _base_ = 'shapes.py'
 # As rendered by tools/data/shapes/prepare_shapes.py --only-motion.
 data_root = 'data/shapes_motion'
 
-train_pipeline = _base_.train_pipeline
-test_pipeline = _base_.test_pipeline
-for pipeline in (train_pipeline, test_pipeline):
-    pipeline[1]['clip_len'] = 4
-del pipeline
-# The same frames each time: their places are what there is to learn.
-train_pipeline[1]['test_mode'] = True
+# The same frames in training too: their places are what there is to learn.
+train_pipeline = test_pipeline = [
+    dict(type='DecordInitFromFile'),
+    dict(type='UniformSample', clip_len=4, num_clips=1, test_mode=True),
+    dict(type='DecordDecode'),
+    dict(type='FormatShape', input_format='NCHW'),
+    dict(type='OpenCLIPTokenize', context_length=32),
+    dict(type='PackActionInputs', collect_keys=('imgs', 'text'))
+]
 
 train_dataloader = dict(
     dataset=dict(data_root=data_root, pipeline=train_pipeline))

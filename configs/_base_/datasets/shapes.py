@@ -1,4 +1,6 @@
-# As rendered by tools/data/shapes/prepare_shapes.py.
+_base_ = 'msrvtt-9k.py'
+
+# As rendered by tools/data/shapes/prepare_shapes.py, in frames of 64 x 64.
 data_root = 'data/shapes'
 
 train_pipeline = [
@@ -18,27 +20,12 @@ test_pipeline = [
 train_dataloader = dict(
     batch_size=72,
     num_workers=1,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
-        type='VideoTextRetrievalDataset',
-        ann_file='train.json',
-        data_root=data_root,
-        data_prefix=dict(video='videos'),
+        ann_file='train.json', data_root=data_root, captions='random',
         pipeline=train_pipeline))
 val_dataloader = dict(
     batch_size=72,
     num_workers=1,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='VideoTextRetrievalDataset',
-        ann_file='test.json',
-        data_root=data_root,
-        data_prefix=dict(video='videos'),
-        pipeline=test_pipeline,
-        test_mode=True))
+        ann_file='test.json', data_root=data_root, pipeline=test_pipeline))
 test_dataloader = val_dataloader
-
-val_evaluator = dict(type='VideoTextRetrievalMetric')
-test_evaluator = val_evaluator

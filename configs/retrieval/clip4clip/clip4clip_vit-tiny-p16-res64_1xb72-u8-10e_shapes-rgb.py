@@ -1,23 +1,8 @@
 _base_ = [
-    '../../_base_/models/clip4clip_vit-base-p32.py',
+    '../../_base_/models/clip4clip_vit-tiny-p16.py',
     '../../_base_/datasets/shapes.py',
-    '../../_base_/schedules/clip_5e.py',
+    '../../_base_/schedules/shapes_10e.py',
     '../../_base_/default_runtime.py',
 ]
 
-# A CLIP small enough to train from scratch on two CPU cores in minutes.
-arch = dict(
-    _delete_=True,
-    embed_dim=128,
-    vision_cfg=dict(
-        image_size=64, patch_size=16, width=128, head_width=32, layers=4),
-    text_cfg=dict(context_length=32, width=128, heads=4, layers=2))
-model = dict(arch=arch, pretrained=None, frozen_layers=-1)
-
-optim_wrapper = dict(
-    optimizer=dict(lr=1e-3), paramwise_cfg=dict(clip_lr_mult=1.0))
-max_epochs = 10
-param_scheduler = dict(end=max_epochs)
-train_cfg = dict(max_epochs=max_epochs, val_interval=5)
 default_hooks = dict(checkpoint=dict(max_keep_ckpts=2))
-auto_scale_lr = dict(base_batch_size=72)

@@ -19,7 +19,9 @@ OPTIM = load(golden_files('optim.npz')[0])
 
 @pytest.fixture
 def schedule():
-    return Config.fromfile(CONFIGS / '_base_/schedules/clip_5e.py')
+    cfg = Config.fromfile(CONFIGS / '_base_/schedules/clip_5e.py')
+    cfg.optim_wrapper.type = 'OptimWrapper'  # the config's needs a GPU
+    return cfg
 
 
 def test_learning_rates_are_the_papers(schedule):

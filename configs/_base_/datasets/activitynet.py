@@ -4,12 +4,21 @@ _base_ = 'msrvtt-9k.py'
 # sentences joined to one paragraph. 60 frames and 77 tokens.
 data_root = 'data/video_retrieval/activitynet'
 
-train_pipeline = _base_.train_pipeline
-test_pipeline = _base_.test_pipeline
-for pipeline in (train_pipeline, test_pipeline):
-    pipeline[1]['clip_len'] = 60
-    pipeline[6]['context_length'] = 77
-del pipeline
+train_pipeline = [
+    dict(type='DecordInitFromFile'),
+    dict(type='SampleFramesWithMask', clip_len=60),
+    dict(type='DecordDecode'),
+    dict(type='Resize', scale=(-1, 224), interpolation='bicubic'),
+    dict(type='CenterCrop', crop_size=224),
+    dict(type='FormatShape', input_format='NCHW'),
+    dict(type='OpenCLIPTokenize', context_length=77),
+    dict(type='PackActionInputs', collect_keys=('imgs', 'text', 'frame_mask'))
+]
+test_pipeline = [
+    dict(type='DecordInitFromFile'),
+    dict(type='SampleFramesWithMask', clip_len=60, test_mode=True),
+    *train_pipeline[2:]
+]
 
 train_dataloader = dict(
     batch_size=16,

@@ -1,15 +1,26 @@
 _base_ = 'activitynet.py'
 
 # As prepared by tools/data/didemo/prepare_didemo.py: a video's descriptions
-# joined to one paragraph. 64 frames and 64 tokens, as CLIP4Clip.
+# joined to one paragraph. As CLIP4Clip: a frame a second, at most 64 of them,
+# and 64 tokens.
 data_root = 'data/video_retrieval/didemo'
 
-train_pipeline = _base_.train_pipeline
-test_pipeline = _base_.test_pipeline
-for pipeline in (train_pipeline, test_pipeline):
-    pipeline[1]['clip_len'] = 64
-    pipeline[6]['context_length'] = 64
-del pipeline
+train_pipeline = [
+    dict(type='DecordInitFromFile'),
+    dict(type='SampleFramesWithMask', clip_len=64, frames_per_second=1),
+    dict(type='DecordDecode'),
+    dict(type='Resize', scale=(-1, 224), interpolation='bicubic'),
+    dict(type='CenterCrop', crop_size=224),
+    dict(type='FormatShape', input_format='NCHW'),
+    dict(type='OpenCLIPTokenize', context_length=64),
+    dict(type='PackActionInputs', collect_keys=('imgs', 'text', 'frame_mask'))
+]
+test_pipeline = [
+    dict(type='DecordInitFromFile'),
+    dict(type='SampleFramesWithMask', clip_len=64, frames_per_second=1,
+         test_mode=True),
+    *train_pipeline[2:]
+]
 
 train_dataloader = dict(
     dataset=dict(data_root=data_root, pipeline=train_pipeline))

@@ -1,21 +1,20 @@
 # As prepared by MMAction2's tools/data/video_retrieval. Training samples are
 # the pairs, every caption of every video, as in the paper.
 data_root = 'data/video_retrieval/msrvtt'
-backend_args = dict(io_backend='disk')
 
 train_pipeline = [
-    dict(type='DecordInitFromFile', **backend_args),
-    dict(type='UniformSample', clip_len=12, num_clips=1),
+    dict(type='DecordInitFromFile'),
+    dict(type='SampleFramesWithMask', clip_len=12),
     dict(type='DecordDecode'),
     dict(type='Resize', scale=(-1, 224), interpolation='bicubic'),
     dict(type='CenterCrop', crop_size=224),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='OpenCLIPTokenize', context_length=32),
-    dict(type='PackActionInputs', collect_keys=('imgs', 'text'))
+    dict(type='PackActionInputs', collect_keys=('imgs', 'text', 'frame_mask'))
 ]
 test_pipeline = [
-    dict(type='DecordInitFromFile', **backend_args),
-    dict(type='UniformSample', clip_len=12, num_clips=1, test_mode=True),
+    dict(type='DecordInitFromFile'),
+    dict(type='SampleFramesWithMask', clip_len=12, test_mode=True),
     *train_pipeline[2:]
 ]
 

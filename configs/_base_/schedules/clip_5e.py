@@ -1,6 +1,8 @@
 # CenterCLIP's optimiser: CLIP's weights learn at 1e-3 of the rate of new ones.
+# In mixed precision, whose defaults are float16 and a dynamic scale of the
+# loss; without a GPU, --cfg-options optim_wrapper.type=OptimWrapper.
 optim_wrapper = dict(
-    type='OptimWrapper',
+    type='AmpOptimWrapper',
     constructor='CLIPOptimWrapperConstructor',
     optimizer=dict(
         type='AdamW', lr=5e-3, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.2),
@@ -10,7 +12,7 @@ optim_wrapper = dict(
 param_scheduler = dict(
     type='LinearWarmupCosineLR',
     warmup_ratio=0.1,
-    floor_ratio=2e-6,
+    floor_ratio=2e-6,  # from 1e-8
     by_epoch=True,
     begin=0,
     end=5,
@@ -24,5 +26,5 @@ test_cfg = dict(type='TestLoop')
 # Default setting for scaling LR automatically
 #   - `enable` means enable scaling LR automatically
 #       or not by default.
-#   - `base_batch_size` = (2 GPUs) x (64 samples per GPU).
+#   - `base_batch_size` = (2 GPUs) x (64 samples per GPU), or (8) x (16).
 auto_scale_lr = dict(enable=False, base_batch_size=128)

@@ -6,3 +6,5 @@ _base_ = [
 ]
 
 model = dict(text_backbone=dict(context_length=64))
+# CLIP4Clip's rates: 1e-4 for what is new, 1e-7 for CLIP's weights.
+optim_wrapper = dict(optimizer=dict(lr=1e-4))

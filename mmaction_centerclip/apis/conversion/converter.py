@@ -141,7 +141,7 @@ def write_config(model: dict, base: str, target: str, num_frames: int) -> None:
         frozen_layers=cfg.model.frozen_layers,
         data_preprocessor=cfg.model.data_preprocessor)
     options = dict(
-        UniformSample=dict(clip_len=num_frames),
+        SampleFramesWithMask=dict(clip_len=num_frames),
         Resize=dict(scale=(-1, size)),
         CenterCrop=dict(crop_size=size),
         OpenCLIPTokenize=dict(context_length=length))

@@ -1,4 +1,4 @@
-_base_ = '../clip4clip/clip4clip_vit-base-p16-res224-clip-pre_4xb32-u12-5e_msrvtt-7k-rgb.py'
+_base_ = '../clip4clip/clip4clip_vit-base-p16-res224-clip-pre_8xb16-u12-5e_msrvtt-9k-rgb.py'
 
 # B6-4,160: after 6 blocks, 12 frames to 4 segments of 160 tokens.
 model = dict(

@@ -5,4 +5,4 @@ _base_ = [
     '../../_base_/default_runtime.py',
 ]
 
-train_dataloader = dict(batch_size=32)
+train_dataloader = dict(batch_size=16)

@@ -1,8 +1,13 @@
 """The exception that says the input is wrong, and the checks that raise it."""
 import contextlib
-from collections.abc import Collection, Iterator
+import math
+from collections.abc import Callable, Collection, Iterator
+from numbers import Real
 
-__all__ = ['InputError', 'check_choice', 'check_positive_int', 'named_errors']
+__all__ = [
+    'InputError', 'check_choice', 'check_number', 'check_positive_int',
+    'named_errors'
+]
 
 
 class InputError(ValueError):
@@ -25,6 +30,27 @@ def check_positive_int(name: str, value: object) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InputError(f'{name} must be a positive integer, got {value!r}')
+    return value
+
+
+def check_number(name: str, value: object, accepts: Callable[[Real], bool],
+                 expected: str) -> Real:
+    """Return an option's value if it is a finite number of a range.
+
+    Args:
+        name (str): The option, as the message names it.
+        value (object): Its value; neither a bool nor a text is a number here.
+        accepts (Callable[[Real], bool]): Whether a number is in the range.
+        expected (str): The range, such as ``'at least 0 and below 1'``.
+
+    Raises:
+        InputError: If it is anything else.
+    """
+    if isinstance(value, bool) or not isinstance(
+            value, Real) or not math.isfinite(value):
+        raise InputError(f'{name} must be a finite number, got {value!r}')
+    if not accepts(value):
+        raise InputError(f'{name} must be {expected}, got {value!r}')
     return value
 
 

@@ -1,16 +1,17 @@
 """k-medoids++ on batches of tokens (CenterCLIP, arXiv 2205.00823, Sec. 3.3)."""
 import functools
 import importlib.util
-import math
 import warnings
 from typing import Optional, Tuple  # noqa: UP035
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
 from mmaction_centerclip.errors import (
     InputError,
     check_choice,
+    check_number,
     check_positive_int,
 )
 
@@ -121,6 +122,15 @@ def decision_like(tokens: Tensor, num_centers: int,
 _kmedoids.register_fake(decision_like)
 
 
+@register_flop_formula(torch.ops.mmaction_centerclip.kmedoids)
+def _count_flops(tokens_shape: torch.Size, num_centers: int, distance: str,
+                 p: float, *options: object, **kwargs: object) -> int:
+    """Count the matrix product of the distances, two a multiply-add."""
+    batch, count, width = tokens_shape
+    is_product = distance == 'cosine' or p == 2
+    return 2 * is_product * batch * count**2 * width
+
+
 def check_problem(tokens: Tensor, num_centers: int,
                   chunk_size: int | None) -> None:
     """Raise InputError unless ``num_centers`` can be chosen of ``tokens``."""
@@ -168,9 +178,7 @@ def check_stop(max_iters: int, tol: float) -> None:
     if type(max_iters) is not int or max_iters < 0:
         raise InputError('max_iters must be an integer that is not negative, '
                          f'got {max_iters!r}')
-    if not isinstance(tol, (int, float)) or not 0 <= tol < math.inf:
-        raise InputError('tol must be a finite number that is not negative, '
-                         f'got {tol!r}')
+    check_number('tol', tol, lambda x: x >= 0, 'at least 0')
 
 
 def _cluster(tokens: Tensor, num_centers: int, distance: str, p: float,

@@ -5,15 +5,18 @@ __all__ = ['mask_or_all', 'segment_mask', 'weighted_mean']
 
 
 def mask_or_all(mask: Tensor) -> Tensor:
-    """Make rows without a True all True.
+    """Make rows without a True all True, so that each has a mean or softmax.
 
     Args:
-        mask (Tensor): Bool (B, L).
+        mask (Tensor): Bool (..., L).
 
-    Returns:
-        Tensor: Bool (B, L), with a True in every row.
+    Examples:
+        >>> import torch
+        >>> mask_or_all(torch.tensor([[True, False], [False, False]]))
+        tensor([[ True, False],
+                [ True,  True]])
     """
-    return mask | ~mask.any(dim=1, keepdim=True)
+    return mask | ~mask.any(dim=-1, keepdim=True)
 
 
 def segment_mask(frame_mask: Tensor, num_segments: int) -> Tensor:

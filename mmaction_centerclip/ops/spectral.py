@@ -9,6 +9,7 @@ from typing import Optional, Tuple  # noqa: UP035
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
 from mmaction_centerclip.errors import check_choice
 
@@ -117,6 +118,15 @@ def _spectral(tokens: Tensor, num_centers: int, graph: str, sigma: float,
 
 
 _spectral.register_fake(decision_like)
+
+
+@register_flop_formula(torch.ops.mmaction_centerclip.spectral_clustering)
+def _count_flops(tokens_shape: torch.Size, num_centers: int, graph: str,
+                 sigma: float, knn: int | None, locality: object, p: float,
+                 *options: object, **kwargs: object) -> int:
+    """Count the distances' matrix products, not the eigenvectors."""
+    batch, count, width = tokens_shape
+    return 2 * batch * count**2 * (width + num_centers * (p == 2))
 
 
 def check_spectral(graph: str, sigma: float | str, p: float, max_iters: int,

@@ -89,14 +89,19 @@ def test_large_logits_and_gradients_are_finite(name):
     assert logits.grad.isfinite().all() and logits.grad.any()
 
 
-@pytest.mark.parametrize('name, options, message', [
-    *((name, dict(label_smoothing=value),
-       f'{name}: label_smoothing must be at least 0 and below 1, got {value}')
-      for name in LOSSES for value in (-0.1, 1.0)),
-    *(('DualSoftmaxLoss', dict(temperature=value),
-       f'DualSoftmaxLoss: temperature must be positive, got {value}')
-      for value in (0, -1.0)),
+@pytest.mark.parametrize('name, option, value, expected', [
+    *((name, *case) for name in LOSSES for case in (
+        ('label_smoothing', -0.1, 'at least 0 and below 1'),
+        ('label_smoothing', 1.0, 'at least 0 and below 1'),
+        ('label_smoothing', '0.1', 'a finite number'),
+        ('loss_weight', -1, 'at least 0'),
+        ('loss_weight', float('inf'), 'a finite number'))),
+    ('DualSoftmaxLoss', 'temperature', 0, 'positive'),
+    ('DualSoftmaxLoss', 'temperature', -1.0, 'positive'),
+    ('DualSoftmaxLoss', 'temperature', '1', 'a finite number'),
 ])
-def test_bad_options_are_named(name, options, message):
-    with pytest.raises(InputError, match=message):
-        MODELS.build(dict(type=name, **options))
+def test_bad_options_are_named(name, option, value, expected):
+    with pytest.raises(InputError) as error:
+        MODELS.build({'type': name, option: value})
+    assert str(error.value) == (
+        f'{name}: {option} must be {expected}, got {value!r}')

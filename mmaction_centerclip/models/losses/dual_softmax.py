@@ -2,7 +2,7 @@
 from mmaction.registry import MODELS
 from torch import Tensor
 
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import check_number
 
 from .infonce import SymmetricInfoNCELoss
 
@@ -39,8 +39,8 @@ class DualSoftmaxLoss(SymmetricInfoNCELoss):
         temperature (float): As above. Defaults to 1e-3.
 
     Raises:
-        InputError: If ``label_smoothing`` is not in [0, 1), or
-            ``temperature`` is not positive.
+        InputError: If ``loss_weight`` is negative, ``label_smoothing`` not in
+            [0, 1), or ``temperature`` not positive.
     """
 
     def __init__(self,
@@ -48,13 +48,12 @@ class DualSoftmaxLoss(SymmetricInfoNCELoss):
                  label_smoothing: float = 0.0,
                  temperature: float = 1e-3) -> None:
         super().__init__(loss_weight, label_smoothing)
-        if not temperature > 0:
-            raise InputError(f'{type(self).__name__}: temperature must be '
-                             f'positive, got {temperature!r}')
-        self.temperature = temperature
+        self.temperature = check_number(
+            f'{type(self).__name__}: temperature', temperature,
+            lambda x: x > 0, 'positive')
 
     def one_way(self, logits: Tensor) -> Tensor:
-        """Half of the loss: each row's candidates are its columns.
+        """Return half of the loss, in which the columns compete for each row.
 
         Args:
             logits (Tensor): Shape (N, N), with the pairs on the diagonal.

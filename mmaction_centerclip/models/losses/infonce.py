@@ -4,7 +4,7 @@ from mmaction.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import check_number
 
 __all__ = ['SymmetricInfoNCELoss']
 
@@ -22,19 +22,21 @@ class SymmetricInfoNCELoss(nn.Module):
             over all candidates, the right one included. Defaults to 0.0.
 
     Raises:
-        InputError: If ``label_smoothing`` is not in [0, 1).
+        InputError: If ``loss_weight`` is negative, or ``label_smoothing`` not
+            in [0, 1).
     """
 
     def __init__(self,
                  loss_weight: float = 1.0,
                  label_smoothing: float = 0.0) -> None:
         super().__init__()
-        if not 0 <= label_smoothing < 1:
-            raise InputError(
-                f'{type(self).__name__}: label_smoothing must be at least 0 '
-                f'and below 1, got {label_smoothing!r}')
-        self.loss_weight = loss_weight
-        self.label_smoothing = label_smoothing
+        name = type(self).__name__
+        self.loss_weight = check_number(
+            f'{name}: loss_weight', loss_weight, lambda x: x >= 0,
+            'at least 0')
+        self.label_smoothing = check_number(
+            f'{name}: label_smoothing', label_smoothing,
+            lambda x: 0 <= x < 1, 'at least 0 and below 1')
 
     def forward(self, logits: Tensor) -> dict[str, Tensor]:
         """Compute the two halves of the loss.
@@ -51,7 +53,7 @@ class SymmetricInfoNCELoss(nn.Module):
             loss_t2v=self.one_way(logits), loss_v2t=self.one_way(logits.T))
 
     def one_way(self, logits: Tensor) -> Tensor:
-        """Half of the loss: each row's candidates are its columns.
+        """Return half of the loss, in which the columns compete for each row.
 
         Args:
             logits (Tensor): Shape (N, N), with the pairs on the diagonal.

@@ -1,4 +1,4 @@
-"""A gather across processes whose gradients are those of one process."""
+"""Gather tensors across processes, with the gradients of a single one."""
 import torch
 from mmengine.dist import all_gather, all_reduce, get_rank, get_world_size
 from torch import Tensor

@@ -8,7 +8,7 @@ import torch
 import torch.multiprocessing as mp
 from mmaction.registry import MODELS
 
-from .test_heads import DIMS, HEADS
+from .head_cases import DIMS, HEADS
 from .test_retriever import _gradients
 
 
@@ -37,6 +37,7 @@ def distributed_heads():
     yield dict(mean, loss=dict(type='DualSoftmaxLoss', temperature=0.05))
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_gradients_of_one(retriever_cfg, inputs):
     models, expected = [], []
     inputs = {k: v[:4] for k, v in inputs.items()}

@@ -9,7 +9,7 @@ from mmaction_centerclip.models.backbones import CLIPTextTower
 
 from ..conftest import TINY_ARCH
 from ..paths import CONFIGS
-from .test_heads import TRANSFORMERS, build
+from .head_cases import TRANSFORMERS, build
 
 
 @pytest.mark.parametrize('name', TRANSFORMERS)
@@ -76,19 +76,6 @@ def test_another_text_tower_is_not_copied(name, dims, text_cfg, quick_gelu,
     assert message in warnings[0]
     for key, value in head.state_dict().items():
         assert torch.equal(value, before[key])
-
-
-@pytest.mark.parametrize('name', TRANSFORMERS)
-def test_transformer_defaults_are_those_of_clip4clip(name):
-    head = MODELS.build(dict(type=name, embed_dims=128))
-    assert len(head.transformer.resblocks) == 4
-    assert head.transformer.resblocks[0].attn.num_heads == 2
-    assert head.position_embedding.shape == (77, 128)
-    assert head.transformer.resblocks[3].ln_2.eps == 1e-5
-    head = MODELS.build(dict(type=name, embed_dims=8, layer_norm_eps=1e-12))
-    assert head.transformer.resblocks[0].attn.num_heads == 1
-    norms = [m for m in head.modules() if isinstance(m, torch.nn.LayerNorm)]
-    assert {norm.eps for norm in norms} == {1e-12}
 
 
 @pytest.fixture

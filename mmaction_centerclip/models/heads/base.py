@@ -1,4 +1,4 @@
-"""What all similarity heads share: their parts, scale and loss."""
+"""The base class of similarity heads: their scale, loss and methods."""
 import math
 from abc import ABCMeta, abstractmethod
 
@@ -7,19 +7,19 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import check_number
 from mmaction_centerclip.models.backbones import CLIPTextTower, TextFeatures
 from mmaction_centerclip.models.utils import gather_with_grad
 
-__all__ = ['SimilarityHead', 'check_positive', 'counted']
+__all__ = ['SimilarityHead']
 
 
 class SimilarityHead(BaseModule, metaclass=ABCMeta):
-    """Similarity of captions and videos, and the loss on it.
+    """Compare captions with videos, and compute the loss on that.
 
-    A head keeps of a video and of a caption what it needs to compare them,
-    as a dict of tensors whose first dimension counts videos or captions, so
-    that each is encoded once and compared with many.
+    A head turns a video, and a caption, into tensors to compare later: a
+    dict of tensors whose first dimension counts videos or captions, so that
+    each is encoded once and compared with many.
 
     Args:
         loss (dict, optional): The loss on scaled similarities. Defaults to
@@ -29,6 +29,10 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
         freeze_logit_scale (bool): Whether to keep the scale where it starts
             (within the range of ``ClampLogitScaleHook``). Defaults to False.
         init_cfg (dict, optional): Initialisation config. Defaults to None.
+
+    Raises:
+        InputError: If ``init_logit_scale`` is not a finite number up to
+            ln(1000); CLIP's scales are up to 100.
     """
     separable = False
     """Whether a video is one vector, ``video``, compared by a product with a
@@ -44,6 +48,10 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
                  freeze_logit_scale: bool = False,
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
+        check_number(
+            f'{type(self).__name__}: init_logit_scale', init_logit_scale,
+            lambda x: x <= math.log(1000),
+            'the logarithm of a scale of at most 1000')
         self.loss_module = MODELS.build(
             loss or dict(type='SymmetricInfoNCELoss'))
         self.logit_scale = nn.Parameter(
@@ -67,12 +75,12 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
 
     @abstractmethod
     def video_features(self, segments: Tensor,
-                       mask: Tensor) -> dict[str, Tensor]:
-        """What to keep of videos.
+                       frame_mask: Tensor) -> dict[str, Tensor]:
+        """Turn videos into tensors to compare later.
 
         Args:
-            segments (Tensor): Features of segments, shape (B, S, E).
-            mask (Tensor): Bool (B, S), True where a segment is real.
+            segments (Tensor): Features of frames or segments, (B, S, E).
+            frame_mask (Tensor): Bool (B, S), True where one is real.
 
         Returns:
             dict[str, Tensor]: Tensors (B, ...), float32 or bool.
@@ -80,10 +88,10 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
 
     @abstractmethod
     def text_features(self, text: TextFeatures) -> dict[str, Tensor]:
-        """What to keep of captions.
+        """Turn captions into tensors to compare later.
 
         Args:
-            text (TextFeatures): Of B captions.
+            text (TextFeatures): Features of B captions.
 
         Returns:
             dict[str, Tensor]: Tensors (B, ...), float32 or bool, under other
@@ -93,10 +101,10 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
     @abstractmethod
     def similarity(self, text: dict[str, Tensor],
                    video: dict[str, Tensor]) -> Tensor:
-        """Similarities (texts, videos) of all pairs, without the scale.
+        """Return similarities (texts, videos) of all pairs, without the scale.
 
-        In the dtype of the features and of the head's own weights, which an
-        evaluation converts to float64.
+        They have the dtype of the features and of the head's own weights,
+        which an evaluation converts to float64.
 
         Args:
             text (dict[str, Tensor]): From :meth:`text_features`.
@@ -105,7 +113,7 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
 
     def logits(self, text: dict[str, Tensor],
                video: dict[str, Tensor]) -> Tensor:
-        """What the loss compares, shape (texts, videos).
+        """Return the scaled similarities (texts, videos) that the loss takes.
 
         Args:
             text (dict[str, Tensor]): From :meth:`text_features`.
@@ -113,41 +121,25 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
         """
         return self.logit_scale.exp() * self.similarity(text, video)
 
-    def loss(self, segments: Tensor, mask: Tensor,
+    def loss(self, segments: Tensor, frame_mask: Tensor,
              text: TextFeatures) -> dict[str, Tensor]:
-        """The loss of a batch of pairs, over the batches of all processes.
+        """Compute the loss of pairs, over the batches of all processes.
 
         Args:
             segments (Tensor): Shape (B, S, E).
-            mask (Tensor): Bool (B, S).
-            text (TextFeatures): Of B captions, one a video.
+            frame_mask (Tensor): Bool (B, S).
+            text (TextFeatures): Features of B captions, one a video.
 
         Returns:
             dict[str, Tensor]: The loss terms, and ``logit_scale`` to log.
         """
         # In float32: a bfloat16 logit near 100 is a multiple of 0.5.
         with torch.autocast(segments.device.type, enabled=False):
-            text = TextFeatures(text.sentence.float(), text.words.float(),
-                                text.mask)
-            video = self.video_features(segments.float(), mask)
-            logits = self.logits(
-                _gather(self.text_features(text)), _gather(video))
-            losses = self.loss_module(logits)
+            text = text._replace(
+                sentence=text.sentence.float(), words=text.words.float())
+            features = (self.text_features(text),
+                        self.video_features(segments.float(), frame_mask))
+            losses = self.loss_module(self.logits(*(
+                {name: gather_with_grad(x) for name, x in each.items()}
+                for each in features)))
         return dict(losses, logit_scale=self.logit_scale.detach())
-
-
-def _gather(features: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: gather_with_grad(x) for name, x in features.items()}
-
-
-def check_positive(head: nn.Module, **options: int) -> None:
-    """Raise an InputError unless all options are positive integers."""
-    for name, value in options.items():
-        if not isinstance(value, int) or value < 1:
-            raise InputError(f'{type(head).__name__}: {name} must be a '
-                             f'positive integer, got {value!r}')
-
-
-def counted(mask: Tensor) -> Tensor:
-    """The mask (B, L), with all places of a row that has none, bool (B, L)."""
-    return mask | ~mask.any(dim=1, keepdim=True)

@@ -4,8 +4,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmaction_centerclip.models.backbones import TextFeatures
+from mmaction_centerclip.ops import mask_or_all
 
-from .base import SimilarityHead, counted
+from .base import SimilarityHead
 
 __all__ = ['MeanPoolingHead']
 
@@ -24,22 +25,22 @@ class MeanPoolingHead(SimilarityHead):
     separable = True
 
     def video_features(self, segments: Tensor,
-                       mask: Tensor) -> dict[str, Tensor]:
-        """The pooled ``video`` (B, E), of unit length.
+                       frame_mask: Tensor) -> dict[str, Tensor]:
+        """Return the pooled ``video`` (B, E), of unit length.
 
         A video without a valid segment is the mean of all its segments.
         """
         segments = F.normalize(segments.float(), dim=-1)
-        mask = counted(mask)
-        weights = mask[..., None] / mask.sum(dim=1)[:, None, None]
+        frame_mask = mask_or_all(frame_mask)[..., None]
+        weights = frame_mask / frame_mask.sum(dim=1, keepdim=True)
         return dict(
             video=F.normalize((segments * weights).sum(dim=1), dim=-1))
 
     def text_features(self, text: TextFeatures) -> dict[str, Tensor]:
-        """The sentence feature ``text`` (B, E), of unit length."""
+        """Return the sentence feature ``text`` (B, E), of unit length."""
         return dict(text=F.normalize(text.sentence.float(), dim=-1))
 
     def similarity(self, text: dict[str, Tensor],
                    video: dict[str, Tensor]) -> Tensor:
-        """Cosine similarities (texts, videos)."""
+        """Return cosine similarities (texts, videos)."""
         return text['text'] @ video['video'].T

@@ -4,7 +4,9 @@ from mmaction.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from .base import check_positive, counted
+from mmaction_centerclip.errors import check_positive_int
+from mmaction_centerclip.ops import mask_or_all
+
 from .mean_pooling import MeanPoolingHead
 
 __all__ = ['SequentialLSTMHead']
@@ -12,7 +14,7 @@ __all__ = ['SequentialLSTMHead']
 
 @MODELS.register_module()
 class SequentialLSTMHead(MeanPoolingHead):
-    """Mean pooling of segments with what an LSTM makes of them added.
+    """Mean pooling of segments and an LSTM's outputs, added.
 
     CLIP4Clip (arXiv 2104.08860), Sec. 3.3.2, sequential type, LSTM: one
     layer, from the first segment to the last. There are no positions; the
@@ -29,32 +31,32 @@ class SequentialLSTMHead(MeanPoolingHead):
 
     def __init__(self, embed_dims: int, **kwargs) -> None:
         super().__init__(**kwargs)
-        self.embed_dims = embed_dims
-        check_positive(self, embed_dims=embed_dims)
+        self.embed_dims = check_positive_int(
+            f'{type(self).__name__}: embed_dims', embed_dims)
         self.lstm = nn.LSTM(embed_dims, embed_dims, batch_first=True)
 
     def video_features(self, segments: Tensor,
-                       mask: Tensor) -> dict[str, Tensor]:
-        """The pooled ``video`` (B, E), of unit length.
+                       frame_mask: Tensor) -> dict[str, Tensor]:
+        """Return the pooled ``video`` (B, E), of unit length.
 
         Segments that are not valid are as if they were not there; all
         segments of a video without a valid one count.
         """
         segments = segments.float()
-        mask = counted(mask)
+        frame_mask = mask_or_all(frame_mask)
         # The LSTM reads a prefix: the valid segments move to the front, in
-        # their order, and what becomes of them back to where they were.
-        order = mask.byte().argsort(dim=1, descending=True, stable=True)
+        # their order, and its outputs back to where the segments were.
+        order = frame_mask.byte().argsort(dim=1, descending=True, stable=True)
         order = order[..., None].expand_as(segments)
         packed = pack_padded_sequence(
             segments.gather(1, order),
-            mask.sum(dim=1).cpu(),
+            frame_mask.sum(dim=1).cpu(),
             batch_first=True,
             enforce_sorted=False)
         # Not every CPU has an LSTM of less than float32.
         with torch.autocast(segments.device.type, enabled=False):
-            read, _ = self.lstm(packed)
-        read, _ = pad_packed_sequence(
-            read, batch_first=True, total_length=segments.shape[1])
-        read = torch.zeros_like(segments).scatter(1, order, read)
-        return super().video_features(read + segments, mask)
+            outputs, _ = self.lstm(packed)
+        outputs, _ = pad_packed_sequence(
+            outputs, batch_first=True, total_length=segments.shape[1])
+        outputs = torch.zeros_like(segments).scatter(1, order, outputs)
+        return super().video_features(outputs + segments, frame_mask)

@@ -4,10 +4,11 @@ from mmaction.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import check_number, check_positive_int
 from mmaction_centerclip.models.backbones import TextFeatures
+from mmaction_centerclip.ops import mask_or_all
 
-from .base import SimilarityHead, check_positive, counted
+from .base import SimilarityHead
 
 __all__ = ['TextConditionedPoolingHead']
 
@@ -24,7 +25,7 @@ class TextConditionedPoolingHead(SimilarityHead):
 
     Args:
         embed_dims (int): Width E of the features.
-        dropout (float): Of the linear layer. Defaults to 0.3.
+        dropout (float): Dropout rate of the linear layer. Defaults to 0.3.
         chunk_size (int): Captions to compare with all videos at once, which
             bounds the memory: a few times chunk_size * B * E floats for B
             videos. Defaults to 32.
@@ -41,12 +42,11 @@ class TextConditionedPoolingHead(SimilarityHead):
                  chunk_size: int = 32,
                  **kwargs) -> None:
         super().__init__(**kwargs)
-        self.embed_dims = embed_dims
-        check_positive(self, embed_dims=embed_dims, chunk_size=chunk_size)
-        if not 0 <= dropout < 1:
-            raise InputError(f'{type(self).__name__}: dropout must be at '
-                             f'least 0 and below 1, got {dropout!r}')
-        self.chunk_size = chunk_size
+        name = type(self).__name__
+        self.embed_dims = check_positive_int(f'{name}: embed_dims', embed_dims)
+        self.chunk_size = check_positive_int(f'{name}: chunk_size', chunk_size)
+        check_number(f'{name}: dropout', dropout, lambda x: 0 <= x < 1,
+                     'at least 0 and below 1')
         self.ln_input = nn.LayerNorm(embed_dims)
         self.query = _identity(embed_dims)
         self.key = _identity(embed_dims)
@@ -58,16 +58,16 @@ class TextConditionedPoolingHead(SimilarityHead):
         self.ln_output = nn.LayerNorm(embed_dims)
 
     def video_features(self, segments: Tensor,
-                       mask: Tensor) -> dict[str, Tensor]:
-        """``keys``, ``values`` (B, S, E) and the ``segment_mask`` (B, S)."""
+                       frame_mask: Tensor) -> dict[str, Tensor]:
+        """Return ``keys``, ``values`` (B, S, E) and the ``segment_mask`` (B, S)."""
         segments = self.ln_input(segments.float())
         return dict(
             keys=self.key(segments).float(),
             values=self.value(segments).float(),
-            segment_mask=mask)
+            segment_mask=frame_mask)
 
     def text_features(self, text: TextFeatures) -> dict[str, Tensor]:
-        """``queries`` and the unit-length ``sentence`` (B, E)."""
+        """Return ``queries`` and the unit-length ``sentence`` (B, E)."""
         sentence = text.sentence.float()
         return dict(
             queries=self.query(self.ln_input(sentence)).float(),
@@ -75,11 +75,11 @@ class TextConditionedPoolingHead(SimilarityHead):
 
     def similarity(self, text: dict[str, Tensor],
                    video: dict[str, Tensor]) -> Tensor:
-        """Cosine similarities (texts, videos).
+        """Return cosine similarities (texts, videos).
 
         All segments of a video without a valid segment count.
         """
-        padding = ~counted(video['segment_mask'])
+        padding = ~mask_or_all(video['segment_mask'])
         scores = []
         for queries, sentence in zip(
                 text['queries'].split(self.chunk_size),
@@ -90,11 +90,10 @@ class TextConditionedPoolingHead(SimilarityHead):
             pooled = torch.einsum('tvs,vse->tve', attention.softmax(dim=-1),
                                   video['values'])
             pooled = self.ln_pooled(self.projection(pooled))
-            pooled = self.ln_output(
-                pooled + self.dropout(self.dense(pooled)))
-            scores.append(
-                torch.einsum('te,tve->tv', sentence,
-                             F.normalize(pooled, dim=-1)))
+            pooled = F.normalize(
+                self.ln_output(pooled + self.dropout(self.dense(pooled))),
+                dim=-1)
+            scores.append(torch.einsum('te,tve->tv', sentence, pooled))
         return torch.cat(scores)
 
 

@@ -4,9 +4,11 @@ from mmaction.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmaction_centerclip.errors import check_positive_int
 from mmaction_centerclip.models.backbones import TextFeatures
+from mmaction_centerclip.ops import mask_or_all
 
-from .base import SimilarityHead, check_positive, counted
+from .base import SimilarityHead
 
 __all__ = ['WeightedTokenInteractionHead']
 
@@ -18,8 +20,8 @@ class WeightedTokenInteractionHead(SimilarityHead):
     DRL (arXiv 2203.07111), Sec. 3.2. Every word is compared, by cosine, with
     the segment that it is most similar to, and every segment with its word;
     the similarity is the mean of the two weighted sums. The weights of a
-    caption's words, and those of a video's segments, are a softmax over what
-    a two-layer perceptron says of their features, not normalised.
+    caption's words, and those of a video's segments, are the softmax of a
+    two-layer perceptron's outputs for their features, not normalised.
 
     The words are a caption's tokens up to the end token, the start and the
     end included.
@@ -40,35 +42,26 @@ class WeightedTokenInteractionHead(SimilarityHead):
                  chunk_size: int = 16,
                  **kwargs) -> None:
         super().__init__(**kwargs)
-        self.embed_dims = embed_dims
-        check_positive(self, embed_dims=embed_dims, chunk_size=chunk_size)
-        self.chunk_size = chunk_size
+        name = type(self).__name__
+        self.embed_dims = check_positive_int(f'{name}: embed_dims', embed_dims)
+        self.chunk_size = check_positive_int(f'{name}: chunk_size', chunk_size)
         self.word_weight = _perceptron(embed_dims)
         self.segment_weight = _perceptron(embed_dims)
 
     def video_features(self, segments: Tensor,
-                       mask: Tensor) -> dict[str, Tensor]:
-        """What to keep of videos.
+                       frame_mask: Tensor) -> dict[str, Tensor]:
+        """Return ``segments`` (B, S, E), their ``segment_mask`` and weights.
 
         All segments of a video without a valid segment count.
-
-        Returns:
-            dict[str, Tensor]: ``segments`` (B, S, E), ``segment_mask`` and
-            ``segment_weights`` (B, S).
         """
         segments = segments.float()
         return dict(
             segments=segments,
-            segment_mask=mask,
-            segment_weights=_weights(self.segment_weight, segments, mask))
+            segment_mask=frame_mask,
+            segment_weights=_weights(self.segment_weight, segments, frame_mask))
 
     def text_features(self, text: TextFeatures) -> dict[str, Tensor]:
-        """What to keep of captions.
-
-        Returns:
-            dict[str, Tensor]: ``words`` (B, L, E), ``word_mask`` and
-            ``word_weights`` (B, L).
-        """
+        """Return ``words`` (B, L, E), their ``word_mask`` and weights."""
         words = text.words.float()
         return dict(
             words=words,
@@ -77,21 +70,23 @@ class WeightedTokenInteractionHead(SimilarityHead):
 
     def similarity(self, text: dict[str, Tensor],
                    video: dict[str, Tensor]) -> Tensor:
-        """Similarities (texts, videos), from -1 to 1."""
+        """Return similarities (texts, videos), from -1 to 1."""
         segments = F.normalize(video['segments'], dim=-1)
-        padding = ~counted(video['segment_mask'])
+        padded_segments = ~mask_or_all(video['segment_mask'])
+        padded_words = ~mask_or_all(text['word_mask'])[:, :, None, None]
         scores = []
-        for words, mask, weights in zip(
+        for words, padded, weights in zip(
                 F.normalize(text['words'], dim=-1).split(self.chunk_size),
-                counted(text['word_mask']).split(self.chunk_size),
+                padded_words.split(self.chunk_size),
                 text['word_weights'].split(self.chunk_size)):
             cosines = torch.einsum('tle,vse->tlvs', words, segments)
-            of_words = cosines.masked_fill(padding, float('-inf')).max(dim=3)
-            of_segments = cosines.masked_fill(
-                ~mask[:, :, None, None], float('-inf')).max(dim=1)
+            best_segment = cosines.masked_fill(
+                padded_segments, float('-inf')).max(dim=3).values
+            best_word = cosines.masked_fill(
+                padded, float('-inf')).max(dim=1).values
             scores.append(
-                torch.einsum('tlv,tl->tv', of_words.values, weights)
-                + torch.einsum('tvs,vs->tv', of_segments.values,
+                torch.einsum('tlv,tl->tv', best_segment, weights)
+                + torch.einsum('tvs,vs->tv', best_word,
                                video['segment_weights']))
         return 0.5 * torch.cat(scores)
 
@@ -102,7 +97,7 @@ def _perceptron(dims: int) -> nn.Sequential:
 
 
 def _weights(perceptron: nn.Sequential, tokens: Tensor,
-             mask: Tensor) -> Tensor:
-    """Weights (B, L) of tokens (B, L, E), zero at padding, with sum one."""
+             token_mask: Tensor) -> Tensor:
+    """Return weights (B, L) of tokens (B, L, E): zero at padding, sum one."""
     scores = perceptron(tokens).squeeze(-1).float()
-    return scores.masked_fill(~counted(mask), float('-inf')).softmax(dim=1)
+    return scores.masked_fill(~mask_or_all(token_mask), float('-inf')).softmax(dim=1)

@@ -1,4 +1,4 @@
-"""CLIP's transformer blocks, as the heads use them."""
+"""CLIP's transformer blocks and positions, for heads that start from them."""
 import logging
 from functools import partial
 
@@ -7,100 +7,130 @@ from mmengine.logging import print_log
 from open_clip.transformer import LayerNorm, QuickGELU, Transformer
 from torch import Tensor, nn
 
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import InputError, check_number, check_positive_int
 from mmaction_centerclip.models.backbones import CLIPTextTower
 
-from .base import check_positive
-
-__all__ = ['build_transformer', 'copy_text_weights', 'key_mask']
+__all__ = ['TextTransformerMixin']
 
 
-def build_transformer(head: nn.Module, embed_dims: int, num_layers: int,
-                      num_heads: int | None, layer_norm_eps: float,
-                      quick_gelu: bool) -> Transformer:
-    """CLIP's blocks, for a head with these options.
+class TextTransformerMixin:
+    """Add blocks and learned positions like the text tower's to a head.
+
+    Stands in front of the head's own base class.
+
+    Args:
+        embed_dims (int): Width E of the features, a multiple of
+            ``num_heads``.
+        num_positions (int): Number of learned positions.
+        num_layers (int): Number of blocks. Defaults to 4.
+        num_heads (int, optional): Heads of a block. Defaults to None: one
+            for every 64 of ``embed_dims``, at least one.
+        layer_norm_eps (float): Epsilon of the layer norms. CLIP4Clip has
+            1e-12, CenterCLIP 1e-5. Defaults to 1e-5.
+        quick_gelu (bool): Whether the activation is OpenAI's QuickGELU, as
+            in the text tower that the blocks start from. Defaults to True.
+        init_position_std (float): Standard deviation of positions that are
+            not copied from CLIP. Those of 0.01 beside features of about 1
+            take long to matter in a model that is trained from scratch.
+            Defaults to 0.01.
+        **kwargs: See :class:`SimilarityHead`.
 
     Raises:
-        InputError: If the options do not make a transformer.
+        InputError: If an option is not as above.
     """
-    check_positive(head, embed_dims=embed_dims, num_layers=num_layers)
-    if num_heads is None:
-        num_heads = max(1, embed_dims // 64)
-    check_positive(head, num_heads=num_heads)
-    if embed_dims % num_heads:
-        raise InputError(
-            f'{type(head).__name__}: num_heads must divide embed_dims, got '
-            f'{num_heads} heads for {embed_dims} dimensions')
-    if not layer_norm_eps > 0:
-        raise InputError(f'{type(head).__name__}: layer_norm_eps must be '
-                         f'positive, got {layer_norm_eps!r}')
-    return Transformer(
-        width=embed_dims,
-        layers=num_layers,
-        heads=num_heads,
-        act_layer=QuickGELU if quick_gelu else nn.GELU,
-        norm_layer=partial(LayerNorm, eps=layer_norm_eps))
+
+    def __init__(self,
+                 embed_dims: int,
+                 num_positions: int,
+                 num_layers: int = 4,
+                 num_heads: int | None = None,
+                 layer_norm_eps: float = 1e-5,
+                 quick_gelu: bool = True,
+                 init_position_std: float = 0.01,
+                 **kwargs) -> None:
+        super().__init__(**kwargs)
+        name = type(self).__name__
+        self.embed_dims = check_positive_int(f'{name}: embed_dims', embed_dims)
+        check_positive_int(f'{name}: num_layers', num_layers)
+        if num_heads is None:
+            num_heads = max(1, embed_dims // 64)
+        check_positive_int(f'{name}: num_heads', num_heads)
+        if embed_dims % num_heads:
+            raise InputError(
+                f'{name}: num_heads must divide embed_dims, got {num_heads} '
+                f'heads for {embed_dims} dimensions')
+        check_number(f'{name}: layer_norm_eps', layer_norm_eps,
+                     lambda x: x > 0, 'positive')
+        check_number(f'{name}: init_position_std', init_position_std,
+                     lambda x: x >= 0, 'at least 0')
+        self.transformer = Transformer(
+            width=embed_dims,
+            layers=num_layers,
+            heads=num_heads,
+            act_layer=QuickGELU if quick_gelu else nn.GELU,
+            norm_layer=partial(LayerNorm, eps=layer_norm_eps))
+        self.position_embedding = nn.Parameter(
+            init_position_std * torch.randn(num_positions, embed_dims))
+
+    def relate(self, tokens: Tensor, token_mask: Tensor) -> Tensor:
+        """Add positions to tokens, and pass them through the blocks.
+
+        Args:
+            tokens (Tensor): Shape (B, L, E).
+            token_mask (Tensor): Bool (B, L), True where a token is seen by
+                the others, which is at least one in each row.
+
+        Returns:
+            Tensor: Shape (B, L, E).
+        """
+        attention = self.transformer.resblocks[0].attn
+        heads, length = attention.num_heads, tokens.shape[1]
+        bias = attention.in_proj_weight.new_zeros(token_mask.shape)
+        bias = bias.masked_fill(~token_mask, float('-inf'))[:, None, None]
+        return self.transformer(
+            tokens + self.position_embedding[:length],
+            attn_mask=bias.expand(-1, heads, length, -1).flatten(0, 1))
+
+    @torch.no_grad()
+    def init_from_text_tower(self,
+                             tower: CLIPTextTower,
+                             positions: Tensor | None = None) -> None:
+        """Copy the first blocks and positions of CLIP's text tower.
+
+        Blocks and positions beyond the tower's keep their initialisation,
+        and everything does, with a warning, if the tower's blocks are others.
+        Arguments as for :class:`SimilarityHead`.
+        """
+        if positions is None:
+            positions = tower.positional_embedding
+        blocks = list(
+            zip(self.transformer.resblocks, tower.transformer.resblocks))
+        difference = _find_difference(self.embed_dims, positions.shape[1],
+                                      *blocks[0])
+        if difference is not None:
+            print_log(
+                f'{type(self).__name__} does not start from the text tower, '
+                f'which {difference}.', 'current', logging.WARNING)
+            return
+        for block, source in blocks:
+            block.load_state_dict(source.state_dict())
+        rows = min(len(self.position_embedding), len(positions))
+        self.position_embedding[:rows] = positions[:rows]
 
 
-def key_mask(transformer: Transformer, mask: Tensor) -> Tensor:
-    """What to add to attention logits so that only some tokens are seen.
-
-    Args:
-        transformer (Transformer): With equally many heads in all blocks.
-        mask (Tensor): Bool (B, L), True where a token is to be seen, which
-            is at least one token of each.
-
-    Returns:
-        Tensor: Shape (B * heads, L, L), 0 or minus infinity.
-    """
-    attention = transformer.resblocks[0].attn
-    heads = attention.num_heads
-    batch, length = mask.shape
-    bias = torch.zeros(
-        batch, length, dtype=attention.in_proj_weight.dtype, device=mask.device)
-    bias = bias.masked_fill(~mask, float('-inf'))[:, None, None]
-    return bias.expand(batch, heads, length, length).flatten(0, 1)
-
-
-@torch.no_grad()
-def copy_text_weights(head: nn.Module,
-                      tower: CLIPTextTower,
-                      positions: Tensor | None = None) -> None:
-    """Copy CLIP's first text blocks and positions into a head.
-
-    Args:
-        head (nn.Module): With a ``transformer`` and ``position_embedding``.
-        tower (CLIPTextTower): With pretrained weights.
-        positions (Tensor, optional): Shape (L, E). Defaults to None: the
-            tower's.
-    """
-    if positions is None:
-        positions = tower.positional_embedding
-    ours, theirs = head.position_embedding.shape[1], positions.shape[1]
-    blocks = list(
-        zip(head.transformer.resblocks, tower.transformer.resblocks))
-    problem = None
-    if ours != theirs:
-        problem = f'is {theirs} wide, the head {ours}'
-    elif any(type(block.mlp.gelu) is not type(other.mlp.gelu)
-             for block, other in blocks):
-        theirs = type(blocks[0][1].mlp.gelu).__name__
-        problem = f'has {theirs}; set quick_gelu={theirs == "QuickGELU"}'
-    elif any(block.attn.num_heads != other.attn.num_heads
-             for block, other in blocks):
-        problem = f'has num_heads={blocks[0][1].attn.num_heads}; set that'
-    elif any(_shapes(block) != _shapes(other) for block, other in blocks):
-        problem = f'has blocks of another kind, though both are {ours} wide'
-    if problem is not None:
-        print_log(
-            f'{type(head).__name__} does not start from the text tower, which '
-            f'{problem}.', 'current', logging.WARNING)
-        return
-    for block, other in blocks:
-        block.load_state_dict(other.state_dict())
-    rows = min(len(head.position_embedding), len(positions))
-    head.position_embedding[:rows] = positions[:rows]
-
-
-def _shapes(module: nn.Module) -> dict[str, torch.Size]:
-    return {name: x.shape for name, x in module.state_dict().items()}
+def _find_difference(width: int, other_width: int, block: nn.Module,
+                     other: nn.Module) -> str | None:
+    """Say what keeps a head from starting from the text tower's blocks."""
+    if width != other_width:
+        return f'is {other_width} wide, the head {width}'
+    activation = type(other.mlp.gelu)
+    if type(block.mlp.gelu) is not activation:
+        return (f'has {activation.__name__}; set '
+                f'quick_gelu={activation is QuickGELU}')
+    if block.attn.num_heads != other.attn.num_heads:
+        return f'has num_heads={other.attn.num_heads}; set that'
+    shapes, other_shapes = ({k: x.shape for k, x in each.state_dict().items()}
+                            for each in (block, other))
+    if shapes != other_shapes:
+        return f'has blocks of another kind, though both are {width} wide'
+    return None

@@ -1,8 +1,10 @@
+from .annotation_file import convert_annotations, read_annotations, write_annotations
 from .sample_rng import sample_rng
 from .transforms import DecordInitFromFile, OpenCLIPTokenize, SampleFramesWithMask
 from .video_text_retrieval import VideoTextRetrievalDataset
 
 __all__ = [
     'DecordInitFromFile', 'OpenCLIPTokenize', 'SampleFramesWithMask',
-    'VideoTextRetrievalDataset', 'sample_rng'
+    'VideoTextRetrievalDataset', 'convert_annotations', 'read_annotations',
+    'sample_rng', 'write_annotations'
 ]

@@ -1,6 +1,7 @@
 import importlib.util
 import json
-import subprocess
+import re
+import runpy
 import sys
 
 import numpy as np
@@ -13,30 +14,59 @@ from mmengine.config import Config
 from ..paths import CONFIGS, SHARED, TOOLS
 
 
-def prepare(name, *args):
-    return subprocess.run(
-        [sys.executable, TOOLS / 'data' / name / f'prepare_{name}.py',
-         *map(str, args)], capture_output=True, text=True)
+@pytest.fixture
+def prepare(monkeypatch, capfd):
+    """Run a tool in this process, which is faster; its status and words."""
+
+    def run(name, *args):
+        path = str(TOOLS / 'data' / name / f'prepare_{name}.py')
+        monkeypatch.setattr(sys, 'argv', [path, *map(str, args)])
+        status = 0
+        try:
+            runpy.run_path(path, run_name='__main__')
+        except SystemExit as exit_:
+            status = exit_.code
+        said = ''.join(capfd.readouterr())
+        # A text is what Python prints then, and the status is 1.
+        return (1, said + status) if isinstance(status, str) else (status, said)
+
+    return run
 
 
-def test_shapes_are_the_same_each_time_and_never_overwritten(tmp_path):
+@pytest.fixture
+def prepared(prepare, tmp_path):
+    """Run a tool on a file of some content; the annotations that it writes."""
+
+    def run(name, content, *options):
+        source, out = tmp_path / 'source', tmp_path / 'new' / 'out.json'
+        source.write_text(
+            content if isinstance(content, str) else json.dumps(content))
+        out.unlink(missing_ok=True)
+        status, said = prepare(name, source, out, *options)
+        assert status == 0 and f'{out}: ' in said
+        assert [*out.parent.iterdir()] == [out]
+        return json.loads(out.read_text())
+
+    return run
+
+
+def test_shapes_are_the_same_each_time_and_never_overwritten(prepare, tmp_path):
     options = ['--num-train', 3, '--num-test', 4]
     for folder in ('a', 'b'):
-        assert not prepare('shapes', '--out', tmp_path / folder,
-                           *options).returncode
+        assert prepare('shapes', '--out', tmp_path / folder, *options)[0] == 0
     names = sorted(p.name for p in (tmp_path / 'a/videos').iterdir())
     assert len(names) == 7
     for name in ('train.json', 'test.json', *(f'videos/{n}' for n in names)):
         assert (tmp_path / 'a' / name).read_bytes() == (
             tmp_path / 'b' / name).read_bytes()
     before = (tmp_path / 'a/test.json').stat().st_mtime_ns
-    again = prepare('shapes', '--out', tmp_path / 'a', *options)
-    assert 'nothing to do' in again.stdout
+    status, said = prepare('shapes', '--out', tmp_path / 'a', *options)
+    assert status == 0 and 'nothing to do' in said
     assert (tmp_path / 'a/test.json').stat().st_mtime_ns == before
-    other = prepare('shapes', '--out', tmp_path / 'a', '--num-train', 9)
-    assert other.returncode == 1 and 'holds other data' in other.stderr
-    bad = prepare('shapes', '--num-test', 0)
-    assert '--num-test must be positive, got 0' in bad.stderr
+    status, said = prepare('shapes', '--out', tmp_path / 'a', '--num-train', 9)
+    assert status == 1 and 'holds other data' in said
+    status, said = prepare('shapes', '--num-test', 0)
+    assert status == 2 and '--num-test must be positive, got 0' in said
 
 
 def test_shapes_test_captions_tell_their_video(shapes):
@@ -74,77 +104,81 @@ def test_motion_is_nothing_but_an_order_of_frames(directions, tmp_path,
     assert not torch.equal(frames[0], frames[1])
 
 
-def test_lsmdc(tmp_path):
-    (tmp_path / 'list.csv').write_text(
-        'a_00.1\t1\t2\t1\t2\tSOMEONE smiles.\nb\t1\t2\t1\t2\tHe "runs".\n')
-    out = tmp_path / 'out.json'
-    prepare('lsmdc', tmp_path / 'list.csv', out)
-    assert json.loads(out.read_text()) == {
-        'a_00.1.avi': ['SOMEONE smiles.'], 'b.avi': ['He "runs".']}
-    again = prepare('lsmdc', tmp_path / 'list.csv', out)
-    assert 'exists already' in again.stderr
-    (tmp_path / 'list.csv').write_text('a,b\n')
-    bad = prepare('lsmdc', tmp_path / 'list.csv', tmp_path / 'other.json')
-    assert 'line 1: expected 6 fields separated by tabs, got 1' in bad.stderr
+LSMDC = 'a_00.1\t1\t2\t1\t2\tSOMEONE smiles.\nb\t1\t2\t1\t2\tHe "runs".\n'
+ACTIVITYNET = dict(
+    v_a=dict(duration=9, timestamps=[[4, 9], [0, 5]],
+             sentences=[' Then he sits.', 'A man stands.']))
+DIDEMO = [
+    dict(video='b.mov', description='camera pans left', times=[[0, 1]]),
+    dict(video='a.avi', description='a dog runs. ', times=[[2, 2]]),
+    dict(video='b.mov', description='a car drives by', times=[[4, 4]])]
+MSRVTT = dict(
+    videos=[dict(video_id='video1', split='train'),
+            dict(video_id='video9', split='test'),
+            dict(video_id='video8', split='test')],
+    sentences=[dict(sen_id=i, video_id=v, caption=f'caption {i}') for i, v in
+               enumerate(('video8', 'video9', 'video1', 'video8'))])
 
 
-def test_activitynet(tmp_path):
-    (tmp_path / 'train.json').write_text(json.dumps(dict(
-        v_a=dict(duration=9, timestamps=[[4, 9], [0, 5]],
-                 sentences=[' Then he sits.', 'A man stands.']))))
-    out = tmp_path / 'new' / 'out.json'
-    prepare('activitynet', tmp_path / 'train.json', out)
-    assert json.loads(out.read_text()) == {
-        'v_a.mp4': ['A man stands. Then he sits.']}
-    (tmp_path / 'train.json').write_text('[1]')
-    bad = prepare('activitynet', tmp_path / 'train.json', tmp_path / 'x.json')
-    assert 'must map videos to their timestamps' in bad.stderr
+@pytest.mark.parametrize('name, content, options, expected', [
+    ('lsmdc', LSMDC, [],
+     {'a_00.1.avi': ['SOMEONE smiles.'], 'b.avi': ['He "runs".']}),
+    ('activitynet', ACTIVITYNET, [],
+     {'v_a.mp4': ['A man stands. Then he sits.']}),
+    ('didemo', DIDEMO, [], {'b.mov': ['camera pans left a car drives by'],
+                            'a.avi': ['a dog runs.']}),
+    ('didemo', DIDEMO, ['--suffix', '.mp4'],
+     {'b.mp4': ['camera pans left a car drives by'],
+      'a.mp4': ['a dog runs.']}),
+    ('msrvtt_full', MSRVTT, [],
+     {'video9.mp4': ['caption 1'], 'video8.mp4': ['caption 0', 'caption 3']}),
+    ('msrvtt_full', MSRVTT, ['--split', 'train', '--suffix', '.avi'],
+     {'video1.avi': ['caption 2']}),
+])
+def test_annotations(name, content, options, expected, prepared):
+    written = prepared(name, content, *options)
+    assert written == expected and [*written] == [*expected]
 
 
-def test_didemo(tmp_path):
-    source = tmp_path / 'test_data.json'
-    source.write_text(json.dumps([
-        dict(video='b.mov', description='camera pans left', times=[[0, 1]]),
-        dict(video='a.avi', description='a dog runs. ', times=[[2, 2]]),
-        dict(video='b.mov', description='a car drives by', times=[[4, 4]])]))
-    out = tmp_path / 'new' / 'out.json'
-    prepare('didemo', source, out)
-    assert json.loads(out.read_text()) == {
-        'b.mov': ['camera pans left a car drives by'], 'a.avi': ['a dog runs.']}
-    assert 'exists already' in prepare('didemo', source, out).stderr
-    prepare('didemo', source, tmp_path / 'mp4.json', '--suffix', '.mp4')
-    assert [*json.loads((tmp_path / 'mp4.json').read_text())] == ['b.mp4', 'a.mp4']
-    source.write_text('{"a": 1}')
-    bad = prepare('didemo', source, tmp_path / 'other.json')
-    assert 'must be a list of annotations' in bad.stderr
+@pytest.mark.parametrize('name, content, options, message', [
+    ('lsmdc', 'a,b\n', [],
+     'source, line 1: expected 6 fields separated by tabs, got 1'),
+    ('activitynet', '[1]', [], 'source must map videos to their timestamps'),
+    ('activitynet', 'a\tb', [], 'source is not JSON'),
+    ('didemo', '{"a": 1}', [], 'source must be a list of annotations'),
+    ('msrvtt_full', '[]', [], 'source must have videos with a video_id'),
+    ('msrvtt_full', json.dumps(MSRVTT), ['--split', 'validate'],
+     "source has no video of the split 'validate'"),
+    *((name, None, [], 'annotation file not found: .*source')
+      for name in ('lsmdc', 'activitynet', 'didemo', 'msrvtt_full')),
+])
+def test_bad_files_are_named(name, content, options, message, prepare, tmp_path):
+    source, out = tmp_path / 'source', tmp_path / 'out.json'
+    if content is not None:
+        source.write_text(content)
+    status, said = prepare(name, source, out, *options)
+    assert status == 1 and re.search(f'^error: .*{message}', said, re.M)
+    assert not out.exists()
 
 
-def test_msrvtt_full(tmp_path):
-    source = tmp_path / 'MSRVTT_data.json'
-    source.write_text(json.dumps(dict(
-        videos=[dict(video_id='video1', split='train'),
-                dict(video_id='video9', split='test'),
-                dict(video_id='video8', split='test')],
-        sentences=[dict(sen_id=i, video_id=v, caption=f'caption {i}')
-                   for i, v in enumerate(('video8', 'video9', 'video1', 'video8'))])))
-    out = tmp_path / 'new' / 'test_full.json'
-    prepare('msrvtt_full', source, out)
-    assert json.loads(out.read_text()) == {
-        'video9.mp4': ['caption 1'], 'video8.mp4': ['caption 0', 'caption 3']}
-    assert 'exists already' in prepare('msrvtt_full', source, out).stderr
-    bad = prepare('msrvtt_full', source, tmp_path / 'x', '--split', 'validate')
-    assert "has no video of the split 'validate'" in bad.stderr
-    source.write_text('[]')
-    bad = prepare('msrvtt_full', source, tmp_path / 'x')
-    assert 'must have videos with a video_id' in bad.stderr
+@pytest.mark.parametrize('name, content', [
+    ('lsmdc', LSMDC), ('activitynet', json.dumps(ACTIVITYNET)),
+    ('didemo', json.dumps(DIDEMO)), ('msrvtt_full', json.dumps(MSRVTT))])
+def test_annotations_are_never_overwritten(name, content, prepare, tmp_path):
+    source, out = tmp_path / 'source', tmp_path / 'out.json'
+    source.write_text(content)
+    out.write_text('mine')
+    status, said = prepare(name, source, out)
+    assert status == 1 and f'error: {out} exists already' in said
+    assert out.read_text() == 'mine'
 
 
-def test_the_real_lists(tmp_path):
-    if not (SHARED / 'annotations').is_dir():
+@pytest.mark.parametrize('name, file, count', [
+    ('lsmdc', 'lsmdc/LSMDC16_challenge_1000_publictect.csv', 1000),
+    ('activitynet', 'activitynet/val_1.json', 4917)])
+def test_the_real_lists(name, file, count, prepare, tmp_path):
+    source = SHARED / 'annotations' / file
+    if not source.is_file():
         pytest.skip('no real annotations beside the checkout')
-    lsmdc = SHARED / 'annotations/lsmdc/LSMDC16_challenge_1000_publictect.csv'
-    prepare('lsmdc', lsmdc, tmp_path / 'lsmdc.json')
-    assert len(json.loads((tmp_path / 'lsmdc.json').read_text())) == 1000
-    source = SHARED / 'annotations/activitynet/val_1.json'
-    prepare('activitynet', source, tmp_path / 'anet.json')
-    assert len(json.loads((tmp_path / 'anet.json').read_text())) == 4917
+    prepare(name, source, tmp_path / 'out.json')
+    assert len(json.loads((tmp_path / 'out.json').read_text())) == count

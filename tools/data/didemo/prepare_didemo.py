@@ -6,14 +6,15 @@ file, as CLIP4Clip does (arXiv 2104.08860, Sec. 4.1). The names of the videos
 are kept, but for their suffix if --suffix gives another.
 """
 import argparse
-import json
-import os
 import os.path as osp
-import sys
+
+from mmaction_centerclip.apis import clear_errors
+from mmaction_centerclip.datasets import convert_annotations, write_annotations
 
 
-def paragraphs(annotations: list[dict], suffix: str | None) -> dict[str, list[str]]:
-    """One paragraph a video."""
+def join_descriptions(annotations: list[dict],
+                      suffix: str | None) -> dict[str, list[str]]:
+    """Join the descriptions of each video to one paragraph."""
     sentences: dict[str, list[str]] = {}
     for annotation in annotations:
         name = annotation['video']
@@ -30,23 +31,16 @@ def main() -> None:
         'annotations', help='train_data.json, val_data.json or test_data.json')
     parser.add_argument('out', help='annotation file to write')
     parser.add_argument(
-        '--suffix', help='of the video files, such as .mp4 if they were converted')
+        '--suffix',
+        help='suffix of the video files, such as .mp4 if they were converted')
     args = parser.parse_args()
-    if osp.exists(args.out):
-        sys.exit(f'error: {args.out} exists already, choose another file')
-    try:
-        with open(args.annotations, encoding='utf-8') as file:
-            videos = paragraphs(json.load(file), args.suffix)
-    except FileNotFoundError:
-        sys.exit(f'error: no such file: {args.annotations}')
-    except (AttributeError, KeyError, TypeError, ValueError):
-        sys.exit(f'error: {args.annotations} must be a list of annotations with '
-                 'a video and a description')
-    os.makedirs(osp.dirname(osp.abspath(args.out)), exist_ok=True)
-    with open(args.out, 'w') as file:
-        json.dump(videos, file, indent=1)
-    print(f'{args.out}: {len(videos)} videos')
+    captions = convert_annotations(
+        args.annotations,
+        lambda annotations: join_descriptions(annotations, args.suffix),
+        'be a list of annotations with a video and a description')
+    write_annotations(captions, args.out)
 
 
 if __name__ == '__main__':
-    main()
+    with clear_errors():
+        main()

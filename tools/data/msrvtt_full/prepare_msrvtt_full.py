@@ -7,14 +7,15 @@ MMAction2's tools/data/video_retrieval downloads the file and prepares the
 other lists.
 """
 import argparse
-import json
-import os
-import os.path as osp
-import sys
+
+from mmaction_centerclip.apis import clear_errors
+from mmaction_centerclip.datasets import convert_annotations, write_annotations
+from mmaction_centerclip.errors import InputError
 
 
-def captions_of(content: dict, split: str, suffix: str) -> dict[str, list[str]]:
-    """The captions of each video of a split, in the order of the file."""
+def select_split(content: dict, split: str,
+                 suffix: str) -> dict[str, list[str]]:
+    """Select the captions of a split's videos, in the order of the file."""
     videos = {
         video['video_id']: []
         for video in content['videos'] if video['split'] == split
@@ -32,27 +33,19 @@ def main() -> None:
     parser.add_argument('out', help='annotation file to write')
     parser.add_argument(
         '--split', choices=['train', 'validate', 'test'], default='test')
-    parser.add_argument('--suffix', default='.mp4', help='of the video files')
+    parser.add_argument('--suffix', default='.mp4', help='suffix of the video files')
     args = parser.parse_args()
-    if osp.exists(args.out):
-        sys.exit(f'error: {args.out} exists already, choose another file')
-    try:
-        with open(args.annotations, encoding='utf-8') as file:
-            videos = captions_of(json.load(file), args.split, args.suffix)
-    except FileNotFoundError:
-        sys.exit(f'error: no such file: {args.annotations}')
-    except (KeyError, TypeError, ValueError):
-        sys.exit(f'error: {args.annotations} must have videos with a video_id '
-                 'and a split, and sentences with a video_id and a caption')
-    if not videos:
-        sys.exit(f'error: {args.annotations} has no video of the split '
-                 f'{args.split!r}')
-    os.makedirs(osp.dirname(osp.abspath(args.out)), exist_ok=True)
-    with open(args.out, 'w') as file:
-        json.dump(videos, file, indent=1)
-    print(f'{args.out}: {len(videos)} videos, '
-          f'{sum(map(len, videos.values()))} captions')
+    captions = convert_annotations(
+        args.annotations,
+        lambda content: select_split(content, args.split, args.suffix),
+        'have videos with a video_id and a split, and sentences with a '
+        'video_id and a caption')
+    if not captions:
+        raise InputError(
+            f'{args.annotations} has no video of the split {args.split!r}')
+    write_annotations(captions, args.out)
 
 
 if __name__ == '__main__':
-    main()
+    with clear_errors():
+        main()

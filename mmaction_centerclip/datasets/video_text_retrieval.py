@@ -1,6 +1,4 @@
 """Videos with their captions, from MMAction2's retrieval annotations."""
-import json
-import logging
 import os.path as osp
 from collections.abc import Callable
 
@@ -10,11 +8,12 @@ from mmaction.datasets.base import BaseActionDataset
 from mmaction.registry import DATASETS
 from mmaction.structures import ActionDataSample
 from mmengine.fileio import exists
-from mmengine.logging import print_log
 
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import InputError, check_choice
 
+from .annotation_file import read_annotations
 from .sample_rng import sample_rng
+from .transforms import DecodingError, decoding_errors
 
 __all__ = ['VideoTextRetrievalDataset']
 
@@ -60,10 +59,8 @@ class VideoTextRetrievalDataset(BaseActionDataset):
                  test_mode: bool = False,
                  max_refetch: int = 20,
                  **kwargs) -> None:
-        if captions not in ('random', 'all', 'paragraph'):
-            raise InputError("captions must be 'random', 'all' or 'paragraph', "
-                             f'got {captions!r}')
-        self.captions = captions
+        self.captions = check_choice('captions', captions,
+                                     ('random', 'all', 'paragraph'))
         if captions == 'paragraph':
             kwargs['metainfo'] = dict(
                 kwargs.get('metainfo') or {}, paragraph=True)
@@ -78,12 +75,12 @@ class VideoTextRetrievalDataset(BaseActionDataset):
             **kwargs)
 
     def set_epoch(self, seed: int, epoch: int) -> None:
-        """Make what samples draw depend on seed, epoch and index only."""
+        """Let samples draw by seed, epoch and index only."""
         self._rng_key[0], self._rng_key[1] = seed, epoch
 
     def load_data_list(self) -> list[dict]:
         """Read the annotation file into samples."""
-        videos = self._read_annotations()
+        videos = read_annotations(self.ann_file)
         samples = []
         for name, captions in videos.items():
             if self.captions == 'paragraph':
@@ -102,49 +99,8 @@ class VideoTextRetrievalDataset(BaseActionDataset):
                 f'data_prefix video={self.data_prefix["video"]!r}')
         return samples
 
-    def _read_annotations(self) -> dict[str, list[str]]:
-        """Captions of each video, empty ones dropped and counted."""
-        if not osp.isfile(self.ann_file):
-            raise InputError(f'annotation file not found: {self.ann_file}')
-        try:
-            with open(self.ann_file, encoding='utf-8') as file:
-                videos = json.load(file)
-        except ValueError as error:
-            raise InputError(f'{self.ann_file} is not JSON: {error}') from None
-        if not isinstance(videos, dict) or not videos or not all(
-                isinstance(captions, list) and all(
-                    isinstance(text, str) for text in captions)
-                for captions in videos.values()):
-            raise InputError(
-                f'{self.ann_file} must map video files to lists of captions, '
-                'such as {"video0.mp4": ["a caption", ...]}')
-        kept = {
-            name: [text for text in captions if text.strip()]
-            for name, captions in videos.items()
-        }
-        self._warn_of_empty(videos, kept)
-        return {name: captions for name, captions in kept.items() if captions}
-
-    def _warn_of_empty(self, videos: dict, kept: dict) -> None:
-        affected = [n for n in videos if len(videos[n]) > len(kept[n])]
-        bare = [name for name in videos if not kept[name]]
-        if len(bare) == len(videos):
-            raise InputError(f'{self.ann_file}: none of its {len(videos)} '
-                             'videos has a caption that is not empty')
-        if affected:
-            dropped = sum(len(videos[n]) - len(kept[n]) for n in affected)
-            print_log(
-                f'{self.ann_file}: dropped {dropped} empty captions of '
-                f'{len(affected)} videos, the first being {affected[0]}',
-                'current', logging.WARNING)
-        if bare:
-            print_log(
-                f'{self.ann_file}: dropped {len(bare)} videos without a '
-                f'caption, the first being {bare[0]}', 'current',
-                logging.WARNING)
-
     def __getitem__(self, idx: int) -> dict:
-        """A sample after the pipeline."""
+        """Return a sample after the pipeline."""
         if not self._fully_initialized:
             self.full_init()
         if self.test_mode:
@@ -160,72 +116,47 @@ class VideoTextRetrievalDataset(BaseActionDataset):
         meta = dict(
             sample_idx=idx,
             filename=info['filename'],
-            captions=list(info['text']),
-            missing=False)
-        data = self._run_pipeline(info)
-        if isinstance(data, str):
-            sample = ActionDataSample()
-            meta.update(missing=True, reason=data)
-            # The keys of the other samples, which are collated with it.
-            keys = getattr(self.pipeline.transforms[-1], 'collect_keys', None)
-            data = dict(
-                inputs=dict.fromkeys(keys or ('imgs', 'text')),
-                data_samples=sample)
-        meta['num_truncated'] = info.get('num_truncated', 0)
-        data['data_samples'].set_metainfo(meta)
-        return data
+            captions=list(info['text']))
+        try:
+            return self._run_pipeline(info, dict(meta, missing=False))
+        except DecodingError as error:
+            meta.update(missing=True, reason=str(error), num_truncated=0)
+        # The keys of the other samples, with which it is collated.
+        keys = getattr(self.pipeline.transforms[-1], 'collect_keys', None)
+        return dict(
+            inputs=dict.fromkeys(keys or ('imgs', 'text')),
+            data_samples=ActionDataSample(metainfo=meta))
 
     def _training_sample(self, idx: int) -> dict:
         # Drawn before anything can fail, so that a failure shifts no draw.
         replacements = np.random.randint(len(self), size=self.max_refetch)
         skipped = []
-        for index in (idx, *replacements):
-            info = self.get_data_info(int(index))
+        for index in (idx, *replacements.tolist()):
+            info = self.get_data_info(index)
             if self.captions == 'random':
                 drawn = np.random.randint(len(info['text']))
                 info['text'] = [info['text'][drawn]]
             meta = dict(
-                sample_idx=int(index),
+                sample_idx=index,
                 filename=info['filename'],
                 captions=list(info['text']),
                 skipped=skipped)
-            data = self._run_pipeline(info)
-            if not isinstance(data, str):
-                meta['num_truncated'] = info.get('num_truncated', 0)
-                data['data_samples'].set_metainfo(meta)
-                return data
-            skipped.append((meta['filename'], data))
+            try:
+                return self._run_pipeline(info, meta)
+            except DecodingError as error:
+                skipped.append((meta['filename'], str(error)))
         raise InputError(
             f'{self.ann_file}: {len(skipped)} videos in turn cannot be read, '
             f'the last being {skipped[-1][0]}: {skipped[-1][1]}')
 
-    def _run_pipeline(self, info: dict) -> dict | str:
-        """The packed sample, or why the video cannot be read."""
-        filename = info['filename']
-        if osp.isfile(filename) and osp.getsize(filename) == 0:
-            return 'the file is empty'
-        try:
-            return self.pipeline(info)
-        except FileNotFoundError:
-            return 'no such file'
-        except OSError as error:
-            return f'cannot be read ({_first_line(error)})'
-        except Exception as error:
-            if not _is_decoding_error(error):
-                raise
-            return f'cannot be decoded ({_first_line(error)})'
+    def _run_pipeline(self, info: dict, meta: dict) -> dict:
+        """Pack a sample, and store what it is on its data sample.
 
-
-def _is_decoding_error(error: Exception) -> bool:
-    """Whether decord raised it, which has two ways to.
-
-    Anything else is a mistake in the pipeline, and no fault of the video.
-    """
-    return type(error).__module__.startswith('decord') or (
-        isinstance(error, RuntimeError)
-        and str(error).startswith('Error reading'))
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
+        Raises:
+            DecodingError: If the video cannot be read.
+        """
+        with decoding_errors(info['filename']):
+            data = self.pipeline(info)
+        data['data_samples'].set_metainfo(
+            dict(meta, num_truncated=info.get('num_truncated', 0)))
+        return data

@@ -9,7 +9,6 @@ from mmaction.registry import DATASETS
 from mmaction.utils import register_all_modules
 from torch.utils.data import DataLoader
 
-from mmaction_centerclip.datasets import video_text_retrieval
 from mmaction_centerclip.errors import InputError
 
 register_all_modules()
@@ -112,16 +111,16 @@ def batches(dataset, workers):
 
 
 def test_draws_depend_on_seed_epoch_and_index_only(shapes):
-    here = list(batches(build(shapes), 0))
+    here = list(batches(build(shapes, indices=8), 0))
     np.random.seed(123)
-    assert here == list(batches(build(shapes), 2))
-    assert here[:24] != here[24:]
-    dataset = build(shapes)
+    assert here == list(batches(build(shapes, indices=8), 2))
+    assert here[:8] != here[8:]
+    dataset = build(shapes, indices=8)
     dataset.set_epoch(7, 1)
-    assert dataset[5]['data_samples'].captions[0] == here[24 + 5][0]
+    assert dataset[5]['data_samples'].captions[0] == here[8 + 5][0]
     dataset.set_epoch(8, 1)
-    other = [dataset[i]['data_samples'].captions[0] for i in range(24)]
-    assert other != [caption for caption, _ in here[24:]]
+    other = [dataset[i]['data_samples'].captions[0] for i in range(8)]
+    assert other != [caption for caption, _ in here[8:]]
 
 
 def test_drawing_leaves_the_generators_alone(shapes):
@@ -191,38 +190,26 @@ def test_a_mistake_in_the_pipeline_is_not_blamed_on_the_video(shapes):
 
 
 @pytest.mark.parametrize('content, message', [
-    (None, 'annotation file not found: .*bad.json'),
-    ('not json', 'bad.json is not JSON'),
-    ('["a"]', 'must map video files to lists of captions'),
-    ('{}', 'must map video files to lists of captions'),
-    ('{"a.mp4": "caption"}', 'must map video files'),
-    ('{"a.mp4": [3]}', 'must map video files'),
-    ('{"a.mp4": [" "]}', 'none of its 1 videos has a caption'),
+    ('["a"]', 'bad.json must map video files to lists of captions'),
     ('{"a.mp4": ["b"]}', 'none of its 1 videos exists, such as .*a.mp4'),
 ])
 def test_bad_annotations_are_named(folder, content, message):
-    if content is not None:
-        (folder / 'bad.json').write_text(content)
+    (folder / 'bad.json').write_text(content)
     with pytest.raises(InputError, match=message):
         build(folder, 'bad.json')
 
 
-def test_empty_captions_are_dropped_and_counted(folder, monkeypatch):
+def test_videos_without_a_caption_are_no_samples(folder):
     captions = {'train0000.mp4': ['', 'a'], 'train0001.mp4': ['  '],
                 'train0002.mp4': ['b']}
     (folder / 'some.json').write_text(json.dumps(captions))
-    said = []
-    monkeypatch.setattr(video_text_retrieval, 'print_log',
-                        lambda message, *args: said.append(message))
     dataset = build(folder, 'some.json')
     assert [dataset[i]['data_samples'].captions
             for i in range(len(dataset))] == [['a'], ['b']]
-    assert 'dropped 2 empty captions of 2 videos' in said[0]
-    assert 'dropped 1 videos without a caption' in said[1]
 
 
 def test_bad_option_is_named(shapes):
-    with pytest.raises(InputError, match="'all' or 'paragraph', got 'both'"):
+    with pytest.raises(InputError, match="'all', 'paragraph'.*, got 'both'"):
         build(shapes, captions='both')
 
 

@@ -1,10 +1,52 @@
-"""Open a video file with decord, and survive a broken one."""
+"""Open a video file with decord, and say why a broken one cannot be read."""
+import contextlib
 import os.path as osp
+from collections.abc import Iterator
 
 from mmaction.datasets.transforms import DecordInit
 from mmaction.registry import TRANSFORMS
 
-__all__ = ['DecordInitFromFile']
+__all__ = ['DecodingError', 'DecordInitFromFile', 'decoding_errors']
+
+
+class DecodingError(OSError):
+    """A video that cannot be read; the message is one line that says why."""
+
+
+@contextlib.contextmanager
+def decoding_errors(filename: str) -> Iterator[None]:
+    """Raise a :class:`DecodingError` for all that goes wrong with a video.
+
+    Other exceptions are mistakes in the pipeline, and pass.
+
+    Args:
+        filename (str): The video that the pipeline is about to read.
+    """
+    if osp.isfile(filename) and osp.getsize(filename) == 0:
+        raise DecodingError('the file is empty')
+    try:
+        yield
+    except FileNotFoundError:
+        raise DecodingError('no such file') from None
+    except OSError as error:
+        raise DecodingError(f'cannot be read ({_first_line(error)})') from error
+    except Exception as error:
+        if not _is_from_decoder(error):
+            raise
+        raise DecodingError(
+            f'cannot be decoded ({_first_line(error)})') from error
+
+
+def _is_from_decoder(error: Exception) -> bool:
+    """Tell the errors of decoders, of which decord has two."""
+    return type(error).__module__.startswith('decord') or (
+        isinstance(error, RuntimeError)
+        and str(error).startswith('Error reading'))
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
 
 
 @TRANSFORMS.register_module()

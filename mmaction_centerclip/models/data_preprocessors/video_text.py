@@ -12,8 +12,8 @@ class VideoTextDataPreprocessor(ActionDataPreprocessor):
 
     A sample of the dataset has ``imgs`` (T, 3, H, W) uint8, ``text`` (C, L)
     int64 of its C captions, and may have ``frame_mask`` (T, ) bool. Samples
-    whose video could not be read (``missing`` in their data sample) have no
-    tensors; they are left out of the stacks.
+    whose video could not be read (``missing``) have None instead; they are
+    left out here, so that a model never meets them.
 
     Args:
         **kwargs: As for ``ActionDataPreprocessor``: ``mean``, ``std``, ...
@@ -23,24 +23,22 @@ class VideoTextDataPreprocessor(ActionDataPreprocessor):
         """Stack a batch.
 
         Returns:
-            dict: ``inputs`` with ``imgs`` float32 (B, T, 3, H, W) and
-            ``text`` int64 (sum of C, L), both None if no video could be
-            read; and ``data_samples``, all of them.
+            dict: ``inputs`` with ``imgs`` float32 (B, T, 3, H, W), ``text``
+            int64 (sum of C, L) and maybe ``frame_mask`` bool (B, T), of the
+            videos that could be read, empty if none could; and
+            ``data_samples``, first of those B videos, then of the others.
         """
         data = self.cast_data(data)
-        inputs, samples = data['inputs'], data['data_samples']
-        read = [
-            i for i, sample in enumerate(samples)
-            if not sample.get('missing', False)
-        ]
-        batch = {
-            name: [values[i] for i in read] if read else None
-            for name, values in inputs.items()
+        samples = sorted(data['data_samples'],
+                         key=lambda sample: sample.get('missing', False))
+        inputs = {
+            name: [x for x in values if x is not None]
+            for name, values in data['inputs'].items()
         }
-        if read:
-            batch['imgs'], _ = self.preprocess(batch['imgs'], samples,
-                                               training)
-            batch['text'] = torch.cat(batch['text'])
-            if 'frame_mask' in batch:
-                batch['frame_mask'] = torch.stack(batch['frame_mask'])
-        return dict(data, inputs=batch, data_samples=samples)
+        if not inputs['imgs']:
+            return dict(data, inputs={}, data_samples=samples)
+        inputs['imgs'], _ = self.preprocess(inputs['imgs'], samples, training)
+        inputs['text'] = torch.cat(inputs['text'])
+        if 'frame_mask' in inputs:
+            inputs['frame_mask'] = torch.stack(inputs['frame_mask'])
+        return dict(data, inputs=inputs, data_samples=samples)

@@ -1,4 +1,4 @@
-"""Random numbers of a training sample that depend on the sample alone."""
+"""Make random numbers depend on the training sample alone."""
 import contextlib
 import random
 
@@ -10,7 +10,7 @@ __all__ = ['sample_rng']
 
 @contextlib.contextmanager
 def sample_rng(*key: int):
-    """Seed python's, numpy's and torch's generators for one sample.
+    """Seed Python's, numpy's and torch's generators for one sample.
 
     What a pipeline draws then depends on ``key`` only: not on the worker, the
     number of processes, or whether the run was resumed. The generators

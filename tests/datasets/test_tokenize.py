@@ -30,6 +30,7 @@ def test_long_captions_are_cut_and_counted():
     (' ', {}, "a.mp4: empty caption ' '"),
     ('a', dict(model='ViT-B/32'), "got 'ViT-B/32'"),
     ('a', dict(context_length=2), 'at least 3, got 2'),
+    ('a', dict(context_length='32'), "a positive integer, got '32'"),
 ])
 def test_bad_input_is_named(text, options, message):
     with pytest.raises(InputError, match=message):

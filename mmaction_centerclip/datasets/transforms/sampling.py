@@ -5,21 +5,18 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import InputError, check_choice, check_positive_int
 
 __all__ = ['SampleFramesWithMask']
-
-_TOO_MANY = ('uniform', 'head', 'tail')
-
 
 @TRANSFORMS.register_module()
 class SampleFramesWithMask(BaseTransform):
     """Sample frames as CenterCLIP or CLIP4Clip do, with a mask.
 
     By default as CenterCLIP: the video is cut into ``clip_len`` equal parts,
-    of each of which it takes the middle frame in evaluation and a random one
-    in training. (The authors' parts have a whole number of frames in
-    training, so that the last frames are never drawn; these are all drawn.)
+    and each gives its middle frame in evaluation and a random one in
+    training. (The authors' parts have a whole number of frames in training,
+    so that the last frames are never drawn; these are all drawn.)
 
     With ``frames_per_second`` as CLIP4Clip (arXiv 2104.08860), in training
     too: so many frames of each second, the rate of the video rounded down;
@@ -45,10 +42,10 @@ class SampleFramesWithMask(BaseTransform):
 
     Args:
         clip_len (int): Frames to sample.
-        frames_per_second (int, optional): Of CLIP4Clip's sampling, which has
-            1. Defaults to None: CenterCLIP's.
-        too_many (str): Which of more frames than ``clip_len`` to take:
-            ``'uniform'``, ``'head'`` or ``'tail'``. Only with
+        frames_per_second (int, optional): Frames of each second, 1 in
+            CLIP4Clip. Defaults to None: CenterCLIP's sampling.
+        too_many (str): Which frames to take where there are more than
+            ``clip_len``: ``'uniform'``, ``'head'`` or ``'tail'``. Only with
             ``frames_per_second``. Defaults to ``'uniform'``.
         test_mode (bool): Whether to evaluate. Defaults to False.
 
@@ -69,22 +66,16 @@ class SampleFramesWithMask(BaseTransform):
                  frames_per_second: int | None = None,
                  too_many: str = 'uniform',
                  test_mode: bool = False) -> None:
-        counts = dict(clip_len=clip_len)
-        if frames_per_second is not None:
-            counts['frames_per_second'] = frames_per_second
-        for name, value in counts.items():
-            if not isinstance(value, int) or value < 1:
-                raise InputError(f'{type(self).__name__}: {name} must be a '
-                                 f'positive integer, got {value!r}')
-        if too_many not in _TOO_MANY:
-            raise InputError(f'{type(self).__name__}: too_many must be one of '
-                             f'{_TOO_MANY}, got {too_many!r}')
-        if too_many != 'uniform' and frames_per_second is None:
-            raise InputError(f'{type(self).__name__}: too_many goes with '
-                             f'frames_per_second, got {too_many!r} alone')
-        self.clip_len = clip_len
+        name = type(self).__name__
+        self.clip_len = check_positive_int(f'{name}: clip_len', clip_len)
+        self.too_many = check_choice(f'{name}: too_many', too_many,
+                                     ('uniform', 'head', 'tail'))
         self.frames_per_second = frames_per_second
-        self.too_many = too_many
+        if frames_per_second is not None:
+            check_positive_int(f'{name}: frames_per_second', frames_per_second)
+        elif too_many != 'uniform':
+            raise InputError(f'{name}: too_many goes with frames_per_second, '
+                             f'got {too_many!r} alone')
         self.test_mode = test_mode
 
     def transform(self, results: dict) -> dict:
@@ -92,19 +83,17 @@ class SampleFramesWithMask(BaseTransform):
         if results['total_frames'] < 1:
             raise OSError('the video has no frames')
         if self.frames_per_second is None:
-            chosen = self._of_equal_parts(results['total_frames'])
+            chosen = self._draw_from_parts(results['total_frames'])
         else:
-            chosen = self._of_each_second(results)
+            chosen = self._take_each_second(results)
         missing = self.clip_len - len(chosen)
         results['frame_inds'] = np.pad(
             chosen, (0, missing), mode='edge') + results.get('start_index', 0)
         results['frame_mask'] = np.arange(self.clip_len) < len(chosen)
-        results['clip_len'] = self.clip_len
-        results['frame_interval'] = None
-        results['num_clips'] = 1
+        results.update(clip_len=self.clip_len, frame_interval=None, num_clips=1)
         return results
 
-    def _of_equal_parts(self, total: int) -> np.ndarray:
+    def _draw_from_parts(self, total: int) -> np.ndarray:
         if total <= self.clip_len:
             return np.arange(total)
         part = total / self.clip_len
@@ -115,7 +104,7 @@ class SampleFramesWithMask(BaseTransform):
         edges = np.arange(self.clip_len + 1) * total // self.clip_len
         return np.random.randint(edges[:-1], edges[1:])
 
-    def _of_each_second(self, results: dict) -> np.ndarray:
+    def _take_each_second(self, results: dict) -> np.ndarray:
         rate = results.get('avg_fps') or 0
         if not 1 <= rate < math.inf:
             raise OSError(f'frames_per_second={self.frames_per_second} needs '

@@ -1,4 +1,4 @@
-"""Captions to token ids with open_clip's tokenizers."""
+"""Turn captions into token ids with open_clip's tokenizers."""
 from collections.abc import Callable
 from functools import cache
 
@@ -6,7 +6,7 @@ import open_clip
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import InputError, check_positive_int
 
 __all__ = ['OpenCLIPTokenize']
 
@@ -45,7 +45,8 @@ class OpenCLIPTokenize(BaseTransform):
         if open_clip.get_model_config(model) is None:
             raise InputError('model must be a model of open_clip, got '
                              f'{model!r}')
-        if context_length is not None and context_length < 3:
+        if context_length is not None and check_positive_int(
+                'context_length', context_length) < 3:
             raise InputError('context_length must be at least 3, got '
                              f'{context_length!r}')
         self.model = model

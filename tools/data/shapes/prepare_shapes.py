@@ -24,20 +24,12 @@ NOISE = 6  # standard deviation of the sensor's noise
 VERSION = 1
 
 COLORS = dict(
-    red=(220, 40, 40),
-    green=(40, 180, 60),
-    blue=(50, 80, 230),
-    yellow=(240, 220, 50),
-    purple=(150, 50, 180),
-    orange=(245, 140, 30),
-    white=(245, 245, 245),
-    cyan=(60, 210, 220))
+    red=(220, 40, 40), green=(40, 180, 60), blue=(50, 80, 230),
+    yellow=(240, 220, 50), purple=(150, 50, 180), orange=(245, 140, 30),
+    white=(245, 245, 245), cyan=(60, 210, 220))
 BACKGROUNDS = dict(
-    black=(20, 20, 20),
-    gray=(120, 120, 120),
-    brown=(110, 75, 40),
-    navy=(20, 30, 80),
-    pink=(230, 170, 180))
+    black=(20, 20, 20), gray=(120, 120, 120), brown=(110, 75, 40),
+    navy=(20, 30, 80), pink=(230, 170, 180))
 SIZES = dict(small=7, large=13)
 MOTIONS = dict(left=(-1, 0), right=(1, 0), up=(0, -1), down=(0, 1))
 SHAPES = ('circle', 'square', 'triangle', 'star', 'cross', 'ring')
@@ -58,7 +50,7 @@ SECOND = (
 
 
 def draw_attributes(rng: np.random.Generator, only_motion: bool) -> dict:
-    """What a video shows and its captions tell."""
+    """Draw at random the facts that a video shows and its captions tell."""
     if only_motion:
         return dict(
             size='large',
@@ -82,7 +74,7 @@ def draw_attributes(rng: np.random.Generator, only_motion: bool) -> dict:
 
 def write_captions(attributes: dict, count: int,
                    rng: np.random.Generator) -> list[str]:
-    """Distinct wordings of the same facts."""
+    """Tell the same facts in different words."""
     captions = []
     for template in rng.permutation(MAIN)[:count]:
         if 'time' in attributes:
@@ -121,7 +113,7 @@ def draw_shape(image: np.ndarray, shape: str, center: np.ndarray,
 
 def render_background(attributes: dict,
                       rng: np.random.Generator) -> np.ndarray:
-    """A shaded background with small grey distractors."""
+    """Render a shaded background with small grey distractors."""
     base = np.array(BACKGROUNDS[attributes['background']], dtype=np.float32)
     slope = rng.uniform(-15, 15, size=2)
     y, x = np.mgrid[0:SIZE, 0:SIZE] / SIZE - 0.5
@@ -136,7 +128,7 @@ def render_background(attributes: dict,
 
 def render_video(attributes: dict, rng: np.random.Generator,
                  only_motion: bool = False) -> np.ndarray:
-    """The frames, uint8 (T, H, W, 3), RGB."""
+    """Render the frames, uint8 (T, H, W, 3), RGB."""
     background = render_background(attributes, rng)
     direction = np.array(MOTIONS[attributes['motion']])
     radius = SIZES[attributes['size']] * rng.uniform(0.9, 1.1)
@@ -145,8 +137,8 @@ def render_video(attributes: dict, rng: np.random.Generator,
     middle = SIZE / 2 + rng.uniform(-8, 8, size=2) * (direction == 0)
     second_place = rng.uniform(14, SIZE - 14, size=2)
     half = FRAMES // 2
-    # Of 17 frames UniformSample takes frames 2, 6, 10 and 14, as many before
-    # the middle as behind it; those of 16 would lie to one side, the one that
+    # From 17 frames UniformSample takes 2, 6, 10 and 14, as many before the
+    # middle as behind it; those from 16 would lie to one side, the one that
     # the shape comes from.
     count, path = (17, 0.9) if only_motion else (FRAMES, 0.6)
     frames = []
@@ -185,9 +177,9 @@ def write_video(path: Path, frames: np.ndarray) -> None:
     os.replace(partial, path)
 
 
-def plan(split: str, count: int, seed: int,
-         only_motion: bool) -> list[tuple]:
-    """Name, attributes, captions and generator of each video of a split."""
+def plan_videos(split: str, count: int, seed: int,
+                only_motion: bool) -> list[tuple]:
+    """Return name, attributes, captions and generator of each video."""
     videos, seen = [], set()
     suffix = '.avi' if only_motion else '.mp4'
     number = 0
@@ -199,12 +191,10 @@ def plan(split: str, count: int, seed: int,
         if split == 'test' and key in seen:
             continue  # every test video can be told by its captions
         seen.add(key)
-        index = len(videos)
-        if split == 'train':
-            captions = write_captions(attributes, 3, rng)
-        else:
-            several = int(rng.integers(3, 5)) if index % 3 == 0 else 1
-            captions = write_captions(attributes, several, rng)
+        index, wordings = len(videos), 3
+        if split == 'test':
+            wordings = int(rng.integers(3, 5)) if index % 3 == 0 else 1
+        captions = write_captions(attributes, wordings, rng)
         videos.append((f'{split}{index:04d}{suffix}', attributes, captions, rng))
     return videos
 
@@ -218,14 +208,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--num-train', type=int, default=720, help='videos to train on')
     parser.add_argument(
-        '--num-test',
-        type=int,
+        '--num-test', type=int,
         help='videos to test on, default: 216, or 96, all there are, with '
         '--only-motion')
     parser.add_argument('--seed', type=int, default=0, help='random seed')
     parser.add_argument(
-        '--only-motion',
-        action='store_true',
+        '--only-motion', action='store_true',
         help='videos that differ in color, shape and direction of motion only, '
         'so that many of a batch differ in the direction alone')
     args = parser.parse_args()
@@ -236,9 +224,8 @@ def parse_args() -> argparse.Namespace:
         args.out = 'data/shapes_motion' if args.only_motion else 'data/shapes'
     for name in ('num_train', 'num_test'):
         if getattr(args, name) < 1:
-            option = '--' + name.replace('_', '-')
-            parser.error(
-                f'{option} must be positive, got {getattr(args, name)}')
+            parser.error(f'--{name.replace("_", "-")} must be positive, got '
+                         f'{getattr(args, name)}')
     if args.only_motion and args.num_test > distinct:
         parser.error(f'--only-motion has {distinct} distinct videos to test '
                      f'on, got --num-test {args.num_test}')
@@ -248,11 +235,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     out = Path(args.out)
-    settings = dict(
-        version=VERSION,
-        num_train=args.num_train,
-        num_test=args.num_test,
-        seed=args.seed)
+    settings = dict(version=VERSION, num_train=args.num_train,
+                    num_test=args.num_test, seed=args.seed)
     if args.only_motion:
         settings.update(only_motion=True, motion_version=2)
     manifest = out / 'manifest.json'
@@ -267,8 +251,8 @@ def main() -> None:
     videos = out / 'videos'
     videos.mkdir(parents=True, exist_ok=True)
     splits = dict(
-        train=plan('train', args.num_train, args.seed, args.only_motion),
-        test=plan('test', args.num_test, args.seed, args.only_motion))
+        train=plan_videos('train', args.num_train, args.seed, args.only_motion),
+        test=plan_videos('test', args.num_test, args.seed, args.only_motion))
     for name, attributes, _, rng in track_iter_progress(
         [video for split in splits.values() for video in split]):
         write_video(videos / name,

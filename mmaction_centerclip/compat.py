@@ -1,4 +1,4 @@
-"""What the stock zoo needs in order to run on today's Python stack.
+"""Repair the stock zoo where today's Python stack breaks it.
 
 One function per repair. Each names its upstream issue and does nothing where
 the repair is not needed. :func:`apply` runs them all; importing
@@ -127,19 +127,19 @@ def allow_mmengine_checkpoints() -> None:
         (scalar, 'numpy.core.multiarray.scalar'),
         (scalar, 'numpy._core.multiarray.scalar'),
         *{type(np.dtype(code)) for code in np.typecodes['All'] if code != 'O'},
-        # How HistoryBuffer's methods are pickled.
+        # HistoryBuffer's methods are pickled as calls of getattr.
         (_get_statistics_method, 'builtins.getattr'),
     ])
 
 
-def _get_statistics_method(owner: object, name: str):
-    """Stand in for ``getattr`` while a checkpoint is unpickled.
+def _get_statistics_method(source: object, name: str):
+    """Hand out HistoryBuffer's own statistics methods and nothing else.
 
-    Hands out HistoryBuffer's own statistics methods and nothing else.
+    Stands in for ``getattr`` while a checkpoint is unpickled.
     """
     from mmengine.logging.history_buffer import HistoryBuffer
-    if owner is HistoryBuffer and name in ('min', 'max', 'current', 'mean'):
+    if source is HistoryBuffer and name in ('min', 'max', 'current', 'mean'):
         return getattr(HistoryBuffer, name)
     raise pickle.UnpicklingError(
-        f'a checkpoint asked for the attribute {name!r} of {owner!r}; only '
+        f'a checkpoint asked for the attribute {name!r} of {source!r}; only '
         "HistoryBuffer's statistics methods are allowed")

@@ -11,6 +11,7 @@ import mmaction_centerclip  # noqa: F401
 from mmaction_centerclip import compat
 
 
+@pytest.mark.slow  # imports everything anew
 def test_the_stock_models_import():
     code = ('import mmaction_centerclip, mmaction.models\n'
             'from mmaction.models.localizers import DRN\n'

@@ -1,16 +1,21 @@
 import copy
 import json
+import os
 import subprocess
 import sys
 
-import pytest
-import torch
-from mmaction.registry import MODELS
-from mmengine.config import Config
+# Before torch is imported, here and in the tools that tests run: toy models
+# gain nothing from threads that wait for each other.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
 
-import mmaction_centerclip  # noqa: F401
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from mmaction.registry import MODELS  # noqa: E402
+from mmengine.config import Config  # noqa: E402
 
-from .paths import CONFIGS, TOOLS
+import mmaction_centerclip  # noqa: E402, F401
+
+from .paths import CONFIGS, TOOLS  # noqa: E402
 
 TINY_ARCH = dict(
     embed_dim=16,

@@ -162,10 +162,13 @@ class VideoTextRetriever(BaseModel):
         return self.head.loss(segments, mask, text)
 
     def predict(self, inputs: dict[str, Tensor], data_samples: list) -> list:
-        """Store each video's features, and its captions', on its sample."""
-        read = [s for s in data_samples if not s.get('missing', False)]
-        if not read:
+        """Store each video's features, and its captions', on its sample.
+
+        Samples of videos that could not be read come last, without inputs.
+        """
+        if not inputs:
             return data_samples
+        read = data_samples[:len(inputs['imgs'])]
         video, text = self._features(inputs, *self.encode_video(inputs))
         ends = torch.tensor([len(sample.captions) for sample in read]).cumsum(0)
         for i, (sample, end) in enumerate(zip(read, ends.tolist())):

@@ -11,28 +11,34 @@ class ScoringHeadHook(Hook):
     """Give ``VideoTextRetrievalMetric`` the head of the model that runs.
 
     A head that is not separable compares pairs with its own weights. The
-    metric caches what the head keeps of videos and captions, and asks the
-    head for the similarities of all pairs at the end. Heads that are
-    separable do without this hook.
+    metric caches the features of videos and captions, and asks the head for
+    the similarities of all pairs at the end. Heads that are separable do
+    without this hook. The head's config, which a file of features needs
+    beside its weights, is ``model.head`` of the runner's config.
     """
     priority = 'LOW'  # After EMAHook has put its weights into the model.
 
     def before_train(self, runner) -> None:
-        """Lend it at once: what does not go together says so before."""
+        """Lend it at once: options that do not fit it are errors before."""
         if runner.val_loop is not None:
-            self._lend(runner.model, runner.val_evaluator.metrics)
+            self.before_val_epoch(runner)
 
     def before_val_epoch(self, runner) -> None:
         """Lend the head to the metrics of the validation."""
-        self._lend(runner.model, runner.val_evaluator.metrics)
+        _lend(runner, runner.val_evaluator.metrics)
 
     def before_test_epoch(self, runner) -> None:
         """Lend the head to the metrics of the test."""
-        self._lend(runner.model, runner.test_evaluator.metrics)
+        _lend(runner, runner.test_evaluator.metrics)
 
-    def _lend(self, model, metrics: list) -> None:
-        if is_model_wrapper(model):
-            model = model.module
-        for metric in metrics:
-            if hasattr(metric, 'use_head'):
-                metric.use_head(model.head, getattr(model, 'head_config', None))
+
+def _lend(runner, metrics: list) -> None:
+    model = runner.model
+    if is_model_wrapper(model):
+        model = model.module
+    config = runner.cfg.get('model', {}).get('head')
+    if config is not None:
+        config = config.to_dict()
+    for metric in metrics:
+        if hasattr(metric, 'use_head'):
+            metric.use_head(model.head, config)

@@ -5,13 +5,12 @@ _base_ = 'mmaction::_base_/default_runtime.py'
 custom_imports = dict(
     imports=['mmaction_centerclip'], allow_failed_imports=False)
 
+# Under names of their own, which custom_hooks of another config leave alone.
 default_hooks = dict(
-    checkpoint=dict(type='CheckpointHook', interval=1, save_best=None))
-custom_hooks = [
-    dict(type='SampleSeedHook'),
-    dict(type='DataReportHook'),
-    dict(type='ClampLogitScaleHook'),
-    dict(type='ScoringHeadHook'),
-]
+    checkpoint=dict(type='CheckpointHook', interval=1, save_best=None),
+    sample_seed=dict(type='SampleSeedHook'),
+    data_report=dict(type='DataReportHook'),
+    clamp_logit_scale=dict(type='ClampLogitScaleHook'),
+    scoring_head=dict(type='ScoringHeadHook'))
 
 randomness = dict(seed=42)

@@ -53,7 +53,7 @@ def test_learning_rates_are_the_papers(schedule):
         end=10, floor_ratio=-0.1)])
 def test_bad_schedule_is_named(options):
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1)
-    with pytest.raises(ValueError, match='got'):
+    with pytest.raises(InputError, match='got'):
         PARAM_SCHEDULERS.get('LinearWarmupCosineLR')(optimizer, **options)
 
 
@@ -106,7 +106,7 @@ def test_logit_scale_is_clamped(build_retriever, value, expected):
     model = build_retriever()
     model.head.logit_scale.data.fill_(value)
     hook = HOOKS.build(dict(type='ClampLogitScaleHook'))
-    hook.after_train_iter(SimpleNamespace(model=model), 0)
+    hook.after_train_iter(SimpleNamespace(model=model, hooks=[hook]), 0)
     assert model.head.logit_scale.item() == pytest.approx(expected)
 
 
@@ -119,7 +119,7 @@ def sample(**meta):
 def test_report_counts_and_names(caplog):
     hook = HOOKS.build(dict(type='DataReportHook', max_files=1))
     logger = logging.getLogger('report')
-    runner = SimpleNamespace(logger=logger, epoch=2)
+    runner = SimpleNamespace(logger=logger, epoch=2, hooks=[hook])
     hook.before_train_epoch(runner)
     batch = dict(data_samples=[
         sample(skipped=[('b.mp4', 'no such file'), ('a.mp4', 'empty')],
@@ -139,6 +139,16 @@ def test_report_counts_and_names(caplog):
     hook.before_train_epoch(runner)
     hook.after_train_epoch(runner)
     assert caplog.text == ''
+
+
+def test_of_two_hooks_the_later_one_counts(build_retriever):
+    model = build_retriever()
+    model.head.logit_scale.data.fill_(9.)
+    hooks = [HOOKS.build(dict(type='ClampLogitScaleHook', max=x))
+             for x in (2., 5.)]
+    for hook in hooks:
+        hook.after_train_iter(SimpleNamespace(model=model, hooks=hooks), 0)
+    assert model.head.logit_scale.item() == 5
 
 
 @pytest.mark.parametrize('cfg', [

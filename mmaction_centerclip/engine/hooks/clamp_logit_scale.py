@@ -8,6 +8,8 @@ from mmengine.model import is_model_wrapper
 
 from mmaction_centerclip.errors import InputError
 
+from .last_of_its_kind import is_last_of_its_kind
+
 __all__ = ['ClampLogitScaleHook']
 
 
@@ -39,6 +41,8 @@ class ClampLogitScaleHook(Hook):
                          data_batch=None,
                          outputs=None) -> None:
         """Clamp in place, as the optimizer would change it."""
+        if not is_last_of_its_kind(self, runner):
+            return
         model = runner.model
         if is_model_wrapper(model):
             model = model.module

@@ -1,9 +1,11 @@
-"""Report at an epoch's end what the data lacked."""
+"""Report skipped videos and cut captions at an epoch's end."""
 from mmaction.registry import HOOKS
 from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
 
 from mmaction_centerclip.errors import InputError
+
+from .last_of_its_kind import is_last_of_its_kind
 
 __all__ = ['DataReportHook']
 
@@ -39,7 +41,7 @@ class DataReportHook(Hook):
                          batch_idx: int,
                          data_batch=None,
                          outputs=None) -> None:
-        """Collect what the batch's samples say."""
+        """Add the counts of the batch's samples."""
         for sample in (data_batch or {}).get('data_samples', ()):
             skipped = sample.get('skipped', ())
             self.skipped.update(skipped)
@@ -49,6 +51,8 @@ class DataReportHook(Hook):
 
     def after_train_epoch(self, runner) -> None:
         """Write the report to the log."""
+        if not is_last_of_its_kind(self, runner):
+            return
         counts = (self.samples, self.replaced, self.truncated)
         parts = all_gather_object((counts, self.skipped))
         samples, replaced, truncated = (

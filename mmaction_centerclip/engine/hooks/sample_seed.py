@@ -8,7 +8,7 @@ __all__ = ['SampleSeedHook']
 
 @HOOKS.register_module()
 class SampleSeedHook(Hook):
-    """Make what a sample draws depend on seed, epoch and index only.
+    """Make the draws of a sample depend on seed, epoch and index only.
 
     Frames and captions drawn in training are then the same whatever the
     number of workers and processes, and in a run that was killed and resumed.

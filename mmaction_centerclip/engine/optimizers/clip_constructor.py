@@ -26,8 +26,8 @@ class CLIPOptimWrapperConstructor:
         optim_wrapper_cfg (dict): Config of the optimizer wrapper, with the
             ``optimizer``.
         paramwise_cfg (dict, optional): ``clip_lr_mult`` (float, defaults to
-            1e-3); ``clip_keys`` (list[str], what the names of CLIP's
-            parameters start with, defaults to the towers and the head's
+            1e-3); ``clip_keys`` (list[str], prefixes of the names of
+            CLIP's parameters, defaults to the towers and the head's
             ``logit_scale``); ``no_decay_keys`` (list[str], parts of the names
             without decay, defaults to ``['bias']``). Defaults to None.
 

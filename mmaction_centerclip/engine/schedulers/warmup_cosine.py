@@ -5,6 +5,8 @@ from mmaction.registry import PARAM_SCHEDULERS
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.optim.scheduler.param_scheduler import INF, _ParamScheduler
 
+from mmaction_centerclip.errors import InputError
+
 __all__ = ['LinearWarmupCosineLR']
 
 
@@ -30,7 +32,7 @@ class LinearWarmupCosineLR(LRSchedulerMixin, _ParamScheduler):
         **kwargs: ``last_step``, ``by_epoch`` and ``verbose`` as in mmengine.
 
     Raises:
-        ValueError: If ``end`` is not given or a ratio is out of range.
+        InputError: If ``end`` is not given or a ratio is out of range.
 
     Examples:
         >>> # In a config, for five epochs:
@@ -47,12 +49,12 @@ class LinearWarmupCosineLR(LRSchedulerMixin, _ParamScheduler):
                  end: int = INF,
                  **kwargs) -> None:
         if end >= INF:
-            raise ValueError('LinearWarmupCosineLR needs `end`, the number of '
+            raise InputError('LinearWarmupCosineLR needs `end`, the number of '
                              f'steps or epochs of the training, got {end!r}')
         for name, ratio in (('warmup_ratio', warmup_ratio), ('floor_ratio',
                                                              floor_ratio)):
             if not 0 <= ratio < 1:
-                raise ValueError(f'{name} must be in [0, 1), got {ratio!r}')
+                raise InputError(f'{name} must be in [0, 1), got {ratio!r}')
         self.warmup = int(warmup_ratio * (end - begin))
         self.floor_ratio = floor_ratio
         super().__init__(optimizer, begin=begin, end=end, **kwargs)
@@ -67,7 +69,7 @@ class LinearWarmupCosineLR(LRSchedulerMixin, _ParamScheduler):
                               **kwargs):
         """Build an iteration-based scheduler from an epoch-based config."""
         if not by_epoch or not epoch_length:
-            raise ValueError('convert_to_iter_based needs by_epoch=True and a '
+            raise InputError('convert_to_iter_based needs by_epoch=True and a '
                              f'positive epoch length, got {by_epoch!r} and '
                              f'{epoch_length!r}')
         if end < INF:

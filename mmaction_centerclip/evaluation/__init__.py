@@ -1,4 +1,5 @@
-from .evaluate import evaluate_features, evaluation_rows, format_rows
+from . import metrics, rerankings
+from .evaluate import RetrievalEvaluation, evaluate_features
 from .feature_file import (
     RetrievalFeatures,
     check_new_file,
@@ -6,26 +7,34 @@ from .feature_file import (
     load_features,
     save_features,
 )
-from .functional import (
-    caption_group_similarity,
-    expected_ranks,
-    metrics_of_ranks,
-    rank_counts,
-    retrieval_metrics,
-)
+from .functional import rank_counts, retrieval_metrics
 from .protocols import PROTOCOLS, describe_protocol, protocol_of
-from .relevance import expected_ap_and_ndcg, relevance_metrics, summary_metrics
-from .reranking import dual_softmax, qb_norm
+from .registry import (
+    RERANKINGS,
+    RETRIEVAL_METRICS,
+    Rankings,
+    Reranking,
+    RetrievalMetric,
+)
+from .relevance import expected_ap_and_ndcg, relevance_metrics
+from .rerankings.dual_softmax import dual_softmax
+from .rerankings.qb_norm import qb_norm
 from .retrieval_metric import VideoTextRetrievalMetric
-from .scoring import product_scores, score_matrix, score_ranks
+from .scorer import (
+    Scorer,
+    choose_scorer,
+    product_scores,
+    rank_counts_in_chunks,
+    score_matrix,
+)
 
 __all__ = [
-    'PROTOCOLS', 'RetrievalFeatures', 'VideoTextRetrievalMetric',
-    'caption_group_similarity', 'check_new_file', 'describe_protocol',
-    'dual_softmax', 'evaluate_features', 'evaluation_rows',
-    'expected_ap_and_ndcg', 'expected_ranks', 'first_captions',
-    'format_rows', 'load_features', 'metrics_of_ranks',
+    'PROTOCOLS', 'RERANKINGS', 'RETRIEVAL_METRICS', 'Rankings', 'Reranking',
+    'RetrievalEvaluation', 'RetrievalFeatures', 'RetrievalMetric', 'Scorer',
+    'VideoTextRetrievalMetric', 'check_new_file', 'choose_scorer',
+    'describe_protocol', 'dual_softmax', 'evaluate_features',
+    'expected_ap_and_ndcg', 'first_captions', 'load_features', 'metrics',
     'product_scores', 'protocol_of', 'qb_norm', 'rank_counts',
-    'relevance_metrics', 'retrieval_metrics', 'save_features',
-    'score_matrix', 'score_ranks', 'summary_metrics'
+    'rank_counts_in_chunks', 'relevance_metrics', 'rerankings',
+    'retrieval_metrics', 'save_features', 'score_matrix'
 ]

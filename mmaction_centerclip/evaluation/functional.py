@@ -1,15 +1,11 @@
 """Recall and ranks of a similarity matrix, in both directions."""
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = [
-    'caption_group_similarity', 'check_finite', 'expected_ranks',
-    'metrics_of_ranks', 'rank_counts', 'retrieval_metrics'
-]
+__all__ = ['rank_counts', 'retrieval_metrics']
 
 TOPK = (1, 5, 10)
 
@@ -17,7 +13,7 @@ TOPK = (1, 5, 10)
 def retrieval_metrics(similarity: Tensor | np.ndarray,
                       video_of_text: Tensor | np.ndarray,
                       topk: tuple[int, ...] = TOPK) -> dict[str, float]:
-    """Text-to-video and video-to-text recall, median and mean rank.
+    """Compute recall, median and mean rank, text-to-video and video-to-text.
 
     Text-to-video: every caption is a query that ranks all videos.
     Video-to-text: every video with a caption is a query that ranks the
@@ -41,7 +37,7 @@ def retrieval_metrics(similarity: Tensor | np.ndarray,
         which count from 1.
 
     Raises:
-        ValueError: If the shapes do not fit, an index is out of range, or a
+        InputError: If the shapes do not fit, an index is out of range, or a
             similarity is not finite.
 
     Examples:
@@ -56,36 +52,27 @@ def retrieval_metrics(similarity: Tensor | np.ndarray,
 
 def rank_counts(similarity: Tensor,
                 video_of_text: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-    """For each query, how many candidates beat its own or tie with it.
+    """Count better and tied candidates, see :func:`better_and_tied`.
 
     Args:
         similarity (Tensor): Shape (texts, videos).
         video_of_text (Tensor): Int64 (texts, ).
 
     Returns:
-        dict[str, tuple[Tensor, Tensor]]: Of ``t2v``, for every text, and
-        ``v2t``, for every video with a text, see :func:`expected_ranks`.
+        dict[str, tuple[Tensor, Tensor]]: Counts under ``t2v``, for every
+        text, and ``v2t``, for every video with a text.
     """
     groups = caption_group_similarity(similarity, video_of_text)
-    described = video_of_text.unique()
     return dict(
-        t2v=expected_ranks(similarity, video_of_text),
-        v2t=expected_ranks(groups[:, described].T, described))
+        t2v=better_and_tied(similarity, video_of_text),
+        v2t=group_rank_counts(groups, video_of_text))
 
 
-def metrics_of_ranks(ranks: dict[str, tuple[Tensor, Tensor]],
+def metrics_of_ranks(counts: dict[str, tuple[Tensor, Tensor]],
                      topk: tuple[int, ...] = TOPK) -> dict[str, float]:
-    """Recalls, and median and mean of the expected ranks.
-
-    Args:
-        ranks (dict[str, tuple[Tensor, Tensor]]): See :func:`rank_counts`.
-        topk (tuple[int, ...]): The k of R@k. Defaults to (1, 5, 10).
-
-    Returns:
-        dict[str, float]: See :func:`retrieval_metrics`.
-    """
+    """Compute :func:`retrieval_metrics` from :func:`rank_counts`."""
     metrics = {}
-    for direction, (better, tied) in ranks.items():
+    for direction, (better, tied) in counts.items():
         rank = better + 1 + tied / 2
         for k in topk:
             hit = ((k - better) / (tied + 1)).clamp(0, 1)
@@ -95,17 +82,17 @@ def metrics_of_ranks(ranks: dict[str, tuple[Tensor, Tensor]],
     return metrics
 
 
-def expected_ranks(similarity: Tensor,
-                   target: Tensor) -> tuple[Tensor, Tensor]:
-    """How many candidates beat each query's own, and how many tie with it.
+def better_and_tied(similarity: Tensor,
+                    target: Tensor) -> tuple[Tensor, Tensor]:
+    """Count the candidates that beat each query's own, and those that tie.
 
     Args:
         similarity (Tensor): Shape (queries, candidates).
-        target (Tensor): Each query's own candidate, int64 (queries, ).
+        target (Tensor): Each query's own candidate, int64 (queries, ), which
+            is in neither count.
 
     Returns:
-        tuple[Tensor, Tensor]: Float64 (queries, ) each; the target itself is
-        in neither.
+        tuple[Tensor, Tensor]: Float64 (queries, ) each.
     """
     own = similarity.gather(1, target[:, None])
     better = (similarity > own).sum(dim=1)
@@ -113,17 +100,18 @@ def expected_ranks(similarity: Tensor,
     return better.double(), tied.double()
 
 
+def group_rank_counts(groups: Tensor,
+                      video_of_text: Tensor) -> tuple[Tensor, Tensor]:
+    """Rank groups, as of :func:`caption_group_similarity`, for every video."""
+    described = video_of_text.unique()
+    return better_and_tied(groups[:, described].T, described)
+
+
 def caption_group_similarity(similarity: Tensor,
                              video_of_text: Tensor) -> Tensor:
-    """The best caption of each video's group, for every video.
+    """Return the score of each video's best caption, for every video.
 
-    Args:
-        similarity (Tensor): Shape (texts, videos).
-        video_of_text (Tensor): Int64 (texts, ).
-
-    Returns:
-        Tensor: Shape (groups, videos), square; -inf for a group without a
-        caption.
+    From (texts, videos) to (groups, videos), square; -inf without a caption.
     """
     index = video_of_text[:, None].expand_as(similarity)
     groups = similarity.new_full((similarity.shape[1], ) * 2, -torch.inf)
@@ -133,51 +121,38 @@ def caption_group_similarity(similarity: Tensor,
 def check_similarity(
         similarity: Tensor | np.ndarray,
         video_of_text: Tensor | np.ndarray) -> tuple[Tensor, Tensor]:
-    """Check a similarity matrix and whose its texts are.
-
-    Args:
-        similarity (Tensor | ndarray): Shape (texts, videos).
-        video_of_text (Tensor | ndarray): Integer (texts, ).
-
-    Returns:
-        tuple[Tensor, Tensor]: As tensors, of floats and int64.
-
-    Raises:
-        ValueError: If the shapes do not fit, an index is out of range, or a
-            similarity is not finite.
-    """
+    """Check the input of :func:`retrieval_metrics`; return floats and int64."""
     similarity = torch.as_tensor(similarity)
     if not similarity.is_floating_point():
         similarity = similarity.double()
+    check_matrix('similarity', similarity, '(texts, videos)')
     video_of_text = torch.as_tensor(
         video_of_text, device=similarity.device).long()
-    if similarity.ndim != 2 or 0 in similarity.shape:
-        raise ValueError('similarity must have the shape (texts, videos), got '
-                         f'{tuple(similarity.shape)}')
     texts, videos = similarity.shape
     if video_of_text.shape != (texts, ):
-        raise ValueError(
+        raise InputError(
             f'video_of_text must have the shape ({texts}, ), one entry a row '
             f'of similarity, got {tuple(video_of_text.shape)}')
     if video_of_text.min() < 0 or video_of_text.max() >= videos:
-        raise ValueError(
+        raise InputError(
             f'video_of_text must be from 0 to {videos - 1}, got '
             f'{video_of_text.min().item()} to {video_of_text.max().item()}')
-    check_finite(similarity)
     return similarity, video_of_text
 
 
-def check_finite(similarity: Tensor, first_text: int = 0) -> None:
-    """Raise an InputError if a similarity (texts, videos) is not finite.
-
-    Args:
-        similarity (Tensor): Shape (texts, videos).
-        first_text (int): The text of the first row. Defaults to 0.
-    """
-    bad = (~similarity.isfinite()).nonzero()
-    if len(bad):
-        text, video = bad[0].tolist()
+def check_matrix(name: str, matrix: Tensor, shape: str) -> None:
+    """Raise an InputError unless a matrix is one, not empty, and finite."""
+    if matrix.ndim != 2 or 0 in matrix.shape:
         raise InputError(
-            f'similarity has {len(bad)} values that are not finite, the first '
-            f'being {similarity[text, video].item()} for text '
-            f'{first_text + text} and video {video}')
+            f'{name} must have the shape {shape}, got {tuple(matrix.shape)}')
+    check_finite(f'{name} {shape}', matrix)
+
+
+def check_finite(name: str, rows: Tensor, start: int = 0) -> None:
+    """Raise an InputError unless a matrix's rows from ``start`` are finite."""
+    bad = (~rows.isfinite()).nonzero()
+    if len(bad):
+        row, column = bad[0].tolist()
+        raise InputError(
+            f'{name} has {len(bad)} values that are not finite, the first '
+            f'being {rows[row, column].item()} at ({start + row}, {column})')

@@ -1,9 +1,13 @@
-"""What an evaluation counts, in words."""
-from collections.abc import Sequence
+"""Protocols of evaluations, in words."""
+from collections.abc import Iterable, Sequence
+
+from mmaction_centerclip.errors import InputError
+
+from .registry import RETRIEVAL_METRICS
 
 __all__ = ['PROTOCOLS', 'describe_protocol', 'protocol_of']
 
-# What each protocol is called, and what it counts, as in CLIP4Clip (arXiv
+# The title of each protocol, and how it counts, as in CLIP4Clip (arXiv
 # 2104.08860).
 PROTOCOLS = {
     'single': (
@@ -31,8 +35,8 @@ def protocol_of(counts: Sequence[int], paragraph: bool = False) -> str:
     """Name the protocol of an evaluation.
 
     Args:
-        counts (Sequence[int]): Captions of each video, as they are queries:
-            a paragraph counts once.
+        counts (Sequence[int]): How many captions each video has; a paragraph
+            counts once.
         paragraph (bool): Whether a caption is a paragraph, the sentences of a
             video joined. Defaults to False.
 
@@ -40,16 +44,16 @@ def protocol_of(counts: Sequence[int], paragraph: bool = False) -> str:
         str: A key of ``PROTOCOLS``.
 
     Raises:
-        ValueError: If there is no video, no caption, or a negative count.
+        InputError: If there is no video, no caption, or a negative count.
     """
     if not len(counts):
-        raise ValueError('counts must have an entry a video, got none')
+        raise InputError('counts must have an entry a video, got none')
     for video, count in enumerate(counts):
         if count < 0:
-            raise ValueError('counts must not be negative, got '
+            raise InputError('counts must not be negative, got '
                              f'{count} for video {video}')
     if not any(counts):
-        raise ValueError(
+        raise InputError(
             f'counts must have a caption, got {len(counts)} videos without one')
     several = max(counts) > 1
     if paragraph:
@@ -59,32 +63,35 @@ def protocol_of(counts: Sequence[int], paragraph: bool = False) -> str:
 
 def describe_protocol(counts: Sequence[int],
                       paragraph: bool = False,
-                      extra: Sequence[str] = ()) -> str:
+                      more_metrics: Iterable[str] = ()) -> str:
     """Say which protocol an evaluation has and what it counts.
 
     Args:
         counts (Sequence[int]): See :func:`protocol_of`.
         paragraph (bool): See :func:`protocol_of`. Defaults to False.
-        extra (Sequence[str]): Further metrics, of which mAP and NDCG count
-            otherwise. Defaults to ().
+        more_metrics (Iterable[str]): Names of further metrics, some of which
+            count otherwise. Defaults to ().
 
     Returns:
         str: One or two sentences.
 
     Raises:
-        ValueError: See :func:`protocol_of`.
+        InputError: See :func:`protocol_of`.
 
     Examples:
         >>> describe_protocol([1, 1]).split('; ')[0]
         'one caption per video (as MSR-VTT 1k-A and LSMDC): 2 captions, 2 videos'
     """
-    title, counted = PROTOCOLS[protocol_of(counts, paragraph)]
+    title, rule = PROTOCOLS[protocol_of(counts, paragraph)]
     queries = _number(sum(counts), 'paragraph' if paragraph else 'caption')
-    text = f'{title}: {queries}, {_number(len(counts), "video")}; {counted}'
-    single = [name for name in ('mAP', 'NDCG') if name in extra]
-    if single and max(counts) > 1:
-        text += (f'; {" and ".join(single)}, video-to-text: each video ranks '
-                 'all single captions, of which its own are relevant')
+    text = f'{title}: {queries}, {_number(len(counts), "video")}; {rule}'
+    if max(counts) > 1:
+        notes: dict[str, list[str]] = {}
+        for name in more_metrics:
+            note = RETRIEVAL_METRICS.module_dict[name].several_captions
+            notes.setdefault(note, []).append(name)
+        for note in filter(None, notes):
+            text += f'; {" and ".join(notes[note])}, {note}'
     silent = sum(not count for count in counts)
     if silent:
         text += f'; without a caption and no query: {_number(silent, "video")}'

@@ -1,6 +1,5 @@
-"""Average precision, NDCG and summaries of the recalls."""
-import math
-from collections.abc import Callable, Sequence
+"""Average precision and NDCG, with ties by their expected value."""
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -8,8 +7,10 @@ from torch import Tensor
 
 from .functional import check_similarity
 
-__all__ = ['expected_ap_and_ndcg', 'relevance_metrics', 'summary_metrics']
+__all__ = ['expected_ap_and_ndcg', 'relevance_metrics']
 
+SEVERAL_CAPTIONS = ('video-to-text: each video ranks all single captions, of '
+                    'which its own are relevant')
 CHUNK_ELEMENTS = 2**20  # float64 temporaries of 8 MiB each
 
 
@@ -17,7 +18,7 @@ def relevance_metrics(
         similarity: Tensor | np.ndarray,
         video_of_text: Tensor | np.ndarray,
         directions: Sequence[str] = ('t2v', 'v2t')) -> dict[str, float]:
-    """Mean average precision and NDCG in per cent, both directions.
+    """Compute mean average precision and NDCG in per cent, in both directions.
 
     At the level of single captions, unlike :func:`retrieval_metrics`:
     text-to-video, every caption ranks all videos, one of which is relevant;
@@ -35,7 +36,7 @@ def relevance_metrics(
         dict[str, float]: ``mAP`` and ``NDCG`` under ``t2v/`` and ``v2t/``.
 
     Raises:
-        ValueError: If the shapes do not fit, an index is out of range, or a
+        InputError: If the shapes do not fit, an index is out of range, or a
             similarity is not finite.
 
     Examples:
@@ -45,39 +46,31 @@ def relevance_metrics(
         (100.0, 100.0)
     """
     similarity, video_of_text = check_similarity(similarity, video_of_text)
-    videos = torch.arange(similarity.shape[1], device=similarity.device)
     described = video_of_text.unique()
-    means = dict(
-        t2v=lambda: _mean_over_queries(
-            len(similarity), len(videos), lambda part:
-            (similarity[part], video_of_text[part, None] == videos)),
-        v2t=lambda: _mean_over_queries(
-            len(described), len(similarity), lambda part:
-            (similarity.T[described[part]],
-             described[part, None] == video_of_text)))
-    return {
-        f'{direction}/{name}': 100 * value
-        for direction in directions
-        for name, value in zip(('mAP', 'NDCG'), means[direction]())
-    }
-
-
-def _mean_over_queries(
-        queries: int, candidates: int,
-        rows: Callable[[slice], tuple[Tensor, Tensor]]) -> tuple[float, float]:
-    """Mean AP and NDCG of the queries, a chunk of bounded size at a time."""
-    step = max(1, CHUNK_ELEMENTS // candidates)
-    parts = [
-        torch.stack(expected_ap_and_ndcg(*rows(slice(start, start + step))))
-        for start in range(0, queries, step)
-    ]
-    ap, ndcg = torch.cat(parts, dim=1).mean(dim=1).tolist()
-    return ap, ndcg
+    texts, videos = (torch.arange(n, device=similarity.device)
+                     for n in similarity.shape)
+    # Scores, the rows of the queries, their videos, and the candidates'.
+    sides = dict(
+        t2v=(similarity, texts, video_of_text, videos),
+        v2t=(similarity.T, described, described, video_of_text))
+    figures = {}
+    for direction in directions:
+        scores, queries, own, candidates = sides[direction]
+        step = max(1, CHUNK_ELEMENTS // len(candidates))
+        parts = [
+            torch.stack(
+                expected_ap_and_ndcg(scores[rows], video[:, None] == candidates))
+            for rows, video in zip(queries.split(step), own.split(step))
+        ]
+        ap, ndcg = torch.cat(parts, dim=1).mean(dim=1).tolist()
+        figures[f'{direction}/mAP'] = 100 * ap
+        figures[f'{direction}/NDCG'] = 100 * ndcg
+    return figures
 
 
 def expected_ap_and_ndcg(scores: Tensor,
                          relevant: Tensor) -> tuple[Tensor, Tensor]:
-    """Exact means of AP and NDCG over all orders of tied candidates.
+    """Average AP and NDCG exactly over all orders of tied candidates.
 
     Let a group of n tied candidates, r of them relevant, follow T better
     candidates, of which R are relevant. Its j-th place holds a relevant one
@@ -108,7 +101,7 @@ def expected_ap_and_ndcg(scores: Tensor,
     group[:, 1:] = (scores[:, 1:] != scores[:, :-1]).cumsum(dim=1)
 
     def group_sums(values: Tensor) -> tuple[Tensor, Tensor]:
-        """Sums over each place's group, and over all better groups."""
+        """Sum over each place's group, and over all better groups."""
         sums = torch.zeros_like(relevant).scatter_add_(1, group, values)
         before = sums.cumsum(dim=1) - sums
         return sums.gather(1, group), before.gather(1, group)
@@ -123,34 +116,3 @@ def expected_ap_and_ndcg(scores: Tensor,
     ideal = discount.cumsum(dim=0)[count.long() - 1]
     ap = (chance * precision).sum(dim=1) / count
     return ap, (chance * discount).sum(dim=1) / ideal
-
-
-def summary_metrics(metrics: dict[str, float]) -> dict[str, float]:
-    """Sum up the recalls of both directions.
-
-    Args:
-        metrics (dict[str, float]): With R@1, R@5 and R@10 of both directions
-            as :func:`retrieval_metrics` names them: ``t2v/R1`` ...
-
-    Returns:
-        dict[str, float]: ``t2v/gmean`` and ``v2t/gmean``, the geometric means
-        of a direction's three recalls, and ``Rsum``, the sum of all six.
-
-    Raises:
-        ValueError: If a recall is missing.
-
-    Examples:
-        >>> recalls = {f'{d}/R{k}': 50. for d in ('t2v', 'v2t')
-        ...            for k in (1, 5, 10)}
-        >>> round(summary_metrics(recalls)['t2v/gmean'], 6)
-        50.0
-    """
-    names = {d: [f'{d}/R{k}' for k in (1, 5, 10)] for d in ('t2v', 'v2t')}
-    missing = [n for part in names.values() for n in part if n not in metrics]
-    if missing:
-        raise ValueError(
-            'metrics must have R1, R5 and R10 under t2v/ and v2t/, got '
-            f'{sorted(metrics)} without {", ".join(missing)}')
-    recalls = {d: [metrics[n] for n in part] for d, part in names.items()}
-    summary = {f'{d}/gmean': math.prod(v)**(1 / 3) for d, v in recalls.items()}
-    return dict(summary, Rsum=sum(map(sum, recalls.values())))

@@ -1,5 +1,4 @@
 """Text-video retrieval as a metric of the zoo."""
-import copy
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -11,9 +10,13 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import (
+    InputError,
+    check_choice,
+    check_positive_int,
+)
 
-from .evaluate import check_extra, evaluate_features
+from .evaluate import RetrievalEvaluation
 from .feature_file import (
     NO_HEAD,
     RetrievalFeatures,
@@ -21,16 +24,14 @@ from .feature_file import (
     save_features,
 )
 from .functional import TOPK
-from .protocols import describe_protocol
-from .rerank_options import check_rerank
-from .scoring import raised_together, score_matrix
+from .scorer import choose_scorer, raised_together, score_matrix
 
 __all__ = ['VideoTextRetrievalMetric']
 
 
 @METRICS.register_module()
 class VideoTextRetrievalMetric(BaseMetric):
-    """Recall and ranks, text-to-video and video-to-text.
+    """Compute recall and ranks, text-to-video and video-to-text.
 
     Any number of captions per video; see :func:`retrieval_metrics` for what
     is counted and how ties are. A video that a distributed sampler repeats
@@ -38,38 +39,31 @@ class VideoTextRetrievalMetric(BaseMetric):
     where it is not separable (``ScoringHeadHook`` lends it).
 
     Args:
-        topk (tuple[int, ...]): The k of R@k. Defaults to (1, 5, 10).
-        extra (Sequence[str]): More metrics: ``'gmean'``, the geometric mean
-            of R@1, R@5 and R@10; ``'Rsum'``, their sum over both directions;
-            ``'mAP'`` and ``'NDCG'`` over single captions. Defaults to ().
-        rerank (Sequence[str | dict]): Re-rankings that see the whole test
-            set, such as ``dict(type='dual_softmax', temperature=100.)``,
-            ``'dual_softmax'`` alone or
-            ``dict(type='qb_norm', bank='train_features.pth')``, see
-            :func:`dual_softmax` and :func:`qb_norm`. Their figures have rows
-            and names of their own. Defaults to ().
-        max_pairs (int): Pairs to score at a time, which bounds the memory,
-            see :func:`score_ranks`. Defaults to 2 ** 18.
+        topk (Sequence[int]): The k of R@k. Defaults to (1, 5, 10).
+        more_metrics (Sequence[str | dict]): Registered further metrics:
+            ``'gmean'``, ``'Rsum'``, ``'mAP'``, ``'NDCG'``. Defaults to ().
+        rerank (Sequence[str | dict]): Registered re-rankings, such as
+            ``'dual_softmax'`` or ``dict(type='qb_norm', bank='bank.pth')``,
+            whose figures have rows and names of their own. Defaults to ().
+        max_pairs (int): Pairs to score at a time, which bounds the memory.
+            Defaults to 2 ** 18.
         score_dtype (str): In which a head that is not separable compares
-            pairs, ``'float64'`` or ``'float32'``. In float64, rounded to
-            float32 after, figures do not depend on ``max_pairs`` or the
-            number of processes, and equal features tie; float32 is faster,
-            on GPUs that are slow in float64 by far. Defaults to
-            ``'float64'``.
-        dump (str, optional): A new ``.pth`` file for the features, the names
-            of the videos and the captions, see :func:`save_features`; where
-            the head is not separable, for it and all similarities too.
-            Defaults to None.
-        dump_only (bool): Whether to stop after the features are written,
-            without comparing any: for a bank of ``qb_norm``.
-            Defaults to False.
+            pairs. In ``'float64'``, rounded to float32 after, figures do not
+            depend on ``max_pairs`` or the number of processes, and equal
+            features tie; ``'float32'`` is faster, on GPUs that are slow in
+            float64 by far. Defaults to ``'float64'``.
+        dump (str, optional): A new ``.pth`` file for the features, see
+            :class:`RetrievalFeatures`. Defaults to None.
+        dump_only (bool): Whether to write the features without comparing any,
+            as for a bank of ``qb_norm``. Defaults to False.
         allow_missing (bool): Whether to go on without videos that cannot be
-            read; the metrics then say how many of all were evaluated.
-            Defaults to False: the first one is an error.
+            read, and report ``coverage``. Defaults to False: the first one is
+            an error.
         collect_device (str): Not used; features are gathered as objects.
             Defaults to ``'cpu'``.
         prefix (str, optional): Prefix of the names. Defaults to None:
             ``'retrieval'``.
+        extra (optional): The former name of ``more_metrics``, an error.
 
     Raises:
         InputError: If an option is out of range, or a video is missing and
@@ -79,7 +73,7 @@ class VideoTextRetrievalMetric(BaseMetric):
 
     def __init__(self,
                  topk: Sequence[int] = TOPK,
-                 extra: Sequence[str] = (),
+                 more_metrics: Sequence[str | dict] = (),
                  rerank: Sequence[str | dict] = (),
                  max_pairs: int = 2**18,
                  score_dtype: str = 'float64',
@@ -87,28 +81,23 @@ class VideoTextRetrievalMetric(BaseMetric):
                  dump_only: bool = False,
                  allow_missing: bool = False,
                  collect_device: str = 'cpu',
-                 prefix: str | None = None) -> None:
+                 prefix: str | None = None,
+                 extra: object = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        if not topk or not all(isinstance(k, int) and k > 0 for k in topk):
-            raise InputError(f'topk must be positive integers, got {topk!r}')
-        if not isinstance(max_pairs, int) or max_pairs < 1:
-            raise InputError('max_pairs must be a positive integer, got '
-                             f'{max_pairs!r}')
-        if score_dtype not in ('float64', 'float32'):
-            raise InputError("score_dtype must be 'float64' or 'float32', got "
-                             f'{score_dtype!r}')
-        check_extra(extra, topk)
+        if extra is not None:
+            raise InputError('VideoTextRetrievalMetric: extra is called '
+                             f'more_metrics; write more_metrics={extra!r}')
         if dump is not None:
             check_new_file(dump)
         elif dump_only:
             raise InputError('dump_only=True needs dump, a file to write')
         # A bank that is yet to be written is no reason not to write it.
-        self.options = dict(
-            topk=tuple(topk),
-            extra=extra,
-            rerank=[] if dump_only else check_rerank(rerank))
-        self.max_pairs = max_pairs
-        self.score_dtype = getattr(torch, score_dtype)
+        self.evaluation = RetrievalEvaluation(topk, more_metrics,
+                                              () if dump_only else rerank)
+        self.max_pairs = check_positive_int('max_pairs', max_pairs)
+        self.score_dtype = getattr(
+            torch,
+            check_choice('score_dtype', score_dtype, ('float64', 'float32')))
         self.dump = dump
         self.dump_only = dump_only
         self.head: nn.Module | None = None
@@ -128,19 +117,16 @@ class VideoTextRetrievalMetric(BaseMetric):
                         'allow_missing=True of VideoTextRetrievalMetric to '
                         'evaluate without such videos.')
             else:
-                self._check_scorable(sample['video_features'])
                 for name in ('video_features', 'text_features'):
                     result[name] = {
                         k: _to_cpu(x) for k, x in sample[name].items()
                     }
+                if not (self.dump_only or self.head is not None
+                        or 'video' in result['video_features']):
+                    raise InputError(NO_HEAD)  # before all is encoded
                 result['captions'] = sample['captions']
                 result['truncated'] = sample.get('num_truncated', 0)
             self.results.append(result)
-
-    def _check_scorable(self, video: dict[str, Tensor]) -> None:
-        """Miss the head before all is encoded, not after."""
-        if 'video' not in video and self.head is None and not self.dump_only:
-            raise InputError(NO_HEAD)
 
     def evaluate(self, size: int) -> dict:
         """Gather the results of all processes and compute the metrics.
@@ -163,17 +149,17 @@ class VideoTextRetrievalMetric(BaseMetric):
         Args:
             head (nn.Module): With ``similarity(text, video)``, ``cosine`` and
                 ``logit_scale``.
-            config (dict, optional): What it was built from, to be stored with
-                the features. Defaults to None.
+            config (dict, optional): The config that it was built from, to be
+                stored with the features. Defaults to None.
 
         Raises:
             InputError: If a re-ranking does not go with it.
         """
-        names = [each['type'] for each in self.options['rerank']]
-        if 'dual_softmax' in names and not head.cosine:
-            raise InputError(
-                'dual_softmax is for cosine similarities, from -1 to 1, which '
-                f'those of {type(head).__name__} are not')
+        for name, reranking in self.evaluation.rerankings.items():
+            if reranking.needs_cosines and not head.cosine:
+                raise InputError(
+                    f'{name} is for cosine similarities, from -1 to 1, which '
+                    f'those of {type(head).__name__} are not')
         self.head, self.head_config = head, config
 
     def compute_metrics(self, results: list) -> dict[str, float]:
@@ -183,52 +169,37 @@ class VideoTextRetrievalMetric(BaseMetric):
             results (list[dict]): One a video.
 
         Returns:
-            dict[str, float]: Those of :func:`evaluate_features`, and
-            ``coverage`` in per cent if videos are missing; none with
-            ``dump_only``.
+            dict[str, float]: See :class:`RetrievalEvaluation`; ``coverage``
+            in per cent if videos are missing; none with ``dump_only``.
         """
         read = [r for r in results if 'missing' not in r]
         if not read:
             raise InputError(
                 f'none of the {len(results)} videos to evaluate could be read')
         features = self._features(read)
+        metrics = {}
         if self.dump_only:
             self._save(features)
-            self._report(results, read, {})
-            return {}
-        metrics = self._compare(features)
+        else:
+            metrics = self._compare(features)
         self._report(results, read, metrics)
         return metrics
 
     def _compare(self, features: RetrievalFeatures) -> dict[str, float]:
-        """Dump the features and compute the metrics."""
-        print_log(
-            describe_protocol(features.captions_per_video(),
-                              features.paragraph, self.options['extra']),
-            'current')
-        # Products are of float64 whatever the option: converted once.
-        scorer = None
-        options = dict(max_pairs=self.max_pairs, dtype=torch.float64)
-        if self.head is not None:
-            options['device'] = self.head.logit_scale.device
-        if self.head is not None and not features.separable:
-            scorer = copy.deepcopy(self.head).to(self.score_dtype).similarity
-            options.update(dtype=self.score_dtype, progress=True)
+        """Compute the metrics; whatever fails, the features are dumped."""
+        scorer = choose_scorer(
+            features, self.head, dtype=self.score_dtype,
+            max_pairs=self.max_pairs, progress=True)
         if self.dump is not None:
-            # Whatever fails after they were encoded, the features are kept.
             try:
-                if scorer is not None:
+                if not features.separable:
                     features = features._replace(similarity=score_matrix(
-                        scorer, features.text, features.video, **options))
+                        scorer, features.text, features.video))
             finally:
                 self._save(features)
-        return evaluate_features(
-            features,
-            scorer,
-            report=lambda table: print_log('\n' + table, 'current'),
-            matrix=features.similarity,
-            **self.options,
-            **options)
+        return self.evaluation(
+            features, scorer,
+            report=lambda text: print_log('\n' + text, 'current'))
 
     def _save(self, features: RetrievalFeatures) -> None:
         with raised_together():
@@ -239,13 +210,14 @@ class VideoTextRetrievalMetric(BaseMetric):
             f'{len(features.captions)} captions to {self.dump}.', 'current')
 
     def _features(self, read: list) -> RetrievalFeatures:
-        owner = torch.arange(len(read)).repeat_interleave(
+        """Join what the videos' results hold."""
+        video_of_text = torch.arange(len(read)).repeat_interleave(
             torch.tensor([len(r['captions']) for r in read]))
         video, text = ([r[name] for r in read]
                        for name in ('video_features', 'text_features'))
         features = RetrievalFeatures(
             {k: torch.stack([v[k] for v in video]) for k in video[0]},
-            {k: torch.cat([t[k] for t in text]) for k in text[0]}, owner,
+            {k: torch.cat([t[k] for t in text]) for k in text[0]}, video_of_text,
             [r['filename'] for r in read],
             [caption for r in read for caption in r['captions']],
             (self.dataset_meta or {}).get('paragraph', False))
@@ -273,7 +245,7 @@ class VideoTextRetrievalMetric(BaseMetric):
 
 
 def _to_cpu(tensor: Tensor) -> Tensor:
-    """On the CPU, and a copy, which does not hold the whole batch."""
+    """Copy to the CPU, so that nothing holds the whole batch."""
     if tensor.is_floating_point():
         tensor = tensor.float()
     return tensor.cpu().clone()

@@ -1,138 +1,154 @@
-"""Ranks of all pairs from features, a bounded part of the matrix at a time."""
+"""Similarities of all pairs, a bounded part of the matrix at a time."""
 import contextlib
+import copy
+import functools
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
-from mmengine.dist import (
-    all_gather_object,
-    all_reduce,
-    get_comm_device,
-    get_dist_info,
-    get_world_size,
-)
+from mmengine.dist import all_gather_object, all_reduce, get_dist_info
 from mmengine.utils import ProgressBar
-from torch import Tensor
+from torch import Tensor, nn
 
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import InputError, check_positive_int
 
-from .functional import check_finite, expected_ranks
+from .feature_file import Features, RetrievalFeatures
+from .functional import better_and_tied, check_finite, group_rank_counts
 
 __all__ = [
-    'Features', 'Scorer', 'product_scores', 'raised_together', 'score_matrix',
-    'score_ranks'
+    'Scorer', 'choose_scorer', 'product_scores', 'raised_together',
+    'rank_counts_in_chunks', 'score_matrix'
 ]
 
-Features = dict[str, Tensor]
-"""What a head keeps of videos or captions, tensors (B, ...)."""
-Scorer = Callable[[Features, Features], Tensor]
-"""Features of texts and of videos to similarities (texts, videos)."""
+MIN_ROW_BLOCKS = 64  # at least, to be shared among processes and shown
 
-MIN_STEPS = 64  # of a scoring, to be shared among processes and shown
+
+@dataclass(frozen=True)
+class Scorer:
+    """Compare features of texts with features of videos.
+
+    Attributes:
+        function (Callable): Features of some texts and of some videos to
+            their similarities (texts, videos).
+        device (str | torch.device): Where to compare. Defaults to ``'cpu'``.
+        dtype (torch.dtype, optional): Dtype of the features that the function
+            gets. Defaults to None: as they are.
+        max_pairs (int): Pairs to compare at a time. Defaults to 2 ** 18.
+        progress (bool): Whether to show a progress bar. Defaults to False.
+
+    Raises:
+        InputError: If ``max_pairs`` is not a positive integer.
+    """
+    function: Callable[[Features, Features], Tensor]
+    device: str | torch.device = 'cpu'
+    dtype: torch.dtype | None = None
+    max_pairs: int = 2**18
+    progress: bool = False
+
+    def __post_init__(self) -> None:
+        check_positive_int('max_pairs', self.max_pairs)
+
+    @torch.no_grad()
+    def __call__(self, text: Features, video: Features) -> Tensor:
+        """Return similarities (texts, videos), float32 on the CPU."""
+        return self.function(text, video).float().cpu()
+
+    def select(self, features: Features, items: slice) -> Features:
+        """Return the features of some items as the function takes them."""
+        return {
+            name: x[items].to(self.device,
+                              self.dtype if x.is_floating_point() else None)
+            for name, x in features.items()
+        }
+
+
+def choose_scorer(features: RetrievalFeatures,
+                  head: nn.Module | None = None,
+                  device: str | torch.device | None = None,
+                  dtype: torch.dtype = torch.float64,
+                  max_pairs: int = 2**18,
+                  progress: bool = False) -> Scorer:
+    """Decide who compares features: products of vectors, or a head.
+
+    Args:
+        features (RetrievalFeatures): What is to be compared.
+        head (nn.Module, optional): The head that they are of, which is
+            copied. Defaults to None: the one that the features know.
+        device (str | torch.device, optional): Where to compare. Defaults to
+            None: where the head is, or the CPU.
+        dtype (torch.dtype): In which a head compares; products of vectors are
+            float64. Defaults to ``torch.float64``.
+        max_pairs (int): See :class:`Scorer`. Defaults to 2 ** 18.
+        progress (bool): Whether a head shows a progress bar. Defaults to
+            False.
+    """
+    if device is None:
+        device = 'cpu' if head is None else head.logit_scale.device
+    if features.separable:
+        return Scorer(product_scores, device, torch.float64, max_pairs)
+
+    @functools.cache  # Known similarities may do without.
+    def own_head() -> nn.Module:
+        own = features.build_head() if head is None else copy.deepcopy(head)
+        return own.to(device, dtype)
+
+    return Scorer(lambda text, video: own_head().similarity(text, video),
+                  device, dtype, max_pairs, progress)
 
 
 def product_scores(text: Features, video: Features) -> Tensor:
-    """Inner products of ``text`` and ``video`` vectors (texts, videos).
+    """Multiply vectors ``text`` (texts, E) and ``video`` (videos, E).
 
-    Computed in float64 and rounded to float32, so that values, and ties, do
-    not depend on how many of them a matrix product is asked for at once.
-
-    Args:
-        text (dict[str, Tensor]): With ``text`` (texts, E).
-        video (dict[str, Tensor]): With ``video`` (videos, E).
-
-    Returns:
-        Tensor: Float32 (texts, videos).
+    In float64, rounded to float32 (texts, videos), so that values, and ties,
+    do not depend on how many of them a matrix product is asked for at once.
     """
     return (text['text'].double() @ video['video'].double().T).float()
 
 
-def score_ranks(scorer: Scorer,
-                text: Features,
-                video: Features,
-                video_of_text: Tensor,
-                max_pairs: int = 2**18,
-                device: str | torch.device = 'cpu',
-                dtype: torch.dtype | None = None,
-                progress: bool = False) -> dict[str, tuple[Tensor, Tensor]]:
-    """Ranks in both directions, as :func:`rank_counts` of the whole matrix.
+def rank_counts_in_chunks(
+        scorer: Scorer, text: Features, video: Features,
+        video_of_text: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    """Count better and tied candidates, as :func:`rank_counts` of the matrix.
 
     Each process scores a part of the texts with all videos. No process holds
     more of the matrix than ``max_pairs`` pairs or one text's, and, for the
     video-to-text direction, the best caption of every group for every video,
-    which is a (videos, videos) matrix.
-
-    Args:
-        scorer (Callable): See ``Scorer``.
-        text (dict[str, Tensor]): Features of all texts, alike on every
-            process.
-        video (dict[str, Tensor]): Features of all videos, likewise.
-        video_of_text (Tensor): Each text's own video, int64 (texts, ).
-        max_pairs (int): Pairs to score at a time. Defaults to 2 ** 18.
-        device (str | torch.device): Where to score. Defaults to ``'cpu'``.
-        dtype (torch.dtype, optional): Of the features that the scorer gets.
-            Defaults to None: as they are.
-        progress (bool): Whether to show a progress bar. Defaults to False.
-
-    Returns:
-        dict[str, tuple[Tensor, Tensor]]: See :func:`rank_counts`.
-
-    Raises:
-        InputError: If a similarity is not finite, or ``max_pairs`` is not
-            positive.
+    which is a (videos, videos) matrix. Arguments as for :func:`score_matrix`
+    and :func:`rank_counts`.
     """
-    texts, videos = _count(text), _count(video)
-    better = torch.zeros(texts, dtype=torch.int64)
-    tied = torch.zeros(texts, dtype=torch.int64)
-    groups = torch.full((videos, videos), -torch.inf)
+    counts = torch.zeros(2, _count(text), dtype=torch.float64)
+    groups = torch.full((_count(video), ) * 2, -torch.inf)
     with raised_together():
-        for rows, scores in _score_rows(scorer, text, video, max_pairs, device,
-                                        dtype, progress):
+        for rows, scores in _own_rows(scorer, text, video):
             own = video_of_text[rows]
-            at_own = scores.gather(1, own[:, None])
-            better[rows] = (scores > at_own).sum(dim=1)
-            tied[rows] = (scores == at_own).sum(dim=1) - 1
+            counts[:, rows] = torch.stack(better_and_tied(scores, own))
             groups.scatter_reduce_(
                 0, own[:, None].expand_as(scores), scores, 'amax')
-    if get_world_size() > 1:
-        # Other processes' rows are zero here.
-        better, tied, groups = (_maximum(x) for x in (better, tied, groups))
-    described = video_of_text.unique()
+    all_reduce(counts, 'max')  # Other processes' rows are zero here.
+    all_reduce(groups, 'max')
     return dict(
-        t2v=(better.double(), tied.double()),
-        v2t=expected_ranks(groups[:, described].T, described))
+        t2v=(counts[0], counts[1]),
+        v2t=group_rank_counts(groups, video_of_text))
 
 
-def score_matrix(scorer: Scorer,
-                 text: Features,
-                 video: Features,
-                 max_pairs: int = 2**18,
-                 device: str | torch.device = 'cpu',
-                 dtype: torch.dtype | None = None,
-                 progress: bool = False) -> Tensor:
+def score_matrix(scorer: Scorer, text: Features, video: Features) -> Tensor:
     """Score all pairs.
 
     Args:
-        scorer (Callable): See ``Scorer``.
-        text (dict[str, Tensor]): As for :func:`score_ranks`.
-        video (dict[str, Tensor]): As for :func:`score_ranks`.
-        max_pairs (int): Pairs to score at a time. Defaults to 2 ** 18.
-        device (str | torch.device): Where to score. Defaults to ``'cpu'``.
-        dtype (torch.dtype, optional): Of the features that the scorer gets.
-            Defaults to None: as they are.
-        progress (bool): Whether to show a progress bar. Defaults to False.
+        scorer (Scorer): Compares them.
+        text (dict[str, Tensor]): Features of all texts, alike on every
+            process.
+        video (dict[str, Tensor]): Features of all videos, likewise.
 
     Returns:
         Tensor: Float32 (texts, videos), on every process.
 
     Raises:
-        InputError: If a similarity is not finite, or ``max_pairs`` is not
-            positive.
+        InputError: If a similarity is not finite.
     """
     with raised_together():
-        parts = list(
-            _score_rows(scorer, text, video, max_pairs, device, dtype,
-                        progress))
+        parts = list(_own_rows(scorer, text, video))
     matrix = torch.empty(_count(text), _count(video))
     for part in all_gather_object(parts):
         for rows, scores in part:
@@ -140,36 +156,42 @@ def score_matrix(scorer: Scorer,
     return matrix
 
 
-def _score_rows(scorer: Scorer, text: Features, video: Features,
-                max_pairs: int, device: str | torch.device,
-                dtype: torch.dtype | None,
-                progress: bool) -> Iterator[tuple[slice, Tensor]]:
-    """This process's share of the rows, a few at a time, on the CPU."""
-    if max_pairs < 1:
-        raise InputError(f'max_pairs must be positive, got {max_pairs!r}')
+def _own_rows(scorer: Scorer, text: Features,
+              video: Features) -> Iterator[tuple[slice, Tensor]]:
+    """Score this process's share of the texts, a few at a time."""
     texts, videos = _count(text), _count(video)
-    width = min(videos, max_pairs)
-    height = min(max(1, max_pairs // width), math.ceil(texts / MIN_STEPS))
-    rows = list(_tiles(texts, height))
-    columns = [column for column, _ in _tiles(videos, width)]
+    width = min(videos, scorer.max_pairs)
+    height = min(
+        max(1, scorer.max_pairs // width), math.ceil(texts / MIN_ROW_BLOCKS))
     rank, world_size = get_dist_info()
-    rows = rows[rank::world_size]
+    rows = list(_equal_slices(texts, height))[rank::world_size]
+    columns = [column for column, _ in _equal_slices(videos, width)]
     # All videos at once where they are few enough, not for each rows again.
-    whole = _take(video, columns[0], device, dtype) if len(columns) == 1 else None
-    bar = ProgressBar(len(rows)) if progress and rank == 0 else None
-    for part, new in rows:
-        some = _take(text, part, device, dtype)
-        scores = torch.empty(part.stop - part.start, videos)
+    whole = scorer.select(video, columns[0]) if len(columns) == 1 else None
+    bar = ProgressBar(len(rows)) if scorer.progress and rank == 0 else None
+    for row, new in rows:
+        some = scorer.select(text, row)
+        scores = torch.empty(height, videos)
         for column in columns:
-            candidates = whole or _take(video, column, device, dtype)
-            with torch.no_grad():
-                scores[:, column] = scorer(some, candidates).float().cpu()
-        check_finite(scores, part.start)
-        yield slice(new, part.stop), scores[new - part.start:]
+            scores[:, column] = scorer(
+                some, whole or scorer.select(video, column))
+        check_finite('similarity (texts, videos)', scores, row.start)
+        yield slice(new, row.stop), scores[new - row.start:]
         if bar is not None:
             bar.update()
     if bar is not None:
         bar.file.write('\n')
+
+
+def _equal_slices(count: int, size: int) -> Iterator[tuple[slice, int]]:
+    """Yield slices of one size, and the first item of each that is new.
+
+    A matrix product of another shape rounds otherwise; so the last slice
+    overlaps the one before it instead of being shorter.
+    """
+    for new in range(0, count, size):
+        start = min(new, count - size)
+        yield slice(start, start + size), new
 
 
 @contextlib.contextmanager
@@ -191,30 +213,5 @@ def raised_together() -> Iterator[None]:
         raise InputError(text)
 
 
-def _tiles(count: int, size: int) -> Iterator[tuple[slice, int]]:
-    """Slices of one size, and the first of each that no other one has.
-
-    Of one size, because a matrix product of another shape rounds otherwise;
-    so the last slice overlaps the one before it.
-    """
-    for new in range(0, count, size):
-        start = min(new, count - size)
-        yield slice(start, start + size), new
-
-
-def _take(features: Features, part: slice, device: str | torch.device,
-          dtype: torch.dtype | None) -> Features:
-    return {
-        name: x[part].to(device, dtype if x.is_floating_point() else None)
-        for name, x in features.items()
-    }
-
-
 def _count(features: Features) -> int:
     return len(next(iter(features.values())))
-
-
-def _maximum(tensor: Tensor) -> Tensor:
-    tensor = tensor.to(get_comm_device())
-    all_reduce(tensor, op='max')
-    return tensor.cpu()

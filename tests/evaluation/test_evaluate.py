@@ -9,7 +9,6 @@ from mmaction_centerclip.evaluation import (
     dual_softmax,
     evaluate_features,
     first_captions,
-    format_rows,
     load_features,
     qb_norm,
     relevance_metrics,
@@ -23,11 +22,11 @@ COUNTS = torch.tensor([2, 1, 3, 1, 2, 4])
 
 def features(seed=0, **options):
     torch.manual_seed(seed)
-    owner = torch.arange(6).repeat_interleave(COUNTS)
+    video_of_text = torch.arange(6).repeat_interleave(COUNTS)
     video = F.normalize(torch.randn(6, 8), dim=1)
-    text = F.normalize(video[owner] + torch.randn(13, 8), dim=1)
+    text = F.normalize(video[video_of_text] + torch.randn(13, 8), dim=1)
     fields = dict(
-        video=dict(video=video), text=dict(text=text), video_of_text=owner,
+        video=dict(video=video), text=dict(text=text), video_of_text=video_of_text,
         filenames=[f'{i}.mp4' for i in range(6)],
         captions=[f'{i} {j}' for i, c in enumerate(COUNTS) for j in range(c)])
     return RetrievalFeatures(**dict(fields, **options))
@@ -37,10 +36,10 @@ def matrix_of(f):
     return f.text['text'] @ f.video['video'].T
 
 
-def test_plain_and_extra_metrics():
+def test_plain_and_more_metrics():
     f = features()
     got = evaluate_features(
-        f, topk=(1, 5, 10, 50), extra=['gmean', 'Rsum', 'mAP', 'NDCG'])
+        f, topk=(1, 5, 10, 50), more_metrics=['gmean', 'Rsum', 'mAP', 'NDCG'])
     expected = retrieval_metrics(matrix_of(f), f.video_of_text, (1, 5, 10, 50))
     expected.update(relevance_metrics(matrix_of(f), f.video_of_text))
     recalls = [expected[f'{d}/R{k}'] for d in ('t2v', 'v2t')
@@ -50,20 +49,27 @@ def test_plain_and_extra_metrics():
         expected[f'{direction}/gmean'] = torch.tensor(
             values).double().prod().item()**(1 / 3)
     assert got == pytest.approx(expected)
-    assert evaluate_features(f, extra=['mAP']).keys() == {
+    assert evaluate_features(f, more_metrics=['mAP']).keys() == {
         *evaluate_features(f), 't2v/mAP', 'v2t/mAP'}
+    got = evaluate_features(
+        f._replace(similarity=torch.zeros(13, 6)), more_metrics=['gmean', 'Rsum'])
+    assert got['t2v/gmean'] == pytest.approx(
+        (got['t2v/R1'] * got['t2v/R5'] * 100)**(1 / 3))
+    assert got['Rsum'] == pytest.approx(2 * (100 / 6 + 500 / 6 + 100))
 
 
 def test_rerankings_have_names_of_their_own(tmp_path):
     f, bank = features(), features(seed=1)
     path = str(tmp_path / 'bank.pth')
     save_features(bank, path)
-    got = evaluate_features(f, extra=['Rsum', 'NDCG'], rerank=[
+    tables = []
+    got = evaluate_features(f, None, tables.append, more_metrics=[
+        'Rsum', 'NDCG'], rerank=[
         dict(type='dual_softmax', temperature=20.),
         dict(type='qb_norm', bank=path, beta=5.)])
-    plain = evaluate_features(f, extra=['Rsum', 'NDCG'])
+    plain = evaluate_features(f, more_metrics=['Rsum', 'NDCG'])
     assert {k: v for k, v in got.items() if k in plain} == plain
-    matrix, owner = matrix_of(f), f.video_of_text
+    matrix, video_of_text = matrix_of(f), f.video_of_text
     rows = dict(
         dual_softmax=dual_softmax(matrix, 20.),
         qb_norm=dict(
@@ -71,14 +77,15 @@ def test_rerankings_have_names_of_their_own(tmp_path):
             v2t=qb_norm(matrix.T, bank.video['video'] @ f.text['text'].T, 5.).T))
     for name, directions in rows.items():
         for direction, similarity in directions.items():
-            expected = retrieval_metrics(similarity, owner)
-            expected.update(relevance_metrics(similarity, owner))
+            expected = retrieval_metrics(similarity, video_of_text)
+            expected.update(relevance_metrics(similarity, video_of_text))
             for key in (f'{direction}/{m}' for m in ('R1', 'MnR', 'NDCG')):
                 assert got[f'{name}/{key}'] == pytest.approx(expected[key])
-    table = format_rows(got).splitlines()
+    protocol, *table = tables.pop().splitlines()
+    assert 'NDCG, video-to-text: each video ranks all single' in protocol
     assert [line.split()[0] for line in table[1:]] == [
         'plain', 'dual_softmax', 'qb_norm']
-    assert len({len(line) for line in table}) == 1
+    assert len({len(line) for line in table}) == 1 and not tables
     assert table[0].count('Rsum') == 1 and ' - ' not in '\n'.join(table)
 
 
@@ -105,7 +112,9 @@ def test_a_file_keeps_everything(tmp_path):
         save_features(f, path)
 
 
-@pytest.mark.parametrize('content', [None, b'', b'garbage', dict(a=1)])
+@pytest.mark.parametrize('content', [
+    None, b'', b'garbage', dict(a=1),
+    dict(format='mmaction_centerclip.features.v1', a=1)])
 def test_another_file_is_named(tmp_path, content):
     path = tmp_path / 'x.pth'
     if isinstance(content, bytes):
@@ -119,32 +128,40 @@ def test_another_file_is_named(tmp_path, content):
 
 
 @pytest.mark.parametrize('options, message', [
-    (dict(extra=['map']), r"extra must be .* got \['map'\]"),
-    (dict(extra=['Rsum'], topk=(1, 5)), r'R@10, .* got \(1, 5\)'),
-    (dict(rerank=['dual']), "dual_softmax or qb_norm, got 'dual'"),
-    (dict(rerank=[dict(type='dual_softmax', beta=1)]), r"got \['beta'\]"),
-    (dict(rerank=[dict(type='qb_norm')]), 'needs bank'),
+    (dict(more_metrics=['map']), "more_metrics must be .*'mAP'.* got 'map'"),
+    (dict(more_metrics='mAP'), "more_metrics must be a list, got 'mAP'"),
+    (dict(more_metrics=['Rsum'], topk=(1, 5)), r'R@10, .* got \(1, 5\)'),
+    (dict(rerank=['dual']), "'dual_softmax', 'qb_norm'.*, got 'dual'"),
+    (dict(rerank=[5]), 'rerank must be one of .*, got 5'),
+    (dict(rerank=[dict(type='os.system', command='true')]), "got 'os.system'"),
+    (dict(rerank=[dict(type='dual_softmax', beta=1)]),
+     r"unexpected keyword argument 'beta'; its options are \('temperature',\)"),
+    (dict(rerank=[dict(type='qb_norm')]), "missing .*'bank'"),
     (dict(rerank=[dict(type='dual_softmax')] * 2), 'may stand once'),
-    (dict(rerank=[dict(type='qb_norm', bank='no.pth')]), 'not found: no.pth'),
+    (dict(rerank=[dict(type='qb_norm', bank='no.pth')]), 'bank.* not found: no.pth'),
     (dict(rerank=[dict(type='dual_softmax', temperature=-1)]),
      'temperature must be finite and not negative, got -1'),
     (dict(rerank=[dict(type='dual_softmax', temperature=float('inf'))]),
      'temperature must be finite and not negative, got inf'),
     (dict(rerank=5), 'rerank must be a list, got 5'),
     (dict(rerank='dual_softmax'), "rerank must be a list, got 'dual_softmax'"),
-    (dict(rerank=['qb_norm']), 'needs bank'),
-    (dict(rerank=[dict(type='dual_softmax')], matrix=torch.full((13, 6), -8.)),
-     'from -1 to 1; this head has them from -8'),
+    (dict(rerank=['qb_norm']), "missing .*'bank'"),
 ])
 def test_bad_options_are_named(options, message):
     with pytest.raises(InputError, match=message):
         evaluate_features(features(), **options)
 
 
+def test_similarities_that_are_no_cosines_are_named():
+    known = features(similarity=torch.full((13, 6), -8.))
+    with pytest.raises(InputError, match='from -1 to 1; this head has them from -8'):
+        evaluate_features(known, rerank=['dual_softmax'])
+
+
 @pytest.mark.parametrize('options, message', [
     (dict(beta=0), 'beta must be finite and positive, got 0'),
     (dict(top=1.0), 'top must be a positive integer, got 1.0'),
-    (dict(top=7), 'top must be an integer from 1 to the 6'),
+    (dict(top=7), 'top must be at most 6,'),
 ])
 def test_bad_options_of_a_bank_are_named(options, message, tmp_path):
     path = str(tmp_path / 'bank.pth')
@@ -207,6 +224,20 @@ def test_features_of_pairs_need_their_head():
     with pytest.raises(InputError, match='ScoringHeadHook'):
         evaluate_features(f)
     known = torch.rand(13, 6)
-    assert evaluate_features(f, matrix=known, rerank=['dual_softmax'])
-    assert evaluate_features(f, matrix=known) == retrieval_metrics(
-        known, f.video_of_text)
+    f = f._replace(similarity=known)
+    assert evaluate_features(f, rerank=['dual_softmax'])
+    assert evaluate_features(f) == retrieval_metrics(known, f.video_of_text)
+
+
+@pytest.mark.parametrize('config', [
+    dict(type='os.system', command='touch owned'),
+    dict(type='WeightedTokenInteractionHead', embed_dims=8,
+         loss=dict(type='os.system', command='touch owned')),
+    dict(type='WeightedTokenInteractionHead', embed_dims=9),
+])
+def test_a_file_names_no_code_to_run(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    f = pairs()
+    with pytest.raises(InputError, match=f"{config['type']}.* cannot be built"):
+        evaluate_features(f._replace(head=dict(f.head, config=config)))
+    assert not (tmp_path / 'owned').exists()

@@ -11,7 +11,6 @@ from mmaction_centerclip.evaluation import relevance, retrieval_metrics
 from mmaction_centerclip.evaluation.relevance import (
     expected_ap_and_ndcg,
     relevance_metrics,
-    summary_metrics,
 )
 
 
@@ -56,20 +55,20 @@ def test_ties_count_by_their_expectation_over_all_orders(candidates):
 @settings(max_examples=40, deadline=None)
 @given(
     videos=st.integers(1, 4),
-    owners=st.lists(st.integers(0, 3), min_size=1, max_size=5),
+    video_of_text=st.lists(st.integers(0, 3), min_size=1, max_size=5),
     data=st.data())
-def test_both_directions_average_over_their_queries(videos, owners, data):
+def test_both_directions_average_over_their_queries(videos, video_of_text, data):
     # Some videos may have no caption: candidates, and no queries.
-    owners = [owner % videos for owner in owners]
+    video_of_text = [own % videos for own in video_of_text]
     row = st.lists(st.integers(0, 2), min_size=videos, max_size=videos)
     scores = data.draw(
-        st.lists(row, min_size=len(owners), max_size=len(owners)))
-    got = relevance_metrics(torch.tensor(scores).float(), torch.tensor(owners))
+        st.lists(row, min_size=len(video_of_text), max_size=len(video_of_text)))
+    got = relevance_metrics(torch.tensor(scores).float(), torch.tensor(video_of_text))
     queries = dict(
         t2v=[(row, [v == own for v in range(videos)])
-             for row, own in zip(scores, owners)],
-        v2t=[([row[v] for row in scores], [own == v for own in owners])
-             for v in sorted(set(owners))])
+             for row, own in zip(scores, video_of_text)],
+        v2t=[([row[v] for row in scores], [own == v for own in video_of_text])
+             for v in sorted(set(video_of_text))])
     assert len(got) == 4
     for direction, pairs in queries.items():
         values = zip(*(brute_force(*pair) for pair in pairs))
@@ -80,20 +79,20 @@ def test_both_directions_average_over_their_queries(videos, owners, data):
 
 @pytest.fixture
 def several_captions():
-    owners = torch.arange(30).repeat_interleave(4)[torch.randperm(120)]
+    video_of_text = torch.arange(30).repeat_interleave(4)[torch.randperm(120)]
     # Positive, as torchmetrics drops what scores 0 or less from its mAP. The
     # last video has no caption.
     similarity = torch.rand(120, 31, dtype=torch.float64)
-    similarity[torch.arange(120), owners] += .3
+    similarity[torch.arange(120), video_of_text] += .3
     assert len(similarity.unique()) == similarity.numel()
-    return similarity, owners
+    return similarity, video_of_text
 
 
 def test_equals_torchmetrics_where_nothing_ties(several_captions):
     torchmetrics = pytest.importorskip('torchmetrics.retrieval')
-    similarity, owners = several_captions
-    relevant = owners[:, None] == torch.arange(31)
-    got = relevance_metrics(similarity, owners)
+    similarity, video_of_text = several_captions
+    relevant = video_of_text[:, None] == torch.arange(31)
+    got = relevance_metrics(similarity, video_of_text)
     for name, oracle in (('mAP', torchmetrics.RetrievalMAP),
                          ('NDCG', torchmetrics.RetrievalNormalizedDCG)):
         for direction, scores, target in (
@@ -109,12 +108,12 @@ def test_equals_torchmetrics_where_nothing_ties(several_captions):
 def test_torchmetrics_agrees_on_the_ndcg_of_ties():
     torchmetrics = pytest.importorskip('torchmetrics.retrieval')
     similarity = torch.randint(1, 5, (40, 10)).float()
-    owners = torch.arange(10).repeat(4)
+    video_of_text = torch.arange(10).repeat(4)
     queries = torch.arange(40)[:, None].expand_as(similarity)
-    target = owners[:, None] == torch.arange(10)
+    target = video_of_text[:, None] == torch.arange(10)
     expected = torchmetrics.RetrievalNormalizedDCG()(
         similarity.flatten(), target.flatten(), indexes=queries.flatten())
-    assert relevance_metrics(similarity, owners)['t2v/NDCG'] == pytest.approx(
+    assert relevance_metrics(similarity, video_of_text)['t2v/NDCG'] == pytest.approx(
         100 * expected.item(), rel=1e-5)
 
 
@@ -126,8 +125,8 @@ def test_the_chunks_do_not_matter(several_captions, monkeypatch, elements):
 
 
 def test_a_perfect_retriever_scores_100():
-    owners = torch.arange(50).repeat_interleave(41)
-    got = relevance_metrics(torch.eye(50)[owners], owners)
+    video_of_text = torch.arange(50).repeat_interleave(41)
+    got = relevance_metrics(torch.eye(50)[video_of_text], video_of_text)
     assert got == pytest.approx(dict.fromkeys(got, 100))
 
 
@@ -140,23 +139,12 @@ def test_one_relevant_candidate_scores_its_reciprocal_rank():
 
 
 def test_bad_input_is_named_as_by_the_recalls():
-    for similarity, owners in ((torch.zeros(3, 2), [0, 1]),
+    for similarity, video_of_text in ((torch.zeros(3, 2), [0, 1]),
                                (torch.zeros(2, 2), [0, 2]),
                                (torch.tensor([[torch.nan]]), [0])):
         messages = []
         for function in (retrieval_metrics, relevance_metrics):
             with pytest.raises(ValueError) as error:
-                function(similarity, torch.tensor(owners))
+                function(similarity, torch.tensor(video_of_text))
             messages.append(str(error.value))
         assert messages[0] == messages[1]
-
-
-def test_summaries_of_the_recalls():
-    metrics = {'t2v/R1': 10., 't2v/R5': 20., 't2v/R10': 40., 't2v/MdR': 3.,
-               'v2t/R1': 0., 'v2t/R5': 30., 'v2t/R10': 50.}
-    got = summary_metrics(metrics)
-    assert got == pytest.approx({
-        't2v/gmean': 20., 'v2t/gmean': 0., 'Rsum': 150.})
-    del metrics['v2t/R5']
-    with pytest.raises(ValueError, match='without v2t/R5'):
-        summary_metrics(metrics)

@@ -52,8 +52,8 @@ def test_concatenated_datasets_do_not_collide(samples):
 def expected(samples, **options):
     texts = torch.cat([s['text_features']['text'] for s in samples])
     video = torch.stack([s['video_features']['video'] for s in samples])
-    owners = [i for i, s in enumerate(samples) for _ in s['captions']]
-    metrics = retrieval_metrics(texts @ video.T, torch.tensor(owners))
+    video_of_text = [i for i, s in enumerate(samples) for _ in s['captions']]
+    metrics = retrieval_metrics(texts @ video.T, torch.tensor(video_of_text))
     return {f'retrieval/{k}': v for k, v in metrics.items()}
 
 
@@ -80,9 +80,9 @@ def test_a_missing_video_stops_the_evaluation(samples):
         metric.evaluate(1)
 
 
-@pytest.mark.parametrize('topk', [(), (0, 5), (1.5, )])
+@pytest.mark.parametrize('topk', [(), (0, 5), (1.5, ), 5])
 def test_bad_topk_is_named(topk):
-    with pytest.raises(InputError, match='topk must be positive'):
+    with pytest.raises(InputError, match='topk must be .*positive integer'):
         build(topk=topk)
 
 
@@ -101,12 +101,12 @@ def test_a_reranking_that_fails_costs_neither_features_nor_figures(
 
 
 def test_rerankings_and_more_metrics_have_their_names(samples, logged):
-    metric = build(rerank=['dual_softmax'], extra=['mAP'])
+    metric = build(rerank=['dual_softmax'], more_metrics=['mAP'])
     metric.process(None, samples)
     out = metric.evaluate(5)
     assert expected(samples).items() <= out.items()
     assert 'retrieval/dual_softmax/v2t/R1' in out and 'retrieval/t2v/mAP' in out
-    assert 'mAP, video-to-text: each video ranks all single captions' in logged[0]
+    assert 'mAP, video-to-text: each video ranks all single captions' in logged[1]
 
 
 def test_features_alone(samples, tmp_path):
@@ -146,8 +146,10 @@ def test_pairs_that_cannot_be_scored_cost_no_features(samples, tmp_path, logged)
 def test_what_does_not_go_together_is_said_before_the_work(samples):
     with pytest.raises(InputError, match='dump_only=True needs dump'):
         build(dump_only=True)
-    with pytest.raises(InputError, match="float64' or 'float32', got 'half'"):
+    with pytest.raises(InputError, match="'float64', 'float32'.* got 'half'"):
         build(score_dtype='half')
+    with pytest.raises(InputError, match=r"write more_metrics=\['mAP'\]"):
+        build(extra=['mAP'])
     metric = build(rerank=['dual_softmax'])
     metric.use_head(MeanPoolingHead())
     with pytest.raises(InputError, match='those of TightTransformerHead are not'):

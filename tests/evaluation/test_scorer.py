@@ -7,13 +7,16 @@ from torch.nn import functional as F
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.evaluation import (
-    metrics_of_ranks,
+    RetrievalFeatures,
+    Scorer,
+    choose_scorer,
     product_scores,
     rank_counts,
+    rank_counts_in_chunks,
     retrieval_metrics,
     score_matrix,
-    score_ranks,
 )
+from mmaction_centerclip.evaluation.functional import metrics_of_ranks
 from mmaction_centerclip.models import (
     TextConditionedPoolingHead,
     TightTransformerHead,
@@ -29,29 +32,29 @@ KINDS = ['products', *HEADS]
 
 
 def problem(kind):
-    """A scorer, features of 23 texts and 11 videos, and whose they are.
+    """A function, features of 23 texts and 11 videos, and the texts' videos.
 
     Video 4 is video 7, text 5 is text 9: these tie with every other.
     """
     torch.manual_seed(0)
-    owner = torch.arange(len(COUNTS)).repeat_interleave(torch.tensor(COUNTS))
+    video_of_text = torch.arange(len(COUNTS)).repeat_interleave(torch.tensor(COUNTS))
     if kind == 'products':
         video = F.normalize(torch.randn(11, 6), dim=1)
-        text = F.normalize(torch.randn(23, 6) + video[owner], dim=1)
+        text = F.normalize(torch.randn(23, 6) + video[video_of_text], dim=1)
         text, video = dict(text=text), dict(video=video)
-        scorer = product_scores
+        function = product_scores
     else:
         head = HEADS[kind](embed_dims=6).eval()
         with torch.no_grad():
             video = head.video_features(torch.randn(11, 4, 6), torch.rand(11, 4) > .3)
             text = head.text_features(TextFeatures(
                 torch.randn(23, 6), torch.randn(23, 5, 6), torch.rand(23, 5) > .3))
-        scorer = head.double().similarity
+        function = head.double().similarity
     for x in video.values():
         x[4] = x[7]
     for x in text.values():
         x[5] = x[9]
-    return scorer, text, video, owner
+    return function, text, video, video_of_text
 
 
 def double(features):
@@ -61,9 +64,9 @@ def double(features):
 
 def whole(kind):
     """The matrix at once."""
-    scorer, text, video, _ = problem(kind)
+    function, text, video, _ = problem(kind)
     with torch.no_grad():
-        return scorer(double(text), double(video)).float()
+        return function(double(text), double(video)).float()
 
 
 def oracle(kind):
@@ -73,31 +76,32 @@ def oracle(kind):
 @pytest.mark.parametrize('kind', KINDS)
 @pytest.mark.parametrize('max_pairs', SIZES)
 def test_chunks_equal_the_full_matrix(kind, max_pairs):
-    scorer, text, video, owner = problem(kind)
+    function, text, video, video_of_text = problem(kind)
     expected = whole(kind)
-    options = dict(max_pairs=max_pairs, dtype=torch.float64)
-    matrix = score_matrix(scorer, text, video, **options)
+    scorer = Scorer(function, dtype=torch.float64, max_pairs=max_pairs)
+    matrix = score_matrix(scorer, text, video)
     assert torch.equal(matrix, expected)
     assert torch.equal(matrix[:, 4], matrix[:, 7])
     assert torch.equal(matrix[5], matrix[9])
-    ranks = score_ranks(scorer, text, video, owner, **options)
-    for direction, counts in rank_counts(expected, owner).items():
-        for a, b in zip(ranks[direction], counts):
+    counts = rank_counts_in_chunks(scorer, text, video, video_of_text)
+    for direction, pair in rank_counts(expected, video_of_text).items():
+        for a, b in zip(counts[direction], pair):
             assert torch.equal(a, b)
-    assert metrics_of_ranks(ranks) == oracle(kind)
+    assert metrics_of_ranks(counts) == oracle(kind)
 
 
 def test_never_more_pairs_than_asked_for():
     seen = []
 
-    def scorer(text, video):
+    def function(text, video):
         seen.append(len(text['text']) * len(video['video']))
         return product_scores(text, video)
 
-    _, text, video, owner = problem('products')
+    _, text, video, video_of_text = problem('products')
     for max_pairs in SIZES:
         seen.clear()
-        score_ranks(scorer, text, video, owner, max_pairs)
+        rank_counts_in_chunks(
+            Scorer(function, max_pairs=max_pairs), text, video, video_of_text)
         assert max(seen) <= max_pairs
 
 
@@ -109,15 +113,17 @@ def worker(rank, world_size, init, queue):
         'gloo', init_method=f'file://{init}', rank=rank, world_size=world_size)
     results = []
     for kind in KINDS:
-        scorer, text, video, owner = problem(kind)
+        function, text, video, video_of_text = problem(kind)
         for max_pairs in SIZES:
-            options = dict(max_pairs=max_pairs, dtype=torch.float64)
+            scorer = Scorer(function, dtype=torch.float64, max_pairs=max_pairs)
             results.append((kind, metrics_of_ranks(
-                score_ranks(scorer, text, video, owner, **options)),
-                score_matrix(scorer, text, video, **options).numpy()))
+                rank_counts_in_chunks(scorer, text, video, video_of_text)),
+                score_matrix(scorer, text, video).numpy()))
     try:
         broken = dict(text=torch.full((23, 6), torch.nan))
-        score_ranks(product_scores, broken, problem('products')[2], owner, 40)
+        rank_counts_in_chunks(
+            Scorer(product_scores, max_pairs=40), broken, problem('products')[2],
+            video_of_text)
     except InputError as error:
         results.append(str(error))
     queue.put((rank, results))
@@ -148,9 +154,42 @@ def test_processes_equal_one_exactly(world_size, tmp_path):
 
 
 def test_bad_input_is_named():
-    scorer, text, video, owner = problem('products')
-    with pytest.raises(InputError, match='max_pairs must be positive, got 0'):
-        score_ranks(scorer, text, video, owner, max_pairs=0)
+    function, text, video, video_of_text = problem('products')
+    with pytest.raises(InputError, match='max_pairs must be .* got 0'):
+        Scorer(function, max_pairs=0)
     text['text'][9, 3] = torch.nan
-    with pytest.raises(InputError, match='not finite.*for text 9 and video 0'):
-        score_ranks(scorer, text, video, owner, max_pairs=40)
+    with pytest.raises(InputError, match=r'not finite.* nan at \(9, 0\)'):
+        rank_counts_in_chunks(
+            Scorer(function, max_pairs=40), text, video, video_of_text)
+
+
+def features_of(kind, **options):
+    _, text, video, video_of_text = problem(kind)
+    return RetrievalFeatures(video, text, video_of_text, range(11), range(23),
+                             **options)
+
+
+def test_products_are_compared_in_float64_without_a_head():
+    head = TextConditionedPoolingHead(embed_dims=6)
+    scorer = choose_scorer(
+        features_of('products'), head, dtype=torch.float32, max_pairs=7)
+    assert scorer == Scorer(
+        product_scores, head.logit_scale.device, torch.float64, max_pairs=7)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+def test_a_head_at_hand_compares_and_stays_as_it_is(dtype):
+    torch.manual_seed(0)
+    head = WeightedTokenInteractionHead(embed_dims=6).eval()
+    f = features_of('pairs')
+    matrix = score_matrix(choose_scorer(f, head, dtype=dtype), f.text, f.video)
+    assert head.logit_scale.dtype == torch.float32
+    one = head.to(dtype).similarity(*(
+        {k: x.to(dtype) if x.is_floating_point() else x for k, x in part.items()}
+        for part in (f.text, f.video)))
+    torch.testing.assert_close(matrix, one.detach().float())
+    known = f._replace(head=dict(
+        config=dict(type='WeightedTokenInteractionHead', embed_dims=6),
+        state_dict=head.state_dict()))
+    again = score_matrix(choose_scorer(known, dtype=dtype), f.text, f.video)
+    assert torch.equal(again, matrix)

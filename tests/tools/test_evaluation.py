@@ -71,7 +71,7 @@ def metrics_in(folder):
     return json.loads(saved.read_text())
 
 
-def counted(monkeypatch, cls, name, what):
+def record_calls(monkeypatch, cls, name, what):
     calls = []
     original = getattr(cls, name)
 
@@ -85,9 +85,9 @@ def counted(monkeypatch, cls, name, what):
 
 def test_a_video_is_decoded_and_encoded_once(config_of, shapes_captions,
                                              monkeypatch, tmp_path):
-    decoded = counted(monkeypatch, DecordInitFromFile, 'transform',
+    decoded = record_calls(monkeypatch, DecordInitFromFile, 'transform',
                       lambda results: results['filename'])
-    encoded = counted(monkeypatch, CLIPVisionTower, 'forward',
+    encoded = record_calls(monkeypatch, CLIPVisionTower, 'forward',
                       lambda imgs, *_: len(imgs))
     captions = {name: [f'{texts[0]} {i}' for i in range(40)]
                 for name, texts in shapes_captions.items()}
@@ -132,8 +132,8 @@ def test_dumped_features_give_the_same_metrics(config_of, inside, tmp_path,
     assert len(features.captions) == len(features.video_of_text)
     assert (features.similarity is None) == features.separable
     out = tmp_path / 'out.json'
-    options = [] if head == 'tight' else ['--dual-softmax', '20']
-    printed = inside(dump, '--json', out, *options, '--extra', 'Rsum', 'mAP',
+    options = [] if head == 'tight' else ['--rerank', 'dual_softmax:temperature=20']
+    printed = inside(dump, '--json', out, *options, '--more-metrics', 'Rsum', 'mAP',
                      script='analysis_tools/eval_features.py')
     got = json.loads(out.read_text())
     for direction in ('t2v', 'v2t'):
@@ -144,7 +144,7 @@ def test_dumped_features_give_the_same_metrics(config_of, inside, tmp_path,
     assert 'several captions per video' in printed
     if head != 'tight':
         assert 'dual_softmax/v2t/mAP' in got
-        assert re.search(r'^ *plain .*\n *dual_softmax ', printed, re.M)
+        assert re.search(r'^plain .*\ndual_softmax ', printed, re.M)
 
 
 @pytest.mark.parametrize('head', [None, 'tight', 'xpool'])
@@ -162,7 +162,7 @@ def test_a_bank_normalises_without_the_model(config_of, inside, tmp_path, head):
     assert 'R1' not in printed and 'features of 24 videos and 72 cap' in printed
     inside(config, checkpoint, '--work-dir', tmp_path / 'work', '--dump', dump,
            script='test.py')
-    inside(dump, '--qb-norm', bank, '--qb-beta', '5', '--json', out,
+    inside(dump, '--rerank', f'qb_norm:bank={bank},beta=5', '--json', out,
            script='analysis_tools/eval_features.py')
     got = json.loads(out.read_text())
     assert 'qb_norm/t2v/R1' in got
@@ -191,7 +191,7 @@ def test_padding_of_short_videos_counts_for_nothing(config_of, inside, tmp_path)
 
 def test_three_processes_evaluate_as_one(config_of, inside, tmp_path):
     _, config, checkpoint = config_of('interaction')
-    more = ('test_evaluator.rerank=[dual_softmax]', 'test_evaluator.extra=[mAP]')
+    more = ('test_evaluator.rerank=[dual_softmax]', 'test_evaluator.more_metrics=[mAP]')
     inside(config, checkpoint, '--work-dir', tmp_path / 'alone', '--dump',
            tmp_path / 'alone.pth', '--cfg-options', *more, script='test.py')
     with socket.socket() as free:

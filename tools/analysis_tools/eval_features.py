@@ -6,19 +6,41 @@ stored.
 """
 import argparse
 import json
+import re
 from pathlib import Path
 
 import torch
+from mmengine.config import DictAction
+from mmengine.utils import import_modules_from_strings
 
 import mmaction_centerclip  # noqa: F401
 from mmaction_centerclip.apis import check_outputs, clear_errors, positive
+from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.evaluation import (
-    RetrievalFeatures,
-    describe_protocol,
+    RERANKINGS,
+    RETRIEVAL_METRICS,
+    choose_scorer,
     evaluate_features,
     first_captions,
     load_features,
 )
+
+# Former options, and what to write instead.
+RENAMED = {
+    '--extra': '--more-metrics METRIC ...',
+    '--dual-softmax': '--rerank dual_softmax:temperature=TEMPERATURE',
+    '--qb-norm': '--rerank qb_norm:bank=FILE',
+    '--qb-beta': '--rerank qb_norm:bank=FILE,beta=BETA',
+    '--qb-top': '--rerank qb_norm:bank=FILE,top=TOP',
+}
+
+
+class Renamed(argparse.Action):
+    """End with one line that says what to write instead."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        parser.exit(2, f'error: {option_string} is gone; write '
+                       f'{RENAMED[option_string]}\n')
 
 
 def parse_args() -> argparse.Namespace:
@@ -31,26 +53,25 @@ def parse_args() -> argparse.Namespace:
         help='all captions are queries, or the first one of each video')
     parser.add_argument('--topk', type=positive, nargs='+', default=[1, 5, 10])
     parser.add_argument(
-        '--extra',
+        '--more-metrics',
         nargs='+',
         default=[],
         metavar='METRIC',
-        help='gmean, Rsum, mAP, NDCG')
+        help=f'of {", ".join(RETRIEVAL_METRICS.module_dict)}, and what '
+        '--custom-imports registers')
     parser.add_argument(
-        '--dual-softmax',
-        type=float,
-        metavar='TEMPERATURE',
-        help='re-rank with the dual softmax, such as 100')
+        '--rerank',
+        nargs='+',
+        default=[],
+        metavar='NAME[:OPTION=VALUE,...]',
+        help='such as dual_softmax:temperature=100 or '
+        f'qb_norm:bank=bank.pth,beta=20; of {", ".join(RERANKINGS.module_dict)}, '
+        'and what --custom-imports registers')
     parser.add_argument(
-        '--qb-norm',
-        metavar='FILE',
-        help='re-rank with QB-Norm; the features of the training set')
-    parser.add_argument(
-        '--qb-beta', type=float, help="QB-Norm's inverse temperature, default 20")
-    parser.add_argument(
-        '--qb-top',
-        type=positive,
-        help='how many best items of a query of the bank count as hubs, default 1')
+        '--custom-imports',
+        nargs='+',
+        metavar='MODULE',
+        help='modules to import, which register metrics and re-rankings')
     parser.add_argument(
         '--max-pairs',
         type=positive,
@@ -64,48 +85,48 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--json', metavar='OUT', help='write the metrics here')
-    args = parser.parse_args()
-    if args.qb_norm is None and (args.qb_beta or args.qb_top):
-        parser.error('--qb-beta and --qb-top go with --qb-norm')
-    return args
+    for option in RENAMED:
+        parser.add_argument(
+            option, nargs='*', action=Renamed, help=argparse.SUPPRESS)
+    return parser.parse_args()
 
 
-def rerankings(args: argparse.Namespace) -> list[dict]:
-    """The re-rankings that were asked for, as the metric takes them."""
-    chosen = []
-    if args.dual_softmax is not None:
-        chosen.append(dict(type='dual_softmax', temperature=args.dual_softmax))
-    if args.qb_norm is not None:
-        given = dict(beta=args.qb_beta, top=args.qb_top)
-        given = {name: x for name, x in given.items() if x is not None}
-        chosen.append(dict(type='qb_norm', bank=args.qb_norm, **given))
-    return chosen
+def parse_reranking(given: str) -> dict:
+    """Turn ``NAME:OPTION=VALUE,...`` into a config, as ``--cfg-options`` does."""
+    name, _, options = given.partition(':')
+    # A comma inside a value is not followed by OPTION=.
+    parts = re.split(r',(?=\w+=)', options) if options else []
+    parsed = argparse.Namespace()
+    try:
+        DictAction([], 'options')(None, parsed, parts)
+    except (AssertionError, ValueError):
+        raise InputError('--rerank takes NAME or NAME:OPTION=VALUE,..., got '
+                         f'{given!r}') from None
+    return dict(parsed.options, type=name)
 
 
-def evaluate(features: RetrievalFeatures,
-             args: argparse.Namespace) -> dict[str, float]:
-    """Print the protocol and a row a re-ranking."""
+def evaluate(args: argparse.Namespace) -> dict[str, float]:
+    """Print the protocol and a row of figures for each re-ranking."""
+    try:
+        import_modules_from_strings(args.custom_imports)
+    except ImportError as error:
+        raise InputError(f'--custom-imports: {error}') from None
+    features = load_features(args.features)
     if args.captions == 'first':
         features = first_captions(features)
-    print(describe_protocol(
-        features.captions_per_video(), features.paragraph, args.extra))
+    scorer = choose_scorer(
+        features, device=args.device, dtype=getattr(torch, args.score_dtype),
+        max_pairs=args.max_pairs)
     return evaluate_features(
-        features,
-        report=print,
-        topk=tuple(args.topk),
-        extra=args.extra,
-        rerank=rerankings(args),
-        matrix=features.similarity,
-        max_pairs=args.max_pairs,
-        dtype=getattr(torch, args.score_dtype),
-        device=args.device)
+        features, scorer, print, topk=args.topk, more_metrics=args.more_metrics,
+        rerank=[parse_reranking(given) for given in args.rerank])
 
 
 def main() -> None:
     args = parse_args()
     with clear_errors():
         check_outputs(args.json)
-        metrics = evaluate(load_features(args.features), args)
+        metrics = evaluate(args)
     if args.json:
         Path(args.json).write_text(json.dumps(metrics, indent=1))
 

@@ -1,0 +1,21 @@
+"""Geometric mean of the recalls."""
+import math
+
+from ..registry import RETRIEVAL_METRICS, Rankings, RetrievalMetric
+
+__all__ = ['GeometricMean']
+
+
+@RETRIEVAL_METRICS.register_module(name='gmean')
+class GeometricMean(RetrievalMetric):
+    """Geometric mean of R@1, R@5 and R@10, of each direction."""
+    needs_recalls = (1, 5, 10)
+
+    def __call__(self, rankings: Rankings) -> dict[str, float]:
+        """Return ``t2v/gmean`` and ``v2t/gmean``."""
+        return {
+            f'{direction}/gmean': math.prod(
+                rankings.figures[f'{direction}/R{k}']
+                for k in self.needs_recalls)**(1 / len(self.needs_recalls))
+            for direction in ('t2v', 'v2t')
+        }

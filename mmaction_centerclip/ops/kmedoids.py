@@ -151,16 +151,7 @@ def check_kmedoids(distance: str, p: float, pre_norm: bool, max_iters: int,
                    dtype: torch.dtype = torch.float32) -> None:
     """Raise an InputError unless these are options of :func:`kmedoids`.
 
-    Args:
-        distance (str): As for :func:`kmedoids`, like the others.
-        p (float): As there.
-        pre_norm (bool): As there.
-        max_iters (int): As there.
-        tol (float): As there.
-        backend (str): As there.
-        masked (bool): Whether there is to be a mask of valid tokens.
-            Defaults to False.
-        dtype (torch.dtype): As there. Defaults to torch.float32.
+    ``masked`` says whether there is to be a mask of valid tokens.
     """
     check_choice('distance', distance, DISTANCES)
     check_choice('backend', backend, BACKENDS)

@@ -11,7 +11,7 @@ from mmaction_centerclip.models.utils import load_strictly
 
 from .clip_arch import text_arguments
 
-__all__ = ['CLIPTextTower', 'TextFeatures', 'truncate_context']
+__all__ = ['CLIPTextTower', 'TextFeatures']
 
 
 class TextFeatures(NamedTuple):
@@ -119,20 +119,9 @@ class CLIPTextTower(TextTransformer):
         Raises:
             InputError: If a key is missing, unknown or of another shape.
         """
-        state = dict(state)
-        truncate_context(state, self.context_length)
+        state = {
+            key: value[:self.context_length]
+            if key == 'positional_embedding' else value
+            for key, value in state.items()
+        }
         load_strictly(self, state, source)
-
-
-def truncate_context(state: dict[str, Tensor], context_length: int,
-                     prefix: str = '') -> None:
-    """Keep the first rows of the text's positional embedding, in place.
-
-    Args:
-        state (dict[str, Tensor]): A state dict that may have it.
-        context_length (int): Rows to keep.
-        prefix (str): In front of the tower's keys. Defaults to none.
-    """
-    key = f'{prefix}positional_embedding'
-    if key in state:
-        state[key] = state[key][:context_length]

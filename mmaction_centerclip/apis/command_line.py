@@ -14,7 +14,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models.utils import explain_refusal
+from mmaction_centerclip.files import explain_refusal
 
 __all__ = [
     'add_common_arguments', 'build_runner', 'check_checkpoint', 'check_outputs',

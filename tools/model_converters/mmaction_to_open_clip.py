@@ -8,7 +8,7 @@ import torch
 from mmaction_centerclip.apis import clear_errors
 from mmaction_centerclip.apis.conversion import to_open_clip
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models.utils import read_checkpoint
+from mmaction_centerclip.files import read_checkpoint
 
 
 def main() -> None:

@@ -8,8 +8,8 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.files import read_checkpoint
 from mmaction_centerclip.models.necks import CenterSelection
-from mmaction_centerclip.models.utils import read_checkpoint
 
 from .sizes import infer_arch
 from .sources import KINDS, convert_state, detect_kind, head_of, is_ambiguous

@@ -1,4 +1,3 @@
-from .checkpoint_file import explain_refusal, read_checkpoint
 from .clip_weights import (
     fit_context,
     load_clip_weights,
@@ -8,6 +7,6 @@ from .clip_weights import (
 from .gather import gather_with_grad
 
 __all__ = [
-    'explain_refusal', 'fit_context', 'gather_with_grad', 'load_clip_weights',
-    'read_checkpoint', 'read_clip_weights', 'rename_clip_weights'
+    'fit_context', 'gather_with_grad', 'load_clip_weights', 'read_clip_weights',
+    'rename_clip_weights'
 ]

@@ -8,9 +8,8 @@ from open_clip.model import convert_to_custom_text_state_dict
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.files import read_checkpoint
 from mmaction_centerclip.models.backbones import clip_config
-
-from .checkpoint_file import read_checkpoint
 
 __all__ = [
     'fit_context', 'load_clip_weights', 'read_clip_weights',

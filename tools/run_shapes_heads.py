@@ -24,8 +24,8 @@ from pathlib import Path
 import torch
 from mmengine.utils import ProgressBar
 
-from mmaction_centerclip.apis import positive
 from mmaction_centerclip.apis.work_dir import read_run
+from mmaction_centerclip.cli import positive_int
 from mmaction_centerclip.evaluation import load_features, product_scores
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -173,17 +173,17 @@ def main() -> None:
         '--seeds', type=int, nargs='+', default=[0, 1, 2], help='default: 0 1 2')
     parser.add_argument(
         '--jobs',
-        type=positive,
+        type=positive_int,
         default=2,
         help='models to train at a time, default: 2')
     parser.add_argument(
         '--work-dir', help='default: work_dirs/shapes_heads/DATA')
     parser.add_argument(
         '--base-epochs',
-        type=positive,
+        type=positive_int,
         help='of the common start, on the shapes, default: 10')
     parser.add_argument(
-        '--epochs', type=positive, help='of each head, on the shapes, default: 4')
+        '--epochs', type=positive_int, help='of each head, on the shapes, default: 4')
     args = parser.parse_args()
     unknown = set(args.heads or ()) - set(DATA[args.data]['heads'])
     if unknown:

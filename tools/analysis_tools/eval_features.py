@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 import mmaction_centerclip  # noqa: F401
-from mmaction_centerclip.apis import check_outputs, clear_errors, positive
+from mmaction_centerclip.cli import check_outputs, exit_on_input_error, positive_int
 from mmaction_centerclip.evaluation import (
     RetrievalFeatures,
     describe_protocol,
@@ -29,7 +29,7 @@ def parse_args() -> argparse.Namespace:
         choices=['all', 'first'],
         default='all',
         help='all captions are queries, or the first one of each video')
-    parser.add_argument('--topk', type=positive, nargs='+', default=[1, 5, 10])
+    parser.add_argument('--topk', type=positive_int, nargs='+', default=[1, 5, 10])
     parser.add_argument(
         '--extra',
         nargs='+',
@@ -49,11 +49,11 @@ def parse_args() -> argparse.Namespace:
         '--qb-beta', type=float, help="QB-Norm's inverse temperature, default 20")
     parser.add_argument(
         '--qb-top',
-        type=positive,
+        type=positive_int,
         help='how many best items of a query of the bank count as hubs, default 1')
     parser.add_argument(
         '--max-pairs',
-        type=positive,
+        type=positive_int,
         default=2**18,
         help='pairs to score at a time, which bounds the memory')
     parser.add_argument(
@@ -103,7 +103,7 @@ def evaluate(features: RetrievalFeatures,
 
 def main() -> None:
     args = parse_args()
-    with clear_errors():
+    with exit_on_input_error():
         check_outputs(args.json)
         metrics = evaluate(load_features(args.features), args)
     if args.json:

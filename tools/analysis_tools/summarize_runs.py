@@ -3,7 +3,6 @@
 import argparse
 import sys
 
-from mmaction_centerclip.apis import check_outputs, clear_errors
 from mmaction_centerclip.apis.run_summary import (
     choose_evaluations,
     format_summary,
@@ -13,6 +12,7 @@ from mmaction_centerclip.apis.run_summary import (
     write_csv,
 )
 from mmaction_centerclip.apis.work_dir import read_run
+from mmaction_centerclip.cli import check_outputs, exit_on_input_error
 
 METRICS = [f'{d}/R{k}' for d in ('t2v', 'v2t') for k in (1, 5, 10)]
 
@@ -42,7 +42,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    with clear_errors():
+    with exit_on_input_error():
         check_outputs(args.csv, args.plot)
         runs = [read_run(path, args.prefix)
                 for path in dict.fromkeys(p.rstrip('/') for p in args.work_dir)]

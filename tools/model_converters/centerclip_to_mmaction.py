@@ -14,7 +14,7 @@ import argparse
 
 from conversion import convert, make_parser
 
-from mmaction_centerclip.apis import clear_errors
+from mmaction_centerclip.cli import exit_on_input_error
 from mmaction_centerclip.errors import InputError
 
 TYPES = dict(
@@ -143,7 +143,7 @@ def make_necks(args: argparse.Namespace) -> list[dict]:
 
 def main() -> None:
     args = parse_args()
-    with clear_errors():
+    with exit_on_input_error():
         necks = make_necks(args)
     num_blocks = None
     if args.frames:

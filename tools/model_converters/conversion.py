@@ -3,12 +3,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmaction_centerclip.apis import clear_errors
 from mmaction_centerclip.apis.conversion import (
     KINDS,
     convert_checkpoint,
     write_config,
 )
+from mmaction_centerclip.cli import exit_on_input_error
 from mmaction_centerclip.errors import InputError
 
 BASE = (Path(__file__).resolve().parents[2] / 'configs' / 'retrieval' / 'clip4clip'
@@ -62,7 +62,7 @@ def convert(args: argparse.Namespace,
             num_blocks: int | None = None,
             layer_norm_eps: float = 1e-12) -> None:
     """Convert, and say what was left over."""
-    with clear_errors():
+    with exit_on_input_error():
         check_paths(args)
         model, report = convert_checkpoint(
             args.src,

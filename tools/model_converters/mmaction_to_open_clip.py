@@ -5,8 +5,8 @@ import os.path as osp
 
 import torch
 
-from mmaction_centerclip.apis import clear_errors
 from mmaction_centerclip.apis.conversion import to_open_clip
+from mmaction_centerclip.cli import exit_on_input_error
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.files import read_checkpoint
 
@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument('src', help='the checkpoint to convert')
     parser.add_argument('dst', help='the state dict to write')
     args = parser.parse_args()
-    with clear_errors():
+    with exit_on_input_error():
         if osp.exists(args.dst):
             raise InputError(f'{args.dst} exists already, choose another file')
         state, _, _ = read_checkpoint(args.src)

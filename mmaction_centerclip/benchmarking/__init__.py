@@ -1,0 +1,17 @@
+from .compare import benchmark_pair
+from .frames import read_frames, video_files
+from .measure import count_macs, describe_machine, time_interleaved
+from .models import (
+    MMACTION2_CONFIG,
+    build_mmaction2,
+    build_pair,
+    random_openai_clip,
+)
+from .peak_memory import PeakMemory, peak_mib
+
+__all__ = [
+    'MMACTION2_CONFIG', 'PeakMemory', 'benchmark_pair', 'build_mmaction2',
+    'build_pair', 'count_macs', 'describe_machine', 'peak_mib',
+    'random_openai_clip', 'read_frames',
+    'time_interleaved', 'video_files'
+]

@@ -1,7 +1,6 @@
 """Read what MMEngine's runner leaves in a work dir, executing none of it."""
 import ast
 import json
-import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +22,7 @@ class Run(NamedTuple):
             validation in training, ``'val'``, and of each test on the
             config's test data, ``'test'``, oldest first.
         other_tests (list[str]): The tests on other data.
-        seeds (list[int]): Seeds of the trainings, oldest first.
+        seeds (list[int]): Seeds in the trainings' configs, oldest first.
         settings (dict[str, str]): What runs to be averaged have in common.
     """
     work_dir: Path
@@ -67,7 +66,8 @@ def read_run(work_dir: str | Path, prefix: str = 'retrieval') -> Run:
         validations += filter(None, (_metrics(line, prefix) for line in lines))
         if any('loss' in line for line in lines):
             config = dumped
-            seeds += _find_seed(start / f'{start.name}.log', config)
+            seed = _entry(config, 'randomness', 'seed')
+            seeds += [int(seed)] if seed.isdigit() else []
         for line in _read_json(start / f'{start.name}.json'):
             if metrics := _metrics(line, prefix):
                 tests.append((_settings(dumped)['test data'], start.name, metrics))
@@ -114,14 +114,6 @@ def _settings(config: dict[str, object]) -> dict[str, str]:
 def _entry(config: dict[str, object], name: str, key: str) -> str:
     value = config.get(name)
     return str(value.get(key)) if isinstance(value, dict) else ''
-
-
-def _find_seed(log: Path, config: dict[str, object]) -> list[int]:
-    """Find the seed of a training: as logged, else as configured, else none."""
-    text = log.read_text('utf-8', errors='replace') if log.is_file() else ''
-    logged = re.search(r'^ {4}seed: (\d+)$', text.split(' - Config:\n')[0], re.M)
-    seed = logged[1] if logged else _entry(config, 'randomness', 'seed')
-    return [int(seed)] if seed.isdigit() else []
 
 
 def _read_json(path: Path) -> list[dict]:

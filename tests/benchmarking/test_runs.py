@@ -118,11 +118,6 @@ def test_best_is_the_lowest_rank_and_no_nan(make):
         assert best_of(work_dir, metric) == 80
 
 
-@pytest.mark.parametrize('logged', [True, False])
-def test_the_seed_is_of_the_log_or_the_config(make, logged):
-    assert read_run(make('run', [1], 5, logged=logged)).seeds == [5]
-
-
 def test_an_unknown_seed_is_shown_as_such(make):
     runs = [read_run(make('a', [1], None, test=2)), read_run(make('b', [], test=3))]
     assert [run.seeds for run in runs] == [[], []]
@@ -132,7 +127,7 @@ def test_an_unknown_seed_is_shown_as_such(make):
 
 
 def test_configs_are_parsed_and_never_executed(make, tmp_path):
-    work_dir = make('run', [1], 3, logged=False)
+    work_dir = make('run', [1], 3)
     mark = tmp_path / 'executed'
     for path in [*work_dir.glob('*.py'), *work_dir.glob('*/*/config.py')]:
         path.write_text(f'open({str(mark)!r}, "w")\n' + path.read_text())

@@ -6,22 +6,6 @@ from mmengine.visualization import LocalVisBackend
 
 TIME = '20261122_224940'
 METRICS = [f'{d}/R{k}' for d in ('t2v', 'v2t') for k in (1, 5, 10)]
-LOG = """2026/11/22 23:24:23 - mmengine - INFO -{space}
-------------------------------------------------------------
-System environment:
-    sys.platform: linux
-    numpy_random_seed: 7
-
-Runtime environment:
-    cudnn_benchmark: False
-    seed: {seed}
-    Distributed launcher: none
-------------------------------------------------------------
-
-2026/11/22 23:24:24 - mmengine - INFO - Config:
-randomness = dict(seed=99)
-    seed: 98
-"""
 
 
 def evaluation(recall, **others):
@@ -38,7 +22,7 @@ def data(name):
 
 
 def write_start(work_dir, recalls, seed=0, time=TIME, config='centerclip_tiny',
-                logged=True, test=None, cfg=None):
+                test=None, cfg=None):
     """Write what one start of a tool leaves in a work dir."""
     randomness = dict(seed=seed) if seed is not None else {}
     cfg = Config(dict(model=dict(type='A', stages=[1, 2]), randomness=randomness,
@@ -53,8 +37,6 @@ def write_start(work_dir, recalls, seed=0, time=TIME, config='centerclip_tiny',
             step=10 * epoch, file_path=f'{time}.json')
         backend.add_scalars(
             evaluation(recall), step=epoch, file_path=f'{time}.json')
-    if logged and seed is not None:
-        (start / f'{time}.log').write_text(LOG.format(seed=seed, space=' '))
     if test is not None:
         (start / f'{time}.json').write_text(json.dumps(evaluation(test)))
     return work_dir

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The main job: train CenterCLIP and its un-clustered twin, and compare them.
+"""Train CenterCLIP and the same model without clustering, and compare them.
 
 Renders the shapes data, trains and tests both models from scratch through
 tools/train.py and tools/test.py, and prints one table. Each step that is done
@@ -19,7 +19,8 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 
 import mmaction_centerclip  # noqa: F401
-from mmaction_centerclip.apis import count_macs, time_interleaved
+from mmaction_centerclip.benchmarking import count_macs, time_interleaved
+from mmaction_centerclip.tables import format_table
 
 ROOT = Path(__file__).resolve().parents[1]
 RETRIEVAL = ROOT / 'configs' / 'retrieval'
@@ -31,9 +32,7 @@ CONFIGS = {
     RETRIEVAL / 'centerclip' /
     'centerclip-b2-2-16_vit-tiny-p16-res64_1xb72-u8-10e_shapes-rgb.py',
 }
-METRICS = [
-    f'{direction}/R{k}' for direction in ('t2v', 'v2t') for k in (1, 5, 10)
-]
+METRICS = [f'{d}/R{k}' for d in ('t2v', 'v2t') for k in (1, 5, 10)]
 
 
 def run(*command: object) -> None:
@@ -45,7 +44,7 @@ def run(*command: object) -> None:
 
 
 def train_and_test(config: Path, work_dir: Path) -> dict[str, float]:
-    """Train (or continue), test, and return the metrics."""
+    """Train (or continue), test, and return the metrics of the test."""
     run(ROOT / 'tools' / 'train.py', config, '--work-dir', work_dir,
         '--resume')
     run(ROOT / 'tools' / 'test.py', config, last_checkpoint(work_dir),
@@ -55,13 +54,13 @@ def train_and_test(config: Path, work_dir: Path) -> dict[str, float]:
     return json.loads(results.read_text())
 
 
-def last_checkpoint(work_dir: Path) -> Path:
-    """Where training ended."""
-    return Path((work_dir / 'last_checkpoint').read_text().strip())
+def last_checkpoint(work_dir: Path) -> str:
+    """Return the checkpoint that training ended with."""
+    return (work_dir / 'last_checkpoint').read_text().strip()
 
 
 def measure(work_dirs: dict[str, Path], num_videos: int = 16) -> dict:
-    """GMACs and milliseconds per video of the trained vision towers."""
+    """Measure GMACs and milliseconds per video of the trained vision towers."""
     init_default_scope('mmaction')
     encoders = {}
     for name, path in CONFIGS.items():
@@ -70,8 +69,7 @@ def measure(work_dirs: dict[str, Path], num_videos: int = 16) -> dict:
         dataset_cfg.data_root = str(ROOT / dataset_cfg.data_root)
         dataset = DATASETS.build(dataset_cfg)
         model = MODELS.build(cfg.model).eval()
-        load_checkpoint(
-            model, str(last_checkpoint(work_dirs[name])), map_location='cpu')
+        load_checkpoint(model, last_checkpoint(work_dirs[name]), map_location='cpu')
         batch = pseudo_collate([dataset[i] for i in range(num_videos)])
         inputs = model.data_preprocessor(batch)['inputs']
         encoders[name] = lambda m=model, i=inputs: m.encode_video(i)
@@ -84,25 +82,18 @@ def measure(work_dirs: dict[str, Path], num_videos: int = 16) -> dict:
     }
 
 
-def format_table(rows: dict[str, dict]) -> str:
-    """One line a model."""
-    header = ['model', *METRICS, 'GMACs/video', 'ms/video']
-    lines = [header]
-    for name, row in rows.items():
-        recalls = [f'{row[f"retrieval/{metric}"]:.1f}' for metric in METRICS]
-        lines.append(
-            [name, *recalls, f'{row["gmacs"]:.4f}', f'{row["ms"]:.2f}'])
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    return '\n'.join('  '.join(
-        cell.rjust(width) for cell, width in zip(line, widths))
-                     for line in lines)
+def format_rows(rows: dict[str, dict]) -> str:
+    """Format a table with a row a model."""
+    return format_table(['model', *METRICS, 'GMACs/video', 'ms/video'], [
+        [name, *(f'{row[f"retrieval/{metric}"]:.1f}' for metric in METRICS),
+         f'{row["gmacs"]:.4f}', f'{row["ms"]:.2f}']
+        for name, row in rows.items()])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        '--work-dir',
-        default='work_dirs/shapes',
+        '--work-dir', default='work_dirs/shapes',
         help='where logs, checkpoints and table.json go')
     work_dir = Path(parser.parse_args().work_dir).resolve()
 
@@ -117,7 +108,7 @@ def main() -> None:
 
     print(f'\nText-video retrieval on the shapes data, {torch.get_num_threads()}'
           ' CPU threads; recall in per cent, cost of the vision tower:')
-    print(format_table(rows))
+    print(format_rows(rows))
     table = work_dir / 'table.json'
     table.write_text(json.dumps(rows, indent=1))
     print(f'Saved to {table}')

@@ -15,6 +15,7 @@ of frames can have.
 import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -22,11 +23,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
-from mmengine.utils import ProgressBar
+from mmengine.utils import track_iter_progress
 
-from mmaction_centerclip.apis import positive
-from mmaction_centerclip.apis.work_dir import read_run
+from mmaction_centerclip.benchmarking import read_run
+from mmaction_centerclip.cli import positive_int
 from mmaction_centerclip.evaluation import load_features, product_scores
+from mmaction_centerclip.tables import format_table
 
 ROOT = Path(__file__).resolve().parents[1]
 HEADS = ('meanp', 'seqtransf', 'seqlstm', 'tighttransf', 'wti', 'xpool')
@@ -41,15 +43,11 @@ DATA = dict(
         configs='_*shapes-motion-rgb.py',
         heads=('meanp', 'seqtransf', 'seqlstm'), towers=('clip4clip', )))
 OPPOSITE = dict(left='right', right='left', up='down', down='up')
-TITLES = {
-    't2v/R1': 't2v R@1',
-    'v2t/R1': 'v2t R@1',
-    'direction': 'direction',
-}
+TITLES = {'t2v/R1': 't2v R@1', 'v2t/R1': 'v2t R@1', 'direction': 'direction'}
 
 
-def config_of(data: str, folder: str, head: str) -> Path:
-    """The config of a head, with or without clustering."""
+def find_config(data: str, folder: str, head: str) -> Path:
+    """Find the config of a head, with or without clustering."""
     suffix = '' if head == 'meanp' else f'-{head}'
     path, = (ROOT / 'configs' / 'retrieval' / folder).glob(
         f'{TOWERS[folder]}{suffix}{DATA[data]["configs"]}')
@@ -62,33 +60,28 @@ def run(*command: object, threads: int, log: Path) -> None:
     with log.open('w') as file:
         result = subprocess.run(
             [sys.executable, *map(str, command)],
-            cwd=ROOT,
-            stdout=file,
-            stderr=subprocess.STDOUT,
+            cwd=ROOT, stdout=file, stderr=subprocess.STDOUT,
             env=dict(os.environ, OMP_NUM_THREADS=str(threads)))
     if result.returncode:
-        raise SystemExit(f'error: {command[0]} failed, see {log}')
-
-
-def write_directions(data_root: Path, out: Path) -> None:
-    """Annotations: each test video's first caption, and its opposite."""
-    videos = json.loads((data_root / 'test.json').read_text())
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({
-        name: [captions[0], opposite(captions[0])]
-        for name, captions in videos.items()
-    }))
+        sys.exit(f'error: {command[0]} failed, see {log}')
 
 
 def opposite(caption: str) -> str:
-    """The caption with the other direction of motion."""
-    return ' '.join(
-        OPPOSITE.get(word.rstrip(','), word.rstrip(',')) +
-        ',' * word.endswith(',') for word in caption.split())
+    """Turn around the direction of motion in a caption."""
+    words = rf'\b({"|".join(OPPOSITE)})\b'
+    return re.sub(words, lambda word: OPPOSITE[word[0]], caption)
+
+
+def write_directions(data_root: Path, out: Path) -> None:
+    """Annotate each test video with its first caption and the opposite one."""
+    videos = json.loads((data_root / 'test.json').read_text())
+    out.write_text(json.dumps({
+        name: [captions[0], opposite(captions[0])]
+        for name, captions in videos.items()}))
 
 
 def direction_accuracy(path: Path) -> float:
-    """Per cent of videos that prefer their caption to its opposite."""
+    """Return the per cent of videos that prefer their caption to its opposite."""
     features = load_features(str(path))
     scores = features.similarity
     if scores is None:
@@ -100,14 +93,13 @@ def direction_accuracy(path: Path) -> float:
 
 def train(config: Path, work_dir: Path, epochs: int | None, threads: int,
           *options: str) -> str:
-    """Train, or go on with it; the last checkpoint."""
+    """Train, or go on with it, and return the last checkpoint."""
     if epochs is not None:
         options += (f'train_cfg.max_epochs={epochs}',
                     f'train_cfg.val_interval={epochs}',
                     f'param_scheduler.end={epochs}')
     run(ROOT / 'tools' / 'train.py', config, '--work-dir', work_dir, '--resume',
-        '--cfg-options', *options,
-        threads=threads, log=work_dir / 'train.log')
+        '--cfg-options', *options, threads=threads, log=work_dir / 'train.log')
     return (work_dir / 'last_checkpoint').read_text().strip()
 
 
@@ -121,18 +113,17 @@ def measure(folder: str, head: str, seed: int, base: str | None,
     if table.exists():
         result = json.loads(table.read_text())
         if result['settings'] != settings:
-            raise SystemExit(
-                f'error: {work_dir} was made with {result["settings"]}, not '
-                f'{settings}; give another --work-dir')
+            sys.exit(f'error: {work_dir} was made with {result["settings"]}, not '
+                     f'{settings}; give another --work-dir')
         return result
-    config = config_of(args.data, folder, head)
+    config = find_config(args.data, folder, head)
     threads = max(1, (os.cpu_count() or 1) // args.jobs)
     options = [f'randomness.seed={seed}']
     options += [f'model.pretrained={base}'] if base else []
-    checkpoint = train(config, work_dir, args.epochs if base else None, threads,
-                       *options)
+    checkpoint = train(
+        config, work_dir, args.epochs if base else None, threads, *options)
     # Training ends with an evaluation.
-    result = dict(read_run(work_dir).last('val'), settings=settings)
+    result = dict(read_run(work_dir).evaluations['val'][-1], settings=settings)
     if args.data == 'motion':
         features = work_dir / 'directions.pth'
         features.unlink(missing_ok=True)  # Of a run interrupted after this.
@@ -145,25 +136,21 @@ def measure(folder: str, head: str, seed: int, base: str | None,
     return result
 
 
-def format_table(rows: dict[tuple[str, str], list[dict]]) -> str:
-    """A line a head and tower, mean and standard deviation over seeds."""
+def format_rows(rows: dict[tuple[str, str], list[dict]]) -> str:
+    """Format a row a head and tower: mean and standard deviation over seeds."""
     first = next(iter(rows.values()))[0]
     titles = {name: title for name, title in TITLES.items() if name in first}
-    lines = [['head', 'tower', 'seeds', *titles.values()]]
+    cells = []
     for (folder, head), results in rows.items():
-        cells = []
+        cells.append([head, folder, len(results)])
         for name in titles:
             values = [result[name] for result in results]
             spread = statistics.stdev(values) if len(values) > 1 else 0.
-            cells.append(f'{statistics.fmean(values):.1f} ± {spread:.1f}')
-        lines.append([head, folder, str(len(results)), *cells])
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    return '\n'.join('  '.join(
-        cell.rjust(width) for cell, width in zip(line, widths))
-                     for line in lines)
+            cells[-1].append(f'{statistics.fmean(values):.1f} ± {spread:.1f}')
+    return format_table(['head', 'tower', 'seeds', *titles.values()], cells)
 
 
-def main() -> None:
+def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument(
@@ -172,23 +159,20 @@ def main() -> None:
     parser.add_argument(
         '--seeds', type=int, nargs='+', default=[0, 1, 2], help='default: 0 1 2')
     parser.add_argument(
-        '--jobs',
-        type=positive,
-        default=2,
+        '--jobs', type=positive_int, default=2,
         help='models to train at a time, default: 2')
+    parser.add_argument('--work-dir', help='default: work_dirs/shapes_heads/DATA')
     parser.add_argument(
-        '--work-dir', help='default: work_dirs/shapes_heads/DATA')
-    parser.add_argument(
-        '--base-epochs',
-        type=positive,
+        '--base-epochs', type=positive_int,
         help='of the common start, on the shapes, default: 10')
     parser.add_argument(
-        '--epochs', type=positive, help='of each head, on the shapes, default: 4')
+        '--epochs', type=positive_int,
+        help='of each head, on the shapes, default: 4')
     args = parser.parse_args()
-    unknown = set(args.heads or ()) - set(DATA[args.data]['heads'])
+    known = DATA[args.data]['heads']
+    unknown = set(args.heads or ()) - set(known)
     if unknown:
-        parser.error(f'--data {args.data} goes with --heads '
-                     f'{" ".join(DATA[args.data]["heads"])}, got '
+        parser.error(f'--data {args.data} goes with --heads {" ".join(known)}, got '
                      f'{" ".join(sorted(unknown))}')
     if args.data == 'motion' and (args.epochs or args.base_epochs):
         parser.error('--epochs and --base-epochs go with --data shapes; the '
@@ -196,27 +180,28 @@ def main() -> None:
     if args.data == 'shapes':
         args.epochs, args.base_epochs = args.epochs or 4, args.base_epochs or 10
     args.work_dir = args.work_dir or f'work_dirs/shapes_heads/{args.data}'
+    return args
 
+
+def main() -> None:
+    args = parse_args()
     root, data = Path(args.work_dir).resolve(), DATA[args.data]
     run(ROOT / 'tools' / 'data' / 'shapes' / 'prepare_shapes.py',
         *data['options'], threads=1, log=root / 'prepare.log')
     write_directions(ROOT / data['root'], root / 'directions.json')
     base = None
     if args.data == 'shapes':
-        base = train(config_of('shapes', 'clip4clip', 'meanp'), root / 'base',
+        base = train(find_config('shapes', 'clip4clip', 'meanp'), root / 'base',
                      args.base_epochs, os.cpu_count() or 1)
     jobs = [(folder, head, seed) for seed in args.seeds
-            for head in args.heads or data['heads']
-            for folder in data['towers']]
-    bar = ProgressBar(len(jobs))
+            for head in args.heads or data['heads'] for folder in data['towers']]
     rows: dict[tuple[str, str], list[dict]] = {}
     with ThreadPoolExecutor(args.jobs) as pool:
         results = pool.map(lambda job: measure(*job, base, args), jobs)
-        for (folder, head, _), result in zip(jobs, results):
-            rows.setdefault((folder, head), []).append(result)
-            bar.update()
+        for folder, head, _ in track_iter_progress(jobs):
+            rows.setdefault((folder, head), []).append(next(results))
     print(f'\n\nThe {args.data} data, torch {torch.__version__}, per cent:')
-    print(format_table(rows))
+    print(format_rows(rows))
 
 
 if __name__ == '__main__':

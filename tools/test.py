@@ -2,11 +2,11 @@
 """Test a model, with the options of MMAction2's own tool."""
 import argparse
 
-from mmaction_centerclip.apis import (
+from mmaction_centerclip.cli import (
     add_common_arguments,
     build_runner,
     check_checkpoint,
-    clear_errors,
+    exit_on_input_error,
     load_config,
 )
 from mmaction_centerclip.errors import InputError
@@ -58,7 +58,7 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
 
 def main() -> None:
     args = parse_args()
-    with clear_errors():
+    with exit_on_input_error():
         cfg = load_config(args)
         merge_args(cfg, args)
         build_runner(cfg).test()

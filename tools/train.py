@@ -4,11 +4,11 @@ import argparse
 
 import torch
 
-from mmaction_centerclip.apis import (
+from mmaction_centerclip.cli import (
     add_common_arguments,
     build_runner,
     check_checkpoint,
-    clear_errors,
+    exit_on_input_error,
     load_config,
 )
 from mmaction_centerclip.errors import InputError
@@ -19,35 +19,21 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='train config file path')
     parser.add_argument('--work-dir', help='the dir to save logs and models')
     parser.add_argument(
-        '--resume',
-        nargs='?',
-        type=str,
-        const='auto',
-        help='If specify checkpoint path, resume from it, while if not '
-        'specify, try to auto resume from the latest checkpoint '
-        'in the work directory.')
+        '--resume', nargs='?', const='auto', metavar='CHECKPOINT',
+        help='continue from a checkpoint, by default the latest in the work dir')
     parser.add_argument(
-        '--amp',
-        action='store_true',
-        help='enable automatic-mixed-precision training')
+        '--amp', action='store_true', help='train with automatic mixed precision')
     parser.add_argument(
-        '--no-validate',
-        action='store_true',
-        help='whether not to evaluate the checkpoint during training')
+        '--no-validate', action='store_true', help='do not evaluate during training')
     parser.add_argument(
-        '--auto-scale-lr',
-        action='store_true',
-        help='whether to auto scale the learning rate according to the '
-        'actual batch size and the original batch size.')
-    parser.add_argument('--seed', type=int, default=None, help='random seed')
+        '--auto-scale-lr', action='store_true',
+        help="scale the learning rate with the batch size, from the config's")
+    parser.add_argument('--seed', type=int, help='random seed')
     parser.add_argument(
-        '--diff-rank-seed',
-        action='store_true',
-        help='whether or not set different seeds for different ranks')
+        '--diff-rank-seed', action='store_true',
+        help='give each process a seed of its own')
     parser.add_argument(
-        '--deterministic',
-        action='store_true',
-        help='whether to set deterministic options for CUDNN backend.')
+        '--deterministic', action='store_true', help='make cuDNN deterministic')
     add_common_arguments(parser)
     return parser.parse_args()
 
@@ -69,13 +55,10 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
-    if args.resume == 'auto':
+    if args.resume is not None:
         cfg.resume = True
-        cfg.load_from = None
-    elif args.resume is not None:
-        check_checkpoint(args.resume)
-        cfg.resume = True
-        cfg.load_from = args.resume
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+        check_checkpoint(cfg.load_from)
 
     if args.auto_scale_lr:
         cfg.auto_scale_lr.enable = True
@@ -90,7 +73,7 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
 
 def main() -> None:
     args = parse_args()
-    with clear_errors():
+    with exit_on_input_error():
         cfg = load_config(args)
         merge_args(cfg, args)
         build_runner(cfg).train()

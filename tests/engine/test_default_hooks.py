@@ -60,7 +60,7 @@ def test_an_old_list_of_custom_hooks_trains_and_averages_score(
     dump = tmp_path / 'features.pth'
     cfg.merge_from_dict({
         'model.head': dict(type='WeightedTokenInteractionHead', embed_dims=16,
-                           init_logit_scale=9.),
+                           init_logit_scale=6.5),
         'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 1,
         'train_dataloader.dataset.data_root': str(tmp_path / 'data'),
         'val_evaluator.dump': str(dump)})
@@ -88,7 +88,7 @@ def test_an_old_list_of_custom_hooks_trains_and_averages_score(
         str(tmp_path / 'work/epoch_1.pth'), 'cpu')
     lent = load_features(str(dump)).head
     assert lent['config'] == dict(
-        type='WeightedTokenInteractionHead', embed_dims=16, init_logit_scale=9.)
+        type='WeightedTokenInteractionHead', embed_dims=16, init_logit_scale=6.5)
     for name, value in lent['state_dict'].items():
         assert torch.equal(value, saved['state_dict'][f'head.{name}']), name
     trained = saved['ema_state_dict']['module.head.word_weight.0.weight']

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 
-from mmaction_centerclip.apis.conversion import convert_checkpoint
+from mmaction_centerclip.conversion import convert_checkpoint
 from mmaction_centerclip.models import VideoTokens
 
 from ..paths import golden_files, load

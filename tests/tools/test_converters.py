@@ -1,7 +1,5 @@
 import copy
 import re
-import runpy
-import sys
 
 import pytest
 import torch
@@ -9,7 +7,8 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from open_clip.model import CLIP, convert_to_custom_text_state_dict
 
-from ..paths import TOOLS
+from mmaction_centerclip.conversion import SOURCES as KINDS
+from mmaction_centerclip.conversion import Source
 
 ARCH = dict(
     embed_dim=16,
@@ -25,22 +24,15 @@ def clip():
 
 
 @pytest.fixture
-def convert(monkeypatch, capsys, tmp_path):
+def convert(run_tool, tmp_path):
     """Run a converter; what it printed, or its error."""
-    monkeypatch.syspath_prepend(str(TOOLS / 'model_converters'))
 
     def run(name, source, *options, target='out.pth'):
         path = tmp_path / 'source.pt'
         if source is not None:
             torch.save(source, path)
-        monkeypatch.setattr(sys, 'argv', [
-            name, str(path), str(tmp_path / target), *map(str, options)])
-        try:
-            runpy.run_path(str(TOOLS / 'model_converters' / f'{name}.py'),
-                           run_name='__main__')
-        except SystemExit as error:
-            return str(error)
-        return capsys.readouterr().out
+        return run_tool(f'model_converters/{name}.py', path, tmp_path / target,
+                        *options)
 
     return run
 
@@ -103,6 +95,8 @@ SOURCES = {
     'clipsimilarity_to_mmaction': lambda clip: dict(
         state_dict=prefixed(clip), meta=dict(epoch=1)),
     'hf_clip_to_mmaction': huggingface,
+    'any_to_mmaction': huggingface,
+    'any_to_mmaction plain': lambda clip: clip.state_dict(),
 }
 
 
@@ -287,6 +281,62 @@ def test_strangers_are_named_and_nothing_is_overwritten(convert, clip,
     assert '1 keys of the file have no place\n  similarity_dense' in printed
     said = convert('clip4clip_to_mmaction', state)
     assert re.match('error: .*out.pth exists already', said)
+
+
+def test_a_source_is_one_entry(convert, clip, tmp_path, monkeypatch):
+    monkeypatch.setitem(KINDS, 'theirs', Source(
+        "somebody else's CLIP", lambda keys: any(k.startswith('x.') for k in keys),
+        lambda state: {k.removeprefix('x.'): v for k, v in state.items()}))
+    state = {f'x.{k}': v for k, v in clip.state_dict().items()}
+    printed = convert('any_to_mmaction', state)
+    assert "source.pt: somebody else's CLIP" in printed
+    assert '0 keys of the model keep their start' in printed
+    saved = torch.load(tmp_path / 'out.pth', weights_only=True)
+    assert saved['meta'] == dict(converted_from='theirs')
+    assert torch.equal(saved['state_dict']['backbone.proj'], clip.visual.proj)
+    said = convert('clip_to_mmaction', state, target='other.pth')
+    assert re.match("error: .*holds somebody else's CLIP, expected a CLIP of", said)
+
+
+def test_a_killed_converter_leaves_nothing_in_the_way(convert, clip, tmp_path,
+                                                      monkeypatch):
+    save, state = torch.save, prefixed(clip)
+    options = ['--config', tmp_path / 'out.py']
+
+    def killed(content, path):
+        if str(path).endswith('source.pt'):
+            return save(content, path)
+        with open(path, 'wb') as file:
+            file.write(b'half')
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, 'save', killed)
+        with pytest.raises(KeyboardInterrupt):
+            convert('clip4clip_to_mmaction', state, *options)
+        with pytest.raises(KeyboardInterrupt):
+            convert('mmaction_to_open_clip', {
+                'text_backbone.positional_embedding': torch.ones(1)}, target='back.pt')
+    left = {path.name for path in tmp_path.iterdir()}
+    assert not left & {'out.pth', 'out.py', 'back.pt'}
+    assert 'Wrote ' in convert('clip4clip_to_mmaction', state, *options)
+    assert (tmp_path / 'out.py').exists()
+
+
+def test_a_bad_base_config_leaves_nothing(convert, clip, tmp_path):
+    bad = tmp_path / 'bad.py'
+    bad.write_text('model = dict()')
+    said = convert('clip_to_mmaction', clip.state_dict(), '--config',
+                   tmp_path / 'out.py', '--base-config', bad)
+    assert re.match("error: .*bad.py: not a retriever's config: .*text_backbone", said)
+    assert not list(tmp_path.glob('out.*'))
+
+
+def test_a_retriever_needs_no_conversion(convert, clip, tmp_path):
+    convert('clip_to_mmaction', clip.state_dict())
+    saved = torch.load(tmp_path / 'out.pth', weights_only=True)
+    said = convert('clip_to_mmaction', saved, target='again.pth')
+    assert re.match('error: .* holds a retriever of this project, which needs', said)
 
 
 def test_openai_archive(convert, clip, tmp_path):

@@ -15,9 +15,13 @@ import pytest
 import torch
 from mmengine.runner.checkpoint import CheckpointLoader
 
+from mmaction_centerclip.benchmarking import read_run
+
 from ..paths import TOOLS
 
-pytestmark = pytest.mark.slow
+# Workers of this process take seconds to end.
+NO_WORKERS = [f'{loader}_dataloader.{option}' for loader in ('train', 'val', 'test')
+              for option in ('num_workers=0', 'persistent_workers=False')]
 
 
 def tool(*args, script='train.py', **kwargs):
@@ -57,6 +61,21 @@ def whole_run(tiny_config, tmp_path_factory):
     return work_dir, result
 
 
+def test_a_short_training_and_its_test(run_tool, tiny_config, tmp_path):
+    run_tool('train.py', tiny_config, '--work-dir', tmp_path, '--seed', 3,
+             '--cfg-options', *NO_WORKERS, 'train_cfg.max_epochs=1',
+             'train_cfg.val_interval=1')
+    trained = read_run(tmp_path)
+    assert trained.seeds == [3] and len(trained.evaluations['val']) == 1
+    run_tool('test.py', tiny_config, tmp_path / 'epoch_1.pth', '--work-dir',
+             tmp_path / 'test', '--cfg-options', *NO_WORKERS)
+    tested, = read_run(tmp_path / 'test').evaluations['test']
+    expected, = trained.evaluations['val']
+    assert tested == pytest.approx(expected, abs=1e-3)
+    assert {'t2v/R1', 'v2t/MnR'} <= tested.keys()
+
+
+@pytest.mark.slow
 def test_training_evaluates(whole_run):
     _, result = whole_run
     assert len(losses(result)) == 18
@@ -67,6 +86,7 @@ def test_training_evaluates(whole_run):
     assert 'captions, 9 videos' in result.stdout
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_weights(whole_run, tiny_config,
                                                   tmp_path):
     command = [sys.executable, str(TOOLS / 'train.py'), str(tiny_config),
@@ -91,6 +111,7 @@ def test_a_killed_run_resumes_to_the_same_weights(whole_run, tiny_config,
         assert torch.equal(expected[name], got[name]), name
 
 
+@pytest.mark.slow
 def test_the_test_tool_reads_the_checkpoint(whole_run, tiny_config, tmp_path):
     work_dir, trained = whole_run
     result = tool(
@@ -105,6 +126,7 @@ def test_the_test_tool_reads_the_checkpoint(whole_run, tiny_config, tmp_path):
             float(expected), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_two_processes_start_with_the_loss_of_one(whole_run, tiny_config,
                                                   tmp_path):
     with socket.socket() as free:
@@ -127,6 +149,7 @@ def test_two_processes_start_with_the_loss_of_one(whole_run, tiny_config,
             got[name], expected[name], rtol=1e-2, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_zoos_own_tool_trains_the_config(tiny_config, tmp_path):
     script = os.path.join(
         os.path.dirname(mmaction.__file__), '.mim', 'tools', 'train.py')
@@ -148,6 +171,7 @@ def spoil(shapes, folder):
     return folder
 
 
+@pytest.mark.slow
 def test_training_survives_bad_videos_and_says_which(shapes, tiny_config,
                                                      tmp_path):
     folder = spoil(shapes, tmp_path / 'data')
@@ -161,6 +185,7 @@ def test_training_survives_bad_videos_and_says_which(shapes, tiny_config,
         assert f'train000{name}.mp4: ' in result.stdout
 
 
+@pytest.mark.slow
 def test_evaluation_stops_at_a_bad_video_unless_allowed(
         whole_run, shapes, tiny_config, tmp_path):
     folder = tmp_path / 'data'
@@ -189,7 +214,8 @@ def test_evaluation_stops_at_a_bad_video_unless_allowed(
 ])
 def test_bad_configs_end_with_one_line(here, tiny_config, tmp_path, options,
                                        message):
-    said = here(tiny_config, '--work-dir', tmp_path, '--cfg-options', *options)
+    said = here(tiny_config, '--work-dir', tmp_path, '--cfg-options', *NO_WORKERS,
+                *options)
     assert re.match(f'error: .*{message}', said)
 
 
@@ -208,18 +234,16 @@ def test_a_checkpoint_with_foreign_globals_is_refused(here, tiny_config,
                                                       tmp_path):
     path = tmp_path / 'foreign.pth'
     torch.save(dict(state_dict={}, meta=time.strptime('2020', '%Y')), path)
-    said = here(
-        tiny_config, path, '--work-dir', tmp_path, script='test.py')
+    said = here(tiny_config, path, '--work-dir', tmp_path, '--cfg-options',
+                *NO_WORKERS, script='test.py')
     assert re.match(r'error: .*refused.*time\.struct_time', said)
 
 
 @pytest.mark.parametrize('content', [b'text', None], ids=['text', 'cut'])
-def test_a_damaged_checkpoint_is_named(here, whole_run, tiny_config, tmp_path,
-                                       content):
+def test_a_damaged_checkpoint_is_named(here, tiny_config, tmp_path, content):
     path = tmp_path / 'damaged.pth'
-    if content is None:
-        content = (whole_run[0] / 'epoch_3.pth').read_bytes()[:-1000]
-    path.write_bytes(content)
+    torch.save(dict(state_dict=dict(weight=torch.randn(1000))), path)
+    path.write_bytes(content or path.read_bytes()[:-1000])
     said = here(tiny_config, path, script='test.py')
     assert re.match(r'error: .*damaged.pth is not a checkpoint', said)
 

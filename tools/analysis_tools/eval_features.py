@@ -14,7 +14,7 @@ from mmengine.config import DictAction
 from mmengine.utils import import_modules_from_strings
 
 import mmaction_centerclip  # noqa: F401
-from mmaction_centerclip.apis import check_outputs, clear_errors, positive
+from mmaction_centerclip.cli import check_outputs, exit_on_input_error, positive_int
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.evaluation import (
     RERANKINGS,
@@ -51,7 +51,7 @@ def parse_args() -> argparse.Namespace:
         choices=['all', 'first'],
         default='all',
         help='all captions are queries, or the first one of each video')
-    parser.add_argument('--topk', type=positive, nargs='+', default=[1, 5, 10])
+    parser.add_argument('--topk', type=positive_int, nargs='+', default=[1, 5, 10])
     parser.add_argument(
         '--more-metrics',
         nargs='+',
@@ -74,7 +74,7 @@ def parse_args() -> argparse.Namespace:
         help='modules to import, which register metrics and re-rankings')
     parser.add_argument(
         '--max-pairs',
-        type=positive,
+        type=positive_int,
         default=2**18,
         help='pairs to score at a time, which bounds the memory')
     parser.add_argument(
@@ -124,7 +124,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, float]:
 
 def main() -> None:
     args = parse_args()
-    with clear_errors():
+    with exit_on_input_error():
         check_outputs(args.json)
         metrics = evaluate(args)
     if args.json:

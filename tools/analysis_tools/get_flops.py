@@ -2,15 +2,18 @@
 """Count the multiply-adds of a config's towers, attention included."""
 import argparse
 import json
+from pathlib import Path
 
 import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
 
 import mmaction_centerclip  # noqa: F401
-from mmaction_centerclip.apis import (
-    clear_errors,
-    count_macs,
+from mmaction_centerclip.benchmarking import count_macs
+from mmaction_centerclip.cli import (
+    check_outputs,
+    exit_on_input_error,
+    positive_int,
     read_config,
     sampled_frames,
 )
@@ -21,14 +24,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', nargs='+', help='config file paths')
     parser.add_argument(
         '--num-frames',
-        type=int,
+        type=positive_int,
         help='frames of a video; default: those that the test pipeline samples')
     parser.add_argument('--json', metavar='OUT', help='write the figures here')
     return parser.parse_args()
 
 
 def count(cfg: Config, num_frames: int | None) -> dict:
-    """GMACs of one video and of one caption, and millions of parameters."""
+    """Count GMACs of one video and of one caption, and millions of parameters."""
     cfg.model.pretrained = None
     model = MODELS.build(cfg.model).eval()
     frames = num_frames or sampled_frames(cfg)
@@ -36,7 +39,7 @@ def count(cfg: Config, num_frames: int | None) -> dict:
     text = torch.ones(1, model.text_backbone.context_length, dtype=torch.long)
     return dict(
         frames=frames,
-        video_gmacs=count_macs(lambda: model.backbone(imgs)) / 1e9,
+        video_gmacs=count_macs(lambda: model.encode_video(dict(imgs=imgs))) / 1e9,
         text_gmacs=count_macs(lambda: model.text_backbone(text)) / 1e9,
         params_m=sum(p.numel() for p in model.parameters()) / 1e6)
 
@@ -44,15 +47,15 @@ def count(cfg: Config, num_frames: int | None) -> dict:
 def main() -> None:
     args = parse_args()
     rows = {}
-    with clear_errors():
+    with exit_on_input_error():
+        check_outputs(args.json)
         for path in args.config:
             row = rows[path] = count(read_config(path), args.num_frames)
             print(f'{path}: {row["video_gmacs"]:.2f} GMACs a video of '
                   f'{row["frames"]} frames, {row["text_gmacs"]:.2f} GMACs a '
                   f'caption, {row["params_m"]:.1f} M parameters')
     if args.json:
-        with open(args.json, 'w') as file:
-            json.dump(rows, file, indent=1)
+        Path(args.json).write_text(json.dumps(rows, indent=1))
 
 
 if __name__ == '__main__':

@@ -12,12 +12,13 @@ tokens) inside each block, or by the blocks before which to cluster:
 """
 import argparse
 
-from conversion import convert, make_parser
+from any_to_mmaction import convert, make_parser
 
-from mmaction_centerclip.apis import clear_errors
+from mmaction_centerclip.cli import exit_on_input_error
+from mmaction_centerclip.conversion import find_parameter
 from mmaction_centerclip.errors import InputError
 
-TYPES = dict(
+NECKS = dict(
     kmedoids='TokenClustering',
     spectral='SpectralTokenClustering',
     pooling='SegmentMeanPooling',
@@ -25,11 +26,23 @@ TYPES = dict(
     temporal_shift='TemporalShift',
     token_shift='TokenShift')
 
-# Options that go to the neck as they are, for the algorithms that know them.
+# Options that go as they are to a neck that takes them.
 NECK_OPTIONS = dict(
-    kmedoids=('distance', 'p', 'pre_norm', 'max_iters', 'tol', 'aggregation'),
-    spectral=('graph', 'sigma', 'knn', 'spatial_kernel', 'temporal_kernel', 'p',
-              'max_iters', 'tol', 'aggregation'))
+    distance=dict(choices=['euclidean', 'cosine']),
+    p=dict(type=float, help='order of the Minkowski distance; default: 2'),
+    pre_norm=dict(
+        action='store_const', const=True, help='cluster unit length tokens'),
+    aggregation=dict(choices=['medoid', 'mean']),
+    max_iters=dict(type=int, help='default: 100'),
+    tol=dict(type=float, help='default: 1e-6'),
+    graph=dict(choices=['knn', 'heat']),
+    sigma=dict(type=float, help='default: 2'),
+    knn=dict(type=int, help='neighbours in the graph'),
+    spatial_kernel=dict(type=int),
+    temporal_kernel=dict(type=int))
+
+Place = tuple[int, int, int | None]
+"""Block in front of which to cluster, segments and, if known, centers."""
 
 
 def integers(text: str) -> list[int]:
@@ -38,119 +51,92 @@ def integers(text: str) -> list[int]:
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__.splitlines()[0])
-    parser.add_argument(
-        '--frames', type=integers, help='frames inside each block')
-    parser.add_argument(
-        '--tokens', type=integers, help='tokens of a frame inside each block')
-    parser.add_argument(
-        '--before-block',
-        type=integers,
-        help='blocks in front of which to cluster, from 1')
-    parser.add_argument(
-        '--num-segments', type=integers, help='segments, one a clustering')
-    parser.add_argument(
-        '--num-centers',
-        type=integers,
-        help='centers, one a clustering or one for all')
-    parser.add_argument(
-        '--algorithm', choices=list(TYPES), default='kmedoids')
-    parser.add_argument('--distance', choices=['euclidean', 'cosine'])
-    parser.add_argument(
-        '--p', type=float, help='order of the Minkowski distance; default: 2')
-    parser.add_argument(
-        '--pre-norm', action='store_const', const=True,
-        help='cluster unit length tokens')
-    parser.add_argument('--aggregation', choices=['medoid', 'mean'])
-    parser.add_argument('--max-iters', type=int, help='default: 100')
-    parser.add_argument('--tol', type=float, help='default: 1e-6')
-    parser.add_argument('--graph', choices=['knn', 'heat'])
-    parser.add_argument('--sigma', type=float, help='default: 2')
-    parser.add_argument('--knn', type=int, help='neighbours in the graph')
-    parser.add_argument('--spatial-kernel', type=int)
-    parser.add_argument('--temporal-kernel', type=int)
+    for name, what in (
+            ('--frames', 'frames inside each block'),
+            ('--tokens', 'tokens of a frame inside each block'),
+            ('--before-block', 'blocks in front of which to cluster, from 1'),
+            ('--num-segments', 'segments, one a clustering'),
+            ('--num-centers', 'centers, one a clustering or one for all')):
+        parser.add_argument(name, type=integers, help=what)
+    parser.add_argument('--algorithm', choices=list(NECKS), default='kmedoids')
+    for name, options in NECK_OPTIONS.items():
+        parser.add_argument(f'--{name.replace("_", "-")}', **options)
     return parser.parse_args()
 
 
-def places(args: argparse.Namespace) -> list[tuple[int, int, int | None]]:
-    """Block, segments and centers of each clustering."""
-    if args.frames is not None:
-        if args.before_block or args.num_segments:
-            raise InputError('--frames stands for --before-block and '
-                             '--num-segments, give one or the other')
-        return from_lists(args)
-    if args.tokens is not None:
-        raise InputError('--tokens goes with --frames')
+def neck_places(args: argparse.Namespace) -> list[Place]:
+    """Return where to cluster, as either set of options says it."""
     blocks, segments = args.before_block or [], args.num_segments or []
-    if args.num_centers and not blocks:
-        raise InputError('--num-centers needs --frames or --before-block')
+    if args.frames is None:
+        if args.tokens is not None:
+            raise InputError('--tokens goes with --frames')
+        if len(blocks) != len(segments):
+            raise InputError('give as many --num-segments as --before-block, got '
+                             f'{segments} for {blocks}')
+        found = [(*place, None) for place in zip(blocks, segments)]
+    elif blocks or segments:
+        raise InputError('--frames stands for --before-block and --num-segments, '
+                         'give one or the other')
+    else:
+        found = places_from_frames(args.num_frames, args.frames, args.tokens)
     centers = args.num_centers or [None]
-    if len(centers) == 1:
-        centers = centers * len(blocks)
-    if not len(blocks) == len(segments) == len(centers):
-        raise InputError(
-            'give as many --num-segments and --num-centers as --before-block, '
-            f'got {segments} and {centers} for {blocks}')
-    return list(zip(blocks, segments, centers))
-
-
-def from_lists(args: argparse.Namespace) -> list[tuple[int, int, int | None]]:
-    """Where the frames or tokens inside the blocks get fewer."""
-    frames = [args.num_frames or args.frames[0], *args.frames]
-    tokens = args.tokens or [None] * len(args.frames)
-    if len(tokens) != len(args.frames):
-        raise InputError('--tokens must have an entry a block as --frames has, '
-                         f'got {len(tokens)} and {len(args.frames)}')
-    tokens = [tokens[0], *tokens]
-    found = []
-    for block in range(1, len(frames)):
-        before, after = frames[block - 1], frames[block]
-        if after < 1 or before % after:
-            raise InputError('--frames may only drop to a divisor, got '
-                             f'{before} and then {after} at block {block}')
-        if (before, tokens[block - 1]) != (after, tokens[block]):
-            found.append((block, after, tokens[block]))
-    centers = args.num_centers or [None]
-    if len(centers) == 1:
+    if len(centers) == 1 and found:
         centers = centers * len(found)
-    if len(centers) != len(found):
-        raise InputError(f'--frames tells {len(found)} clusterings, got '
-                         f'--num-centers {centers}')
+    if args.num_centers and len(centers) != len(found):
+        raise InputError('give one --num-centers, or as many as clusterings, got '
+                         f'{centers} for {len(found)}')
     return [(block, segments, given or listed)
             for (block, segments, listed), given in zip(found, centers)]
 
 
+def places_from_frames(num_frames: int | None, frames: list[int],
+                       tokens: list[int] | None) -> list[Place]:
+    """Return the places where frames or tokens inside the blocks get fewer."""
+    tokens = tokens or [None] * len(frames)
+    if len(tokens) != len(frames):
+        raise InputError('--tokens must have an entry a block as --frames has, '
+                         f'got {len(tokens)} and {len(frames)}')
+    last, found = (num_frames or frames[0], tokens[0]), []
+    for block, now in enumerate(zip(frames, tokens), start=1):
+        if now[0] < 1 or last[0] % now[0]:
+            raise InputError('--frames may only drop to a divisor, got '
+                             f'{last[0]} and then {now[0]} at block {block}')
+        if now != last:
+            found.append((block, *now))
+        last = now
+    return found
+
+
 def make_necks(args: argparse.Namespace) -> list[dict]:
-    """The necks' configs."""
-    options = {}
-    known = NECK_OPTIONS.get(args.algorithm, ())
-    for name in sorted(set().union(*NECK_OPTIONS.values())):
+    """Make the necks' configs."""
+    kind, options = NECKS[args.algorithm], {}
+    for name in NECK_OPTIONS:
         value = getattr(args, name)
-        if value is not None and name not in known:
+        if value is None:
+            continue
+        if find_parameter(kind, name) is None:
             raise InputError(f'--{name.replace("_", "-")} does not go with '
                              f'--algorithm {args.algorithm}')
-        if value is not None:
-            options[name] = value
+        options[name] = value
     necks = []
-    for block, segments, centers in places(args):
-        neck = dict(type=TYPES[args.algorithm], before_block=block, **options)
-        if not args.algorithm.endswith('_shift'):
-            neck['num_segments'] = segments
-            if centers is not None and args.algorithm != 'pooling':
-                neck['num_centers'] = centers
+    for block, segments, centers in neck_places(args):
+        neck = dict(type=kind, before_block=block, **options)
+        for name, value in (('num_segments', segments), ('num_centers', centers)):
+            if value is not None and find_parameter(kind, name):
+                neck[name] = value
         necks.append(neck)
     return necks
 
 
 def main() -> None:
     args = parse_args()
-    with clear_errors():
+    with exit_on_input_error():
         necks = make_necks(args)
-    num_blocks = None
     if args.frames:
-        num_blocks = len(args.frames)
         args.num_frames = args.num_frames or args.frames[0]
     # CenterCLIP's heads have another layer norm than CLIP4Clip's.
-    convert(args, ['clip4clip', 'openai'], necks, num_blocks, 1e-5)
+    convert(args, ['clip4clip', 'openai'], necks, layer_norm_eps=1e-5,
+            num_blocks=args.frames and len(args.frames))
 
 
 if __name__ == '__main__':

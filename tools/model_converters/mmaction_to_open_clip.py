@@ -1,14 +1,10 @@
 #!/usr/bin/env python
 """Convert a checkpoint of this project to a state dict of open_clip."""
 import argparse
-import os.path as osp
 
-import torch
-
-from mmaction_centerclip.apis import clear_errors
-from mmaction_centerclip.apis.conversion import to_open_clip
-from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models.utils import read_checkpoint
+from mmaction_centerclip.cli import check_outputs, exit_on_input_error
+from mmaction_centerclip.conversion import to_open_clip
+from mmaction_centerclip.files import check_absent, read_checkpoint, save_tensors
 
 
 def main() -> None:
@@ -16,16 +12,17 @@ def main() -> None:
     parser.add_argument('src', help='the checkpoint to convert')
     parser.add_argument('dst', help='the state dict to write')
     args = parser.parse_args()
-    with clear_errors():
-        if osp.exists(args.dst):
-            raise InputError(f'{args.dst} exists already, choose another file')
+    with exit_on_input_error():
+        check_outputs(args.dst)
+        check_absent(args.dst)
         state, _, _ = read_checkpoint(args.src)
         converted, dropped = to_open_clip(state)
-        torch.save(converted, args.dst)
-    context = len(converted['positional_embedding'])
-    print(f'{len(dropped)} of {len(state)} keys have no place in open_clip'
-          + ''.join(f'\n  {key}' for key in dropped)
-          + f'\nWrote {args.dst}, for a text context_length of {context}')
+        save_tensors(converted, args.dst)
+    print('\n  '.join([
+        f'{len(dropped)} of {len(state)} keys have no place in open_clip',
+        *dropped]))
+    print(f'Wrote {args.dst}, for a text context_length of '
+          f'{len(converted["positional_embedding"])}')
 
 
 if __name__ == '__main__':

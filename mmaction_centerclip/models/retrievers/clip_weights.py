@@ -8,8 +8,9 @@ from open_clip.model import convert_to_custom_text_state_dict
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.files import read_checkpoint
 from mmaction_centerclip.models.backbones import clip_config
-from mmaction_centerclip.models.utils import load_strictly, read_checkpoint
+from mmaction_centerclip.models.utils import load_strictly
 
 __all__ = ['load_clip_weights', 'read_clip_weights', 'rename_clip_weights']
 

@@ -6,7 +6,7 @@ as CLIP4Clip does (arXiv 2104.08860, Sec. 4.1).
 """
 import argparse
 
-from mmaction_centerclip.apis import clear_errors
+from mmaction_centerclip.cli import exit_on_input_error
 from mmaction_centerclip.datasets import convert_annotations, write_annotations
 
 
@@ -33,5 +33,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with clear_errors():
+    with exit_on_input_error():
         main()

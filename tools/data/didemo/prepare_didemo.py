@@ -8,7 +8,7 @@ are kept, but for their suffix if --suffix gives another.
 import argparse
 import os.path as osp
 
-from mmaction_centerclip.apis import clear_errors
+from mmaction_centerclip.cli import exit_on_input_error
 from mmaction_centerclip.datasets import convert_annotations, write_annotations
 
 
@@ -42,5 +42,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with clear_errors():
+    with exit_on_input_error():
         main()

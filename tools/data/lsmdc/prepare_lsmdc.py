@@ -9,7 +9,7 @@ m3086_UGLY_TRUTH_00.23.23.000-00.23.28.886.avi.
 import argparse
 import os.path as osp
 
-from mmaction_centerclip.apis import clear_errors
+from mmaction_centerclip.cli import exit_on_input_error
 from mmaction_centerclip.datasets import write_annotations
 from mmaction_centerclip.errors import InputError
 
@@ -45,5 +45,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with clear_errors():
+    with exit_on_input_error():
         main()

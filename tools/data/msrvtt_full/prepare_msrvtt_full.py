@@ -8,7 +8,7 @@ other lists.
 """
 import argparse
 
-from mmaction_centerclip.apis import clear_errors
+from mmaction_centerclip.cli import exit_on_input_error
 from mmaction_centerclip.datasets import convert_annotations, write_annotations
 from mmaction_centerclip.errors import InputError
 
@@ -47,5 +47,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with clear_errors():
+    with exit_on_input_error():
         main()

@@ -1,4 +1,4 @@
-"""What the training and the test tool share."""
+"""Options, checks and errors that the command line tools share."""
 import argparse
 import contextlib
 import os
@@ -14,31 +14,25 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models.utils import explain_refusal
+from mmaction_centerclip.files import explain_refusal
 
 __all__ = [
     'add_common_arguments', 'build_runner', 'check_checkpoint', 'check_outputs',
-    'clear_errors', 'load_config', 'positive', 'read_config', 'sampled_frames'
+    'exit_on_input_error', 'load_config', 'positive_int', 'read_config',
+    'sampled_frames'
 ]
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of MMAction2's tools that both have."""
+    """Add the options that training and testing share with MMAction2's tools."""
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
-        help='override some settings in the used config, the key-value pair '
-        'in xxx=yyy format will be merged into config file. If the value to '
-        'be overwritten is a list, it should be like key="[a,b]" or key=a,b '
-        'It also allows nested list/tuple values, e.g. key="[(a,b),(c,d)]" '
-        'Note that the quotation marks are necessary and that no white space '
-        'is allowed.')
+        help='override settings of the config, as key=value; lists as '
+        'key="[a,b]", nested ones as key="[(a,b),(c,d)]", without spaces')
     parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='job launcher')
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument(
         '--local_rank', '--local-rank', type=int, default=0,
         help=argparse.SUPPRESS)
@@ -56,7 +50,7 @@ def read_config(path: str) -> Config:
 
 
 def sampled_frames(cfg: Config) -> int:
-    """Frames of a video that the config's test pipeline samples.
+    """Return how many frames of a video the test pipeline samples.
 
     Raises:
         InputError: If no transform of it says so.
@@ -69,7 +63,7 @@ def sampled_frames(cfg: Config) -> int:
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """Read the config and merge the options that both tools have.
+    """Read the config and merge the options of :func:`add_common_arguments`.
 
     Args:
         args (Namespace): With ``config``, ``work_dir``, ``cfg_options``,
@@ -85,12 +79,9 @@ def load_config(args: argparse.Namespace) -> Config:
         _use_cpu_processes(cfg)
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
-    # work_dir is determined in this priority: CLI > config > config's name
-    if args.work_dir is not None:
-        cfg.work_dir = args.work_dir
-    elif cfg.get('work_dir', None) is None:
-        name = osp.splitext(osp.basename(args.config))[0]
-        cfg.work_dir = osp.join('./work_dirs', name)
+    name = osp.splitext(osp.basename(args.config))[0]
+    cfg.work_dir = (
+        args.work_dir or cfg.get('work_dir') or osp.join('./work_dirs', name))
     return cfg
 
 
@@ -112,16 +103,17 @@ def _use_cpu_processes(cfg: Config) -> None:
         find_unused_parameters=cfg.get('find_unused_parameters', False))
 
 
-def check_checkpoint(path: str) -> None:
-    """Say what is wrong with a checkpoint file before anything is built.
+def check_checkpoint(path: str | None) -> None:
+    """Check a checkpoint file before anything is built.
 
     Args:
-        path (str): A local file; what looks like a URL is not checked.
+        path (str, optional): A local file; what looks like a URL is not
+            checked.
 
     Raises:
         InputError: If there is no such file, or it is no checkpoint.
     """
-    if '://' in path:
+    if path is None or '://' in path:
         return
     if not osp.isfile(path):
         raise InputError(f'no such checkpoint: {path}')
@@ -132,19 +124,19 @@ def check_checkpoint(path: str) -> None:
 
 
 def check_outputs(*paths: str | None) -> None:
-    """Whether files can be written, before the work whose results they hold.
+    """Check that files can be written, before the work whose results they hold.
 
     Raises:
         InputError: If a file's folder does not exist.
     """
     for path in filter(None, paths):
-        folder = osp.dirname(osp.abspath(path))
+        folder = osp.dirname(path) or '.'
         if not osp.isdir(folder):
             raise InputError(f'{path}: there is no folder {folder}')
 
 
-def positive(text: str) -> int:
-    """A positive integer, as the type of an option."""
+def positive_int(text: str) -> int:
+    """Parse a positive integer, as the ``type`` of an argparse option."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f'must be positive, got {value}')
@@ -153,14 +145,12 @@ def positive(text: str) -> int:
 
 def build_runner(cfg: Config) -> Runner:
     """Build the runner that the config asks for."""
-    if 'runner_type' not in cfg:
-        return Runner.from_cfg(cfg)
-    return RUNNERS.build(cfg)
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 
 @contextlib.contextmanager
-def clear_errors() -> Iterator[None]:
-    """End with one clear line where the input is at fault, not the code."""
+def exit_on_input_error() -> Iterator[None]:
+    """Exit with one line, without a traceback, where the input is at fault."""
     try:
         yield
     except InputError as error:

@@ -1,15 +1,16 @@
-"""The most memory that tensors held at once, on any device."""
+"""Measure the most memory that tensors hold at once, on any device."""
 import weakref
+from collections.abc import Callable
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-__all__ = ['PeakMemory']
+__all__ = ['PeakMemory', 'peak_mib']
 
 
 class PeakMemory(TorchDispatchMode):
-    """Context that counts the storages that operations create.
+    """Count the storages that operations inside this context create.
 
     Works on the CPU, where torch keeps no such count, and alike on a GPU.
     Counts what is created inside, from its creation to its release; memory
@@ -54,3 +55,22 @@ class PeakMemory(TorchDispatchMode):
 
     def _release(self, key: int) -> None:
         self.current -= self.alive.pop(key, 0)
+
+
+def peak_mib(function: Callable[[], object], device: torch.device) -> float:
+    """Return the MiB that a call's tensors hold at most, beyond those before it.
+
+    On a GPU, torch's own count; elsewhere :class:`PeakMemory`.
+
+    Args:
+        function (Callable): Called once.
+        device (torch.device): Where it works.
+    """
+    if device.type == 'cuda':
+        torch.cuda.reset_peak_memory_stats()
+        start = torch.cuda.memory_allocated()
+        function()
+        return (torch.cuda.max_memory_allocated() - start) / 2**20
+    with PeakMemory() as memory:
+        function()
+    return memory.peak / 2**20

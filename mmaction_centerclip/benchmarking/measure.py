@@ -1,18 +1,17 @@
-"""Multiply-adds and time of what a model does, side by side."""
-import contextlib
+"""Count multiply-adds, and time functions side by side."""
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-__all__ = ['count_macs', 'time_interleaved']
+__all__ = ['count_macs', 'describe_machine', 'synchronize', 'time_interleaved']
 
 
 def count_macs(function: Callable[[], object]) -> int:
-    """Multiply-adds of matrix products, convolutions and attention.
+    """Count multiply-adds of matrix products, convolutions and attention.
 
     By torch's ``FlopCounterMode``, which counts two per multiply-add. It
     does not see into the fused inference kernel of
@@ -26,16 +25,21 @@ def count_macs(function: Callable[[], object]) -> int:
     Returns:
         int: Multiply-adds.
     """
-    with torch.no_grad(), _mha_fastpath(False), sdpa_kernel(SDPBackend.MATH):
-        with FlopCounterMode(display=False) as counter:
+    fastpath = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with (torch.no_grad(), sdpa_kernel(SDPBackend.MATH),
+              FlopCounterMode(display=False) as counter):
             function()
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fastpath)
     return counter.get_total_flops() // 2
 
 
 def time_interleaved(functions: dict[str, Callable[[], object]],
                      repeats: int = 15,
                      warmup: int = 3) -> dict[str, float]:
-    """Median wall time of each function, their calls taking turns.
+    """Return the median wall time of each function, their calls taking turns.
 
     Args:
         functions (dict[str, Callable]): What to time, by name; called
@@ -50,10 +54,10 @@ def time_interleaved(functions: dict[str, Callable[[], object]],
     with torch.no_grad():
         for turn in range(warmup + repeats):
             for name, function in functions.items():
-                _synchronize()
+                synchronize()
                 start = time.perf_counter()
                 function()
-                _synchronize()
+                synchronize()
                 if turn >= warmup:
                     times[name].append(time.perf_counter() - start)
     return {
@@ -62,16 +66,17 @@ def time_interleaved(functions: dict[str, Callable[[], object]],
     }
 
 
-def _synchronize() -> None:
+def synchronize() -> None:
+    """Wait for the work that the GPU was given, if there is one."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
-@contextlib.contextmanager
-def _mha_fastpath(enabled: bool) -> Iterator[None]:
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(enabled)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
+def describe_machine(device: str | None = None) -> str:
+    """Name the device (by default the GPU if there is one), threads and torch."""
+    if device is None:
+        device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    if device.startswith('cuda'):
+        device = torch.cuda.get_device_name()
+    return (f'{device}, {torch.get_num_threads()} CPU threads, '
+            f'torch {torch.__version__}')

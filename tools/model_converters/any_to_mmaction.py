@@ -1,14 +1,11 @@
-"""What the converters' command lines share."""
+#!/usr/bin/env python
+"""Convert a CLIP of any known source to a checkpoint of this project."""
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmaction_centerclip.apis import clear_errors
-from mmaction_centerclip.apis.conversion import (
-    KINDS,
-    convert_checkpoint,
-    write_config,
-)
+from mmaction_centerclip.cli import check_outputs, exit_on_input_error, positive_int
+from mmaction_centerclip.conversion import SOURCES, convert_checkpoint
 from mmaction_centerclip.errors import InputError
 
 BASE = (Path(__file__).resolve().parents[2] / 'configs' / 'retrieval' / 'clip4clip'
@@ -16,7 +13,7 @@ BASE = (Path(__file__).resolve().parents[2] / 'configs' / 'retrieval' / 'clip4cl
 
 
 def make_parser(description: str) -> argparse.ArgumentParser:
-    """SRC, DST and the options of every converter to this project."""
+    """Make the parser of SRC, DST and the options of every converter."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('src', help='the file to convert')
     parser.add_argument('dst', help='the checkpoint to write')
@@ -27,14 +24,15 @@ def make_parser(description: str) -> argparse.ArgumentParser:
         default=str(BASE),
         help='what gives the written config its data, schedule and runtime')
     parser.add_argument(
-        '--num-frames', type=int, help='frames of a video; default: 12')
+        '--num-frames', type=positive_int, help='frames of a video; default: 12')
     parser.add_argument(
         '--head-width',
-        type=int,
+        type=positive_int,
         default=64,
         help='width of an attention head of the vision tower; default: 64')
     parser.add_argument(
-        '--text-head-width', type=int, default=64, help='likewise of the text')
+        '--text-head-width', type=positive_int, default=64,
+        help='likewise of the text')
     parser.add_argument(
         '--no-quick-gelu',
         dest='quick_gelu',
@@ -43,46 +41,38 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def check_paths(args: argparse.Namespace) -> None:
-    """Whether everything can be written, before anything is."""
-    for path in filter(None, (args.dst, args.config)):
-        if Path(path).exists():
-            raise InputError(f'{path} exists already, choose another file')
-        if not Path(path).parent.is_dir():
-            raise InputError(f'{path}: there is no folder {Path(path).parent}')
-    if args.config and not args.config.endswith('.py'):
-        raise InputError(f'--config must name a .py file, got {args.config}')
-    if args.config and not Path(args.base_config).is_file():
-        raise InputError(f'--base-config: no such file: {args.base_config}')
-
-
 def convert(args: argparse.Namespace,
             kinds: Sequence[str],
             necks: Sequence[dict] = (),
-            num_blocks: int | None = None,
-            layer_norm_eps: float = 1e-12) -> None:
-    """Convert, and say what was left over."""
-    with clear_errors():
-        check_paths(args)
-        model, report = convert_checkpoint(
+            **options) -> None:
+    """Convert, and print what was left over."""
+    with exit_on_input_error():
+        check_outputs(args.dst, args.config)
+        if args.config and not args.config.endswith('.py'):
+            raise InputError(f'--config must name a .py file, got {args.config}')
+        if args.config and not Path(args.base_config).is_file():
+            raise InputError(f'--base-config: no such file: {args.base_config}')
+        _, report = convert_checkpoint(
             args.src,
             args.dst,
             kinds,
             necks,
-            num_blocks,
-            layer_norm_eps,
+            config_file=args.config,
+            base_config=args.base_config,
+            num_frames=args.num_frames or 12,
             quick_gelu=args.quick_gelu,
             head_width=args.head_width,
-            text_head_width=args.text_head_width)
-        if args.config:
-            write_config(model, args.base_config, args.config,
-                         args.num_frames or 12)
-    print(f'{args.src}: {KINDS[report["kind"]]}')
+            text_head_width=args.text_head_width,
+            **options)
+    print(f'{args.src}: {SOURCES[report["kind"]].title}')
     for name, what in (('unused', 'keys of the file have no place'),
                        ('missing', 'keys of the model keep their start')):
-        print(f'{len(report[name])} {what}'
-              + ''.join(f'\n  {key}' for key in report[name]))
+        print('\n  '.join([f'{len(report[name])} {what}', *report[name]]))
     print('Not in the weights, so assumed: attention heads of width '
           f'{args.head_width} and {args.text_head_width}, '
           f'{"QuickGELU" if args.quick_gelu else "GELU"}')
     print(f'Wrote {args.dst}' + (f' and {args.config}' if args.config else ''))
+
+
+if __name__ == '__main__':
+    convert(make_parser(__doc__).parse_args(), list(SOURCES))

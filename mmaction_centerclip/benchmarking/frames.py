@@ -1,0 +1,56 @@
+"""Find video files, and read frames of them as the input of a model."""
+from pathlib import Path
+
+import decord
+import torch
+from torch import Tensor
+
+from mmaction_centerclip.errors import InputError
+
+__all__ = ['read_frames', 'video_files']
+
+SUFFIXES = ('.mp4', '.avi', '.mkv', '.webm')
+
+
+def video_files(folder: str | Path) -> list[Path]:
+    """List the video files in a folder, by name.
+
+    Raises:
+        InputError: If there is none.
+    """
+    paths = sorted(path for path in Path(folder).glob('*')
+                   if path.suffix in SUFFIXES)
+    if not paths:
+        raise InputError(f'{folder}: no video file ({", ".join(SUFFIXES)})')
+    return paths
+
+
+def read_frames(folder: str | Path, videos: int, frames: int, size: int) -> Tensor:
+    """Read frames of real clips, normalised as CLIP's.
+
+    Clips are used in turn, each time from another start.
+
+    Args:
+        folder (str | Path): The folder with video files.
+        videos (int): How many videos B to return.
+        frames (int): Frames T of each.
+        size (int): Height H and width W in pixels.
+
+    Returns:
+        Tensor: float32 (B, T, 3, H, W).
+
+    Raises:
+        InputError: If there is no video file.
+    """
+    paths = video_files(folder)
+    clips = []
+    for number in range(videos):
+        reader = decord.VideoReader(
+            str(paths[number % len(paths)]), width=size, height=size)
+        start = 3 * (number // len(paths)) % max(len(reader) // 2, 1)
+        steps = torch.linspace(start, len(reader) - 1, frames).long().tolist()
+        clips.append(torch.from_numpy(reader.get_batch(steps).asnumpy()))
+    imgs = torch.stack(clips).permute(0, 1, 4, 2, 3).float()
+    mean = torch.tensor([122.771, 116.746, 104.093]).view(3, 1, 1)
+    std = torch.tensor([68.500, 66.632, 70.323]).view(3, 1, 1)
+    return (imgs - mean) / std

@@ -1,0 +1,149 @@
+"""Convert a file of someone else's CLIP to a checkpoint and a config."""
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from torch import Tensor, nn
+
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.files import check_absent, read_checkpoint, save_tensors
+
+from .clip4clip import infer_head
+from .necks import give_embeddings
+from .sizes import infer_arch
+from .sources import SOURCES, convert_state, detect_sources
+
+__all__ = ['convert_checkpoint']
+
+
+def convert_checkpoint(source: str,
+                       target: str,
+                       kinds: Sequence[str],
+                       necks: Sequence[dict] = (),
+                       num_blocks: int | None = None,
+                       layer_norm_eps: float = 1e-12,
+                       config_file: str | None = None,
+                       base_config: str = '',
+                       num_frames: int = 12,
+                       **sizes) -> tuple[dict, dict]:
+    """Convert a checkpoint file.
+
+    Args:
+        source (str): The file to read.
+        target (str): The checkpoint to write; must not exist.
+        kinds (Sequence[str]): Keys of :data:`SOURCES` that are accepted; the
+            first that fits is taken.
+        necks (Sequence[dict]): Configs of the necks; where the source has a
+            cluster embedding, the neck before that block gets it.
+            Defaults to ().
+        num_blocks (int, optional): How many blocks the vision tower must
+            have. Defaults to None: any number.
+        layer_norm_eps (float): See :func:`infer_head`. Defaults to 1e-12.
+        config_file (str, optional): A config to write that tests the model;
+            must not exist. Defaults to None.
+        base_config (str): The config that gives it data, schedule and runtime.
+        num_frames (int): Frames of a video in it. Defaults to 12.
+        **sizes: ``quick_gelu``, ``head_width`` and ``text_head_width`` of
+            :func:`infer_arch`.
+
+    Returns:
+        tuple[dict, dict]: The model's config, without pretrained weights; and
+        a report: ``kind``, ``unused`` keys of the source and ``missing`` keys
+        of the model, which keep their initialisation.
+
+    Raises:
+        InputError: If the source is of another kind or does not fit the
+            necks, or a file to write exists.
+    """
+    check_absent(target, config_file)
+    state, _, _ = read_checkpoint(source)
+    kind = _choose_kind(state, kinds, source)
+    weights, unused, embeddings = convert_state(state, kind)
+    necks = give_embeddings(necks, embeddings, weights, source)
+    config = _model_config(weights, necks, infer_head(state, layer_norm_eps), sizes)
+    layers = config['arch']['vision_cfg']['layers']
+    if num_blocks not in (None, layers):
+        raise InputError(f'{source} has {layers} blocks in its vision tower, '
+                         f'got settings for {num_blocks}')
+    model = MODELS.build(config)
+    missing, unexpected = _load(model, weights, source)
+    # Before anything is written, since it may be refused.
+    text = config_file and _config_text(config, base_config, num_frames)
+    save_tensors(
+        dict(state_dict=model.state_dict(), meta=dict(converted_from=kind)), target)
+    if config_file:
+        Path(config_file).write_text(text, encoding='utf-8')
+    return config, dict(kind=kind, unused=unused + unexpected, missing=missing)
+
+
+def _choose_kind(state: dict[str, Tensor], kinds: Sequence[str],
+                 source: str) -> str:
+    try:
+        found = detect_sources(state)
+    except InputError as error:
+        raise InputError(f'{source} holds {error}') from None
+    for kind in kinds:
+        if kind in found:
+            return kind
+    expected = ' or '.join(SOURCES[kind].title for kind in kinds)
+    raise InputError(
+        f'{source} holds {SOURCES[found[0]].title}, expected {expected}')
+
+
+def _load(model: nn.Module, weights: dict[str, Tensor],
+          source: str) -> tuple[list[str], list[str]]:
+    """Load the weights; return the model's missing keys and unexpected ones."""
+    try:
+        missing, unexpected = model.load_state_dict(weights, strict=False)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise InputError(f'{source}: {reason}') from None
+    lost = [key for key in missing
+            if not key.startswith(('backbone.necks.', 'head.'))]
+    if lost:
+        raise InputError(f'{source} lacks {len(lost)} weights of its towers, '
+                         f'such as {lost[:3]}')
+    return list(missing), list(unexpected)
+
+
+def _model_config(weights: dict[str, Tensor], necks: list[dict], head: dict,
+                  sizes: dict) -> dict:
+    backbone = dict(type='CLIPVisionTower', necks=necks)
+    if 'backbone.conv2.weight' in weights:
+        backbone['linear_patch'] = '3d'
+    return dict(
+        type='VideoTextRetriever',
+        arch=infer_arch(weights, **sizes),
+        backbone=backbone,
+        text_backbone=dict(type='CLIPTextTower'),
+        head=head)
+
+
+def _config_text(model: dict, base: str, num_frames: int) -> str:
+    """Write out a config that tests the model, complete in itself."""
+    cfg = Config.fromfile(base)
+    size = model['arch']['vision_cfg']['image_size']
+    try:
+        # The model keeps the weights' whole context; captions are cut to what
+        # the base config trains with.
+        length = min(model['arch']['text_cfg']['context_length'],
+                     cfg.model.text_backbone.context_length)
+        cfg.model = dict(
+            model,
+            frozen_layers=cfg.model.frozen_layers,
+            data_preprocessor=cfg.model.data_preprocessor)
+        options = dict(
+            UniformSample=dict(clip_len=num_frames),
+            SampleFramesWithMask=dict(clip_len=num_frames),
+            Resize=dict(scale=(-1, size)),
+            CenterCrop=dict(crop_size=size),
+            OpenCLIPTokenize=dict(context_length=length))
+        for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+            for transform in cfg[loader].dataset.pipeline:
+                transform.update(options.get(transform.type, {}))
+    except (AttributeError, KeyError) as error:
+        raise InputError(f"{base}: not a retriever's config: {error}") from None
+    for name in ('train_pipeline', 'test_pipeline'):
+        cfg.pop(name, None)  # already in the loaders
+    return cfg.pretty_text

@@ -1,0 +1,38 @@
+"""Convert a retriever's weights back to open_clip's."""
+from torch import Tensor
+
+from mmaction_centerclip.errors import InputError
+
+__all__ = ['to_open_clip']
+
+
+def to_open_clip(
+        state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """Name a retriever's towers as open_clip's ``CLIP`` does.
+
+    Args:
+        state (dict[str, Tensor]): A retriever's state dict.
+
+    Returns:
+        tuple[dict[str, Tensor], list[str]]: The state dict, and the keys
+        that open_clip has no place for, such as the necks' embeddings.
+
+    Raises:
+        InputError: If it is not a retriever's, or has 3-D patches.
+    """
+    if 'text_backbone.positional_embedding' not in state:
+        raise InputError('not the weights of a retriever of this project; the '
+                         f'first keys are {sorted(state)[:5]}')
+    if 'backbone.conv2.weight' in state:
+        raise InputError('the vision tower sees 3-D patches, which open_clip '
+                         'has not')
+    renamed, dropped = {}, []
+    for key, value in state.items():
+        tower, _, rest = key.partition('.')
+        if key == 'head.logit_scale' or tower == 'text_backbone':
+            renamed[rest] = value
+        elif tower == 'backbone' and not rest.startswith('necks.'):
+            renamed[f'visual.{rest}'] = value
+        else:
+            dropped.append(key)
+    return renamed, dropped

@@ -1,0 +1,120 @@
+"""Read and write files of tensors, safely and in one place."""
+import os
+import os.path as osp
+import pickle
+import zipfile
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from mmaction_centerclip.errors import InputError
+
+__all__ = [
+    'check_absent', 'explain_refusal', 'read_checkpoint', 'read_tensors',
+    'save_tensors'
+]
+
+# Facts about a model that OpenAI's archives store as if they were weights.
+_NOT_WEIGHTS = ('input_resolution', 'context_length', 'vocab_size')
+
+
+def read_tensors(path: str) -> object:
+    """Read whatever a file of tensors holds, without running code in it.
+
+    Args:
+        path (str): A file of ``torch.save`` or of safetensors, or a
+            TorchScript archive such as OpenAI's.
+
+    Returns:
+        object: What was saved, on the CPU; the state dict of an archive.
+
+    Raises:
+        InputError: If there is no such file, or it cannot be read.
+    """
+    return _read(path)[0]
+
+
+def read_checkpoint(path: str) -> tuple[dict[str, Tensor], dict, bool]:
+    """Read a state dict, and what the file holds beside it.
+
+    Args:
+        path (str): As for :func:`read_tensors`; a state dict, or a dict with
+            one under ``state_dict`` or ``model``.
+
+    Returns:
+        tuple[dict[str, Tensor], dict, bool]: The state dict, without the
+        ``module.`` of a wrapper; the rest; and whether it is a TorchScript
+        archive.
+
+    Raises:
+        InputError: If the file cannot be read, or holds no state dict.
+    """
+    (loaded, is_archive), rest = _read(path), {}
+    if not isinstance(loaded, dict):
+        raise InputError(f'{path} is not a state dict, it holds a '
+                         f'{type(loaded).__name__}')
+    for holder in ('state_dict', 'model', 'model_state_dict', 'model_state'):
+        if isinstance(loaded.get(holder), dict):
+            rest = {k: v for k, v in loaded.items() if k != holder}
+            loaded = loaded[holder]
+            break
+    if not loaded or not all(isinstance(key, str) and isinstance(value, Tensor)
+                             for key, value in loaded.items()):
+        raise InputError(f'{path} is not a state dict, it holds '
+                         f'{sorted(map(str, loaded))[:5]}')
+    state = {key.removeprefix('module.'): v for key, v in loaded.items()}
+    return state, rest, is_archive
+
+
+def _read(path: str) -> tuple[object, bool]:
+    if not osp.isfile(path):
+        raise InputError(f'no such file: {path}')
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as file:
+                names = file.namelist()
+            if any(name.endswith('constants.pkl') for name in names):
+                state = torch.jit.load(path, map_location='cpu').state_dict()
+                return {k: v for k, v in state.items() if k not in _NOT_WEIGHTS}, True
+        if str(path).endswith('.safetensors'):
+            return load_file(path), False
+        return torch.load(path, map_location='cpu', weights_only=True), False
+    except pickle.UnpicklingError as error:
+        raise InputError(f'{path}: {explain_refusal(error)}') from error
+    except Exception as error:  # A damaged file may raise anything.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f'{path} cannot be read as a file of tensors: {reason}') from error
+
+
+def explain_refusal(error: pickle.UnpicklingError) -> str:
+    """Say in one line why torch's safe loading refused a file."""
+    for line in str(error).splitlines():
+        if 'GLOBAL' in line or 'attribute' in line:
+            return ('the checkpoint is refused, it holds more than weights and '
+                    f'training state: {line.strip()}')
+    return 'not a readable checkpoint, it is damaged or of another kind'
+
+
+def check_absent(*paths: str | None) -> None:
+    """Raise an InputError if a file is there, before the work to fill it."""
+    for path in filter(None, paths):
+        if osp.exists(path):
+            raise InputError(f'{path} exists already, choose another file')
+
+
+def save_tensors(content: object, path: str) -> None:
+    """Write a new file with ``torch.save``, all of it or nothing.
+
+    Args:
+        content (object): Tensors and plain types, in dicts and lists.
+        path (str): The file; until it is complete it has another name.
+
+    Raises:
+        InputError: If the file exists.
+    """
+    check_absent(path)
+    partial = f'{path}.partial'
+    torch.save(content, partial)
+    os.replace(partial, path)

@@ -1,0 +1,123 @@
+import pytest
+import torch
+from torch import nn
+
+from mmaction_centerclip.benchmarking import (
+    PeakMemory,
+    count_macs,
+    describe_machine,
+    measure,
+    peak_mib,
+    time_interleaved,
+)
+
+
+@pytest.mark.parametrize('training', [True, False])
+def test_attention_counts_on_every_path(training):
+    """Five tokens: four projections of them, and two products of attention."""
+    attention = nn.MultiheadAttention(8, 2, batch_first=True).train(training)
+    x = torch.randn(3, 5, 8)
+    macs = count_macs(lambda: attention(x, x, x, need_weights=False))
+    assert macs == 3 * (4 * 5 * 8 * 8 + 2 * 5 * 5 * 8)
+
+
+def test_functions_take_turns_and_the_median_counts(monkeypatch):
+    clock, calls = [0.], []
+
+    def function(name, *seconds):
+        seconds = iter(seconds)
+
+        def call():
+            assert not torch.is_grad_enabled()
+            calls.append(name)
+            clock[0] += next(seconds)
+
+        return call
+
+    monkeypatch.setattr(measure.time, 'perf_counter', lambda: clock[0])
+    times = time_interleaved(
+        dict(a=function('a', 90, 1, 7, 3), b=function('b', 80, 20, 40, 20)),
+        repeats=3, warmup=1)
+    assert calls == ['a', 'b'] * 4
+    assert times == dict(a=3000, b=20000)
+
+
+def test_real_time_is_in_milliseconds():
+    times = time_interleaved(dict(sleep=lambda: measure.time.sleep(.02)), 3, 0)
+    assert 20 <= times['sleep'] < 1000
+
+
+def test_the_machine_is_described():
+    said = describe_machine('cpu')
+    assert said.startswith(f'cpu, {torch.get_num_threads()} CPU threads, torch ')
+
+
+def kib(count):
+    """A tensor of so many KiB."""
+    return torch.zeros(count, 256)
+
+
+def release_in_between():
+    x = kib(4)
+    del x
+    y = kib(3)
+    z = kib(2)
+    return y, z
+
+
+def held_at_once():
+    x = kib(4)
+    y = x + 1
+    del x, y
+    return kib(1)
+
+
+def views_and_in_place():
+    x = kib(4)
+    return x.view(-1), x[1:], x.t(), x.add_(1), x.detach()
+
+
+def several_outputs():
+    return kib(4).max(dim=1)  # values float32, indices int64
+
+
+@pytest.mark.parametrize('function, expected', [
+    (lambda: kib(4), 4),
+    (release_in_between, 5),
+    (held_at_once, 8),
+    (views_and_in_place, 4),
+    (several_outputs, 4 + 4 * (4 + 8) / 1024),
+    (lambda: [kib(1) for _ in range(5)], 5),
+    (lambda: [kib(1).sum() for _ in range(5)], 1 + 5 * 4 / 1024),
+])
+def test_the_peak_is_what_is_alive_at_once(function, expected):
+    with PeakMemory() as memory:
+        function()
+    assert memory.peak == 1024 * expected
+    assert peak_mib(function, torch.device('cpu')) == expected / 1024
+
+
+def test_what_was_there_before_does_not_count():
+    before = kib(8)
+    with PeakMemory() as memory:
+        before.mul_(2)
+        before.view(-1)[3:]
+        assert memory.peak == 0
+        after = before * 2
+        del before
+        after.add_(1)
+    assert memory.peak == 8 * 1024
+
+
+def test_what_the_backward_pass_needs_is_alive_until_it_has_run():
+    """Two products and their result; then gradients beside them."""
+    weight = torch.ones(256, requires_grad=True)
+    with PeakMemory() as memory:
+        loss = (kib(4) * weight).exp().sum()
+        forward = memory.peak
+        assert memory.current == 4096 + 4096 + 4  # input, exp's output, sum
+        loss.backward()
+        del loss
+        assert memory.current == 1024  # the weight's gradient
+    assert forward == 3 * 4096  # exp's input is there until it returns
+    assert memory.peak > forward

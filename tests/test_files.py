@@ -1,0 +1,149 @@
+import ast
+import pickle
+import time
+import zipfile
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from mmaction_centerclip import files
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.files import read_checkpoint, read_tensors, save_tensors
+
+
+@pytest.fixture
+def weights():
+    return {'module.a.weight': torch.randn(2, 3), 'b': torch.arange(3)}
+
+
+def same(got, expected):
+    assert got.keys() == expected.keys()
+    assert all(torch.equal(got[key], expected[key]) for key in expected)
+
+
+def test_whatever_was_saved_is_read(weights, tmp_path):
+    path = str(tmp_path / 'content.pth')
+    save_tensors(dict(format='x', names=['a'], nested=dict(weights)), path)
+    content = read_tensors(path)
+    assert (content['format'], content['names']) == ('x', ['a'])
+    same(content['nested'], weights)
+
+
+@pytest.mark.parametrize('wrap', [
+    lambda state: state,
+    lambda state: dict(state_dict=state, epoch=3),
+    lambda state: dict(model=state, epoch=3),
+])
+def test_a_state_dict_is_found_and_unwrapped(weights, tmp_path, wrap):
+    path = str(tmp_path / 'checkpoint.pth')
+    torch.save(wrap(weights), path)
+    state, rest, is_archive = read_checkpoint(path)
+    same(state, {key.removeprefix('module.'): x for key, x in weights.items()})
+    assert rest in ({}, dict(epoch=3)) and not is_archive
+    assert (rest == {}) == (wrap(weights) is weights)
+
+
+def test_safetensors(weights, tmp_path):
+    path = str(tmp_path / 'weights.safetensors')
+    save_file(weights, path)
+    same(read_tensors(path), weights)
+    assert set(read_checkpoint(path)[0]) == {'a.weight', 'b'}
+
+
+def test_a_torchscript_archive_without_its_facts(tmp_path):
+    module = torch.nn.Linear(2, 2)
+    module.register_buffer('context_length', torch.tensor(77))
+    path = str(tmp_path / 'archive.pt')
+    torch.jit.script(module).save(path)
+    same(read_tensors(path), {k: v for k, v in module.state_dict().items()
+                              if k != 'context_length'})
+    assert read_checkpoint(path)[2]
+
+
+def foreign(path):
+    torch.save(dict(state_dict={}, when=time.strptime('2020', '%Y')), path)
+
+
+def damaged_archive(path):
+    with zipfile.ZipFile(path, 'w') as file:
+        file.writestr('archive/constants.pkl', b'no pickle')
+
+
+def cut(path):
+    torch.save(dict(a=torch.randn(1000)), path)
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def legacy(path):
+    path.write_bytes(pickle.dumps(dict(a=[1] * 9), protocol=2)[:20])
+
+
+@pytest.mark.parametrize('name, write, message', [
+    ('no.pth', lambda path: None, 'no such file: '),
+    ('folder.pth', lambda path: path.mkdir(), 'no such file: '),
+    ('text.pth', lambda path: path.write_text('text'), 'cannot be read'),
+    ('empty.pth', lambda path: path.write_bytes(b''), 'cannot be read'),
+    ('cut.pth', cut, 'cannot be read'),
+    ('legacy.pth', legacy, 'not a readable checkpoint|cannot be read'),
+    ('zip.pth', damaged_archive, 'cannot be read'),
+    ('bad.safetensors', lambda path: path.write_bytes(b'\xff' * 20),
+     'cannot be read'),
+    ('foreign.pth', foreign, r'refused, .* time\.struct_time'),
+])
+def test_what_cannot_be_read_is_one_line_with_its_name(tmp_path, name, write,
+                                                       message):
+    path = tmp_path / name
+    write(path)
+    for read in (read_tensors, read_checkpoint):
+        with pytest.raises(InputError, match=message) as error:
+            read(str(path))
+        assert str(path) in str(error.value) and '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('content, message', [
+    ([1, 2], 'it holds a list'),
+    ({}, r'it holds \[\]'),
+    (dict(epoch=1, names=['a']), r"it holds \['epoch', 'names'\]"),
+    ({0: torch.ones(1)}, r"it holds \['0'\]"),
+])
+def test_what_is_no_state_dict_is_named(tmp_path, content, message):
+    path = str(tmp_path / 'other.pth')
+    torch.save(content, path)
+    with pytest.raises(InputError, match=f'other.pth is not a state dict, {message}'):
+        read_checkpoint(path)
+
+
+def test_nothing_is_overwritten(tmp_path):
+    path = tmp_path / 'mine.pth'
+    path.write_text('precious')
+    with pytest.raises(InputError, match='mine.pth exists already'):
+        save_tensors({}, str(path))
+    assert path.read_text() == 'precious'
+
+
+def test_a_killed_writer_leaves_nothing_in_the_way(tmp_path, monkeypatch):
+    path = str(tmp_path / 'out.pth')
+
+    def killed(content, path):
+        with open(path, 'wb') as file:
+            file.write(b'half')
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, 'save', killed)
+        with pytest.raises(KeyboardInterrupt):
+            save_tensors(dict(a=torch.ones(2)), path)
+    with pytest.raises(InputError, match='no such file'):
+        read_tensors(path)
+    save_tensors(dict(a=torch.ones(2)), path)
+    same(read_tensors(path), dict(a=torch.ones(2)))
+    assert [file.name for file in tmp_path.iterdir()] == ['out.pth']
+
+
+def test_it_stands_on_the_ground_floor():
+    with open(files.__file__) as file:
+        imported = {node.module for node in ast.walk(ast.parse(file.read()))
+                    if isinstance(node, ast.ImportFrom)}
+    assert {name for name in imported if name.startswith('mmaction')} == {
+        'mmaction_centerclip.errors'}

@@ -238,11 +238,10 @@ class VideoTower:
         tokens = patches.new_zeros(
             1, self.num_prefix_tokens + len(patches), patches.shape[1])
         with torch.enable_grad():
-            features = self.tokens_to_features(tokens)
-        if not features.requires_grad:
+            total = self.tokens_to_features(tokens).sum()
+        if not total.requires_grad:
             return []
-        gradients = torch.autograd.grad(
-            features.sum(), parameters, allow_unused=True)
+        gradients = torch.autograd.grad(total, parameters, allow_unused=True)
         return [p for p, g in zip(parameters, gradients) if g is not None]
 
     def load_pretrained(self, state: dict[str, Tensor], source: str) -> None:

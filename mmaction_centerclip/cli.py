@@ -3,9 +3,7 @@ import argparse
 import contextlib
 import os
 import os.path as osp
-import pickle
 import sys
-import zipfile
 from collections.abc import Iterator
 
 import torch
@@ -13,8 +11,9 @@ from mmaction.registry import RUNNERS
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.files import explain_refusal
+from mmaction_centerclip.error_lines import describe_error
+from mmaction_centerclip.errors import InputError, check_positive_int
+from mmaction_centerclip.files import read_checkpoint
 
 __all__ = [
     'add_common_arguments', 'build_runner', 'check_checkpoint', 'check_outputs',
@@ -70,8 +69,12 @@ def load_config(args: argparse.Namespace) -> Config:
             ``launcher`` and ``local_rank``.
 
     Raises:
-        InputError: If the config file does not exist.
+        InputError: If the config file does not exist, or a setting of it
+            cannot be.
     """
+    if args.launcher == 'pytorch' and 'RANK' not in os.environ:
+        raise InputError('--launcher pytorch is for processes that torchrun starts, '
+                         'see tools/dist_train.sh; RANK is not set')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config(args.config)
     cfg.launcher = args.launcher
@@ -79,10 +82,25 @@ def load_config(args: argparse.Namespace) -> Config:
         _use_cpu_processes(cfg)
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
+    _check_config(cfg)
     name = osp.splitext(osp.basename(args.config))[0]
     cfg.work_dir = (
         args.work_dir or cfg.get('work_dir') or osp.join('./work_dirs', name))
     return cfg
+
+
+def _check_config(cfg: Config) -> None:
+    """Check settings that no class owns, and fit loaders without workers."""
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = cfg.get(loader)
+        if loader and loader.get('num_workers') == 0:
+            # torch takes them with workers only.
+            loader.persistent_workers = False
+            loader.pop('prefetch_factor', None)
+    train = cfg.get('train_cfg') or {}
+    for name in ('max_epochs', 'max_iters', 'val_interval'):
+        if name in train:
+            check_positive_int(f'train_cfg.{name}', train[name])
 
 
 def _use_cpu_processes(cfg: Config) -> None:
@@ -104,23 +122,17 @@ def _use_cpu_processes(cfg: Config) -> None:
 
 
 def check_checkpoint(path: str | None) -> None:
-    """Check a checkpoint file before anything is built.
+    """Check that a checkpoint can be read, before anything is built.
 
     Args:
         path (str, optional): A local file; what looks like a URL is not
             checked.
 
     Raises:
-        InputError: If there is no such file, or it is no checkpoint.
+        InputError: If there is no such file, or it holds no state dict.
     """
-    if path is None or '://' in path:
-        return
-    if not osp.isfile(path):
-        raise InputError(f'no such checkpoint: {path}')
-    with open(path, 'rb') as file:
-        is_legacy = file.read(1) == b'\x80'  # a bare pickle, before torch 1.6
-    if not is_legacy and not zipfile.is_zipfile(path):
-        raise InputError(f'{path} is not a checkpoint, or is damaged')
+    if path is not None and '://' not in path:
+        read_checkpoint(path)
 
 
 def check_outputs(*paths: str | None) -> None:
@@ -145,16 +157,21 @@ def positive_int(text: str) -> int:
 
 def build_runner(cfg: Config) -> Runner:
     """Build the runner that the config asks for."""
+    if 'model' not in cfg:
+        raise InputError(f'{cfg.filename}: the config has no model')
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 
 @contextlib.contextmanager
 def exit_on_input_error() -> Iterator[None]:
-    """Exit with one line, without a traceback, where the input is at fault."""
+    """Exit with one line where the input, the config or the system is at fault.
+
+    With ``CENTERCLIP_TRACEBACK`` in the environment the traceback is shown.
+    """
     try:
         yield
-    except InputError as error:
-        # One that a data worker raised carries the worker's traceback along.
-        sys.exit(f'error: {str(error).split("InputError: ")[-1].strip()}')
-    except pickle.UnpicklingError as error:
-        sys.exit(f'error: {explain_refusal(error)}')
+    except Exception as error:
+        line = describe_error(error)
+        if line is None or os.environ.get('CENTERCLIP_TRACEBACK'):
+            raise
+        sys.exit(f'error: {line}')

@@ -7,6 +7,7 @@ enough for MMAction2's own tools too.
 """
 import importlib.metadata
 import importlib.util
+import os
 import pickle
 import sys
 import types
@@ -14,7 +15,7 @@ from pathlib import Path
 
 __all__ = [
     'allow_mmengine_checkpoints', 'apply', 'leave_out_vindlu',
-    'provide_missing_drn', 'require_mmcv'
+    'provide_missing_drn', 'require_mmcv', 'write_files_whole'
 ]
 
 
@@ -24,6 +25,7 @@ def apply() -> None:
     provide_missing_drn()
     leave_out_vindlu()
     allow_mmengine_checkpoints()
+    write_files_whole()
 
 
 def require_mmcv() -> None:
@@ -143,3 +145,27 @@ def _get_statistics_method(source: object, name: str):
     raise pickle.UnpicklingError(
         f'a checkpoint asked for the attribute {name!r} of {source!r}; only '
         "HistoryBuffer's statistics methods are allowed")
+
+
+def write_files_whole() -> None:
+    """Let mmengine write a local file beside, and rename it when it is whole.
+
+    mmengine 0.10 writes checkpoints in place, so that a kill, or a full disk,
+    leaves half of one under its name. No issue of its own was found.
+    """
+    from mmengine.fileio import LocalBackend
+    if hasattr(LocalBackend.put, 'in_place'):
+        return
+    in_place = LocalBackend.put
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        partial = f'{filepath}.partial'
+        try:
+            in_place(self, obj, partial)
+            os.replace(partial, filepath)
+        except BaseException:
+            Path(partial).unlink(missing_ok=True)
+            raise
+
+    put.in_place = in_place
+    LocalBackend.put = put

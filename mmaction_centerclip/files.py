@@ -1,18 +1,20 @@
 """Read and write files of tensors, safely and in one place."""
+import contextlib
 import os
 import os.path as osp
 import pickle
-import zipfile
+from collections.abc import Iterator
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.torchscript import is_torchscript, read_torchscript
 
 __all__ = [
     'check_absent', 'explain_refusal', 'read_checkpoint', 'read_tensors',
-    'save_tensors'
+    'save_tensors', 'whole_file', 'write_text'
 ]
 
 # Facts about a model that OpenAI's archives store as if they were weights.
@@ -71,12 +73,9 @@ def _read(path: str) -> tuple[object, bool]:
     if not osp.isfile(path):
         raise InputError(f'no such file: {path}')
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as file:
-                names = file.namelist()
-            if any(name.endswith('constants.pkl') for name in names):
-                state = torch.jit.load(path, map_location='cpu').state_dict()
-                return {k: v for k, v in state.items() if k not in _NOT_WEIGHTS}, True
+        if is_torchscript(path):
+            state = read_torchscript(path)
+            return {k: v for k, v in state.items() if k not in _NOT_WEIGHTS}, True
         if str(path).endswith('.safetensors'):
             return load_file(path), False
         return torch.load(path, map_location='cpu', weights_only=True), False
@@ -115,6 +114,33 @@ def save_tensors(content: object, path: str) -> None:
         InputError: If the file exists.
     """
     check_absent(path)
+    with whole_file(path) as partial:
+        torch.save(content, partial)
+
+
+def write_text(text: str, path: str) -> None:
+    """Write a file of text, over one that is there, all of it or nothing."""
+    with whole_file(path) as partial, open(partial, 'w', encoding='utf-8') as file:
+        file.write(text)
+
+
+@contextlib.contextmanager
+def whole_file(path: str) -> Iterator[str]:
+    """Give a name to write to, which becomes ``path`` once all is written.
+
+    Args:
+        path (str): The file, in a folder that exists.
+
+    Raises:
+        InputError: If the system cannot write there.
+    """
     partial = f'{path}.partial'
-    torch.save(content, partial)
-    os.replace(partial, path)
+    try:
+        yield partial
+        os.replace(partial, path)
+    except (OSError, RuntimeError) as error:  # torch's writer raises the latter
+        reason = getattr(error, 'strerror', None) or str(error).splitlines()[0]
+        raise InputError(f'{path} cannot be written: {reason}') from error
+    finally:
+        with contextlib.suppress(OSError):
+            os.remove(partial)

@@ -93,6 +93,8 @@ def tiny_config(shapes, tmp_path_factory):
     cfg.model.text_backbone.context_length = 16
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         cfg[loader].batch_size = 4
+        # Without workers, whose end a run waits for.
+        cfg[loader].update(num_workers=0, persistent_workers=False)
         cfg[loader].dataset.data_root = str(shapes)
         for transform in cfg[loader].dataset.pipeline:
             if transform['type'] == 'OpenCLIPTokenize':

@@ -87,7 +87,7 @@ def test_without_a_gpu_only_torchrun_launches(load):
 def test_missing_files_and_folders_are_named(tmp_path):
     with pytest.raises(InputError, match='config file not found: no.py'):
         read_config('no.py')
-    with pytest.raises(InputError, match='no such checkpoint: no.pth'):
+    with pytest.raises(InputError, match='no such file: no.pth'):
         check_checkpoint('no.pth')
     text = tmp_path / 'text.pth'
     text.write_text('text')
@@ -100,7 +100,7 @@ def test_missing_files_and_folders_are_named(tmp_path):
 @pytest.mark.parametrize('legacy', [True, False])
 def test_checkpoints_of_all_ages_and_urls_pass(tmp_path, legacy):
     path = str(tmp_path / 'checkpoint.pth')
-    torch.save(dict(a=1), path, _use_new_zipfile_serialization=not legacy)
+    torch.save(dict(a=torch.ones(1)), path, _use_new_zipfile_serialization=not legacy)
     check_checkpoint(path)
     check_checkpoint('https://host/checkpoint.pth')
     check_checkpoint(None)

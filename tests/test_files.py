@@ -146,4 +146,4 @@ def test_it_stands_on_the_ground_floor():
         imported = {node.module for node in ast.walk(ast.parse(file.read()))
                     if isinstance(node, ast.ImportFrom)}
     assert {name for name in imported if name.startswith('mmaction')} == {
-        'mmaction_centerclip.errors'}
+        'mmaction_centerclip.errors', 'mmaction_centerclip.torchscript'}

@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """Train a model, with the options of MMAction2's own tool."""
 import argparse
+import os
 
 import torch
 
@@ -11,6 +12,7 @@ from mmaction_centerclip.cli import (
     exit_on_input_error,
     load_config,
 )
+from mmaction_centerclip.engine import find_resumable, lock_work_dir
 from mmaction_centerclip.errors import InputError
 
 
@@ -45,10 +47,13 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
         cfg.val_dataloader = None
         cfg.val_evaluator = None
 
+    wrapper = cfg.get('optim_wrapper', {}).get('type', 'OptimWrapper')
+    if wrapper == 'AmpOptimWrapper' and not torch.cuda.is_available():
+        raise InputError('AmpOptimWrapper needs a GPU, and torch finds none; write '
+                         '--cfg-options optim_wrapper.type=OptimWrapper')
     if args.amp:
         if not torch.cuda.is_available():
             raise InputError('--amp needs a GPU, and torch finds none')
-        wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
         if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
             raise InputError('--amp goes with the optimizer wrapper '
                              f'OptimWrapper, the config has {wrapper!r}')
@@ -56,9 +61,10 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
     if args.resume is not None:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
-        check_checkpoint(cfg.load_from)
+        cfg.load_from = args.resume if args.resume != 'auto' else find_resumable(
+            cfg.work_dir)
+        cfg.resume = cfg.load_from is not None
+    check_checkpoint(cfg.get('load_from'))
 
     if args.auto_scale_lr:
         cfg.auto_scale_lr.enable = True
@@ -75,6 +81,8 @@ def main() -> None:
     args = parse_args()
     with exit_on_input_error():
         cfg = load_config(args)
+        if os.environ.get('RANK', '0') == '0':
+            lock_work_dir(cfg.work_dir)
         merge_args(cfg, args)
         build_runner(cfg).train()
 

@@ -7,7 +7,10 @@ custom_imports = dict(
 
 # Under names of their own, which custom_hooks of another config leave alone.
 default_hooks = dict(
-    checkpoint=dict(type='CheckpointHook', interval=1, save_best=None),
+    checkpoint=dict(type='WholeCheckpointHook', interval=1, save_best=None),
+    check_checkpoint=dict(type='CheckCheckpointHook'),
+    check_finite=dict(type='CheckFiniteHook'),
+    validate_resumed=dict(type='ValidateResumedHook'),
     sample_seed=dict(type='SampleSeedHook'),
     data_report=dict(type='DataReportHook'),
     clamp_logit_scale=dict(type='ClampLogitScaleHook'),

@@ -1,6 +1,7 @@
 """All figures of an evaluation, plain and re-ranked, from its features."""
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 from mmaction_centerclip.errors import InputError, check_positive_int
@@ -85,6 +86,14 @@ class RetrievalEvaluation:
             name if row == 'plain' else f'{row}/{name}': value
             for row, figures in rows.items() for name, value in figures.items()
         }
+
+    def metric_names(self) -> set[str]:
+        """Return the names of the figures, as a small evaluation gives them."""
+        own, matrix = torch.arange(2), torch.eye(2)
+        names = self._figures(
+            rank_counts(matrix, own), dict(t2v=matrix, v2t=matrix), own)
+        return {f'{row}{name}' for name in names
+                for row in ('', *(f'{row}/' for row in self.rerankings))}
 
     def _rows(self, features: RetrievalFeatures,
               scorer: Scorer) -> Iterator[tuple[str, dict[str, float]]]:

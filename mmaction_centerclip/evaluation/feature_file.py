@@ -1,18 +1,20 @@
 """A file of the features of an evaluation."""
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from mmaction.registry import MODELS
 from torch import Tensor, nn
 
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import InputError, named_errors
+from mmaction_centerclip.files import read_tensors, save_tensors
+
+from .stored_head import build_stored_head
 
 __all__ = [
-    'Features', 'RetrievalFeatures', 'check_new_file', 'check_same_model',
-    'first_captions', 'load_features', 'save_features'
+    'Features', 'RetrievalFeatures', 'check_features', 'check_new_file',
+    'check_same_model', 'first_captions', 'load_features', 'save_features'
 ]
 
 Features = dict[str, Tensor]
@@ -55,44 +57,19 @@ class RetrievalFeatures(NamedTuple):
         return 'video' in self.video and 'text' in self.text
 
     def build_head(self) -> nn.Module:
-        """Build the head that compares them, on the CPU, for evaluation.
+        """Build the head that compares them, see :func:`build_stored_head`.
 
         Raises:
             InputError: If these features know none, or it cannot be built.
         """
         if self.head is None:
             raise InputError(NO_HEAD)
-        config = self.head['config']
-        try:
-            # A registry would call any dotted path, which is not for a file
-            # of data to choose.
-            foreign = (set(_types(config)) - MODELS.module_dict.keys()
-                       - MODELS.parent.module_dict.keys())
-            if foreign:
-                raise TypeError(f'not registered in MODELS: {sorted(foreign)}')
-            head = MODELS.build(config)
-            head.load_state_dict(self.head['state_dict'])
-        except (KeyError, RuntimeError, TypeError) as error:
-            raise InputError(f'the head {config!r} of these features cannot be '
-                             f'built: {error}') from None
-        return head.eval()
+        return build_stored_head(self.head)
 
     def captions_per_video(self) -> list[int]:
         """Count the captions of each video."""
         return self.video_of_text.bincount(
             minlength=len(self.filenames)).tolist()
-
-
-def _types(config: object) -> Iterator[str]:
-    """Yield each ``type`` that building a nested config would look up."""
-    if isinstance(config, dict):
-        if 'type' in config:
-            yield str(config['type'])
-        # Looked up by init_weights(), which loaded weights need not.
-        config = [x for name, x in config.items() if name != 'init_cfg']
-    if isinstance(config, (list, tuple)):
-        for value in config:
-            yield from _types(value)
 
 
 def first_captions(features: RetrievalFeatures) -> RetrievalFeatures:
@@ -106,6 +83,54 @@ def first_captions(features: RetrievalFeatures) -> RetrievalFeatures:
         captions=[features.captions[i] for i in first.nonzero()[:, 0].tolist()],
         similarity=None
         if features.similarity is None else features.similarity[first])
+
+
+def check_features(features: RetrievalFeatures) -> RetrievalFeatures:
+    """Return features whose types, shapes and values fit together.
+
+    Raises:
+        InputError: If they do not.
+    """
+    names, captions = features.filenames, features.captions
+    for field, texts in (('filenames', names), ('captions', captions)):
+        if not isinstance(texts, list) or not texts or not all(
+                isinstance(text, str) for text in texts):
+            raise InputError(f'{field} must be a list of texts that is not empty')
+    for field, count in (('video', len(names)), ('text', len(captions))):
+        parts = getattr(features, field)
+        if not isinstance(parts, dict) or not parts:
+            raise InputError(f'{field} must be a dict of tensors, got '
+                             f'{type(parts).__name__}')
+        for name, x in parts.items():
+            _check_tensor(f'{field} {name!r}', x, count)
+    own = features.video_of_text
+    if not isinstance(own, Tensor) or own.dtype != torch.int64 or (
+            own.shape != (len(captions), )):
+        raise InputError(f'video_of_text must be int64 ({len(captions)}, ), one a '
+                         'caption')
+    if own.min() < 0 or own.max() >= len(names) or (own.diff() < 0).any():
+        raise InputError('video_of_text must ascend from 0 to at most '
+                         f'{len(names) - 1}, got {own.min()} to {own.max()}')
+    if features.similarity is not None:
+        _check_tensor('similarity', features.similarity, len(captions))
+        if features.similarity.shape != (len(captions), len(names)):
+            raise InputError(
+                f'similarity must be ({len(captions)}, {len(names)}), got '
+                f'{tuple(features.similarity.shape)}')
+    if not isinstance(features.paragraph, bool):
+        raise InputError(f'paragraph must be a bool, got {features.paragraph!r}')
+    return features
+
+
+def _check_tensor(name: str, x: object, count: int) -> None:
+    if not isinstance(name, str) or not isinstance(x, Tensor) or (
+            x.ndim < 1 or len(x) != count):
+        shape = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+        raise InputError(f'{name} must be a tensor ({count}, ...), got {shape}')
+    if x.is_floating_point() and not x.isfinite().all():
+        raise InputError(f'{name} has values that are not finite')
+    if not x.is_floating_point() and x.dtype not in (torch.bool, torch.int64):
+        raise InputError(f'{name} must be of floats or bools, got {x.dtype}')
 
 
 def check_same_model(features: RetrievalFeatures, bank: RetrievalFeatures,
@@ -152,18 +177,16 @@ def save_features(features: RetrievalFeatures, path: str) -> None:
         path (str): A ``.pth`` or ``.pt`` file; its folder is made.
 
     Raises:
-        InputError: If the file exists or has another suffix.
+        InputError: If the file exists, has another suffix or cannot be written.
     """
     check_new_file(path)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    partial = f'{path}.partial'
-    torch.save(
+    save_tensors(
         dict(
             features._asdict(),
             filenames=list(features.filenames),
             captions=list(features.captions),
-            format=_FORMAT), partial)
-    os.replace(partial, path)
+            format=_FORMAT), path)
 
 
 def load_features(path: str) -> RetrievalFeatures:
@@ -173,18 +196,17 @@ def load_features(path: str) -> RetrievalFeatures:
         path (str): A file of :func:`save_features`.
 
     Returns:
-        RetrievalFeatures: On the CPU.
+        RetrievalFeatures: On the CPU, checked.
 
     Raises:
-        InputError: If it is not such a file.
+        InputError: If it is not such a file, or its parts do not fit together.
     """
-    if not os.path.isfile(path):
-        raise InputError(f'feature file not found: {path}')
-    try:
-        content = torch.load(path, map_location='cpu', weights_only=True)
-        if not isinstance(content, dict) or content.pop(
-                'format', None) != _FORMAT:
-            raise TypeError('tools/test.py --dump did not write it')
-        return RetrievalFeatures(**content)
-    except Exception as error:
-        raise InputError(f'{path} is not a file of features: {error}') from None
+    content = read_tensors(path)
+    with named_errors(f'{path} is not a file of features'):
+        if not isinstance(content, dict) or content.pop('format', None) != _FORMAT:
+            raise InputError('tools/test.py --dump did not write it')
+        known, found = set(RetrievalFeatures._fields), set(content)
+        if found != known:
+            raise InputError(f'missing {sorted(known - found)}, unknown '
+                             f'{sorted(map(str, found - known))}')
+        return check_features(RetrievalFeatures(**content))

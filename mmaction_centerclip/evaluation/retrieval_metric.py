@@ -104,6 +104,10 @@ class VideoTextRetrievalMetric(BaseMetric):
         self.head_config: dict | None = None
         self.allow_missing = allow_missing
 
+    def metric_names(self) -> set[str]:
+        """Return the names of the figures, for ``save_best`` to choose from."""
+        return {f'{self.prefix}/{name}' for name in self.evaluation.metric_names()}
+
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep the features of a batch of videos and their captions."""
         for sample in data_samples:

@@ -227,17 +227,3 @@ def test_features_of_pairs_need_their_head():
     f = f._replace(similarity=known)
     assert evaluate_features(f, rerank=['dual_softmax'])
     assert evaluate_features(f) == retrieval_metrics(known, f.video_of_text)
-
-
-@pytest.mark.parametrize('config', [
-    dict(type='os.system', command='touch owned'),
-    dict(type='WeightedTokenInteractionHead', embed_dims=8,
-         loss=dict(type='os.system', command='touch owned')),
-    dict(type='WeightedTokenInteractionHead', embed_dims=9),
-])
-def test_a_file_names_no_code_to_run(config, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    f = pairs()
-    with pytest.raises(InputError, match=f"{config['type']}.* cannot be built"):
-        evaluate_features(f._replace(head=dict(f.head, config=config)))
-    assert not (tmp_path / 'owned').exists()

@@ -2,7 +2,6 @@
 import json
 import os
 import re
-import runpy
 import socket
 import subprocess
 import sys
@@ -54,14 +53,13 @@ def config_of(tiny_config, tmp_path):
 
 
 @pytest.fixture
-def inside(monkeypatch, capfd):
+def inside(run_tool):
     """Run a tool in this process, which is faster; what it printed."""
 
     def run(*args, script):
-        monkeypatch.setattr(sys, 'argv', list(map(str, (script, *args))))
-        capfd.readouterr()
-        runpy.run_path(str(TOOLS / script), run_name='__main__')
-        return capfd.readouterr().out
+        printed = run_tool(script, *args)
+        assert not printed.startswith('error: '), printed
+        return printed
 
     return run
 
@@ -87,7 +85,7 @@ def test_a_video_is_decoded_and_encoded_once(config_of, shapes_captions,
                                              monkeypatch, tmp_path):
     decoded = record_calls(monkeypatch, DecordInitFromFile, 'transform',
                       lambda results: results['filename'])
-    encoded = record_calls(monkeypatch, CLIPVisionTower, 'forward',
+    encoded = record_calls(monkeypatch, CLIPVisionTower, 'encode',
                       lambda imgs, *_: len(imgs))
     captions = {name: [f'{texts[0]} {i}' for i in range(40)]
                 for name, texts in shapes_captions.items()}
@@ -227,4 +225,4 @@ def test_features_are_not_overwritten(here, config_of, tmp_path):  # noqa: F811
     assert 'mine.pth exists and is not overwritten' in message
     assert mine.read_text() == 'precious'
     message = here(mine, script='analysis_tools/eval_features.py')
-    assert 'mine.pth is not a file of features' in message
+    assert 'mine.pth: not a readable checkpoint' in message

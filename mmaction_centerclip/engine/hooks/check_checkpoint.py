@@ -1,0 +1,117 @@
+"""Check that a checkpoint is the model's, and a resumed schedule the config's."""
+import logging
+
+from mmaction.registry import HOOKS
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import BaseLoop
+from torch import Tensor
+
+from mmaction_centerclip.errors import InputError
+
+__all__ = ['CheckCheckpointHook']
+
+# Where a schedule is, as opposed to how long it is.
+_PLACE = ('last_step', '_global_step', '_last_value', 'verbose')
+
+
+@HOOKS.register_module()
+class CheckCheckpointHook(Hook):
+    """Refuse checkpoints that do not fit, which mmengine loads all the same.
+
+    A test, and a training that is resumed, need all of the model's weights.
+    ``load_from`` may start another head, or other necks; the log then names
+    what is new.
+
+    Raises:
+        InputError: If the weights are not the model's, or the checkpoint to
+            resume has no training state or that of another schedule.
+    """
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Check before anything is loaded into the model."""
+        source = f'{getattr(runner, "_load_from", None) or "the checkpoint"}'
+        trains = isinstance(runner._train_loop, BaseLoop)
+        model = runner.model
+        if is_model_wrapper(model):
+            model = model.module
+        state = checkpoint.get('state_dict', checkpoint)
+        state = {str(k).removeprefix('module.'): v for k, v in state.items()}
+        fresh = trains and not runner._resume
+        self._check_weights(runner, model.state_dict(), state, source, fresh)
+        if trains and runner._resume:
+            self._check_state(runner, checkpoint, source)
+
+    def _check_weights(self, runner, own: dict, state: dict, source: str,
+                       fresh: bool) -> None:
+        """Compare keys and shapes; a fresh training may have another head."""
+        new = ('head.', 'backbone.necks.') if fresh else ()
+        fitting = [k for k, v in state.items() if k in own and isinstance(
+            v, Tensor) and v.shape == own[k].shape]
+        missing = sorted(own.keys() - set(fitting))
+        unknown = sorted(state.keys() - own.keys())
+        wrong = [k for k in missing + unknown if not k.startswith(new or ('\0', ))]
+        if wrong:
+            shapes = [f'{k} {tuple(state[k].shape)}, not {tuple(own[k].shape)}'
+                      for k in wrong if k in own and isinstance(
+                          state.get(k), Tensor)]
+            raise InputError(
+                f'{source} holds {_describe(state)}, of which {len(fitting)} of '
+                f"the model's {len(own)} keys fit; missing "
+                f'{[k for k in missing if k not in state][:3]}, not part of the '
+                f'model {unknown[:3]}, of another shape {shapes[:3]}. '
+                + _advice(state))
+        if missing or unknown:
+            runner.logger.log(
+                logging.WARNING,
+                f'{source}: {len(missing)} keys of the model are new and keep '
+                f'their start, such as {missing[:3]}; {len(unknown)} of the file '
+                f'are not used, such as {unknown[:3]}')
+
+    def _check_state(self, runner, checkpoint: dict, source: str) -> None:
+        """Compare the schedules of the checkpoint and of the config."""
+        if 'optimizer' not in checkpoint or not {'epoch', 'iter'} <= set(
+                checkpoint.get('meta', ())):
+            raise InputError(
+                f'{source} has weights only, without the state of a training to '
+                'resume; start from it with --cfg-options load_from=FILE')
+        saved, built = checkpoint.get('param_schedulers'), runner.param_schedulers
+        if not isinstance(saved, list) or not isinstance(built, list):
+            return
+        saved, built = (
+            [{k: v for k, v in state.items() if k not in _PLACE}
+             for state in states]
+            for states in (saved, [s.state_dict() for s in built]))
+        if saved != built:
+            differing = sorted({
+                f'{k}={a.get(k)!r}, not {b.get(k)!r}' for a, b in zip(saved, built)
+                for k in a.keys() | b.keys() if a.get(k) != b.get(k)})
+            raise InputError(
+                f'{source} was trained with another schedule than the config '
+                f'has, in iterations: {"; ".join(differing[:4]) or len(saved)}. '
+                'Resume with the same length, batch size, number of processes and '
+                'learning rate, or start anew from its weights with '
+                '--cfg-options load_from=FILE')
+
+
+def _describe(state: dict) -> str:
+    from mmaction_centerclip.conversion import KINDS, detect_kind
+    try:
+        return KINDS[detect_kind(state, {})]
+    except InputError:
+        return f'{len(state)} keys of no kind that is known'
+
+
+def _advice(state: dict) -> str:
+    from mmaction_centerclip.conversion import detect_kind
+    converters = dict(
+        openai='clip_to_mmaction.py', clip4clip='clip4clip_to_mmaction.py',
+        clipsimilarity='clipsimilarity_to_mmaction.py',
+        huggingface='hf_clip_to_mmaction.py')
+    try:
+        kind = detect_kind(state, {})
+    except InputError:
+        kind = None
+    if kind in converters:
+        return f'Convert it with tools/model_converters/{converters[kind]}'
+    return 'Use the config that it was trained with'

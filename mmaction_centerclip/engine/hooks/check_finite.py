@@ -1,0 +1,71 @@
+"""Stop a training that has become NaN before it is saved."""
+import torch
+from mmaction.registry import HOOKS
+from mmengine.hooks import Hook
+
+from mmaction_centerclip.errors import InputError, check_positive_int
+
+__all__ = ['CheckFiniteHook']
+
+
+@HOOKS.register_module()
+class CheckFiniteHook(Hook):
+    """Stop at the first loss or weight that is not finite.
+
+    A gradient that is not finite shows in the weights of the same iteration.
+    (Steps that mixed precision skips leave the weights as they are.) No
+    checkpoint with such a weight is saved, whatever the interval.
+
+    Args:
+        interval (int): Check every so many iterations; a check waits for the
+            accelerator. Defaults to 1.
+
+    Raises:
+        InputError: If ``interval`` is not a positive integer, or, in
+            training, if a loss or a weight is not finite.
+    """
+    priority = 'HIGH'  # Before averages are updated and checkpoints saved.
+
+    def __init__(self, interval: int = 1) -> None:
+        self.interval = check_positive_int('CheckFiniteHook: interval', interval)
+        self._files: list[str] = []
+
+    def after_train_iter(self,
+                         runner,
+                         batch_idx: int,
+                         data_batch=None,
+                         outputs=None) -> None:
+        """Check the losses, and the weights after the step."""
+        samples = data_batch.get('data_samples', ()) if isinstance(
+            data_batch, dict) else ()
+        self._files = [str(s.get('filename')) for s in samples if 'filename' in s]
+        if not self.every_n_train_iters(runner, self.interval):
+            return
+        for name, value in (outputs or {}).items():
+            if isinstance(value, torch.Tensor) and not value.isfinite().all():
+                self._stop(runner, runner.iter + 1, f'{name} is {value.tolist()}')
+        self._check_weights(runner, runner.iter + 1)
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Check the weights once more, whatever the interval."""
+        self._check_weights(runner, runner.iter)
+
+    def _check_weights(self, runner, iteration: int) -> None:
+        weights = [p for p in runner.model.parameters() if p.requires_grad]
+        if torch.nn.utils.get_total_norm(weights).isfinite():
+            return
+        bad = [name for name, p in runner.model.named_parameters()
+               if not p.isfinite().all()]
+        if bad:
+            self._stop(runner, iteration, f'{len(bad)} weights are not finite, '
+                       f'the first being {bad[0]}')
+
+    def _stop(self, runner, iteration: int, reason: str) -> None:
+        files = ', '.join(self._files[:5])
+        if len(self._files) > 5:
+            files += f' and {len(self._files) - 5} more'
+        raise InputError(
+            f'training stopped in epoch {runner.epoch + 1}, iteration '
+            f'{iteration}, before anything is saved: {reason}; the batch has '
+            f'{files or "no named files"}. Lower the learning rate, or look at '
+            'the files and at the weights that it started from')

@@ -1,0 +1,139 @@
+"""Save checkpoints so that a kill loses none, and find the best by our metrics."""
+import contextlib
+import os
+import os.path as osp
+from collections.abc import Iterator, Sequence
+
+from mmaction.registry import HOOKS
+from mmengine.dist import is_main_process
+from mmengine.hooks import CheckpointHook
+
+from mmaction_centerclip.errors import InputError, check_positive_int
+from mmaction_centerclip.files import write_text
+
+__all__ = ['WholeCheckpointHook']
+
+_LOWER_IS_BETTER = ('MdR', 'MnR')
+
+
+@HOOKS.register_module()
+class WholeCheckpointHook(CheckpointHook):
+    """mmengine's ``CheckpointHook``, of which a kill leaves a whole checkpoint.
+
+    Files of checkpoints are written beside and renamed, and old ones deleted
+    only then. In a work dir that was copied, nothing of the original is
+    touched.
+
+    Args:
+        interval (int): As for ``CheckpointHook``, like all others.
+            Defaults to 1.
+        save_best (str | Sequence[str], optional): Names of metrics, such as
+            ``'retrieval/t2v/R1'``, or ``'auto'`` for that one. Ranks (MdR and
+            MnR) are better where lower, other retrieval metrics where higher.
+            Defaults to None: no best checkpoint is kept.
+        rule (str | Sequence[str], optional): ``'greater'`` or ``'less'``, to
+            be given for metrics of others. Defaults to None.
+
+    Raises:
+        InputError: If ``max_keep_ckpts`` is neither -1 nor positive, or,
+            before training, if no metric has the name ``save_best``.
+    """
+
+    def __init__(self,
+                 interval: int = 1,
+                 save_best: str | Sequence[str] | None = None,
+                 rule: str | Sequence[str] | None = None,
+                 **kwargs) -> None:
+        names = [save_best] if isinstance(save_best, str) else list(save_best or ())
+        names = ['retrieval/t2v/R1' if name == 'auto' else name for name in names]
+        if names and rule is None:
+            rule = ['less' if name.endswith(_LOWER_IS_BETTER) else 'greater'
+                    for name in names]
+        keep = kwargs.get('max_keep_ckpts', -1)
+        if keep != -1:
+            check_positive_int('CheckpointHook: max_keep_ckpts (or -1: all)', keep)
+        super().__init__(interval=interval, save_best=names or None, rule=rule,
+                         **kwargs)
+
+    def before_train(self, runner) -> None:
+        """Check ``save_best``, and take what is resumed to this work dir."""
+        self._check_names(runner)
+        hub = runner.message_hub
+        folder = self.out_dir or runner.work_dir
+        for name, path in list(hub.runtime_info.items()):
+            if name.startswith('best_ckpt') and isinstance(path, str):
+                here = osp.join(folder, osp.basename(path))
+                hub.update_info(name, here if osp.isfile(here) else None)
+        super().before_train(runner)
+
+    def _check_names(self, runner) -> None:
+        if self.save_best is None or runner.val_loop is None:
+            return
+        known: set[str] = set()
+        for metric in runner.val_evaluator.metrics:
+            if not hasattr(metric, 'metric_names'):
+                return  # of others, who do not say
+            known.update(metric.metric_names())
+        for name in self.save_best:
+            if name not in known:
+                raise InputError(f'save_best must be one of {sorted(known)}, '
+                                 f'got {name!r}')
+
+    def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
+        """Save, then point ``last_checkpoint`` at it, then delete the oldest."""
+        outdated = []
+        if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
+            if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
+                outdated.append(self.keep_ckpt_ids.popleft())
+            self.keep_ckpt_ids.append(step)
+            runner.message_hub.update_info('keep_ckpt_ids',
+                                           list(self.keep_ckpt_ids))
+        name = self.filename_tmpl.format(step)
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            self.file_client_args,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args)
+        if not is_main_process():
+            return
+        write_text(self.last_ckpt, osp.join(runner.work_dir, 'last_checkpoint'))
+        for old in outdated:
+            path = self.file_backend.join_path(
+                self.out_dir, self.filename_tmpl.format(old))
+            if self.file_backend.isfile(path):
+                self.file_backend.remove(path)
+
+    def _save_best_checkpoint(self, runner, metrics: dict) -> None:
+        """Save the best checkpoint, and only then delete the one before."""
+        with self._deleting_last():
+            super()._save_best_checkpoint(runner, metrics)
+
+    @contextlib.contextmanager
+    def _deleting_last(self) -> Iterator[None]:
+        backend, paths = self.file_backend, []
+        self.file_backend = _Deferring(backend, paths)
+        try:
+            yield
+        finally:
+            self.file_backend = backend
+        for path in paths:
+            if os.fspath(path) != os.fspath(getattr(self, 'best_ckpt_path', None)
+                                            or ''):
+                backend.remove(path)
+
+
+class _Deferring:
+    """A file backend that notes what is to be removed."""
+
+    def __init__(self, backend, paths: list) -> None:
+        self._backend, self.remove = backend, paths.append
+
+    def __getattr__(self, name: str):
+        return getattr(self._backend, name)

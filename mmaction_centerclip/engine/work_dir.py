@@ -1,0 +1,95 @@
+"""A work dir that one training has for itself, and what it can resume from."""
+import os
+import os.path as osp
+import re
+import socket
+from functools import partial
+from pathlib import Path
+
+from mmengine.logging import print_log
+
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.files import read_checkpoint
+
+try:
+    import fcntl
+except ImportError:  # Not on every system; then nothing is locked.
+    fcntl = None
+
+__all__ = ['find_resumable', 'lock_work_dir']
+
+
+def lock_work_dir(work_dir: str) -> None:
+    """Make a work dir and keep it for this process, as long as it lives.
+
+    Args:
+        work_dir (str): Where a training writes.
+
+    Raises:
+        InputError: If it cannot be written to, or another training has it.
+    """
+    path = osp.join(work_dir, '.lock')
+    try:
+        os.makedirs(work_dir, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise InputError(f'--work-dir {work_dir} cannot be written to: '
+                         f'{error.strerror}') from None
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        owner = os.read(handle, 200).decode(errors='replace').strip()
+        os.close(handle)
+        raise InputError(
+            f'--work-dir {work_dir}: another training writes there '
+            f'({owner or "unknown"}); wait for its end or give another') from None
+    # A data worker that outlives a killed training must not hold the lock.
+    os.register_at_fork(after_in_child=partial(os.close, handle))
+    os.truncate(handle, 0)
+    os.write(handle, f'process {os.getpid()} on {socket.gethostname()}'.encode())
+
+
+def find_resumable(work_dir: str) -> str | None:
+    """Find the newest readable checkpoint of a training in a work dir.
+
+    Only files of the folder itself count: what ``last_checkpoint`` names may
+    lie where the folder was copied from.
+
+    Args:
+        work_dir (str): Where a training has written.
+
+    Returns:
+        str | None: Its path, None where there is no checkpoint.
+
+    Raises:
+        InputError: If there are checkpoints, but none is readable.
+    """
+    folder = Path(work_dir)
+    numbered = {
+        path: int(match[1]) for path in folder.glob('*.pth')
+        if (match := re.fullmatch(r'(?:epoch|iter)_(\d+)\.pth', path.name))
+    }
+    paths = sorted(numbered, key=numbered.get, reverse=True)
+    named = folder / 'last_checkpoint'
+    if named.is_file():
+        name = osp.basename(named.read_text(errors='replace').strip())
+        if name and (folder / name).is_file() and folder / name not in numbered:
+            paths.insert(0, folder / name)
+    problems = []
+    for path in paths:
+        try:
+            _, rest, _ = read_checkpoint(str(path))
+            if not {'optimizer', 'meta'} <= rest.keys():
+                raise InputError(f'{path} has weights only')
+        except InputError as error:
+            problems.append(str(error))
+            print_log(f'Not resumed from: {error}', 'current', level=30)
+            continue
+        print_log(f'Resuming from {path}.', 'current')
+        return str(path)
+    if problems:
+        raise InputError(f'--resume: no checkpoint in {work_dir} is readable: '
+                         f'{"; ".join(problems[:3])}')
+    return None

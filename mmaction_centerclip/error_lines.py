@@ -1,0 +1,69 @@
+"""Say in one line what is wrong with the input, whoever found it."""
+import errno
+import os
+import pickle
+import traceback
+
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.files import explain_refusal
+
+__all__ = ['describe_error']
+
+# Where MMEngine and torch turn a config into objects. What is raised below
+# them is about the config, unless it is raised further down, in their work.
+_BUILDING = {
+    'registry/build_functions.py': ('build_from_cfg', 'build_scheduler_from_cfg'),
+    'config/config.py': None,
+    'runner/runner.py': ('from_cfg', '__init__', 'build_dataloader',
+                         'build_train_loop', 'build_val_loop', 'build_test_loop',
+                         'build_optim_wrapper', 'build_param_scheduler',
+                         'build_evaluator', 'build_model', 'set_randomness',
+                         'scale_lr', 'setup_env'),
+}
+
+
+def describe_error(error: BaseException) -> str | None:
+    """Describe an error of the input, the config or the system.
+
+    Args:
+        error (BaseException): As caught.
+
+    Returns:
+        str | None: One line; None if the code may be at fault, whose
+        traceback is then of use.
+    """
+    if isinstance(error, InputError):
+        # One that a data worker raised carries the worker's traceback along.
+        return _line(str(error).split('InputError: ')[-1])
+    if isinstance(error, pickle.UnpicklingError):
+        return explain_refusal(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        return _line(f'{error.filename or "a file"}: '
+                     f'{os.strerror(error.errno) or errno.errorcode[error.errno]}')
+    if isinstance(error, Exception):
+        return _describe_building(error)
+    return None
+
+
+def _describe_building(error: Exception) -> str | None:
+    """Describe what a class has against the options that a config gives it."""
+    place, found = '', False
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        code = frame.f_code
+        for path, names in _BUILDING.items():
+            if code.co_filename.endswith(f'mmengine/{path}') and (
+                    names is None or code.co_name in names):
+                found = True
+                cfg = frame.f_locals.get('cfg')
+                if code.co_name == 'build_from_cfg' and hasattr(cfg, 'get'):
+                    place = f'{cfg.get("type")}: '
+    if not found:
+        return None
+    kind = type(error).__name__
+    if kind in ('KeyError', 'AssertionError', 'AttributeError', 'NameError'):
+        place += f'{kind}: '
+    return _line(f'the config is at fault: {place}{error}')
+
+
+def _line(text: str) -> str:
+    return ' '.join(text.split()) or 'an error without a message'

@@ -1,0 +1,86 @@
+"""Build a head out of a file of data: the one place where that happens."""
+import inspect
+from collections.abc import Iterator
+
+from mmaction.registry import MODELS
+from torch import Tensor, nn
+
+from mmaction_centerclip.errors import InputError
+
+__all__ = ['build_stored_head']
+
+_ROOMS = ('mmaction_centerclip.models.heads.', 'mmaction_centerclip.models.losses.')
+
+
+def build_stored_head(stored: object) -> nn.Module:
+    """Build a similarity head from its config and weights, safely.
+
+    A registry calls whatever a ``type`` names, dotted paths included, which
+    is not for a file to choose. So only classes are built that are registered
+    under the very name and are a head or a loss of this package, or a
+    subclass of one, with options that their constructors have. Everything is
+    checked before anything is built.
+
+    Args:
+        stored (object): As read: a dict with ``config`` and ``state_dict``.
+
+    Returns:
+        nn.Module: The head, on the CPU, for evaluation.
+
+    Raises:
+        InputError: If it is anything else, or the weights do not fit.
+    """
+    if not isinstance(stored, dict) or stored.keys() != {'config', 'state_dict'}:
+        raise InputError('the head must have a config and a state_dict, got '
+                         f'{sorted(stored) if isinstance(stored, dict) else stored!r}')
+    config, state = stored['config'], stored['state_dict']
+    _check_config(config, 'head')
+    if not isinstance(state, dict) or not all(
+            isinstance(x, Tensor) for x in state.values()):
+        raise InputError("the head's state_dict must be of tensors")
+    try:
+        head = MODELS.module_dict[config['type']](
+            **{k: v for k, v in config.items() if k != 'type'})
+        head.load_state_dict(state)
+    except (RuntimeError, TypeError) as error:
+        reason = ' '.join(str(error).split())
+        raise InputError(f'the head {config!r} cannot be built: {reason}') from None
+    return head.eval()
+
+
+def _check_config(config: object, place: str) -> None:
+    """Raise an InputError unless a config may be built."""
+    if not isinstance(config, dict):
+        raise InputError(f'{place} must be a config, got {config!r}')
+    name = config.get('type')
+    cls = MODELS.module_dict.get(name) if isinstance(name, str) else None
+    if cls is None or not any(
+            base.__module__.startswith(_ROOMS) for base in cls.__mro__):
+        raise InputError(
+            f'{place}: type must be a head or a loss of this project by its '
+            f'registered name, got {name!r}')
+    allowed = set(_options(cls)) - {'init_cfg', 'self'}
+    for option, value in config.items():
+        if option == 'type':
+            continue
+        if option not in allowed:
+            raise InputError(f'{place}: {name} takes {sorted(allowed)} from a '
+                             f'file, got {option!r}')
+        if isinstance(value, dict):
+            _check_config(value, f'{place}.{option}')
+        elif value is not None and not isinstance(
+                value, (bool, int, float, str)):
+            raise InputError(f'{place}: {option} must be a number, a text or a '
+                             f'config, got {value!r}')
+
+
+def _options(cls: type) -> Iterator[str]:
+    """Yield the options of a class, those that it passes on included."""
+    for base in cls.__mro__:
+        if '__init__' not in vars(base):
+            continue
+        parameters = inspect.signature(base.__init__).parameters.values()
+        yield from (p.name for p in parameters if p.kind not in (
+            p.VAR_KEYWORD, p.VAR_POSITIONAL))
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return

@@ -1,0 +1,133 @@
+"""The documentation names what there is: files, options, figures, old names."""
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+from mmaction.registry import HOOKS, METRICS, MODELS
+
+import mmaction_centerclip.models
+
+from .doc_code import (
+    BASE,
+    DOCS,
+    PAGES,
+    README,
+    build_config,
+    check_tool,
+    commands_of,
+    inline_code_of,
+    parser_of,
+)
+from .paths import CONFIGS, ROOT
+from .test_configs import NAME, RETRIEVAL, of_name
+
+each_page = pytest.mark.parametrize('page', PAGES.values(), ids=list(PAGES))
+
+
+@pytest.fixture(autouse=True)
+def _in_the_repository(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+@each_page
+def test_options_in_the_prose(page):
+    tools = [path for path in (ROOT / 'tools').rglob('*.py')
+             if 'parse_args()' in path.read_text()]
+    known = {option for tool in tools for option in
+             parser_of(str(tool.relative_to(ROOT)))._option_string_actions}
+    for code in inline_code_of(page):
+        assert set(re.findall(r'(?<!\S)--[a-z][\w-]*', code)) <= known, code
+        if code.startswith('--cfg-options ') and page.stem != 'migration':
+            command, = commands_of(f'python tools/train.py {BASE} {code}')
+            check_tool('tools/train.py', command.args[1:])
+
+
+@each_page
+def test_names_in_the_prose(page):
+    """Files, modules and what is registered exist, but for a table's old names."""
+    text = page.read_text()
+    if page.stem == 'migration':
+        text = re.sub(r'^\|[^|]*', '', text, flags=re.M)
+    paths = re.findall(
+        r'(?<![\w/.])((?:\.ci|configs|docs|tests|tools|mmaction_centerclip)/[\w./-]+'
+        r'\.\w+)', text)
+    assert [path for path in paths if not (ROOT / path).is_file()] == []
+    for name in re.findall(r'`(mmaction_centerclip(?:\.\w+)+)`', text):
+        pkgutil.resolve_name(name)
+    for name in re.findall(
+            r'`([A-Z]\w+(?:Tower|Head|Hook|Loss|Metric|Clustering|Selection))`', text):
+        assert hasattr(mmaction_centerclip.models, name) or any(
+            name in registry for registry in (MODELS, HOOKS, METRICS)), name
+
+
+def slugs_of(page):
+    """The anchors of a page's headings."""
+    return {re.sub(r'[^\w\- ]', '', heading.lower()).replace(' ', '-')
+            for heading in re.findall(r'^#+ (.*)$', page.read_text(), re.M)}
+
+
+@each_page
+def test_links(page):
+    for target in re.findall(r'\]\(([^)\s]+)\)', page.read_text()):
+        if target.startswith('https://'):
+            continue
+        name, _, anchor = target.partition('#')
+        path = page.parent / name if name else page
+        assert path.exists(), target
+        assert not anchor or anchor in slugs_of(path), target
+
+
+def test_the_readme_is_short_and_links_all_configs():
+    text = README.read_text()
+    assert len(text.splitlines()) <= 150
+    linked = set(re.findall(r'\((configs/retrieval/.*?\.py)\)', text))
+    assert {str(path.relative_to(ROOT)) for path in RETRIEVAL
+            if of_name(path)['size'] == 'base'} <= linked
+
+
+def test_your_own_videos_take_ten_lines():
+    section = re.search(r'in ten lines\n.*?^## ', README.read_text(), re.M | re.S)[0]
+    code = re.findall(r'^```\w+\n(.*?)^```$', section, re.M | re.S)
+    assert len(code) == 3
+    assert len(''.join(code).splitlines()) <= 10
+
+
+def test_the_readmes_figures_are_those_of_the_configs():
+    rows = re.findall(r'^\| (CLIP4Clip|CenterCLIP)[^|]* \| ([\d. |]+) \|$',
+                      README.read_text(), re.M)
+    assert [name for name, _ in rows] == ['CLIP4Clip', 'CenterCLIP']
+    for name, cells in rows:
+        table = (CONFIGS / 'retrieval' / name.lower() / 'README.md').read_text()
+        *recalls, gmacs, _ = cells.split(' | ')
+        for cell in (' / '.join(recalls[:3]), ' / '.join(recalls[3:]), gmacs):
+            assert f'| {cell} |' in table
+
+
+MOVED = re.findall(r'^\| (\S+) \| \[config\]\(\.\./(\S+)\) \| (?:`(.*)`)? \|$',
+                   DOCS['migration'].read_text(), re.M)
+
+
+@pytest.mark.parametrize('old, new, options', MOVED, ids=[row[0] for row in MOVED])
+def test_an_old_config_is_what_its_name_says(old, new, options):
+    assert not (ROOT / Path(new).with_stem(old)).exists()
+    command, = commands_of(f'python tools/train.py {new} {options}')
+    parsed = parser_of('tools/train.py').parse_args(command.args[1:])
+    cfg = build_config(new, parsed.cfg_options)
+    name = NAME.fullmatch(old).groupdict()
+    assert NAME.fullmatch(Path(new).stem)['dataset'] == name['dataset']
+    assert cfg.model.arch == f'ViT-B-{name["patch"]}-quickgelu'
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        assert loader.dataset.pipeline[1].clip_len == int(name['frames'])
+    necks = cfg.model.backbone.get('necks', [])
+    assert len(necks) == (name['segments'] is not None)
+    for neck in necks:
+        assert neck.type == ('SpectralTokenClustering' if name['kind'] else
+                             'TokenClustering')
+        assert neck.get('p', 2) == 2
+        assert (neck.before_block - 1, neck.num_segments, neck.num_centers) == tuple(
+            int(name[key]) for key in ('after_blocks', 'segments', 'centers'))
+
+
+def test_the_migration_lists_all_old_configs():
+    assert len(MOVED) == DOCS['migration'].read_text().count('[config]') == 33

@@ -44,7 +44,8 @@ def read_config(path: str) -> Config:
         InputError: If it does not exist.
     """
     if not osp.isfile(path):
-        raise InputError(f'config file not found: {path}')
+        raise InputError(f'config file not found: {path} (docs/migration.md has '
+                         'the names that configs of earlier versions have now)')
     return Config.fromfile(path)
 
 

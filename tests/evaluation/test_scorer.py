@@ -130,6 +130,7 @@ def worker(rank, world_size, init, queue):
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('world_size', [2, 3])
 def test_processes_equal_one_exactly(world_size, tmp_path):
     context = multiprocessing.get_context('spawn')

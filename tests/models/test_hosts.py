@@ -186,6 +186,7 @@ def test_bad_necks_and_frames_are_named(host, imgs):
         ([dict(NECK, before_block=4)], "from 1 to the tower's 3 blocks, got 4"),
         (NECK, 'necks must be a list'),
         ([dict(type='ResNet', depth=50)], "token necks, got .*'ResNet'"),
+        ([dict(NECK, record=True)], 'record is gone; the positions'),
         ([dict(type='NoSuchNeck', before_block=1)], "got .*'NoSuchNeck'")):
         with pytest.raises(InputError, match=message):
             MODELS.build(dict(copy.deepcopy(host.config), necks=necks))

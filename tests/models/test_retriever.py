@@ -227,6 +227,7 @@ def _gradients(rank, world_size, store, model, inputs, results):
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('necks', [(), (NECK, )], ids=['plain', 'neck'])
 def test_two_processes_give_the_gradients_of_one(build_retriever, inputs,
                                                  necks):

@@ -244,7 +244,7 @@ def test_a_damaged_checkpoint_is_named(here, tiny_config, tmp_path, content):
     torch.save(dict(state_dict=dict(weight=torch.randn(1000))), path)
     path.write_bytes(content or path.read_bytes()[:-1000])
     said = here(tiny_config, path, script='test.py')
-    assert re.match(r'error: .*damaged.pth cannot be read as a file of tensors: \S', said)
+    assert re.match(r'error: .*damaged.pth cannot be read as a file of .*: \S', said)
 
 
 def test_training_on_nothing_readable_ends_with_one_line(

@@ -42,7 +42,9 @@ class DataReportHook(Hook):
                          data_batch=None,
                          outputs=None) -> None:
         """Add the counts of the batch's samples."""
-        for sample in (data_batch or {}).get('data_samples', ()):
+        if not isinstance(data_batch, dict):
+            return  # The zoo's vis_scheduler.py gives a tensor.
+        for sample in data_batch.get('data_samples', ()):
             skipped = sample.get('skipped', ())
             self.skipped.update(skipped)
             self.samples += 1

@@ -84,6 +84,9 @@ def build_neck(config: dict, embed_dims: int) -> TokenNeck:
     if not isinstance(cls, type) or not issubclass(cls, TokenNeck):
         raise InputError(
             f'necks must be configs of token necks, got {config!r}')
+    if 'record' in config:
+        raise InputError(f'{name}: record is gone; the positions of the tokens that '
+                         'a neck returns say which it kept')
     return MODELS.build(config, default_args=dict(embed_dims=embed_dims))
 
 

@@ -98,6 +98,10 @@ def _check_config(cfg: Config) -> None:
             # torch takes them with workers only.
             loader.persistent_workers = False
             loader.pop('prefetch_factor', None)
+    seed = (cfg.get('randomness') or {}).get('seed')
+    if seed is not None and (type(seed) is not int or not 0 <= seed < 2**32):
+        raise InputError('randomness.seed must be an integer from 0 to 2 ** 32 - 1, '
+                         f'got {seed!r}')
     train = cfg.get('train_cfg') or {}
     for name in ('max_epochs', 'max_iters', 'val_interval'):
         if name in train:

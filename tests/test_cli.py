@@ -91,7 +91,7 @@ def test_missing_files_and_folders_are_named(tmp_path):
         check_checkpoint('no.pth')
     text = tmp_path / 'text.pth'
     text.write_text('text')
-    with pytest.raises(InputError, match='text.pth cannot be read as a file of tensors'):
+    with pytest.raises(InputError, match='text.pth cannot be read as a file'):
         check_checkpoint(str(text))
     with pytest.raises(InputError, match='no/out.json: there is no folder no'):
         check_outputs(None, 'here.json', 'no/out.json')

@@ -3,11 +3,13 @@ import json
 import logging
 import os
 import os.path as osp
+from collections import Counter
 from collections.abc import Callable
 
 from mmengine.logging import print_log
 
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import InputError, named_errors
+from mmaction_centerclip.files import write_text
 
 __all__ = ['convert_annotations', 'read_annotations', 'write_annotations']
 
@@ -28,14 +30,26 @@ def convert_annotations(path: str, convert: Callable,
     if not osp.isfile(path):
         raise InputError(f'annotation file not found: {path}')
     try:
-        with open(path, encoding='utf-8') as file:
-            content = json.load(file)
-    except ValueError as error:
+        with named_errors(path), open(path, encoding='utf-8') as file:
+            content = json.load(file, object_pairs_hook=_without_repeats)
+    except InputError:
+        raise
+    except (RecursionError, ValueError) as error:
         raise InputError(f'{path} is not JSON: {error}') from None
     try:
         return convert(content)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         raise InputError(f'{path} must {expected}') from None
+
+
+def _without_repeats(pairs: list[tuple[str, object]]) -> dict:
+    """Make a JSON object of its pairs, none of which may hide another."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        name, = Counter(name for name, _ in pairs).most_common(1)
+        raise InputError(f'{name[0]!r} stands {name[1]} times, so that captions '
+                         'would be lost; list them together')
+    return content
 
 
 def read_annotations(path: str) -> dict[str, list[str]]:
@@ -93,9 +107,6 @@ def write_annotations(captions: dict[str, list[str]], path: str) -> None:
     if osp.exists(path):
         raise InputError(f'{path} exists already, choose another file')
     os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
-    partial = f'{path}.partial'
-    with open(partial, 'w') as file:
-        json.dump(captions, file, indent=1)
-    os.replace(partial, path)
+    write_text(json.dumps(captions, indent=1), path)
     print(f'{path}: {len(captions)} videos, '
           f'{sum(map(len, captions.values()))} captions')

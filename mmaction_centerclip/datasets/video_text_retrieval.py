@@ -1,11 +1,12 @@
 """Videos with their captions, from MMAction2's retrieval annotations."""
+import inspect
 import os.path as osp
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from mmaction.datasets.base import BaseActionDataset
-from mmaction.registry import DATASETS
+from mmaction.registry import DATASETS, TRANSFORMS
 from mmaction.structures import ActionDataSample
 from mmengine.fileio import exists
 
@@ -61,6 +62,11 @@ class VideoTextRetrievalDataset(BaseActionDataset):
                  **kwargs) -> None:
         self.captions = check_choice('captions', captions,
                                      ('random', 'all', 'paragraph'))
+        if type(max_refetch) is not int or max_refetch < 0:
+            raise InputError('max_refetch must be an integer that is not negative, '
+                             f'got {max_refetch!r}')
+        for transform in pipeline:
+            _check_sampling(transform, test_mode)
         if captions == 'paragraph':
             kwargs['metainfo'] = dict(
                 kwargs.get('metainfo') or {}, paragraph=True)
@@ -160,3 +166,19 @@ class VideoTextRetrievalDataset(BaseActionDataset):
         data['data_samples'].set_metainfo(
             dict(meta, num_truncated=info.get('num_truncated', 0)))
         return data
+
+
+def _check_sampling(transform: dict | Callable, test_mode: bool) -> None:
+    """Refuse a sampling of frames that is another than it seems to be."""
+    if not isinstance(transform, dict):
+        return
+    name = transform.get('type')
+    if transform.get('num_clips', 1) != 1:
+        raise InputError(f'{name}: num_clips must be 1, since a video is one clip, '
+                         f'got {transform["num_clips"]!r}')
+    cls = TRANSFORMS.get(name) if isinstance(name, str) else name
+    options = inspect.signature(cls).parameters if cls else ()
+    if test_mode and 'test_mode' in options and not transform.get('test_mode'):
+        raise InputError(f'{name}: test_mode must be True in an evaluation, whose '
+                         'frames are not drawn at random, got '
+                         f'{transform.get("test_mode", False)!r}')

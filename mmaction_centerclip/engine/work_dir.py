@@ -18,6 +18,9 @@ except ImportError:  # Not on every system; then nothing is locked.
 
 __all__ = ['find_resumable', 'lock_work_dir']
 
+_HELD: set[str] = set()
+"""Work dirs that this process has for itself."""
+
 
 def lock_work_dir(work_dir: str) -> None:
     """Make a work dir and keep it for this process, as long as it lives.
@@ -28,7 +31,9 @@ def lock_work_dir(work_dir: str) -> None:
     Raises:
         InputError: If it cannot be written to, or another training has it.
     """
-    path = osp.join(work_dir, '.lock')
+    path = osp.realpath(osp.join(work_dir, '.lock'))
+    if path in _HELD:
+        return
     try:
         os.makedirs(work_dir, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -47,6 +52,7 @@ def lock_work_dir(work_dir: str) -> None:
             f'({owner or "unknown"}); wait for its end or give another') from None
     # A data worker that outlives a killed training must not hold the lock.
     os.register_at_fork(after_in_child=partial(os.close, handle))
+    _HELD.add(path)
     os.truncate(handle, 0)
     os.write(handle, f'process {os.getpid()} on {socket.gethostname()}'.encode())
 

@@ -102,7 +102,8 @@ class VideoTextRetrievalMetric(BaseMetric):
         self.dump_only = dump_only
         self.head: nn.Module | None = None
         self.head_config: dict | None = None
-        self.allow_missing = allow_missing
+        self.allow_missing = check_choice('allow_missing', allow_missing,
+                                          (True, False))
 
     def metric_names(self) -> set[str]:
         """Return the names of the figures, for ``save_best`` to choose from."""

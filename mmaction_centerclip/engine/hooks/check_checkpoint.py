@@ -55,12 +55,13 @@ class CheckCheckpointHook(Hook):
             shapes = [f'{k} {tuple(state[k].shape)}, not {tuple(own[k].shape)}'
                       for k in wrong if k in own and isinstance(
                           state.get(k), Tensor)]
+            title, advice = _describe(state)
             raise InputError(
-                f'{source} holds {_describe(state)}, of which {len(fitting)} of '
+                f'{source} holds {title}, of which {len(fitting)} of '
                 f"the model's {len(own)} keys fit; missing "
                 f'{[k for k in missing if k not in state][:3]}, not part of the '
                 f'model {unknown[:3]}, of another shape {shapes[:3]}. '
-                + _advice(state))
+                + advice)
         if missing or unknown:
             runner.logger.log(
                 logging.WARNING,
@@ -94,24 +95,11 @@ class CheckCheckpointHook(Hook):
                 '--cfg-options load_from=FILE')
 
 
-def _describe(state: dict) -> str:
-    from mmaction_centerclip.conversion import KINDS, detect_kind
+def _describe(state: dict) -> tuple[str, str]:
+    """Say what weights are of, and what to do with them."""
+    from mmaction_centerclip.conversion import SOURCES, detect_sources
     try:
-        return KINDS[detect_kind(state, {})]
-    except InputError:
-        return f'{len(state)} keys of no kind that is known'
-
-
-def _advice(state: dict) -> str:
-    from mmaction_centerclip.conversion import detect_kind
-    converters = dict(
-        openai='clip_to_mmaction.py', clip4clip='clip4clip_to_mmaction.py',
-        clipsimilarity='clipsimilarity_to_mmaction.py',
-        huggingface='hf_clip_to_mmaction.py')
-    try:
-        kind = detect_kind(state, {})
-    except InputError:
-        kind = None
-    if kind in converters:
-        return f'Convert it with tools/model_converters/{converters[kind]}'
-    return 'Use the config that it was trained with'
+        title = SOURCES[detect_sources(state)[0]].title
+    except InputError as error:
+        return str(error), 'Use the config that it was trained with'
+    return title, 'Convert it with tools/model_converters/any_to_mmaction.py'

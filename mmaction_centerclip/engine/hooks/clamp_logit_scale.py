@@ -6,7 +6,7 @@ from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import check_number
 
 from .last_of_its_kind import is_last_of_its_kind
 
@@ -25,15 +25,14 @@ class ClampLogitScaleHook(Hook):
         max (float): Highest. Defaults to ln(100).
 
     Raises:
-        InputError: If ``min`` exceeds ``max``.
+        InputError: If one is not finite, or ``min`` exceeds ``max``.
     """
 
     def __init__(self, min: float = 0.1, max: float = math.log(100)) -> None:
-        if min > max:
-            raise InputError('min must not exceed max, got '
-                             f'min={min!r} and max={max!r}')
-        self.min = min
-        self.max = max
+        self.max = check_number('ClampLogitScaleHook: max', max,
+                                lambda x: x <= 700, 'at most 700')
+        self.min = check_number('ClampLogitScaleHook: min', min,
+                                lambda x: x <= max, f'at most max={max!r}')
 
     def after_train_iter(self,
                          runner,

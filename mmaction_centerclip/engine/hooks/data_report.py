@@ -1,6 +1,6 @@
 """Report skipped videos and cut captions at an epoch's end."""
 from mmaction.registry import HOOKS
-from mmengine.dist import all_gather_object
+from mmengine.dist import all_gather_object, get_world_size
 from mmengine.hooks import Hook
 
 from mmaction_centerclip.errors import InputError
@@ -30,6 +30,19 @@ class DataReportHook(Hook):
             raise InputError('max_files must not be negative, got '
                              f'{max_files!r}')
         self.max_files = max_files
+
+    def before_train(self, runner) -> None:
+        """Refuse a last batch of one pair, of which a contrast learns nothing."""
+        batches = getattr(runner.train_dataloader, 'batch_sampler', None)
+        size = getattr(batches, 'batch_size', None)
+        if get_world_size() > 1 or size is None or batches.drop_last:
+            return
+        samples = len(batches.sampler)
+        if samples % size == 1 or size == 1:
+            raise InputError(
+                f'train_dataloader: {samples} samples in batches of {size} leave a '
+                'batch of one pair, of which nothing is learned; choose another '
+                'batch_size, or drop_last=True')
 
     def before_train_epoch(self, runner) -> None:
         """Start counting anew."""

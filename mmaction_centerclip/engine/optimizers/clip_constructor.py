@@ -6,7 +6,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import InputError, check_number
 
 __all__ = ['CLIPOptimWrapperConstructor']
 
@@ -44,7 +44,11 @@ class CLIPOptimWrapperConstructor:
             raise InputError('paramwise_cfg of CLIPOptimWrapperConstructor '
                              f'takes {_OPTIONS}, got {unknown}')
         self.optim_wrapper_cfg = optim_wrapper_cfg
-        self.clip_lr_mult = options.get('clip_lr_mult', 1e-3)
+        self.clip_lr_mult = check_number(
+            'clip_lr_mult', options.get('clip_lr_mult', 1e-3), lambda x: x >= 0,
+            'at least 0')
+        check_number('optimizer.lr', optim_wrapper_cfg['optimizer'].get('lr'),
+                     lambda x: 0 < x <= 10, 'above 0 and at most 10')
         self.clip_keys = tuple(
             options.get('clip_keys',
                         ('backbone.', 'text_backbone.', 'head.logit_scale')))

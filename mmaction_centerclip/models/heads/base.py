@@ -7,7 +7,7 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmaction_centerclip.errors import check_number
+from mmaction_centerclip.errors import InputError, check_number
 from mmaction_centerclip.models.backbones import CLIPTextTower, TextFeatures
 from mmaction_centerclip.models.utils import gather_with_grad
 
@@ -132,6 +132,9 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
 
         Returns:
             dict[str, Tensor]: The loss terms, and ``logit_scale`` to log.
+
+        Raises:
+            InputError: If there is one pair only, of which nothing is learned.
         """
         # In float32: a bfloat16 logit near 100 is a multiple of 0.5.
         with torch.autocast(segments.device.type, enabled=False):
@@ -139,7 +142,11 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
                 sentence=text.sentence.float(), words=text.words.float())
             features = (self.text_features(text),
                         self.video_features(segments.float(), frame_mask))
-            losses = self.loss_module(self.logits(*(
+            logits = self.logits(*(
                 {name: gather_with_grad(x) for name, x in each.items()}
-                for each in features)))
+                for each in features))
+        if len(logits) < 2:
+            raise InputError('the contrastive loss needs a batch of at least 2 '
+                             f'pairs, got {len(logits)}; raise batch_size')
+        losses = self.loss_module(logits)
         return dict(losses, logit_scale=self.logit_scale.detach())

@@ -11,6 +11,7 @@ from mmaction.registry import RUNNERS
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
+from mmaction_centerclip.config_checks import check_pipelines
 from mmaction_centerclip.error_lines import describe_error
 from mmaction_centerclip.errors import InputError, check_positive_int
 from mmaction_centerclip.files import read_checkpoint
@@ -164,6 +165,7 @@ def build_runner(cfg: Config) -> Runner:
     """Build the runner that the config asks for."""
     if 'model' not in cfg:
         raise InputError(f'{cfg.filename}: the config has no model')
+    check_pipelines(cfg)
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 

@@ -164,7 +164,8 @@ class VideoTextRetrievalDataset(BaseActionDataset):
         with decoding_errors(info['filename']):
             data = self.pipeline(info)
         data['data_samples'].set_metainfo(
-            dict(meta, num_truncated=info.get('num_truncated', 0)))
+            dict(meta, num_truncated=info.get('num_truncated', 0),
+                 tokenizer=info.get('tokenizer')))
         return data
 
 

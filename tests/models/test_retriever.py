@@ -5,6 +5,7 @@ import tempfile
 import pytest
 import torch
 import torch.multiprocessing as mp
+from mmaction.registry import MODELS, TRANSFORMS
 from mmaction.structures import ActionDataSample
 from mmengine.model import MMDistributedDataParallel
 from open_clip.model import CLIP
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 from mmaction_centerclip.errors import InputError
 
 from ..conftest import NECK, TINY_ARCH
+from ..hf_tokenizers import build_arch
 
 
 @pytest.mark.parametrize('necks, segments', [((), 4), ((NECK, ), 2)])
@@ -190,6 +192,70 @@ def test_pretrained_tag_must_fit_the_arch(tag, message):
         read_clip_weights(tag, 'ViT-B-32')
 
 
+@pytest.mark.parametrize('tag, arch, refused', [
+    ('laion2b_s32b_b82k', 'ViT-L-14', r'\[127.5, .* has .*: \[122.771, '),
+    ('datacomp1b', 'ViT-L-14-CLIPA', r'\[123.675, .* has .*: \[122.771, '),
+    ('openai', 'ViT-B-32', r'\[122.771, .* has .*: None, .*: None'),
+    ('openai', 'ViT-B-32', ''),
+])
+def test_a_tag_is_refused_before_it_is_fetched_for_other_pictures(
+        retriever_cfg, tag, arch, refused):
+    """The normalisation that its weights were trained with is known."""
+    cfg = retriever_cfg(pretrained=tag)
+    if 'None' in refused:
+        cfg['data_preprocessor'] = dict(type='VideoTextDataPreprocessor')
+    model = MODELS.build(cfg)
+    model.arch = arch  # of the tag, whose towers need not be built
+    message = (f"'{tag}' for arch '{arch}' was trained with .*{refused}"
+               if refused else 'another activation')  # which is looked at next
+    with pytest.raises(InputError, match=message):
+        model.init_weights()
+
+
+def _samples(*tokenizers):
+    samples = [ActionDataSample() for _ in tokenizers]
+    for sample, tokenizer in zip(samples, tokenizers):
+        sample.set_metainfo(dict(captions=['a'], tokenizer=tokenizer))
+    return samples
+
+
+@pytest.mark.parametrize('mode', ['loss', 'predict'])
+def test_captions_of_another_tokenizer_are_refused(build_retriever, inputs, mode):
+    model = build_retriever().eval()
+    own = "open_clip's BPE (49408 tokens)"
+    assert model(inputs, _samples(*5 * [own]), mode=mode)
+    with pytest.raises(InputError, match='bert-base.*, but arch .*BPE .49408'):
+        model(inputs, _samples(*4 * [own], 'bert-base (32000 tokens)'), mode=mode)
+    # Of samples that say nothing, the ids are looked at.
+    assert model(inputs, _samples(*5 * [None]), mode=mode)
+    inputs['text'][3, -1] = 1
+    for samples in (None, _samples(*5 * [None])):
+        if samples or mode == 'loss':
+            with pytest.raises(InputError, match='without the end token 49407'):
+                model(inputs, samples, mode=mode)
+    assert model(inputs, _samples(*5 * [own]), mode=mode)
+
+
+def test_an_arch_of_another_tokenizer_trains_through_the_pipeline(
+        build_retriever, retriever_cfg, inputs, tmp_path):
+    arch, ids = build_arch('eos', tmp_path)
+    cfg = retriever_cfg()
+    cfg.update(arch=arch, text_backbone=dict(type='CLIPTextTower'))
+    model = MODELS.build(cfg)
+    transform = TRANSFORMS.build(dict(type='OpenCLIPTokenize', model=arch))
+    words = ('a', 'dog', 'cat', 'zebra runs', 'zebra sleeps')
+    sample = transform(dict(text=words))
+    inputs['text'] = sample['text']
+    samples = _samples(*5 * [sample['tokenizer']])
+    assert model(inputs, samples, mode='loss')['loss_t2v'].isfinite()
+    features = torch.stack([
+        x.text_features['text'][0]
+        for x in model.eval()(inputs, samples, mode='predict')])
+    assert len(features.unique(dim=0)) == 5
+    with pytest.raises(InputError, match=f'by {tmp_path}.*takes open_clip.s BPE'):
+        build_retriever()(inputs, samples, mode='loss')
+
+
 @pytest.mark.parametrize('options, message', [
     (dict(frozen_layers=4), 'from -1 .* to 3, .* got 4'),
     (dict(backbone=dict(type='ResNet', depth=50)),
@@ -200,7 +266,6 @@ def test_pretrained_tag_must_fit_the_arch(tag, message):
      'features have 1000 dimensions, the text tower.s 16'),
 ])
 def test_bad_options_are_named(retriever_cfg, options, message):
-    from mmaction.registry import MODELS
     with pytest.raises(InputError, match=message):
         MODELS.build(dict(retriever_cfg(), **options))
 

@@ -1,12 +1,17 @@
 """Turn captions into token ids with open_clip's tokenizers."""
 from collections.abc import Callable
-from functools import cache
 
 import open_clip
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
+from open_clip.tokenizer import get_clean_fn
 
-from mmaction_centerclip.errors import InputError, check_positive_int
+from mmaction_centerclip.clip_models import (
+    build_tokenizer,
+    clip_config,
+    tokenizer_of,
+)
+from mmaction_centerclip.errors import InputError, check_positive_int, named_errors
 
 __all__ = ['OpenCLIPTokenize']
 
@@ -21,36 +26,41 @@ class OpenCLIPTokenize(BaseTransform):
 
     Modified Keys:
 
-        - text: token ids, int64 (C, L), padded with zeros
+        - text: token ids, int64 (C, L), padded as the tokenizer pads
 
     Added Keys:
 
+        - tokenizer: the tokenizer's name, which a model compares with that of
+          its own
         - num_truncated: captions that were cut to the context length; their
           end token is kept
 
     Args:
-        model (str): The model of open_clip whose tokenizer to use.
-            Defaults to ``'ViT-B-32'``, whose vocabulary OpenAI's models share.
+        model (str | dict): The model's ``arch``, see :func:`clip_config`,
+            whose tokenizer to use. Defaults to ``'ViT-B-32'``, whose
+            vocabulary OpenAI's models share.
         context_length (int, optional): L, start and end tokens included.
             Defaults to None: the model's own.
 
     Raises:
-        InputError: If open_clip has no such model, ``context_length`` is
+        InputError: If open_clip has no such model, its tokenizer cannot be
+            loaded or has ids that the model lacks, ``context_length`` is
             below 3, or a caption is empty.
     """
 
     def __init__(self,
-                 model: str = 'ViT-B-32',
+                 model: str | dict = 'ViT-B-32',
                  context_length: int | None = None) -> None:
-        if open_clip.get_model_config(model) is None:
-            raise InputError('model must be a model of open_clip, got '
-                             f'{model!r}')
         if context_length is not None and check_positive_int(
                 'context_length', context_length) < 3:
             raise InputError('context_length must be at least 3, got '
                              f'{context_length!r}')
         self.model = model
         self.context_length = context_length
+        with named_errors('OpenCLIPTokenize: model'):
+            self.sizes = open_clip.CLIPTextCfg(**clip_config(model)['text_cfg'])
+            self.tokenizer = tokenizer_of(model)
+            self._tokenize = build_tokenizer(model)
 
     def transform(self, results: dict) -> dict:
         """Tokenize ``results['text']``."""
@@ -60,14 +70,16 @@ class OpenCLIPTokenize(BaseTransform):
             if not text.strip():
                 raise InputError(
                     f'{results.get("filename")}: empty caption {text!r}')
-        tokenizer = _tokenizer(self.model)
-        length = self.context_length or tokenizer.context_length
-        results['text'] = tokenizer(texts, context_length=length)
-        # A full row ends with the end token whether or not it was cut.
-        full = results['text'][:, -1] != 0
+        length = self.context_length or self.sizes.context_length
+        ids = self._tokenize(texts, context_length=length)
+        if ids.max() >= self.sizes.vocab_size:
+            raise InputError(
+                f'OpenCLIPTokenize: {self.tokenizer} gives the token id '
+                f'{int(ids.max())}, beyond the vocabulary of the model')
+        results['text'] = ids
+        results['tokenizer'] = self.tokenizer
         results['num_truncated'] = sum(
-            len(tokenizer.encode(text)) + 2 > length
-            for text, is_full in zip(texts, full) if is_full)
+            _num_tokens(self._tokenize, text) > length for text in texts)
         return results
 
     def __repr__(self) -> str:
@@ -75,6 +87,13 @@ class OpenCLIPTokenize(BaseTransform):
                 f'context_length={self.context_length})')
 
 
-@cache
-def _tokenizer(model: str) -> Callable:
-    return open_clip.get_tokenizer(model)
+def _num_tokens(tokenizer: Callable, text: str) -> int:
+    """Count a caption's tokens, uncut, with those that a tokenizer adds."""
+    if hasattr(tokenizer, 'encode'):
+        return len(tokenizer.encode(text)) + 2
+    # open_clip's wrapper of one of Hugging Face.
+    clean = getattr(tokenizer, 'clean_fn', get_clean_fn('canonicalize'))
+    is_clips = getattr(tokenizer, 'tokenizer_mode', '') == 'clips'
+    ids = tokenizer.tokenizer(
+        clean(text), add_special_tokens=not is_clips, verbose=False).input_ids
+    return len(ids) + 3 * is_clips

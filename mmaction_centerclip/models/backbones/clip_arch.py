@@ -1,6 +1,5 @@
 """From a name or a dict of sizes to the arguments of open_clip's towers."""
 import inspect
-from copy import deepcopy
 from functools import partial
 
 import open_clip
@@ -12,40 +11,10 @@ from open_clip.transformer import (
 )
 from torch import nn
 
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.clip_models import clip_config
+from mmaction_centerclip.errors import InputError, check_choice
 
 __all__ = ['clip_config', 'text_arguments', 'vision_arguments']
-
-
-def clip_config(arch: str | dict) -> dict:
-    """The sizes of a CLIP model.
-
-    Args:
-        arch (str | dict): A name of ``open_clip.list_models()``, or a dict
-            of the form that ``open_clip.get_model_config`` returns:
-            ``embed_dim``, ``vision_cfg``, ``text_cfg`` and, for OpenAI's
-            weights, ``quick_gelu=True``.
-
-    Returns:
-        dict: A copy in that form.
-
-    Raises:
-        InputError: If the name is unknown, or a tower is missing.
-    """
-    if isinstance(arch, str):
-        config = open_clip.get_model_config(arch)
-        if config is None:
-            close = [name for name in open_clip.list_models()
-                     if arch.replace('/', '-').lower() in name.lower()]
-            raise InputError(
-                f'arch must be a model of open_clip, got {arch!r}. '
-                f'Similar names: {close[:8] or open_clip.list_models()[:8]}')
-    else:
-        config = deepcopy(dict(arch))
-    missing = {'embed_dim', 'vision_cfg', 'text_cfg'} - config.keys()
-    if missing:
-        raise InputError(f'arch lacks {sorted(missing)}, got {config!r}')
-    return config
 
 
 def vision_arguments(arch: str | dict) -> dict:
@@ -90,6 +59,8 @@ def text_arguments(arch: str | dict) -> dict:
     if sizes.embed_cls:
         raise InputError(f'arch {arch!r}: its text tower has a class token, as '
                          "CoCa's does, which is not supported")
+    check_choice('arch: text_cfg: pool_type', sizes.pool_type,
+                 ('argmax', 'eos', 'first', 'last'))
     return _arguments(TextTransformer, sizes, config)
 
 

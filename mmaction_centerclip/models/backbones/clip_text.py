@@ -6,6 +6,12 @@ from mmaction.registry import MODELS
 from open_clip.transformer import TextTransformer, text_global_pool
 from torch import Tensor, nn
 
+from mmaction_centerclip.clip_models import (
+    BPE,
+    BPE_END,
+    check_tokenizer,
+    tokenizer_of,
+)
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.utils import load_strictly
 
@@ -20,7 +26,8 @@ class TextFeatures(NamedTuple):
     Attributes:
         sentence (Tensor): Shape (B, E), not normalised.
         words (Tensor): Every token, projected likewise, shape (B, L, E).
-        mask (Tensor): True up to the end token, bool (B, L).
+        mask (Tensor): True up to and including the end token, bool (B, L);
+            where the tokenizer erases it (CLIPA), up to the last word.
     """
     sentence: Tensor
     words: Tensor
@@ -42,7 +49,8 @@ class CLIPTextTower(TextTransformer):
 
     Raises:
         InputError: If ``arch`` is unknown or its text tower another kind, or
-            ``context_length`` exceeds the model's own.
+            ``context_length`` exceeds the model's own, or is shorter where
+            the feature is that of the last position.
 
     Examples:
         >>> import open_clip
@@ -63,20 +71,28 @@ class CLIPTextTower(TextTransformer):
                 raise InputError('context_length must be from 2 to the '
                                  f"model's own {longest}, got {context_length!r}")
             arguments['context_length'] = context_length
+            if arguments['pool_type'] == 'last' and context_length < longest:
+                raise InputError(
+                    f"context_length must be the model's own {longest}, whose "
+                    f'last position is the feature, got {context_length}')
         super().__init__(**arguments)
         self.embed_dims = self.output_dim
+        self.arch = arch
+        self.tokenizer = tokenizer_of(arch)
 
     def forward(self, text: Tensor) -> TextFeatures:
         """Encode captions.
 
         Args:
             text (Tensor): Token ids, int64 (B, L); L may be shorter than the
-                context length.
+                context length, unless the last position is the feature.
         """
         length = text.shape[1]
-        if length > self.context_length:
+        if length > self.context_length or (
+                self.pool_type == 'last' and length < self.context_length):
+            bound = 'exactly' if self.pool_type == 'last' else 'at most'
             raise InputError(f'text has {length} tokens a caption, the text '
-                             f'tower takes at most {self.context_length}')
+                             f'tower takes {bound} {self.context_length}')
         x, mask = self._embeds(text)
         if mask is not None:
             mask = mask[..., :length, :length]
@@ -88,9 +104,51 @@ class CLIPTextTower(TextTransformer):
         # open_clip 3.0 does not know the keyword.
         eos = dict(eos_token_id=self.eos_id) if self.pool_type == 'eos' else {}
         sentence = text_global_pool(words, text, self.pool_type, **eos)
-        ends = text.argmax(dim=1, keepdim=True)
-        positions = torch.arange(length, device=text.device)
-        return TextFeatures(sentence, words, positions <= ends)
+        return TextFeatures(sentence, words, self.word_mask(text))
+
+    def word_mask(self, text: Tensor) -> Tensor:
+        """Tell words and end token of ids (B, L) from padding, bool (B, L)."""
+        positions = torch.arange(text.shape[1], device=text.device)
+        if self.pool_type == 'argmax':
+            return positions <= text.argmax(dim=1, keepdim=True)
+        if self.pool_type == 'eos':
+            is_end = (text == self.eos_id).int()
+            return positions <= is_end.argmax(dim=1, keepdim=True)
+        # Of the equal tokens that a row ends with, only the first may be more
+        # than padding: SigLIP's pads are its end tokens.
+        padding = (text == text[:, -1:]).int().flip(1).cumprod(1).sum(1, True)
+        return (positions <= text.shape[1] - padding) & (text != self.pad_id)
+
+    def check_tokens(self, text: Tensor, tokenizers: set[str | None]) -> None:
+        """Refuse captions of another model's tokenizer.
+
+        Args:
+            text (Tensor): Token ids, int64 (B, L). Looked at, which waits for
+                the device, only where a caption's tokenizer is not known.
+            tokenizers (set[str | None]): The names of those that the captions
+                come from, see :func:`tokenizer_of`; None for not known.
+
+        Raises:
+            InputError: If one is not this tower's, an id is not in its
+                vocabulary, or a caption lacks the end token.
+        """
+        for name in tokenizers - {None, self.tokenizer}:
+            check_tokenizer(name, self.arch)
+        if None not in tokenizers or not text.numel():
+            return
+        low, high = (int(x) for x in text.aminmax())
+        if low < 0 or high >= self.vocab_size:
+            raise InputError(
+                f'text has token ids from {low} to {high}, the vocabulary of '
+                f'{self.tokenizer} those from 0 to {self.vocab_size - 1}')
+        end = None  # not known, as of a vocabulary that open_clip's is not
+        if self.pool_type == 'eos':
+            end = self.eos_id
+        elif self.tokenizer.startswith(BPE) and self.vocab_size > BPE_END:
+            end = BPE_END
+        if end is not None and not (text == end).any(dim=1).all():
+            raise InputError(f'text has a caption without the end token {end} '
+                             f'of {self.tokenizer}')
 
     def freeze(self, num_blocks: int) -> None:
         """Freeze the embeddings and the first blocks.

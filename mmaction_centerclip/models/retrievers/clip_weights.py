@@ -3,13 +3,14 @@ import logging
 import os
 
 import open_clip
+from mmaction.models.data_preprocessors import ActionDataPreprocessor
 from mmengine.logging import print_log
 from open_clip.model import convert_to_custom_text_state_dict
 from torch import Tensor, nn
 
+from mmaction_centerclip.clip_models import check_normalization, clip_config
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.files import read_checkpoint
-from mmaction_centerclip.models.backbones import clip_config
 from mmaction_centerclip.models.utils import load_strictly
 
 __all__ = ['load_clip_weights', 'read_clip_weights', 'rename_clip_weights']
@@ -36,8 +37,14 @@ def load_clip_weights(model: nn.Module, pretrained: str,
 
     Raises:
         InputError: If there is no such file or tag, the file does not hold a
-            CLIP model, or one of other sizes.
+            CLIP model, or one of other sizes, or the model's data preprocessor
+            normalises frames otherwise than the tag was trained with.
     """
+    own = getattr(model, 'data_preprocessor', None)
+    if isinstance(own, ActionDataPreprocessor):
+        check_normalization(arch, pretrained, *(
+            None if values is None else values.flatten().tolist()
+            for values in (getattr(own, 'mean', None), getattr(own, 'std', None))))
     source = f'pretrained={pretrained!r} for arch {arch!r}'
     parts: dict[str, dict[str, Tensor]] = {
         'backbone': {}, 'text_backbone': {}, 'head': {}}

@@ -25,8 +25,9 @@ class VideoTextRetriever(BaseModel):
         head (dict): The similarity head.
         pretrained (str, optional): A tag of open_clip or a local file to
             start from; None trains from scratch. Loaded by
-            ``init_weights()``, which the runner calls before it trains.
-            Defaults to None.
+            ``init_weights()``, which the runner calls before it trains. The
+            data preprocessor must normalise as the tag was trained with; of a
+            file nothing is known, and nothing is checked. Defaults to None.
         frozen_layers (int): Blocks to freeze in both towers, from the first.
             0 freezes the embeddings in front of the blocks only, -1 nothing.
             Defaults to -1.
@@ -107,8 +108,9 @@ class VideoTextRetriever(BaseModel):
                 ``text``, int64 token ids (B, L), in mode ``'predict'`` of all
                 captions of all videos in turn; and, if frames are padding,
                 ``frame_mask``, bool (B, T).
-            data_samples (list, optional): One a video, for ``'predict'``.
-                Defaults to None.
+            data_samples (list, optional): One a video, for ``'predict'``; in
+                ``'loss'`` too they may say whose ``tokenizer`` the captions
+                come from. Defaults to None.
             mode (str): ``'loss'``, ``'predict'`` or ``'tensor'``.
                 Defaults to ``'tensor'``.
 
@@ -119,7 +121,16 @@ class VideoTextRetriever(BaseModel):
             dict of both, of all videos and captions (``video`` and ``text``
             (B, E) of a separable head), with ``segments`` (B, S, E) and
             ``segment_mask`` bool (B, S).
+
+        Raises:
+            InputError: If the captions to train or evaluate with are not
+                tokenized for ``arch``.
         """
+        if mode in ('loss', 'predict') and inputs:
+            read = (data_samples or ())[:len(inputs['imgs'])]
+            self.text_backbone.check_tokens(
+                inputs['text'],
+                {sample.get('tokenizer') for sample in read} or {None})
         if mode == 'loss':
             return self.loss(inputs)
         if mode == 'predict':

@@ -1,0 +1,208 @@
+"""Look up what open_clip knows of a model: its sizes, tokenizer and pictures."""
+import json
+import os
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+
+import numpy as np
+import open_clip
+from open_clip.tokenizer import HFTokenizer
+
+from mmaction_centerclip.errors import InputError
+
+__all__ = [
+    'BPE', 'BPE_END', 'build_tokenizer', 'check_normalization',
+    'check_tokenizer', 'clip_config', 'pictures_of', 'tokenizer_of'
+]
+
+BPE, BPE_END = "open_clip's BPE", 49407  # its own tokenizer, the end token
+_TOKENIZERS: dict[str, Callable] = {}
+
+
+def clip_config(arch: str | dict) -> dict:
+    """The sizes of a CLIP model.
+
+    Args:
+        arch (str | dict): A name of ``open_clip.list_models()``, or a dict
+            of the form that ``open_clip.get_model_config`` returns:
+            ``embed_dim``, ``vision_cfg``, ``text_cfg`` and, for OpenAI's
+            weights, ``quick_gelu=True``.
+
+    Returns:
+        dict: A copy in that form.
+
+    Raises:
+        InputError: If the name is unknown, or a tower is missing.
+    """
+    if isinstance(arch, str):
+        try:
+            config = open_clip.get_model_config(arch)
+        except Exception as error:  # of a folder's file, or of a hub's client
+            raise InputError(
+                f'arch {arch!r} cannot be read ({_summary(error)})') from error
+        if config is None:
+            close = [name for name in open_clip.list_models()
+                     if arch.replace('/', '-').lower() in name.lower()]
+            raise InputError(
+                f'arch must be a model of open_clip, got {arch!r}. '
+                f'Similar names: {close[:8] or open_clip.list_models()[:8]}')
+    else:
+        config = deepcopy(dict(arch))
+    missing = {'embed_dim', 'vision_cfg', 'text_cfg'} - config.keys()
+    if missing:
+        raise InputError(f'arch lacks {sorted(missing)}, got {config!r}')
+    return config
+
+
+def tokenizer_of(arch: str | dict) -> str:
+    """Name the tokenizer that a model takes its token ids from.
+
+    Args:
+        arch (str | dict): See :func:`clip_config`.
+
+    Returns:
+        str: The tokenizer's name, the size of the model's vocabulary, and the
+        options of the tokenizer; equal names give equal ids.
+    """
+    text = clip_config(arch)['text_cfg']
+    name = text.get('hf_tokenizer_name')
+    if name and isinstance(arch, str) and arch.startswith('local-dir:'):
+        name = arch  # where open_clip looks for it, whatever its name
+    size = text.get('vocab_size', open_clip.CLIPTextCfg.vocab_size)
+    options = [text.get('tokenizer_mode'), text.get('tokenizer_kwargs')]
+    options = f' {json.dumps(options, sort_keys=True)}' if any(options) else ''
+    return f'{name or BPE} ({size} tokens){options}'
+
+
+def check_tokenizer(name: str, arch: str | dict) -> None:
+    """Refuse captions that another model's tokenizer cut into tokens.
+
+    Args:
+        name (str): Of :func:`tokenizer_of`.
+        arch (str | dict): The model that takes the captions.
+
+    Raises:
+        InputError: If its tokenizer has another name.
+    """
+    expected = tokenizer_of(arch)
+    if name != expected:
+        model = repr(arch) if isinstance(arch, str) else "the model's arch"
+        raise InputError(
+            f'the captions are tokenized by {name}, but arch {arch!r} takes '
+            f"{expected}; write dict(type='OpenCLIPTokenize', model={model})")
+
+
+def build_tokenizer(arch: str | dict) -> Callable:
+    """Return the tokenizer of a model, built once in a process.
+
+    Args:
+        arch (str | dict): See :func:`clip_config`.
+
+    Returns:
+        Callable: A tokenizer of open_clip; called with a list of captions and
+        ``context_length``, it gives their ids, int64 (captions, length).
+
+    Raises:
+        InputError: If the model is unknown, or its tokenizer cannot be loaded.
+    """
+    name = tokenizer_of(arch)
+    if name not in _TOKENIZERS:
+        try:
+            _TOKENIZERS[name] = _load_tokenizer(arch)
+        except InputError:
+            raise
+        except ImportError as error:
+            raise InputError(
+                f'the tokenizer {name} needs a package that is not installed '
+                f'({error.name or _summary(error)}); install '
+                "'mmaction_centerclip[hf]'") from error
+        except Exception as error:  # of whichever client its host needs
+            raise InputError(
+                f'the tokenizer {name} cannot be loaded ({_summary(error)}); '
+                'load it once with a network, or give the folder of a copy as '
+                'text_cfg.hf_tokenizer_name of a dict as arch') from error
+    return _TOKENIZERS[name]
+
+
+def _load_tokenizer(arch: str | dict) -> Callable:
+    text = clip_config(arch)['text_cfg']
+    options = text.get('tokenizer_kwargs') or {}
+    if options.get('trust_remote_code'):
+        raise InputError(
+            f'arch {arch!r}: tokenizer_kwargs must not have trust_remote_code, '
+            'which runs what a tokenizer brings along')
+    if isinstance(arch, str):
+        tokenizer = open_clip.get_tokenizer(arch)
+    elif text.get('hf_tokenizer_name'):
+        tokenizer = HFTokenizer(
+            text['hf_tokenizer_name'],
+            tokenizer_mode=text.get('tokenizer_mode'),
+            **options)
+    else:
+        tokenizer = open_clip.SimpleTokenizer(**options)
+    size = text.get('vocab_size', open_clip.CLIPTextCfg.vocab_size)
+    if getattr(tokenizer, 'vocab_size', size) != size:
+        raise InputError(
+            f'arch {arch!r}: {BPE} has {tokenizer.vocab_size} tokens, the '
+            f'vocabulary of the model {size}; which tokenizer it was trained '
+            'with must be said by text_cfg.hf_tokenizer_name')
+    return tokenizer
+
+
+def _summary(error: Exception) -> str:
+    return f'{type(error).__name__}: {" ".join(str(error).split())}'[:200]
+
+
+def pictures_of(arch: str | dict, pretrained: str | None) -> dict | None:
+    """Look up the pictures that pretrained weights were trained with.
+
+    Args:
+        arch (str | dict): See :func:`clip_config`.
+        pretrained (str, optional): A tag of open_clip, or a local file.
+
+    Returns:
+        dict | None: ``mean`` and ``std`` of 8-bit channels, ``interpolation``,
+        ``resize_mode`` and ``image_size``; None if nothing is known of it, as
+        of a local file.
+    """
+    if not pretrained or not isinstance(arch, str) or os.path.exists(pretrained):
+        return None
+    known = open_clip.get_pretrained_cfg(arch, pretrained)
+    if not known:
+        return None
+    return dict(
+        mean=[round(255 * x, 3) for x in known['mean']],
+        std=[round(255 * x, 3) for x in known['std']],
+        interpolation=known['interpolation'],
+        resize_mode=known['resize_mode'],
+        image_size=clip_config(arch)['vision_cfg'].get('image_size', 224))
+
+
+def check_normalization(arch: str | dict, pretrained: str | None,
+                        mean: Sequence[float] | None,
+                        std: Sequence[float] | None) -> None:
+    """Refuse another normalisation of frames than weights were trained with.
+
+    Args:
+        arch (str | dict): See :func:`clip_config`.
+        pretrained (str, optional): A tag of open_clip; others are not checked.
+        mean (Sequence[float], optional): The data preprocessor's.
+        std (Sequence[float], optional): The data preprocessor's.
+
+    Raises:
+        InputError: If either differs by more than 0.1 of 255.
+    """
+    known = pictures_of(arch, pretrained)
+    if known is None:
+        return
+    expected = dict(mean=known['mean'], std=known['std'])
+    own = {
+        key: None if values is None else [round(x, 3) for x in values]
+        for key, values in (('mean', mean), ('std', std))
+    }
+    if None in own.values() or not all(
+            np.allclose(own[key], expected[key], rtol=0, atol=0.1) for key in own):
+        raise InputError(
+            f'pretrained={pretrained!r} for arch {arch!r} was trained with '
+            f'{expected}; data_preprocessor has {own}; write '
+            f'data_preprocessor={expected}')

@@ -1,0 +1,87 @@
+"""Compare a config's pipelines with what its model was trained on."""
+from collections.abc import Iterator
+
+from mmaction.registry import TRANSFORMS
+from mmengine.config import Config
+
+from mmaction_centerclip.clip_models import (
+    check_normalization,
+    check_tokenizer,
+    pictures_of,
+)
+from mmaction_centerclip.errors import InputError, named_errors
+
+__all__ = ['check_pipelines']
+
+
+def check_pipelines(cfg: Config) -> None:
+    """Refuse pipelines that give a retriever other text or pictures than it knows.
+
+    Captions must come from the tokenizer of the model's ``arch``. Frames must
+    be normalised and resized as those that the tag in ``pretrained`` was
+    trained on; of a local file nothing is known, and nothing is checked.
+
+    Args:
+        cfg (Config): Of a run. One whose model is no retriever passes.
+
+    Raises:
+        InputError: Naming both tokenizers, or both values.
+    """
+    model = cfg.get('model') or {}
+    if 'arch' not in model or 'text_backbone' not in model:
+        return
+    known = pictures_of(model.arch, model.get('pretrained'))
+    own = model.get('data_preprocessor')
+    if own:
+        check_normalization(model.arch, model.get('pretrained'),
+                            own.get('mean'), own.get('std'))
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        for pipeline in _pipelines(cfg.get(name)):
+            with named_errors(name):
+                _check_tokenizer(pipeline,
+                                 model.text_backbone.get('arch', model.arch))
+                if known:
+                    _check_resizing(pipeline, known,
+                                    f'pretrained={model.pretrained!r} for arch '
+                                    f'{model.arch!r}')
+
+
+def _check_tokenizer(pipeline: list[dict], arch: str | dict) -> None:
+    for step in pipeline:
+        if _type(step) == 'OpenCLIPTokenize':
+            check_tokenizer(TRANSFORMS.build(step).tokenizer, arch)
+
+
+def _check_resizing(pipeline: list[dict], known: dict, source: str) -> None:
+    keeps_ratio = known['resize_mode'] != 'squash'
+    expected = dict(keep_ratio=keeps_ratio, interpolation=known['interpolation'])
+    is_cropped = False
+    for step in pipeline:
+        is_cropped |= _type(step).endswith('Crop')
+        if _type(step) != 'Resize':
+            continue
+        found = dict(
+            # A crop has no proportions of the frame to keep.
+            keep_ratio=keeps_ratio if is_cropped else step.get('keep_ratio', True),
+            interpolation=step.get('interpolation', 'bilinear'))
+        if found != expected:
+            size = known['image_size']
+            scale = (-1, size) if keeps_ratio else (size, size)
+            raise InputError(
+                f'{source} was trained on frames resized with {expected}; the '
+                f'pipeline has a Resize with {found}; write '
+                f'{dict(type="Resize", scale=scale, **expected)}')
+
+
+def _pipelines(node: object) -> Iterator[list[dict]]:
+    """Find the pipelines of a data loader's config, in wrapped data sets too."""
+    if isinstance(node, dict) and 'pipeline' in node:
+        yield [step for step in node['pipeline'] if isinstance(step, dict)]
+    elif isinstance(node, (dict, list, tuple)):
+        for value in node.values() if isinstance(node, dict) else node:
+            yield from _pipelines(value)
+
+
+def _type(step: dict) -> str:
+    kind = step.get('type', '')
+    return getattr(kind, '__name__', str(kind).split('.')[-1])

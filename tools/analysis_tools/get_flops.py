@@ -3,11 +3,14 @@
 import argparse
 import json
 
+# First: only then does mmaction take a newer mmcv.
+import mmaction_centerclip  # noqa: F401
+
+# isort: split
 import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
 
-import mmaction_centerclip  # noqa: F401
 from mmaction_centerclip.apis import (
     clear_errors,
     count_macs,

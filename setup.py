@@ -60,9 +60,8 @@ setup(
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
     python_requires='>=3.10,<3.14',
     install_requires=[
-        'torch>=2.4',
+        'torch>=2.6',  # before, torch.load of a checkpoint may run code
         'torchvision',
-        'mmengine>=0.10.7,<1',
         'mmaction2>=1.2,<2',
         'open_clip_torch>=3.0,<4',
         'decord',
@@ -70,8 +69,11 @@ setup(
         'setuptools<81',  # mmengine imports pkg_resources
     ],
     extras_require={
-        # Not a requirement: it would overwrite a full mmcv's files.
-        'lite': ['mmcv-lite>=2.1,<2.2'],
+        # No requirements: they would overwrite the files of a full mmcv, or
+        # of onedl-mmcv and onedl-mmengine (docs/installation.md).
+        'lite': ['mmcv-lite>=2.1,<2.2', 'mmengine>=0.10.7,<1'],
+        'onedl': ['onedl-mmcv>=2.3,<3', 'onedl-mmengine>=0.10.12,<1'],
+        'hf': ['transformers[sentencepiece]'],  # tokenizers of Hugging Face
         'tests': [
             'pytest', 'hypothesis', 'ruff', 'codespell', 'torchmetrics'
         ],

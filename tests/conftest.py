@@ -8,12 +8,14 @@ import sys
 # gain nothing from threads that wait for each other.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
+# First: only then does mmaction take a newer mmcv.
+import mmaction_centerclip  # noqa: E402, F401
+
+# isort: split
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from mmaction.registry import MODELS  # noqa: E402
 from mmengine.config import Config  # noqa: E402
-
-import mmaction_centerclip  # noqa: E402, F401
 
 from .paths import CONFIGS, TOOLS  # noqa: E402
 

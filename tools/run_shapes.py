@@ -11,6 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+# First: only then does mmaction take a newer mmcv.
+import mmaction_centerclip  # noqa: F401
+
+# isort: split
 import torch
 from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
@@ -18,7 +22,6 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 
-import mmaction_centerclip  # noqa: F401
 from mmaction_centerclip.benchmarking import count_macs, time_interleaved
 from mmaction_centerclip.tables import format_table
 

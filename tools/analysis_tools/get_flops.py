@@ -4,11 +4,14 @@ import argparse
 import json
 from pathlib import Path
 
+# First: only then does mmaction take a newer mmcv.
+import mmaction_centerclip  # noqa: F401
+
+# isort: split
 import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
 
-import mmaction_centerclip  # noqa: F401
 from mmaction_centerclip.benchmarking import count_macs
 from mmaction_centerclip.cli import (
     check_outputs,

@@ -139,7 +139,8 @@ class VideoTower:
             their mask, bool (B, S), None if ``frame_mask`` is.
 
         Raises:
-            InputError: If the frames are not of that shape and size.
+            InputError: If the frames are not of that shape and size, or a
+                tower with necks is traced or exported to ONNX.
         """
         x, frame_mask = self.run_blocks(imgs, frame_mask)
         features = self.tokens_to_features(x)
@@ -152,6 +153,8 @@ class VideoTower:
     def run_blocks(self, imgs: Tensor, frame_mask: Tensor | None
                    ) -> tuple[Tensor, Tensor | None]:
         """Return the last block's tokens (B * S, P + K, C), and their mask."""
+        if self.necks:
+            self._refuse_tracing()
         self._check_imgs(imgs)
         batch_size, x = len(imgs), self.frames_to_tokens(imgs)
         positions = size = None  # Every patch is at its place, and alone.
@@ -202,6 +205,19 @@ class VideoTower:
                 f'imgs must be frames of {tuple(self.image_size)} pixels, the '
                 f"tower's size, got {tuple(imgs.shape[-2:])}; resize or crop "
                 'them in the pipeline')
+
+    def _refuse_tracing(self) -> None:
+        """Refuse what would be wrong, or fail, without saying why.
+
+        A trace takes shapes for constants: for a batch of another size some
+        necks then give other features, without an error. ONNX has no operator
+        that clusters.
+        """
+        if torch.jit.is_tracing() or torch.onnx.is_in_onnx_export():
+            raise InputError(
+                f'{type(self).__name__}: a tower with necks can be neither '
+                'traced by torch.jit nor exported to ONNX, got '
+                f'{len(self.necks)} necks; use torch.export.export')
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Choose whether to recompute activations in the backward pass."""

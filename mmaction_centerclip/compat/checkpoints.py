@@ -1,0 +1,116 @@
+"""Read mmengine's checkpoints without running them, and write them whole."""
+import importlib
+import os
+import pickle
+import types
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .views import view_of
+
+__all__ = [
+    'allow_mmengine_checkpoints', 'leave_stored_configs_unread', 'write_files_whole'
+]
+
+_NUMBERS = [
+    np.dtype(code) for code in
+    '?' + np.typecodes['AllInteger'] + np.typecodes['AllFloat']
+]
+
+
+def allow_mmengine_checkpoints() -> None:
+    """Let ``torch.load`` read mmengine's checkpoints, safe loading left on.
+
+    ``torch.load`` refuses the globals that mmengine 0.10 stores with the
+    message hub. See https://github.com/open-mmlab/mmengine/issues/1655.
+    Exactly those are allowed here; a checkpoint with any other one is still
+    refused with an error that names it. Arrays must be of numbers or bools, in
+    the byte order of this machine.
+    """
+    from mmengine.logging.history_buffer import HistoryBuffer
+    reconstruct = np.empty(0).__reduce__()[0]
+    scalar = np.float64(0).__reduce__()[0]
+    torch.serialization.add_safe_globals([
+        HistoryBuffer,
+        np.ndarray,
+        (_get_number_dtype, 'numpy.dtype'),
+        # numpy 1 and 2 keep these two under different module names; a
+        # checkpoint written with one is read with the other.
+        (reconstruct, 'numpy.core.multiarray._reconstruct'),
+        (reconstruct, 'numpy._core.multiarray._reconstruct'),
+        (scalar, 'numpy.core.multiarray.scalar'),
+        (scalar, 'numpy._core.multiarray.scalar'),
+        *{type(dtype) for dtype in _NUMBERS},
+        # HistoryBuffer's methods are pickled as calls of getattr.
+        (_get_statistics_method, 'builtins.getattr'),
+    ])
+
+
+def _get_number_dtype(code: object, *_) -> np.dtype:
+    """Hand out numpy's own dtypes of numbers and nothing else.
+
+    Stands in for ``np.dtype`` while a checkpoint is unpickled. There it makes
+    a new dtype, into which the file then writes: fields of objects, say, that
+    numpy would follow to wherever the file's bytes point. Numpy ignores what
+    is written into the dtypes returned here.
+    """
+    for dtype in _NUMBERS:
+        if code == dtype.str[1:]:
+            return dtype
+    raise pickle.UnpicklingError(
+        f'a checkpoint asked for the numpy dtype {code!r}; only numbers and '
+        'bools are allowed')
+
+
+def _get_statistics_method(source: object, name: str):
+    """Hand out HistoryBuffer's own statistics methods and nothing else.
+
+    Stands in for ``getattr`` while a checkpoint is unpickled.
+    """
+    from mmengine.logging.history_buffer import HistoryBuffer
+    if source is HistoryBuffer and name in ('min', 'max', 'current', 'mean'):
+        return getattr(HistoryBuffer, name)
+    raise pickle.UnpicklingError(
+        f'a checkpoint asked for the attribute {name!r} of {source!r}; only '
+        "HistoryBuffer's statistics methods are allowed")
+
+
+def leave_stored_configs_unread() -> None:
+    """Keep resuming from executing the config that a checkpoint holds.
+
+    The runners of mmengine 0.10 give the text to ``Config.fromstring``, which
+    runs it as Python, to look for ``gpu_ids``: a check that came over from
+    mmcv (https://github.com/open-mmlab/mmcv/pull/844), of an option that no
+    runner of mmengine has. Their ``Config.fromstring`` finds nothing here.
+    """
+    import mmengine
+    unread = types.SimpleNamespace(fromstring=lambda text, file_format: {})
+    for name in ('runner', '_flexible_runner'):
+        module = importlib.import_module(f'mmengine.runner.{name}')
+        module.mmengine = view_of(mmengine, Config=unread)
+
+
+def write_files_whole() -> None:
+    """Let mmengine write a local file beside, and rename it when it is whole.
+
+    mmengine 0.10 writes checkpoints in place, so that a kill, or a full disk,
+    leaves half of one under its name. No issue of its own was found.
+    """
+    from mmengine.fileio import LocalBackend
+    if hasattr(LocalBackend.put, 'in_place'):
+        return
+    in_place = LocalBackend.put
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        partial = f'{filepath}.partial'
+        try:
+            in_place(self, obj, partial)
+            os.replace(partial, filepath)
+        except BaseException:
+            Path(partial).unlink(missing_ok=True)
+            raise
+
+    put.in_place = in_place
+    LocalBackend.put = put

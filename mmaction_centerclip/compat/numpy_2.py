@@ -1,0 +1,72 @@
+"""Repair the zoo's modules on numpy 2.
+
+None changes numpy itself, in which a user's own code, or another library, may
+look for what numpy 2 took away to learn the version.
+"""
+import importlib
+
+import numpy as np
+
+from .views import view_of
+
+__all__ = ['keep_hues_in_range', 'measure_tubes', 'restore_numpy_names']
+
+_USERS_OF_OLD_NAMES = (
+    'mmaction.datasets.transforms.pose_transforms',
+    # Its ImgAug sets np.bool to bool, which breaks numpy 2's masked arrays.
+    'mmaction.datasets.transforms.wrappers',
+    'mmaction.evaluation.functional.accuracy',
+    'mmaction.evaluation.functional.ava_evaluation.metrics',
+    'mmaction.evaluation.metrics.multimodal_metric',
+    'mmaction.utils.misc',
+)
+
+
+def restore_numpy_names() -> None:
+    """Let the zoo use names that numpy 2.0 to 2.4 removed.
+
+    ``np.Inf`` in ``PoseCompact``, ``MMCompact`` and ``frame_extract``,
+    ``np.NAN`` in AVA's metrics, ``np.in1d`` in ``RetrievalRecall`` and
+    ``np.trapz`` in the average recall of ActivityNet. See
+    https://numpy.org/doc/stable/numpy_2_0_migration_guide.html. The modules
+    that use them get an ``np`` of their own with them.
+    """
+    names = dict(Inf=np.inf, NAN=np.nan, in1d=np.isin,
+                 trapz=getattr(np, 'trapezoid', None))
+    removed = {k: v for k, v in names.items() if not hasattr(np, k)}
+    if removed:
+        for name in _USERS_OF_OLD_NAMES:
+            importlib.import_module(name).np = view_of(np, **removed)
+
+
+def keep_hues_in_range() -> None:
+    """Let ``ColorJitter`` lower the hue.
+
+    It adds a negative integer to uint8, for which numpy 1 took a wider type;
+    numpy 2 raises ``OverflowError`` (NEP 50, https://numpy.org/neps/nep-0050).
+    """
+    if np.lib.NumpyVersion(np.__version__) < '2.0.0':
+        return
+    import cv2
+    from mmaction.datasets.transforms import ColorJitter
+
+    def adjust_hue(img: np.ndarray, factor: float) -> np.ndarray:
+        img = np.clip(img, 0, 255).astype(np.uint8)
+        hsv = cv2.cvtColor(img, cv2.COLOR_RGB2HSV)
+        hue = hsv[..., 0].astype(np.int16) + int(factor * 255)
+        hsv[..., 0] = hue % 180
+        return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB).astype(np.float32)
+
+    ColorJitter.adjust_hue = staticmethod(adjust_hue)
+
+
+def measure_tubes() -> None:
+    """Let ``MultiSportsMetric`` find the frames that two tubes share.
+
+    ``iou3dt_voc`` takes ``int`` of arrays of one index, an error since numpy
+    2.4 (deprecated since 1.25).
+    """
+    if np.lib.NumpyVersion(np.__version__) < '2.4.0':
+        return
+    from mmaction.evaluation.functional import multisports_utils
+    multisports_utils.int = lambda value: int(np.asarray(value).item())

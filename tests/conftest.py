@@ -16,6 +16,7 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 from mmaction.registry import MODELS  # noqa: E402
 from mmengine.config import Config  # noqa: E402
+from mmengine.registry import init_default_scope  # noqa: E402
 
 from .paths import CONFIGS, TOOLS  # noqa: E402
 
@@ -31,7 +32,9 @@ NECK = dict(
 
 @pytest.fixture(autouse=True)
 def _seed():
+    """Begin alike, whatever ran before: a runner leaves its scope behind."""
     torch.manual_seed(0)
+    init_default_scope('mmaction')
 
 
 @pytest.fixture

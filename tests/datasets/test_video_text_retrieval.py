@@ -24,9 +24,11 @@ PIPELINE = [
 
 
 def build(root, ann_file='train.json', **options):
+    pipeline = [dict(step) for step in PIPELINE]
+    pipeline[1]['test_mode'] = options.get('test_mode', False)
     options = dict(
         dict(data_root=str(root), data_prefix=dict(video='videos'),
-             pipeline=PIPELINE), **options)
+             pipeline=pipeline), **options)
     return DATASETS.build(
         dict(type='VideoTextRetrievalDataset', ann_file=ann_file, **options))
 

@@ -21,7 +21,7 @@ from .distances import (
     unit_normalize,
 )
 from .graphs import affinity, check_graph, normalized_laplacian
-from .kmedoids import check_problem, check_stop, decision_like
+from .kmedoids import check_problem, check_stop, decision_like, in_chunks
 from .subspace import chebyshev_subspace
 
 __all__ = ['check_spectral', 'spectral_clustering', 'spectral_embedding']
@@ -76,52 +76,39 @@ def spectral_clustering(tokens: Tensor,
     Raises:
         InputError: If an argument is out of range.
     """
-    check_problem(tokens, num_centers, chunk_size)
+    check_problem(tokens, num_centers)
     check_spectral(graph, sigma, p, max_iters, tol, solver, knn)
     scale = 0.0 if sigma == 'auto' else float(sigma)
-    return _spectral(tokens.detach(), num_centers, graph, scale, knn, locality,
-                     float(p), max_iters, tol, first, dtype, solver, chunk_size)
+    return in_chunks(
+        lambda tokens, first: _spectral(
+            tokens, num_centers, first, graph, scale, knn, locality, float(p),
+            max_iters, tol, dtype, solver), chunk_size, tokens.detach(), first)
 
 
 # An operator of torch, as k-medoids is.
 @torch.library.custom_op('mmaction_centerclip::spectral_clustering',
                          mutates_args=())
-def _spectral(tokens: Tensor, num_centers: int, graph: str, sigma: float,
+def _spectral(tokens: Tensor, num_centers: int,
+              first: Optional[Tensor], graph: str, sigma: float,  # noqa: UP045
               knn: Optional[int], locality: Optional[Tensor],  # noqa: UP045
-              p: float, max_iters: int, tol: float,
-              first: Optional[Tensor], dtype: torch.dtype,  # noqa: UP045
-              solver: str, chunk_size: Optional[int],  # noqa: UP045
-              ) -> Tuple[Tensor, Tensor]:  # noqa: UP006
-    step = chunk_size or max(len(tokens), 1)
-    results = []
-    with torch.no_grad(), torch.autocast(tokens.device.type, enabled=False):
-        for start in range(0, max(len(tokens), 1), step):
-            chosen = slice(start, start + step)
-            graphs = affinity(
-                tokens[chosen].to(dtype),
-                graph=graph,
-                sigma=sigma or 'auto',
-                knn=knn,
-                locality=locality)
-            rows = spectral_embedding(graphs, num_centers, solver)
-            if first is None:
-                start_at = rows.norm(dim=-1).argmax(dim=1)
-            else:
-                start_at = first[chosen]
-            rows = unit_normalize(rows).double()
-            results.append(
-                alternate(
-                    _row_distances(rows, p), rows, num_centers, start_at, None,
-                    max_iters, tol))
-    medoids, assignment = zip(*results)
-    return torch.cat(medoids), torch.cat(assignment)
+              p: float, max_iters: int, tol: float, dtype: torch.dtype,
+              solver: str) -> Tuple[Tensor, Tensor]:  # noqa: UP006
+    with torch.autocast(tokens.device.type, enabled=False):
+        graphs = affinity(tokens.to(dtype), graph=graph, sigma=sigma or 'auto', knn=knn,
+                          locality=locality)
+        rows = spectral_embedding(graphs, num_centers, solver)
+        if first is None:
+            first = rows.norm(dim=-1).argmax(dim=1)
+        rows = unit_normalize(rows).double()
+        return alternate(_row_distances(rows, p), rows, num_centers, first, None,
+                         max_iters, tol)
 
 
 _spectral.register_fake(decision_like)
 
 
 @register_flop_formula(torch.ops.mmaction_centerclip.spectral_clustering)
-def _count_flops(tokens_shape: torch.Size, num_centers: int, graph: str,
+def _count_flops(tokens_shape: torch.Size, num_centers: int, first: object, graph: str,
                  sigma: float, knn: int | None, locality: object, p: float,
                  *options: object, **kwargs: object) -> int:
     """Count the distances' matrix products, not the eigenvectors."""

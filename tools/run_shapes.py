@@ -45,8 +45,7 @@ def run(*command: object) -> None:
 
 def train_and_test(config: Path, work_dir: Path) -> dict[str, float]:
     """Train (or continue), test, and return the metrics of the test."""
-    run(ROOT / 'tools' / 'train.py', config, '--work-dir', work_dir,
-        '--resume')
+    run(ROOT / 'tools' / 'train.py', config, '--work-dir', work_dir, '--resume')
     run(ROOT / 'tools' / 'test.py', config, last_checkpoint(work_dir),
         '--work-dir', work_dir / 'test')
     results = max((work_dir / 'test').glob('*/[0-9]*.json'),
@@ -74,12 +73,9 @@ def measure(work_dirs: dict[str, Path], num_videos: int = 16) -> dict:
         inputs = model.data_preprocessor(batch)['inputs']
         encoders[name] = lambda m=model, i=inputs: m.encode_video(i)
     times = time_interleaved(encoders)
-    return {
-        name: dict(
-            gmacs=count_macs(encoder) / num_videos / 1e9,
-            ms=times[name] / num_videos)
-        for name, encoder in encoders.items()
-    }
+    return {name: dict(gmacs=count_macs(encoder) / num_videos / 1e9,
+                       ms=times[name] / num_videos)
+            for name, encoder in encoders.items()}
 
 
 def format_rows(rows: dict[str, dict]) -> str:
@@ -92,17 +88,14 @@ def format_rows(rows: dict[str, dict]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        '--work-dir', default='work_dirs/shapes',
-        help='where logs, checkpoints and table.json go')
+    parser.add_argument('--work-dir', default='work_dirs/shapes',
+                        help='where logs, checkpoints and table.json go')
     work_dir = Path(parser.parse_args().work_dir).resolve()
 
     run(ROOT / 'tools' / 'data' / 'shapes' / 'prepare_shapes.py')
     work_dirs = {name: work_dir / name.lower() for name in CONFIGS}
-    rows = {
-        name: train_and_test(config, work_dirs[name])
-        for name, config in CONFIGS.items()
-    }
+    rows = {name: train_and_test(config, work_dirs[name])
+            for name, config in CONFIGS.items()}
     for name, costs in measure(work_dirs).items():
         rows[name].update(costs)
 

@@ -18,8 +18,7 @@ def video_files(folder: str | Path) -> list[Path]:
     Raises:
         InputError: If there is none.
     """
-    paths = sorted(path for path in Path(folder).glob('*')
-                   if path.suffix in SUFFIXES)
+    paths = sorted(path for path in Path(folder).glob('*') if path.suffix in SUFFIXES)
     if not paths:
         raise InputError(f'{folder}: no video file ({", ".join(SUFFIXES)})')
     return paths

@@ -60,10 +60,7 @@ def time_interleaved(functions: dict[str, Callable[[], object]],
                 synchronize()
                 if turn >= warmup:
                     times[name].append(time.perf_counter() - start)
-    return {
-        name: 1e3 * statistics.median(seconds)
-        for name, seconds in times.items()
-    }
+    return {name: 1e3 * statistics.median(seconds) for name, seconds in times.items()}
 
 
 def synchronize() -> None:

@@ -58,8 +58,7 @@ def random_openai_clip() -> Iterator[None]:
         from clip.model import CLIP
     except ImportError as error:
         raise InputError("MMAction2's CLIPSimilarity needs the package "
-                         f'openai-clip, which cannot be imported: {error}'
-                         ) from None
+                         f'openai-clip, which cannot be imported: {error}') from None
     # ViT-B/32 by its sizes: embedding, pixels, layers, width and patch of the
     # image tower; context, vocabulary, width, heads and layers of the text's.
     sizes = (512, 224, 12, 768, 32, 77, 49408, 512, 8, 12)

@@ -33,11 +33,9 @@ class PeakMemory(TorchDispatchMode):
         self.current = self.peak = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        known = {
-            leaf.untyped_storage()._cdata
-            for leaf in tree_leaves((args, kwargs or {}))
-            if isinstance(leaf, torch.Tensor)
-        }
+        known = {leaf.untyped_storage()._cdata
+                 for leaf in tree_leaves((args, kwargs or {}))
+                 if isinstance(leaf, torch.Tensor)}
         result = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):
             if isinstance(leaf, torch.Tensor):

@@ -38,10 +38,9 @@ def infer_arch(state: dict[str, Tensor],
         text = _infer_tower(state, 'text_backbone.', 'text', text_head_width)
         patch = state['backbone.conv1.weight'].shape[-1]
         positions = len(state['backbone.positional_embedding'])
-        text.update(
-            context_length=len(state['text_backbone.positional_embedding']),
-            vocab_size=len(state['text_backbone.token_embedding.weight']),
-            heads=text['width'] // text_head_width)
+        text.update(context_length=len(state['text_backbone.positional_embedding']),
+                    vocab_size=len(state['text_backbone.token_embedding.weight']),
+                    heads=text['width'] // text_head_width)
         embed_dim = state['backbone.proj'].shape[1]
     except KeyError as error:
         raise InputError(f'the weights lack {error}, which tells a size of '
@@ -50,13 +49,9 @@ def infer_arch(state: dict[str, Tensor],
     if grid**2 != positions - 1:
         raise InputError('the positional embedding must be of a class token '
                          f'and a square grid, got {positions} positions')
-    vision.update(
-        image_size=grid * patch, patch_size=patch, head_width=head_width)
-    return dict(
-        embed_dim=embed_dim,
-        quick_gelu=quick_gelu,
-        vision_cfg=vision,
-        text_cfg=text)
+    vision.update(image_size=grid * patch, patch_size=patch, head_width=head_width)
+    return dict(embed_dim=embed_dim, quick_gelu=quick_gelu, vision_cfg=vision,
+                text_cfg=text)
 
 
 def _infer_tower(state: dict[str, Tensor], prefix: str, name: str,

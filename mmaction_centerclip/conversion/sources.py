@@ -21,9 +21,8 @@ __all__ = ['SOURCES', 'Source', 'convert_state', 'detect_sources']
 _CLUSTER_EMBED = re.compile(
     r'backbone\.transformer\.resblocks\.(\d+)\.tokencluster_inter\.cluster_embed$')
 # What CLIP4Clip and CenterCLIP have beside CLIP, and CLIPSimilarity has not.
-_CLIP4CLIP = re.compile(
-    r'(transformerClip|frame_position_embeddings|lstm_visual|cross|'
-    r'similarity_dense)\.|.*\.tokencluster_inter\.')
+_CLIP4CLIP = re.compile(r'(transformerClip|frame_position_embeddings|lstm_visual|cross|'
+                        r'similarity_dense)\.|.*\.tokencluster_inter\.')
 
 
 class Source(NamedTuple):

@@ -63,9 +63,8 @@ def rank_counts(similarity: Tensor,
         text, and ``v2t``, for every video with a text.
     """
     groups = caption_group_similarity(similarity, video_of_text)
-    return dict(
-        t2v=better_and_tied(similarity, video_of_text),
-        v2t=group_rank_counts(groups, video_of_text))
+    return dict(t2v=better_and_tied(similarity, video_of_text),
+                v2t=group_rank_counts(groups, video_of_text))
 
 
 def metrics_of_ranks(counts: dict[str, tuple[Tensor, Tensor]],
@@ -126,8 +125,7 @@ def check_similarity(
     if not similarity.is_floating_point():
         similarity = similarity.double()
     check_matrix('similarity', similarity, '(texts, videos)')
-    video_of_text = torch.as_tensor(
-        video_of_text, device=similarity.device).long()
+    video_of_text = torch.as_tensor(video_of_text, device=similarity.device).long()
     texts, videos = similarity.shape
     if video_of_text.shape != (texts, ):
         raise InputError(

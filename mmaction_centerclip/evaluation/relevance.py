@@ -50,9 +50,8 @@ def relevance_metrics(
     texts, videos = (torch.arange(n, device=similarity.device)
                      for n in similarity.shape)
     # Scores, the rows of the queries, their videos, and the candidates'.
-    sides = dict(
-        t2v=(similarity, texts, video_of_text, videos),
-        v2t=(similarity.T, described, described, video_of_text))
+    sides = dict(t2v=(similarity, texts, video_of_text, videos),
+                 v2t=(similarity.T, described, described, video_of_text))
     figures = {}
     for direction in directions:
         scores, queries, own, candidates = sides[direction]

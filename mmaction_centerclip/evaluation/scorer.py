@@ -16,10 +16,8 @@ from mmaction_centerclip.errors import InputError, check_positive_int
 from .feature_file import Features, RetrievalFeatures
 from .functional import better_and_tied, check_finite, group_rank_counts
 
-__all__ = [
-    'Scorer', 'choose_scorer', 'product_scores', 'raised_together',
-    'rank_counts_in_chunks', 'score_matrix'
-]
+__all__ = ['Scorer', 'choose_scorer', 'product_scores', 'raised_together',
+           'rank_counts_in_chunks', 'score_matrix']
 
 MIN_ROW_BLOCKS = 64  # at least, to be shared among processes and shown
 
@@ -56,11 +54,9 @@ class Scorer:
 
     def select(self, features: Features, items: slice) -> Features:
         """Return the features of some items as the function takes them."""
-        return {
-            name: x[items].to(self.device,
-                              self.dtype if x.is_floating_point() else None)
-            for name, x in features.items()
-        }
+        return {name: x[items].to(self.device,
+                                  self.dtype if x.is_floating_point() else None)
+                for name, x in features.items()}
 
 
 def choose_scorer(features: RetrievalFeatures,
@@ -123,13 +119,11 @@ def rank_counts_in_chunks(
         for rows, scores in _own_rows(scorer, text, video):
             own = video_of_text[rows]
             counts[:, rows] = torch.stack(better_and_tied(scores, own))
-            groups.scatter_reduce_(
-                0, own[:, None].expand_as(scores), scores, 'amax')
+            groups.scatter_reduce_(0, own[:, None].expand_as(scores), scores, 'amax')
     all_reduce(counts, 'max')  # Other processes' rows are zero here.
     all_reduce(groups, 'max')
-    return dict(
-        t2v=(counts[0], counts[1]),
-        v2t=group_rank_counts(groups, video_of_text))
+    return dict(t2v=(counts[0], counts[1]),
+                v2t=group_rank_counts(groups, video_of_text))
 
 
 def score_matrix(scorer: Scorer, text: Features, video: Features) -> Tensor:
@@ -161,8 +155,7 @@ def _own_rows(scorer: Scorer, text: Features,
     """Score this process's share of the texts, a few at a time."""
     texts, videos = _count(text), _count(video)
     width = min(videos, scorer.max_pairs)
-    height = min(
-        max(1, scorer.max_pairs // width), math.ceil(texts / MIN_ROW_BLOCKS))
+    height = min(max(1, scorer.max_pairs // width), math.ceil(texts / MIN_ROW_BLOCKS))
     rank, world_size = get_dist_info()
     rows = list(_equal_slices(texts, height))[rank::world_size]
     columns = [column for column, _ in _equal_slices(videos, width)]
@@ -173,8 +166,7 @@ def _own_rows(scorer: Scorer, text: Features,
         some = scorer.select(text, row)
         scores = torch.empty(height, videos)
         for column in columns:
-            scores[:, column] = scorer(
-                some, whole or scorer.select(video, column))
+            scores[:, column] = scorer(some, whole or scorer.select(video, column))
         check_finite('similarity (texts, videos)', scores, row.start)
         yield slice(new, row.stop), scores[new - row.start:]
         if bar is not None:

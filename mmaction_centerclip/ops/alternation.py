@@ -33,8 +33,7 @@ def kkz_init(distances: Tensor,
     """
     # Rows by their number in all problems; a step costs little but its calls.
     flat = distances.flatten(0, 1)
-    offsets = torch.arange(
-        0, len(flat), distances.shape[1], device=first.device)
+    offsets = torch.arange(0, len(flat), distances.shape[1], device=first.device)
     picks = [first]
     nearest = flat.index_select(0, first + offsets)
     if valid is not None:
@@ -89,8 +88,7 @@ def alternate(distances: Tensor, tokens: Tensor, num_centers: int,
 def _rows(matrices: Tensor, indices: Tensor) -> Tensor:
     """Rows (B, K, M) of matrices (B, N, M), several times gather's speed."""
     batch, count = matrices.shape[:2]
-    offsets = torch.arange(
-        0, batch * count, count, device=indices.device)[:, None]
+    offsets = torch.arange(0, batch * count, count, device=indices.device)[:, None]
     flat = matrices.flatten(0, 1).index_select(0, (indices + offsets).flatten())
     return flat.unflatten(0, indices.shape)
 

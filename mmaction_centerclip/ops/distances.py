@@ -6,9 +6,7 @@ from torch import Tensor
 
 from mmaction_centerclip.errors import InputError, check_choice
 
-__all__ = [
-    'check_order', 'pairwise_distances', 'squared_euclidean', 'unit_normalize'
-]
+__all__ = ['check_order', 'pairwise_distances', 'squared_euclidean', 'unit_normalize']
 
 DISTANCES = ('euclidean', 'cosine')
 
@@ -52,9 +50,8 @@ def pairwise_distances(tokens: Tensor,
     check_choice('distance', distance, DISTANCES)
     check_order(p)
     with torch.autocast(tokens.device.type, enabled=False):
-        return _distances(
-            tokens if tokens.dtype == torch.float64 else tokens.float(),
-            distance, p)
+        return _distances(tokens if tokens.dtype == torch.float64 else tokens.float(),
+                          distance, p)
 
 
 def check_order(p: float) -> None:
@@ -72,11 +69,8 @@ def _distances(tokens: Tensor, distance: str, p: float) -> Tensor:
     else:
         # Differences, not products: torch.cdist otherwise turns to a matrix
         # product above 25 tokens, whose self-distances are not zero.
-        result = torch.cdist(
-            tokens,
-            tokens,
-            p=p,
-            compute_mode='donot_use_mm_for_euclid_dist')
+        result = torch.cdist(tokens, tokens, p=p,
+                             compute_mode='donot_use_mm_for_euclid_dist')
     result.diagonal(dim1=-2, dim2=-1).zero_()
     return result
 

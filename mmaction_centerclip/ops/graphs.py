@@ -13,10 +13,8 @@ from mmaction_centerclip.errors import (
 
 from .distances import squared_euclidean
 
-__all__ = [
-    'affinity', 'check_graph', 'check_kernels', 'normalized_laplacian',
-    'spatial_temporal_locality'
-]
+__all__ = ['affinity', 'check_graph', 'check_kernels', 'normalized_laplacian',
+           'spatial_temporal_locality']
 
 GRAPHS = ('heat', 'knn')
 
@@ -137,8 +135,7 @@ def check_graph(graph: str, sigma: float | str, knn: int | None) -> None:
 def _median_off_diagonal(squared: Tensor) -> Tensor:
     """Median of each problem's squared distances, never zero (B, )."""
     count = squared.shape[-1]
-    rows, columns = torch.triu_indices(
-        count, count, offset=1, device=squared.device)
+    rows, columns = torch.triu_indices(count, count, offset=1, device=squared.device)
     if not len(rows):
         return squared.new_ones(len(squared))
     median = squared[:, rows, columns].median(dim=-1).values
@@ -155,5 +152,4 @@ def _warn_of_identity(weights: Tensor, sigma: float) -> None:
             f'sigma={sigma} is far below the distances of the tokens: the '
             f'similarity graph of {isolated} of {len(weights)} problems is all but '
             "the identity, and its eigenvectors are arbitrary. Use sigma='auto' or "
-            'a larger one.',
-            stacklevel=3)
+            'a larger one.', stacklevel=3)

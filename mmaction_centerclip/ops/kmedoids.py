@@ -20,10 +20,8 @@ from mmaction_centerclip.errors import (
 from .alternation import alternate
 from .distances import DISTANCES, check_order, pairwise_distances, unit_normalize
 
-__all__ = [
-    'check_kmedoids', 'check_problem', 'check_stop', 'decision_like', 'in_chunks',
-    'kmedoids'
-]
+__all__ = ['check_kmedoids', 'check_problem', 'check_stop', 'decision_like',
+           'in_chunks', 'kmedoids']
 
 BACKENDS = ('auto', 'torch', 'triton')
 
@@ -228,5 +226,4 @@ def _give_up_on_fused(reason: str) -> None:
     _FUSED_FAILURES.append(reason)
     warnings.warn(
         f"the fused k-medoids kernel does not run here ({reason}), so torch's "
-        "operations are used; backend='torch' silences this",
-        stacklevel=2)
+        "operations are used; backend='torch' silences this", stacklevel=2)

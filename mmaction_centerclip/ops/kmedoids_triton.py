@@ -23,17 +23,14 @@ _TILE = tl.constexpr(8)
 @triton.jit
 def _row(distances, index, count, columns):
     inside = columns < count
-    return tl.load(
-        distances + index * count + columns, mask=inside, other=float('inf'))
+    return tl.load(distances + index * count + columns, mask=inside, other=float('inf'))
 
 
 @triton.jit
 def _rows(distances, indices, valid, count, columns):
     inside = valid[:, None] & (columns < count)[None, :]
-    return tl.load(
-        distances + indices[:, None] * count + columns[None, :],
-        mask=inside,
-        other=float('inf'))
+    return tl.load(distances + indices[:, None] * count + columns[None, :], mask=inside,
+                   other=float('inf'))
 
 
 @triton.jit
@@ -108,8 +105,7 @@ def _kmedoids_kernel(distances, first, medoids, assignment, cheapest, count,
     inside = columns < count
     clusters = tl.arange(0, center_block)
     used = clusters < num_centers
-    _kkz(distances, medoids, tl.load(first + problem), count, num_centers,
-         columns)
+    _kkz(distances, medoids, tl.load(first + problem), count, num_centers, columns)
 
     step = 0
     active = 1
@@ -166,9 +162,8 @@ def alternate_fused(distances: Tensor,
     """
     batch, count, _ = distances.shape
     if count > MAX_TOKENS or num_centers > MAX_CENTERS:
-        raise ValueError(
-            f'the fused kernel takes up to {MAX_TOKENS} tokens and '
-            f'{MAX_CENTERS} centers, got {count} and {num_centers}')
+        raise ValueError(f'the fused kernel takes up to {MAX_TOKENS} tokens and '
+                         f'{MAX_CENTERS} centers, got {count} and {num_centers}')
     options = dict(dtype=torch.int32, device=distances.device)
     medoids = torch.empty((batch, num_centers), **options)
     assignment = torch.empty((batch, count), **options)
@@ -178,17 +173,9 @@ def alternate_fused(distances: Tensor,
         # Triton launches on the current device, whatever the tensors' is.
         with torch.cuda.device_of(distances):
             _kmedoids_kernel[(batch, )](
-                distances.contiguous(),
-                first.to(torch.int32),
-                medoids,
-                assignment,
-                cheapest,
-                count,
-                num_centers,
-                max_iters,
-                0.0 if tol is None else tol,
-                has_displacement=tol is not None,
-                block=block,
+                distances.contiguous(), first.to(torch.int32), medoids, assignment,
+                cheapest, count, num_centers, max_iters, 0.0 if tol is None else tol,
+                has_displacement=tol is not None, block=block,
                 center_block=max(triton.next_power_of_2(num_centers), 16),
                 num_warps=4 if block <= 256 else 8)
     return medoids.long(), assignment.long()

@@ -25,8 +25,7 @@ def cluster_mean(tokens: Tensor,
     else:
         weights = weights.to(tokens.dtype)
         total = cluster_sum(weights, assignment, num_centers)
-        weights = weights + (
-            total.gather(1, assignment) == 0).to(tokens.dtype)
+        weights = weights + (total.gather(1, assignment) == 0).to(tokens.dtype)
     total = cluster_sum(weights, assignment, num_centers)
     share = weights / total.gather(1, assignment)
     sums = tokens.new_zeros(len(tokens), num_centers, tokens.shape[-1])

@@ -161,8 +161,7 @@ def spectral_embedding(weights: Tensor,
     vectors = vectors.to(laplacian.dtype)
     rest = (~converged).nonzero()[:, 0]
     if len(rest):
-        vectors[rest] = torch.linalg.eigh(
-            laplacian[rest])[1][..., :num_vectors]
+        vectors[rest] = torch.linalg.eigh(laplacian[rest])[1][..., :num_vectors]
     return vectors
 
 

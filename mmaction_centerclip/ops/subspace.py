@@ -49,8 +49,7 @@ def chebyshev_subspace(matrices: Tensor,
     done = torch.zeros(batch, dtype=torch.bool, device=matrices.device)
     for turn in range(1, max_rounds + 1):
         basis, values, image = _rayleigh_ritz(matrices, basis)
-        result = torch.where(done[:, None, None], result,
-                             basis[..., :num_vectors])
+        result = torch.where(done[:, None, None], result, basis[..., :num_vectors])
         residual = image - basis * values[:, None, :]
         enough = (tol * (values[:, 0] - lower)).clamp(min=1e-13)
         done |= residual[..., :num_vectors].norm(dim=1).amax(dim=1) <= enough
@@ -90,9 +89,8 @@ def lowest_eigenvalue_bound(matrices: Tensor, steps: int = 12) -> Tensor:
 
 def _start(count: int, width: int, like: Tensor) -> Tensor:
     """The same random columns (N, width) each time and on each device."""
-    start = torch.randn(
-        (count, width), generator=torch.Generator().manual_seed(0),
-        dtype=like.dtype)
+    start = torch.randn((count, width), generator=torch.Generator().manual_seed(0),
+                        dtype=like.dtype)
     return start.to(like.device)
 
 

@@ -73,9 +73,8 @@ def dual_softmax(similarity: Tensor,
     _check_temperature(temperature)
     similarity = similarity.double()
     logits = similarity * temperature
-    return dict(
-        t2v=similarity * logits.softmax(dim=0),
-        v2t=similarity * logits.softmax(dim=1))
+    return dict(t2v=similarity * logits.softmax(dim=0),
+                v2t=similarity * logits.softmax(dim=1))
 
 
 def _check_temperature(value: object) -> None:

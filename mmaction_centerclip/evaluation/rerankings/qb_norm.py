@@ -45,9 +45,8 @@ class QBNorm(Reranking):
         check_same_model(features, bank, self.bank)
         texts = score_matrix(scorer, bank.text, features.video)
         videos = score_matrix(scorer, features.text, bank.video)
-        return dict(
-            t2v=qb_norm(matrix, texts, **self.options),
-            v2t=qb_norm(matrix.T, videos.T, **self.options).T)
+        return dict(t2v=qb_norm(matrix, texts, **self.options),
+                    v2t=qb_norm(matrix.T, videos.T, **self.options).T)
 
 
 def qb_norm(similarity: Tensor,
@@ -114,6 +113,5 @@ def qb_norm(similarity: Tensor,
 
 def _check_options(beta: object, top: object) -> None:
     if not isinstance(beta, (int, float)) or not 0 < beta < math.inf:
-        raise InputError(
-            f'qb_norm: beta must be finite and positive, got {beta!r}')
+        raise InputError(f'qb_norm: beta must be finite and positive, got {beta!r}')
     check_positive_int('qb_norm: top', top)

@@ -48,15 +48,12 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
                  freeze_logit_scale: bool = False,
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
-        check_number(
-            f'{type(self).__name__}: init_logit_scale', init_logit_scale,
-            lambda x: x <= math.log(1000),
-            'the logarithm of a scale of at most 1000')
-        self.loss_module = MODELS.build(
-            loss or dict(type='SymmetricInfoNCELoss'))
-        self.logit_scale = nn.Parameter(
-            torch.tensor(float(init_logit_scale)),
-            requires_grad=not freeze_logit_scale)
+        check_number(f'{type(self).__name__}: init_logit_scale', init_logit_scale,
+                     lambda x: x <= math.log(1000),
+                     'the logarithm of a scale of at most 1000')
+        self.loss_module = MODELS.build(loss or dict(type='SymmetricInfoNCELoss'))
+        self.logit_scale = nn.Parameter(torch.tensor(float(init_logit_scale)),
+                                        requires_grad=not freeze_logit_scale)
 
     def init_from_text_tower(self,
                              tower: CLIPTextTower,

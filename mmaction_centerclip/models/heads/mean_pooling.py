@@ -33,8 +33,7 @@ class MeanPoolingHead(SimilarityHead):
         segments = F.normalize(segments.float(), dim=-1)
         frame_mask = mask_or_all(frame_mask)[..., None]
         weights = frame_mask / frame_mask.sum(dim=1, keepdim=True)
-        return dict(
-            video=F.normalize((segments * weights).sum(dim=1), dim=-1))
+        return dict(video=F.normalize((segments * weights).sum(dim=1), dim=-1))
 
     def text_features(self, text: TextFeatures) -> dict[str, Tensor]:
         """Return the sentence feature ``text`` (B, E), of unit length."""

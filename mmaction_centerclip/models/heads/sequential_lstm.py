@@ -48,11 +48,9 @@ class SequentialLSTMHead(MeanPoolingHead):
         # their order, and its outputs back to where the segments were.
         order = frame_mask.byte().argsort(dim=1, descending=True, stable=True)
         order = order[..., None].expand_as(segments)
-        packed = pack_padded_sequence(
-            segments.gather(1, order),
-            frame_mask.sum(dim=1).cpu(),
-            batch_first=True,
-            enforce_sorted=False)
+        packed = pack_padded_sequence(segments.gather(1, order),
+                                      frame_mask.sum(dim=1).cpu(), batch_first=True,
+                                      enforce_sorted=False)
         # Not every CPU has an LSTM of less than float32.
         with torch.autocast(segments.device.type, enabled=False):
             outputs, _ = self.lstm(packed)

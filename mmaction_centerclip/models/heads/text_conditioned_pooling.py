@@ -61,17 +61,14 @@ class TextConditionedPoolingHead(SimilarityHead):
                        frame_mask: Tensor) -> dict[str, Tensor]:
         """Return ``keys``, ``values`` (B, S, E) and the ``segment_mask`` (B, S)."""
         segments = self.ln_input(segments.float())
-        return dict(
-            keys=self.key(segments).float(),
-            values=self.value(segments).float(),
-            segment_mask=frame_mask)
+        return dict(keys=self.key(segments).float(),
+                    values=self.value(segments).float(), segment_mask=frame_mask)
 
     def text_features(self, text: TextFeatures) -> dict[str, Tensor]:
         """Return ``queries`` and the unit-length ``sentence`` (B, E)."""
         sentence = text.sentence.float()
-        return dict(
-            queries=self.query(self.ln_input(sentence)).float(),
-            sentence=F.normalize(sentence, dim=-1))
+        return dict(queries=self.query(self.ln_input(sentence)).float(),
+                    sentence=F.normalize(sentence, dim=-1))
 
     def similarity(self, text: dict[str, Tensor],
                    video: dict[str, Tensor]) -> Tensor:
@@ -91,8 +88,7 @@ class TextConditionedPoolingHead(SimilarityHead):
                                   video['values'])
             pooled = self.ln_pooled(self.projection(pooled))
             pooled = F.normalize(
-                self.ln_output(pooled + self.dropout(self.dense(pooled))),
-                dim=-1)
+                self.ln_output(pooled + self.dropout(self.dense(pooled))), dim=-1)
             scores.append(torch.einsum('te,tve->tv', sentence, pooled))
         return torch.cat(scores)
 

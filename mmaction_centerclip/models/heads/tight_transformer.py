@@ -60,11 +60,8 @@ class TightTransformerHead(TextTransformerMixin, SimilarityHead):
         name = type(self).__name__
         check_positive_int(f'{name}: max_positions', max_positions)
         check_positive_int(f'{name}: chunk_size', chunk_size)
-        super().__init__(
-            embed_dims,
-            num_positions=max_positions,
-            layer_norm_eps=layer_norm_eps,
-            **kwargs)
+        super().__init__(embed_dims, num_positions=max_positions,
+                         layer_norm_eps=layer_norm_eps, **kwargs)
         # DDP wants a gradient of all that is trained.
         self.logit_scale.requires_grad = False
         self.chunk_size = chunk_size
@@ -106,8 +103,7 @@ class TightTransformerHead(TextTransformerMixin, SimilarityHead):
         for start in range(0, texts * videos, self.chunk_size):
             end = min(start + self.chunk_size, texts * videos)
             pairs = torch.arange(start, end, device=sentence.device)
-            inputs = (sentence, segments, mask, pairs // videos,
-                      pairs % videos)
+            inputs = (sentence, segments, mask, pairs // videos, pairs % videos)
             if torch.is_grad_enabled():
                 score = checkpoint(self._score, *inputs, use_reentrant=False)
             else:
@@ -123,8 +119,7 @@ class TightTransformerHead(TextTransformerMixin, SimilarityHead):
     def _score(self, sentence: Tensor, segments: Tensor, token_mask: Tensor,
                text_index: Tensor, video_index: Tensor) -> Tensor:
         """Return the scores (P, ) of pairs of indices (P, )."""
-        tokens = torch.cat(
-            [sentence[text_index, None], segments[video_index]], dim=1)
+        tokens = torch.cat([sentence[text_index, None], segments[video_index]], dim=1)
         first = self.relate(tokens, token_mask[video_index])[:, 0]
         hidden = self.activation(self.dense(self.ln_pool(first)))
         return self.similarity_dense(hidden).squeeze(-1)

@@ -55,18 +55,14 @@ class WeightedTokenInteractionHead(SimilarityHead):
         All segments of a video without a valid segment count.
         """
         segments = segments.float()
-        return dict(
-            segments=segments,
-            segment_mask=frame_mask,
-            segment_weights=_weights(self.segment_weight, segments, frame_mask))
+        return dict(segments=segments, segment_mask=frame_mask,
+                    segment_weights=_weights(self.segment_weight, segments, frame_mask))
 
     def text_features(self, text: TextFeatures) -> dict[str, Tensor]:
         """Return ``words`` (B, L, E), their ``word_mask`` and weights."""
         words = text.words.float()
-        return dict(
-            words=words,
-            word_mask=text.mask,
-            word_weights=_weights(self.word_weight, words, text.mask))
+        return dict(words=words, word_mask=text.mask,
+                    word_weights=_weights(self.word_weight, words, text.mask))
 
     def similarity(self, text: dict[str, Tensor],
                    video: dict[str, Tensor]) -> Tensor:
@@ -82,8 +78,7 @@ class WeightedTokenInteractionHead(SimilarityHead):
             cosines = torch.einsum('tle,vse->tlvs', words, segments)
             best_segment = cosines.masked_fill(
                 padded_segments, float('-inf')).max(dim=3).values
-            best_word = cosines.masked_fill(
-                padded, float('-inf')).max(dim=1).values
+            best_word = cosines.masked_fill(padded, float('-inf')).max(dim=1).values
             scores.append(
                 torch.einsum('tlv,tl->tv', best_segment, weights)
                 + torch.einsum('tvs,vs->tv', best_word,
@@ -92,8 +87,7 @@ class WeightedTokenInteractionHead(SimilarityHead):
 
 
 def _perceptron(dims: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, 1))
+    return nn.Sequential(nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, 1))
 
 
 def _weights(perceptron: nn.Sequential, tokens: Tensor,

@@ -64,9 +64,7 @@ class TextTransformerMixin:
         check_number(f'{name}: init_position_std', init_position_std,
                      lambda x: x >= 0, 'at least 0')
         self.transformer = Transformer(
-            width=embed_dims,
-            layers=num_layers,
-            heads=num_heads,
+            width=embed_dims, layers=num_layers, heads=num_heads,
             act_layer=QuickGELU if quick_gelu else nn.GELU,
             norm_layer=partial(LayerNorm, eps=layer_norm_eps))
         self.position_embedding = nn.Parameter(
@@ -103,14 +101,11 @@ class TextTransformerMixin:
         """
         if positions is None:
             positions = tower.positional_embedding
-        blocks = list(
-            zip(self.transformer.resblocks, tower.transformer.resblocks))
-        difference = _find_difference(self.embed_dims, positions.shape[1],
-                                      *blocks[0])
+        blocks = list(zip(self.transformer.resblocks, tower.transformer.resblocks))
+        difference = _find_difference(self.embed_dims, positions.shape[1], *blocks[0])
         if difference is not None:
-            print_log(
-                f'{type(self).__name__} does not start from the text tower, '
-                f'which {difference}.', 'current', logging.WARNING)
+            print_log(f'{type(self).__name__} does not start from the text tower, '
+                      f'which {difference}.', 'current', logging.WARNING)
             return
         for block, source in blocks:
             block.load_state_dict(source.state_dict())

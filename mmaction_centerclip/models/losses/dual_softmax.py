@@ -48,9 +48,8 @@ class DualSoftmaxLoss(SymmetricInfoNCELoss):
                  label_smoothing: float = 0.0,
                  temperature: float = 1e-3) -> None:
         super().__init__(loss_weight, label_smoothing)
-        self.temperature = check_number(
-            f'{type(self).__name__}: temperature', temperature,
-            lambda x: x > 0, 'positive')
+        self.temperature = check_number(f'{type(self).__name__}: temperature',
+                                        temperature, lambda x: x > 0, 'positive')
 
     def one_way(self, logits: Tensor) -> Tensor:
         """Return half of the loss, in which the columns compete for each row.

@@ -36,8 +36,7 @@ def count_macs(function: Callable[[], object]) -> int:
     return counter.get_total_flops() // 2
 
 
-def time_interleaved(functions: dict[str, Callable[[], object]],
-                     repeats: int = 15,
+def time_interleaved(functions: dict[str, Callable[[], object]], repeats: int = 15,
                      warmup: int = 3) -> dict[str, float]:
     """Return the median wall time of each function, their calls taking turns.
 

@@ -77,8 +77,7 @@ def convert_checkpoint(source: str,
     return config, dict(kind=kind, unused=unused + unexpected, missing=missing)
 
 
-def _choose_kind(state: dict[str, Tensor], kinds: Sequence[str],
-                 source: str) -> str:
+def _choose_kind(state: dict[str, Tensor], kinds: Sequence[str], source: str) -> str:
     try:
         found = detect_sources(state)
     except InputError as error:

@@ -8,9 +8,7 @@ from mmaction_centerclip.errors import InputError
 __all__ = ['infer_arch']
 
 
-def infer_arch(state: dict[str, Tensor],
-               quick_gelu: bool = True,
-               head_width: int = 64,
+def infer_arch(state: dict[str, Tensor], quick_gelu: bool = True, head_width: int = 64,
                text_head_width: int = 64) -> dict:
     """Infer the architecture that a retriever's weights belong to.
 

@@ -81,8 +81,7 @@ def metrics_of_ranks(counts: dict[str, tuple[Tensor, Tensor]],
     return metrics
 
 
-def better_and_tied(similarity: Tensor,
-                    target: Tensor) -> tuple[Tensor, Tensor]:
+def better_and_tied(similarity: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Count the candidates that beat each query's own, and those that tie.
 
     Args:
@@ -99,15 +98,13 @@ def better_and_tied(similarity: Tensor,
     return better.double(), tied.double()
 
 
-def group_rank_counts(groups: Tensor,
-                      video_of_text: Tensor) -> tuple[Tensor, Tensor]:
+def group_rank_counts(groups: Tensor, video_of_text: Tensor) -> tuple[Tensor, Tensor]:
     """Rank groups, as of :func:`caption_group_similarity`, for every video."""
     described = video_of_text.unique()
     return better_and_tied(groups[:, described].T, described)
 
 
-def caption_group_similarity(similarity: Tensor,
-                             video_of_text: Tensor) -> Tensor:
+def caption_group_similarity(similarity: Tensor, video_of_text: Tensor) -> Tensor:
     """Return the score of each video's best caption, for every video.
 
     From (texts, videos) to (groups, videos), square; -inf without a caption.
@@ -117,9 +114,8 @@ def caption_group_similarity(similarity: Tensor,
     return groups.scatter_reduce_(0, index, similarity, 'amax')
 
 
-def check_similarity(
-        similarity: Tensor | np.ndarray,
-        video_of_text: Tensor | np.ndarray) -> tuple[Tensor, Tensor]:
+def check_similarity(similarity: Tensor | np.ndarray,
+                     video_of_text: Tensor | np.ndarray) -> tuple[Tensor, Tensor]:
     """Check the input of :func:`retrieval_metrics`; return floats and int64."""
     similarity = torch.as_tensor(similarity)
     if not similarity.is_floating_point():

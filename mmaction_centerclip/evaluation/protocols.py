@@ -61,8 +61,7 @@ def protocol_of(counts: Sequence[int], paragraph: bool = False) -> str:
     return 'multiple' if several else 'single'
 
 
-def describe_protocol(counts: Sequence[int],
-                      paragraph: bool = False,
+def describe_protocol(counts: Sequence[int], paragraph: bool = False,
                       more_metrics: Iterable[str] = ()) -> str:
     """Say which protocol an evaluation has and what it counts.
 

@@ -14,10 +14,9 @@ SEVERAL_CAPTIONS = ('video-to-text: each video ranks all single captions, of '
 CHUNK_ELEMENTS = 2**20  # float64 temporaries of 8 MiB each
 
 
-def relevance_metrics(
-        similarity: Tensor | np.ndarray,
-        video_of_text: Tensor | np.ndarray,
-        directions: Sequence[str] = ('t2v', 'v2t')) -> dict[str, float]:
+def relevance_metrics(similarity: Tensor | np.ndarray,
+                      video_of_text: Tensor | np.ndarray,
+                      directions: Sequence[str] = ('t2v', 'v2t')) -> dict[str, float]:
     """Compute mean average precision and NDCG in per cent, in both directions.
 
     At the level of single captions, unlike :func:`retrieval_metrics`:
@@ -67,8 +66,7 @@ def relevance_metrics(
     return figures
 
 
-def expected_ap_and_ndcg(scores: Tensor,
-                         relevant: Tensor) -> tuple[Tensor, Tensor]:
+def expected_ap_and_ndcg(scores: Tensor, relevant: Tensor) -> tuple[Tensor, Tensor]:
     """Average AP and NDCG exactly over all orders of tied candidates.
 
     Let a group of n tied candidates, r of them relevant, follow T better

@@ -102,9 +102,8 @@ def product_scores(text: Features, video: Features) -> Tensor:
     return (text['text'].double() @ video['video'].double().T).float()
 
 
-def rank_counts_in_chunks(
-        scorer: Scorer, text: Features, video: Features,
-        video_of_text: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+def rank_counts_in_chunks(scorer: Scorer, text: Features, video: Features,
+                          video_of_text: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
     """Count better and tied candidates, as :func:`rank_counts` of the matrix.
 
     Each process scores a part of the texts with all videos. No process holds

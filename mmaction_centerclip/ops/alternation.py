@@ -15,9 +15,7 @@ __all__ = ['alternate', 'kkz_init']
 _CHECK_EVERY = {'cpu': 1}
 
 
-def kkz_init(distances: Tensor,
-             num_centers: int,
-             first: Tensor,
+def kkz_init(distances: Tensor, num_centers: int, first: Tensor,
              valid: Tensor | None = None) -> Tensor:
     """KKZ start: repeatedly the token farthest from its nearest pick.
 

@@ -24,8 +24,7 @@ def unit_normalize(tokens: Tensor, eps: float = 1e-6) -> Tensor:
     return tokens / (tokens.norm(dim=-1, keepdim=True) + eps)
 
 
-def pairwise_distances(tokens: Tensor,
-                       distance: str = 'euclidean',
+def pairwise_distances(tokens: Tensor, distance: str = 'euclidean',
                        p: float = 2.0) -> Tensor:
     """Distances between all tokens of each problem.
 

@@ -19,12 +19,8 @@ __all__ = ['affinity', 'check_graph', 'check_kernels', 'normalized_laplacian',
 GRAPHS = ('heat', 'knn')
 
 
-def affinity(tokens: Tensor,
-             *,
-             graph: str = 'heat',
-             sigma: float | str = 2.0,
-             knn: int | None = None,
-             locality: Tensor | None = None) -> Tensor:
+def affinity(tokens: Tensor, *, graph: str = 'heat', sigma: float | str = 2.0,
+             knn: int | None = None, locality: Tensor | None = None) -> Tensor:
     """Similarity graph W = exp(-|x - y|^2 / (2 sigma^2)).
 
     Args:
@@ -80,10 +76,7 @@ def normalized_laplacian(weights: Tensor) -> Tensor:
     return result
 
 
-def spatial_temporal_locality(frames: int,
-                              height: int,
-                              width: int,
-                              *,
+def spatial_temporal_locality(frames: int, height: int, width: int, *,
                               spatial_kernel: int = 9,
                               temporal_kernel: int = 7) -> Tensor:
     """Which tokens of a segment are near each other in space and time.

@@ -206,8 +206,7 @@ def check_stop(max_iters: int, tol: float) -> None:
     check_number('tol', tol, lambda x: x >= 0, 'at least 0')
 
 
-def _takes_fused(distances: Tensor, num_centers: int,
-                 valid: Tensor | None) -> bool:
+def _takes_fused(distances: Tensor, num_centers: int, valid: Tensor | None) -> bool:
     if (not distances.is_cuda or valid is not None
             or distances.dtype != torch.float32 or _FUSED_FAILURES
             or not _has_triton()):

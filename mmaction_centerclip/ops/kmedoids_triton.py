@@ -93,9 +93,8 @@ def _sort(medoids, num_centers, columns):
 
 @triton.jit
 def _kmedoids_kernel(distances, first, medoids, assignment, cheapest, count,
-                     num_centers, max_iters, tol,
-                     has_displacement: tl.constexpr, block: tl.constexpr,
-                     center_block: tl.constexpr):
+                     num_centers, max_iters, tol, has_displacement: tl.constexpr,
+                     block: tl.constexpr, center_block: tl.constexpr):
     problem = tl.program_id(0)
     distances += problem.to(tl.int64) * count * count
     medoids += problem * num_centers
@@ -136,10 +135,7 @@ def _kmedoids_kernel(distances, first, medoids, assignment, cheapest, count,
     tl.store(assignment + columns, cluster, mask=inside)
 
 
-def alternate_fused(distances: Tensor,
-                    num_centers: int,
-                    first: Tensor,
-                    max_iters: int,
+def alternate_fused(distances: Tensor, num_centers: int, first: Tensor, max_iters: int,
                     tol: float | None = None) -> tuple[Tensor, Tensor]:
     """KKZ and the alternation, as :func:`.kmedoids.alternate`, fused.
 

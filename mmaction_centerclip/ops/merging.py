@@ -4,9 +4,7 @@ from torch import Tensor
 __all__ = ['cluster_mean', 'cluster_sum']
 
 
-def cluster_mean(tokens: Tensor,
-                 assignment: Tensor,
-                 num_centers: int,
+def cluster_mean(tokens: Tensor, assignment: Tensor, num_centers: int,
                  weights: Tensor | None = None) -> Tensor:
     """Average the tokens of each cluster; gradients flow to all of them.
 

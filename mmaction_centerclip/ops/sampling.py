@@ -7,12 +7,8 @@ from mmaction_centerclip.errors import InputError
 __all__ = ['sparse_sampling']
 
 
-def sparse_sampling(num_tokens: int,
-                    num_centers: int,
-                    num_segments: int = 1,
-                    *,
-                    training: bool = False,
-                    generator: torch.Generator | None = None,
+def sparse_sampling(num_tokens: int, num_centers: int, num_segments: int = 1, *,
+                    training: bool = False, generator: torch.Generator | None = None,
                     device: torch.device | str | None = None) -> Tensor:
     """Indices of tokens to keep (CenterCLIP, arXiv 2205.00823, Sec. 4.4).
 

@@ -125,8 +125,7 @@ def check_spectral(graph: str, sigma: float | str, p: float, max_iters: int,
     check_choice('solver', solver, SOLVERS)
 
 
-def spectral_embedding(weights: Tensor,
-                       num_vectors: int,
+def spectral_embedding(weights: Tensor, num_vectors: int,
                        solver: str = 'auto') -> Tensor:
     """Compute the eigenvectors of the Laplacian's smallest eigenvalues.
 

@@ -12,9 +12,7 @@ _DEGREE = 12
 _GROWTH = 1e9
 
 
-def chebyshev_subspace(matrices: Tensor,
-                       num_vectors: int,
-                       tol: float = 1e-9,
+def chebyshev_subspace(matrices: Tensor, num_vectors: int, tol: float = 1e-9,
                        max_rounds: int = 40) -> tuple[Tensor, Tensor]:
     """Eigenvectors of the largest eigenvalues of symmetric matrices.
 
@@ -94,8 +92,7 @@ def _start(count: int, width: int, like: Tensor) -> Tensor:
     return start.to(like.device)
 
 
-def _rayleigh_ritz(matrices: Tensor,
-                   basis: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _rayleigh_ritz(matrices: Tensor, basis: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Ritz vectors, their values in descending order, and their image."""
     basis, _ = torch.linalg.qr(basis)
     image = matrices @ basis

@@ -34,9 +34,7 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def convert(args: argparse.Namespace,
-            kinds: Sequence[str],
-            necks: Sequence[dict] = (),
+def convert(args: argparse.Namespace, kinds: Sequence[str], necks: Sequence[dict] = (),
             **options) -> None:
     """Convert, and print what was left over."""
     with exit_on_input_error():

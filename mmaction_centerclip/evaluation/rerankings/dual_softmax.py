@@ -38,8 +38,7 @@ class DualSoftmax(Reranking):
         return dual_softmax(matrix, self.temperature)
 
 
-def dual_softmax(similarity: Tensor,
-                 temperature: float = 100.0) -> dict[str, Tensor]:
+def dual_softmax(similarity: Tensor, temperature: float = 100.0) -> dict[str, Tensor]:
     """Multiply similarities by their softmax over the queries.
 
     The revision of the dual softmax loss of CAMoE (arXiv 2109.04290) applied

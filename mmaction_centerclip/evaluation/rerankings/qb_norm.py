@@ -49,9 +49,7 @@ class QBNorm(Reranking):
                     v2t=qb_norm(matrix.T, videos.T, **self.options).T)
 
 
-def qb_norm(similarity: Tensor,
-            bank: Tensor,
-            beta: float = 20.0,
+def qb_norm(similarity: Tensor, bank: Tensor, beta: float = 20.0,
             top: int = 1) -> Tensor:
     """Normalise similarities by those of a bank, with the dynamic inverted softmax.
 

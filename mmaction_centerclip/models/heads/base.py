@@ -55,8 +55,7 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
         self.logit_scale = nn.Parameter(torch.tensor(float(init_logit_scale)),
                                         requires_grad=not freeze_logit_scale)
 
-    def init_from_text_tower(self,
-                             tower: CLIPTextTower,
+    def init_from_text_tower(self, tower: CLIPTextTower,
                              positions: Tensor | None = None) -> None:
         """Start the head's own weights from those of CLIP's text tower.
 
@@ -71,8 +70,7 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
         """
 
     @abstractmethod
-    def video_features(self, segments: Tensor,
-                       frame_mask: Tensor) -> dict[str, Tensor]:
+    def video_features(self, segments: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
         """Turn videos into tensors to compare later.
 
         Args:
@@ -96,8 +94,7 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
         """
 
     @abstractmethod
-    def similarity(self, text: dict[str, Tensor],
-                   video: dict[str, Tensor]) -> Tensor:
+    def similarity(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:
         """Return similarities (texts, videos) of all pairs, without the scale.
 
         They have the dtype of the features and of the head's own weights,
@@ -108,8 +105,7 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
             video (dict[str, Tensor]): From :meth:`video_features`.
         """
 
-    def logits(self, text: dict[str, Tensor],
-               video: dict[str, Tensor]) -> Tensor:
+    def logits(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:
         """Return the scaled similarities (texts, videos) that the loss takes.
 
         Args:

@@ -24,8 +24,7 @@ class MeanPoolingHead(SimilarityHead):
     """
     separable = True
 
-    def video_features(self, segments: Tensor,
-                       frame_mask: Tensor) -> dict[str, Tensor]:
+    def video_features(self, segments: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
         """Return the pooled ``video`` (B, E), of unit length.
 
         A video without a valid segment is the mean of all its segments.
@@ -39,7 +38,6 @@ class MeanPoolingHead(SimilarityHead):
         """Return the sentence feature ``text`` (B, E), of unit length."""
         return dict(text=F.normalize(text.sentence.float(), dim=-1))
 
-    def similarity(self, text: dict[str, Tensor],
-                   video: dict[str, Tensor]) -> Tensor:
+    def similarity(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:
         """Return cosine similarities (texts, videos)."""
         return text['text'] @ video['video'].T

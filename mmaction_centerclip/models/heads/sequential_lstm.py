@@ -35,8 +35,7 @@ class SequentialLSTMHead(MeanPoolingHead):
             f'{type(self).__name__}: embed_dims', embed_dims)
         self.lstm = nn.LSTM(embed_dims, embed_dims, batch_first=True)
 
-    def video_features(self, segments: Tensor,
-                       frame_mask: Tensor) -> dict[str, Tensor]:
+    def video_features(self, segments: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
         """Return the pooled ``video`` (B, E), of unit length.
 
         Segments that are not valid are as if they were not there; all

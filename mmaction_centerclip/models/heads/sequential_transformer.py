@@ -41,16 +41,11 @@ class SequentialTransformerHead(TextTransformerMixin, MeanPoolingHead):
         torch.Size([2, 512])
     """
 
-    def __init__(self,
-                 embed_dims: int,
-                 *,
-                 max_segments: int = 77,
-                 **kwargs) -> None:
+    def __init__(self, embed_dims: int, *, max_segments: int = 77, **kwargs) -> None:
         check_positive_int(f'{type(self).__name__}: max_segments', max_segments)
         super().__init__(embed_dims, num_positions=max_segments, **kwargs)
 
-    def video_features(self, segments: Tensor,
-                       frame_mask: Tensor) -> dict[str, Tensor]:
+    def video_features(self, segments: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
         """Return the pooled ``video`` (B, E), of unit length.
 
         All segments of a video without a valid segment count.

@@ -36,10 +36,7 @@ class TextConditionedPoolingHead(SimilarityHead):
             not in [0, 1).
     """
 
-    def __init__(self,
-                 embed_dims: int,
-                 dropout: float = 0.3,
-                 chunk_size: int = 32,
+    def __init__(self, embed_dims: int, dropout: float = 0.3, chunk_size: int = 32,
                  **kwargs) -> None:
         super().__init__(**kwargs)
         name = type(self).__name__
@@ -57,8 +54,7 @@ class TextConditionedPoolingHead(SimilarityHead):
         self.dropout = nn.Dropout(dropout)
         self.ln_output = nn.LayerNorm(embed_dims)
 
-    def video_features(self, segments: Tensor,
-                       frame_mask: Tensor) -> dict[str, Tensor]:
+    def video_features(self, segments: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
         """Return ``keys``, ``values`` (B, S, E) and the ``segment_mask`` (B, S)."""
         segments = self.ln_input(segments.float())
         return dict(keys=self.key(segments).float(),
@@ -70,8 +66,7 @@ class TextConditionedPoolingHead(SimilarityHead):
         return dict(queries=self.query(self.ln_input(sentence)).float(),
                     sentence=F.normalize(sentence, dim=-1))
 
-    def similarity(self, text: dict[str, Tensor],
-                   video: dict[str, Tensor]) -> Tensor:
+    def similarity(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:
         """Return cosine similarities (texts, videos).
 
         All segments of a video without a valid segment count.

@@ -50,12 +50,8 @@ class TightTransformerHead(TextTransformerMixin, SimilarityHead):
 
     cosine = False
 
-    def __init__(self,
-                 embed_dims: int,
-                 *,
-                 max_positions: int = 77,
-                 layer_norm_eps: float = 1e-5,
-                 chunk_size: int = 1024,
+    def __init__(self, embed_dims: int, *, max_positions: int = 77,
+                 layer_norm_eps: float = 1e-5, chunk_size: int = 1024,
                  **kwargs) -> None:
         name = type(self).__name__
         check_positive_int(f'{name}: max_positions', max_positions)
@@ -70,8 +66,7 @@ class TightTransformerHead(TextTransformerMixin, SimilarityHead):
         self.activation = QuickGELU()
         self.similarity_dense = nn.Linear(embed_dims, 1)
 
-    def video_features(self, segments: Tensor,
-                       frame_mask: Tensor) -> dict[str, Tensor]:
+    def video_features(self, segments: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
         """Return the ``segments`` (B, S, E) and their ``segment_mask`` (B, S).
 
         Raises:
@@ -89,8 +84,7 @@ class TightTransformerHead(TextTransformerMixin, SimilarityHead):
         """Return the ``sentence`` feature (B, E), of any length."""
         return dict(sentence=text.sentence.float())
 
-    def similarity(self, text: dict[str, Tensor],
-                   video: dict[str, Tensor]) -> Tensor:
+    def similarity(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:
         """Return similarities (texts, videos), which have no bounds.
 
         All segments of a video without a valid segment count.
@@ -111,8 +105,7 @@ class TightTransformerHead(TextTransformerMixin, SimilarityHead):
             scores.append(score)
         return torch.cat(scores).view(texts, videos)
 
-    def logits(self, text: dict[str, Tensor],
-               video: dict[str, Tensor]) -> Tensor:
+    def logits(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:
         """Return the similarities themselves, shape (texts, videos)."""
         return self.similarity(text, video)
 

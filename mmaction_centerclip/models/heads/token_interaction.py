@@ -37,10 +37,7 @@ class WeightedTokenInteractionHead(SimilarityHead):
         InputError: If an option is not a positive integer.
     """
 
-    def __init__(self,
-                 embed_dims: int,
-                 chunk_size: int = 16,
-                 **kwargs) -> None:
+    def __init__(self, embed_dims: int, chunk_size: int = 16, **kwargs) -> None:
         super().__init__(**kwargs)
         name = type(self).__name__
         self.embed_dims = check_positive_int(f'{name}: embed_dims', embed_dims)
@@ -48,8 +45,7 @@ class WeightedTokenInteractionHead(SimilarityHead):
         self.word_weight = _perceptron(embed_dims)
         self.segment_weight = _perceptron(embed_dims)
 
-    def video_features(self, segments: Tensor,
-                       frame_mask: Tensor) -> dict[str, Tensor]:
+    def video_features(self, segments: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
         """Return ``segments`` (B, S, E), their ``segment_mask`` and weights.
 
         All segments of a video without a valid segment count.
@@ -64,8 +60,7 @@ class WeightedTokenInteractionHead(SimilarityHead):
         return dict(words=words, word_mask=text.mask,
                     word_weights=_weights(self.word_weight, words, text.mask))
 
-    def similarity(self, text: dict[str, Tensor],
-                   video: dict[str, Tensor]) -> Tensor:
+    def similarity(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:
         """Return similarities (texts, videos), from -1 to 1."""
         segments = F.normalize(video['segments'], dim=-1)
         padded_segments = ~mask_or_all(video['segment_mask'])
@@ -90,8 +85,7 @@ def _perceptron(dims: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, 1))
 
 
-def _weights(perceptron: nn.Sequential, tokens: Tensor,
-             token_mask: Tensor) -> Tensor:
+def _weights(perceptron: nn.Sequential, tokens: Tensor, token_mask: Tensor) -> Tensor:
     """Return weights (B, L) of tokens (B, L, E): zero at padding, sum one."""
     scores = perceptron(tokens).squeeze(-1).float()
     return scores.masked_fill(~mask_or_all(token_mask), float('-inf')).softmax(dim=1)

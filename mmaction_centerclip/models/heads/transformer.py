@@ -90,8 +90,7 @@ class TextTransformerMixin:
             attn_mask=bias.expand(-1, heads, length, -1).flatten(0, 1))
 
     @torch.no_grad()
-    def init_from_text_tower(self,
-                             tower: CLIPTextTower,
+    def init_from_text_tower(self, tower: CLIPTextTower,
                              positions: Tensor | None = None) -> None:
         """Copy the first blocks and positions of CLIP's text tower.
 

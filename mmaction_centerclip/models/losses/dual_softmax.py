@@ -43,9 +43,7 @@ class DualSoftmaxLoss(SymmetricInfoNCELoss):
             [0, 1), or ``temperature`` not positive.
     """
 
-    def __init__(self,
-                 loss_weight: float = 1.0,
-                 label_smoothing: float = 0.0,
+    def __init__(self, loss_weight: float = 1.0, label_smoothing: float = 0.0,
                  temperature: float = 1e-3) -> None:
         super().__init__(loss_weight, label_smoothing)
         self.temperature = check_number(f'{type(self).__name__}: temperature',

@@ -26,9 +26,7 @@ class SymmetricInfoNCELoss(nn.Module):
             in [0, 1).
     """
 
-    def __init__(self,
-                 loss_weight: float = 1.0,
-                 label_smoothing: float = 0.0) -> None:
+    def __init__(self, loss_weight: float = 1.0, label_smoothing: float = 0.0) -> None:
         super().__init__()
         name = type(self).__name__
         self.loss_weight = check_number(f'{name}: loss_weight', loss_weight,

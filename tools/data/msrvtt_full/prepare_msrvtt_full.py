@@ -13,8 +13,7 @@ from mmaction_centerclip.datasets import convert_annotations, write_annotations
 from mmaction_centerclip.errors import InputError
 
 
-def select_split(content: dict, split: str,
-                 suffix: str) -> dict[str, list[str]]:
+def select_split(content: dict, split: str, suffix: str) -> dict[str, list[str]]:
     """Select the captions of a split's videos, in the order of the file."""
     videos = {video['video_id']: [] for video in content['videos']
               if video['split'] == split}

@@ -61,8 +61,7 @@ def draw_attributes(rng: np.random.Generator, only_motion: bool) -> dict:
     return {name: str(value) for name, value in attributes.items()}
 
 
-def write_captions(attributes: dict, count: int,
-                   rng: np.random.Generator) -> list[str]:
+def write_captions(attributes: dict, count: int, rng: np.random.Generator) -> list[str]:
     """Tell the same facts in different words."""
     captions = []
     for template in rng.permutation(MAIN)[:count]:
@@ -99,8 +98,7 @@ def draw_shape(image: np.ndarray, shape: str, center: np.ndarray,
                  cv2.LINE_AA, shift)
 
 
-def render_background(attributes: dict,
-                      rng: np.random.Generator) -> np.ndarray:
+def render_background(attributes: dict, rng: np.random.Generator) -> np.ndarray:
     """Render a shaded background with small grey distractors."""
     base = np.array(BACKGROUNDS[attributes['background']], dtype=np.float32)
     slope = rng.uniform(-15, 15, size=2)
@@ -162,8 +160,7 @@ def write_video(path: Path, frames: np.ndarray) -> None:
     os.replace(partial, path)
 
 
-def plan_videos(split: str, count: int, seed: int,
-                only_motion: bool) -> list[tuple]:
+def plan_videos(split: str, count: int, seed: int, only_motion: bool) -> list[tuple]:
     """Return name, attributes, captions and generator of each video."""
     videos, seen = [], set()
     suffix = '.avi' if only_motion else '.mp4'

@@ -28,10 +28,7 @@ _RENAMES = {
 
 
 def rename_huggingface(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Name the weights of ``transformers.CLIPModel`` as OpenAI does.
-
-    Args:
-        state (dict[str, Tensor]): As stored.
+    """Name the stored weights of ``transformers.CLIPModel`` as OpenAI does.
 
     Raises:
         InputError: If a part of an attention's projection is missing.

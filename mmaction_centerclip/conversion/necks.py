@@ -32,13 +32,10 @@ def give_embeddings(necks: Sequence[dict], embeddings: dict[int, Tensor],
     """Give necks the options and weights of cluster embeddings.
 
     Args:
-        necks (Sequence[dict]): Configs of the necks.
+        necks (Sequence[dict]): Configs, which are returned with more options.
         embeddings (dict[int, Tensor]): By the block that each precedes (K, C).
         weights (dict[str, Tensor]): A retriever's; the embeddings are added.
         source (str): The file, for messages.
-
-    Returns:
-        list[dict]: Configs of the necks, with the options that they need.
 
     Raises:
         InputError: If they do not fit, or the number of centers is not known.

@@ -50,19 +50,13 @@ def kkz_init(distances: Tensor, num_centers: int, first: Tensor,
 def alternate(distances: Tensor, tokens: Tensor, num_centers: int,
               first: Tensor, valid: Tensor | None, max_iters: int,
               tol: float) -> tuple[Tensor, Tensor]:
-    """KKZ and the alternation, on distances that are known.
+    """Run KKZ and the alternation on known distances.
 
     Args:
         distances (Tensor): Symmetric, zero diagonal, shape (B, N, N).
         tokens (Tensor): For the medoids' displacement, shape (B, N, C).
-        num_centers (int): K.
-        first (Tensor): First picks, int64 (B, ).
-        valid (Tensor | None): As for :func:`kmedoids`.
-        max_iters (int): As for :func:`kmedoids`.
-        tol (float): As for :func:`kmedoids`.
 
-    Returns:
-        tuple[Tensor, Tensor]: As of :func:`kmedoids`.
+    The other arguments and the result are those of :func:`kmedoids`.
     """
     # Tokens that overflowed upstream must not break the invariants.
     distances = distances.nan_to_num(0)

@@ -86,12 +86,7 @@ def squared_euclidean(tokens: Tensor) -> Tensor:
     Centring takes out the part that all tokens share, which is what cancels
     badly: tokens of one video have a large common component. The norms come
     from the product itself, so that duplicated tokens are at distance zero.
-
-    Args:
-        tokens (Tensor): Shape (B, N, C), float32 or float64.
-
-    Returns:
-        Tensor: Shape (B, N, N), symmetric to the last bit, not negative.
+    From (B, N, C) to (B, N, N), symmetric to the last bit and not negative.
     """
     gram = _symmetric_gram(tokens - tokens.mean(dim=1, keepdim=True))
     squared = gram.diagonal(dim1=-2, dim2=-1)

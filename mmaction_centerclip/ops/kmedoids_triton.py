@@ -137,24 +137,17 @@ def _kmedoids_kernel(distances, first, medoids, assignment, cheapest, count,
 
 def alternate_fused(distances: Tensor, num_centers: int, first: Tensor, max_iters: int,
                     tol: float | None = None) -> tuple[Tensor, Tensor]:
-    """KKZ and the alternation, as :func:`.kmedoids.alternate`, fused.
+    """Run KKZ and the alternation in one launch.
+
+    Arguments and result are those of :func:`.kmedoids.kmedoids`, but for these.
 
     Args:
-        distances (Tensor): Symmetric, zero diagonal, finite, float32
-            (B, N, N) with N up to 1024.
-        num_centers (int): K, up to 512 and N.
-        first (Tensor): First picks, int64 (B, ).
-        max_iters (int): Limit of update steps.
-        tol (float, optional): Stop when the summed distance that the medoids
-            moved is less, where ``distances`` are Euclidean. Defaults to
-            None: stop when none moved.
-
-    Returns:
-        tuple[Tensor, Tensor]: ``medoids`` int64 (B, K), ascending, and
-        ``assignment`` int64 (B, N).
+        distances (Tensor): Symmetric, zero diagonal, finite, float32 (B, N, N).
+        tol (float, optional): As there, where ``distances`` are Euclidean.
+            Defaults to None: stop when no medoid moved.
 
     Raises:
-        ValueError: If N or K is beyond the limits.
+        ValueError: If N is more than 1024, or K more than 512.
     """
     batch, count, _ = distances.shape
     if count > MAX_TOKENS or num_centers > MAX_CENTERS:

@@ -12,9 +12,8 @@ def sparse_sampling(num_tokens: int, num_centers: int, num_segments: int = 1, *,
                     device: torch.device | str | None = None) -> Tensor:
     """Indices of tokens to keep (CenterCLIP, arXiv 2205.00823, Sec. 4.4).
 
-    In evaluation one from each of K equal steps, floor(step / 2 + step * i);
-    with no more tokens than K the first K. In training K at random, the same
-    for the whole batch and different per segment.
+    In evaluation one from each of K equal steps, floor(step / 2 + step * i). In
+    training K at random, the same for the whole batch and different per segment.
 
     Args:
         num_tokens (int): N.
@@ -41,8 +40,5 @@ def sparse_sampling(num_tokens: int, num_centers: int, num_segments: int = 1, *,
     else:
         steps = torch.arange(num_centers, dtype=torch.float64)
         step = num_tokens / num_centers
-        indices = (step / 2 + step * steps).floor().long()
-        if num_tokens <= num_centers:
-            indices = torch.arange(num_centers)
-        indices = indices.repeat(num_segments, 1)
+        indices = (step / 2 + step * steps).floor().long().repeat(num_segments, 1)
     return indices.to(device)

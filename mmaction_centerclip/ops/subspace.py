@@ -62,11 +62,8 @@ def lowest_eigenvalue_bound(matrices: Tensor, steps: int = 12) -> Tensor:
     """Bounds (B, ) from below of the eigenvalues of symmetric matrices.
 
     The smallest Ritz value of a few Lanczos steps less the norm of what is
-    left, as Zhou, Saad, Tiago and Chelikowsky bound a spectrum.
-
-    Args:
-        matrices (Tensor): Symmetric, floating point (B, N, N).
-        steps (int): Lanczos steps, at most N. Defaults to 12.
+    left, as Zhou, Saad, Tiago and Chelikowsky bound a spectrum. The matrices
+    are (B, N, N), and the steps at most N.
     """
     batch, count, _ = matrices.shape
     vectors = _start(count, 1, matrices).expand(batch, -1, -1)

@@ -26,17 +26,15 @@ def relevance_metrics(similarity: Tensor | np.ndarray,
     :func:`expected_ap_and_ndcg`.
 
     Args:
-        similarity (Tensor | ndarray): Shape (texts, videos), finite.
-        video_of_text (Tensor | ndarray): Column of each caption's own video,
-            integer (texts, ).
+        similarity (Tensor | ndarray): See :func:`retrieval_metrics`.
+        video_of_text (Tensor | ndarray): See there.
         directions (Sequence[str]): Which to compute. Defaults to both.
 
     Returns:
         dict[str, float]: ``mAP`` and ``NDCG`` under ``t2v/`` and ``v2t/``.
 
     Raises:
-        InputError: If the shapes do not fit, an index is out of range, or a
-            similarity is not finite.
+        InputError: See :func:`retrieval_metrics`.
 
     Examples:
         >>> import torch

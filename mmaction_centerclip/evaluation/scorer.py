@@ -140,12 +140,11 @@ def score_matrix(scorer: Scorer, text: Features, video: Features) -> Tensor:
     Raises:
         InputError: If a similarity is not finite.
     """
+    matrix = torch.full((_count(text), _count(video)), -torch.inf)
     with raised_together():
-        parts = list(_own_rows(scorer, text, video))
-    matrix = torch.empty(_count(text), _count(video))
-    for part in all_gather_object(parts):
-        for rows, scores in part:
+        for rows, scores in _own_rows(scorer, text, video):
             matrix[rows] = scores
+    all_reduce(matrix, 'max')  # Other processes' rows are -inf here.
     return matrix
 
 

@@ -11,6 +11,6 @@ class RecallSum(RetrievalMetric):
 
     def __call__(self, rankings: Rankings) -> dict[str, float]:
         """Return ``Rsum``."""
-        sums = [sum(rankings.figures[f'{direction}/R{k}'] for k in self.needs_recalls)
-                for direction in ('t2v', 'v2t')]
-        return dict(Rsum=sum(sums))
+        return dict(Rsum=sum(
+            rankings.figures[f'{direction}/R{k}']
+            for direction in ('t2v', 'v2t') for k in self.needs_recalls))

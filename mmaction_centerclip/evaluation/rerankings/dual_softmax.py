@@ -1,9 +1,7 @@
 """The dual softmax at inference."""
-import math
-
 from torch import Tensor
 
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import check_number
 
 from ..feature_file import RetrievalFeatures
 from ..functional import check_matrix
@@ -29,8 +27,7 @@ class DualSoftmax(Reranking):
     needs_cosines = True
 
     def __init__(self, temperature: float = 100.0) -> None:
-        _check_temperature(temperature)
-        self.temperature = temperature
+        self.temperature = _check_temperature(temperature)
 
     def __call__(self, features: RetrievalFeatures, matrix: Tensor,
                  scorer: Scorer) -> dict[str, Tensor]:
@@ -76,7 +73,6 @@ def dual_softmax(similarity: Tensor, temperature: float = 100.0) -> dict[str, Te
                 v2t=similarity * logits.softmax(dim=1))
 
 
-def _check_temperature(value: object) -> None:
-    if not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-        raise InputError('dual_softmax: temperature must be finite and not '
-                         f'negative, got {value!r}')
+def _check_temperature(value: object) -> float:
+    return check_number('dual_softmax: temperature', value, lambda x: x >= 0,
+                        'at least 0')

@@ -1,11 +1,10 @@
 """Querybank Normalisation."""
-import math
 import os
 
 import torch
 from torch import Tensor
 
-from mmaction_centerclip.errors import InputError, check_positive_int
+from mmaction_centerclip.errors import InputError, check_number, check_positive_int
 
 from ..feature_file import RetrievalFeatures, check_same_model, load_features
 from ..functional import check_matrix
@@ -110,6 +109,5 @@ def qb_norm(similarity: Tensor, bank: Tensor, beta: float = 20.0,
 
 
 def _check_options(beta: object, top: object) -> None:
-    if not isinstance(beta, (int, float)) or not 0 < beta < math.inf:
-        raise InputError(f'qb_norm: beta must be finite and positive, got {beta!r}')
+    check_number('qb_norm: beta', beta, lambda x: x > 0, 'positive')
     check_positive_int('qb_norm: top', top)

@@ -106,12 +106,7 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
         """
 
     def logits(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:
-        """Return the scaled similarities (texts, videos) that the loss takes.
-
-        Args:
-            text (dict[str, Tensor]): From :meth:`text_features`.
-            video (dict[str, Tensor]): From :meth:`video_features`.
-        """
+        """Return the scaled :meth:`similarity` (texts, videos) that the loss takes."""
         return self.logit_scale.exp() * self.similarity(text, video)
 
     def loss(self, segments: Tensor, frame_mask: Tensor,

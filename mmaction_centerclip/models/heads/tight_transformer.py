@@ -93,17 +93,11 @@ class TightTransformerHead(TextTransformerMixin, SimilarityHead):
         # The sentence is seen too.
         mask = F.pad(mask_or_all(video['segment_mask']), (1, 0), value=True)
         texts, videos = len(sentence), len(segments)
-        scores = [sentence.new_zeros(0)]
-        for start in range(0, texts * videos, self.chunk_size):
-            end = min(start + self.chunk_size, texts * videos)
-            pairs = torch.arange(start, end, device=sentence.device)
-            inputs = (sentence, segments, mask, pairs // videos, pairs % videos)
-            if torch.is_grad_enabled():
-                score = checkpoint(self._score, *inputs, use_reentrant=False)
-            else:
-                score = self._score(*inputs)
-            scores.append(score)
-        return torch.cat(scores).view(texts, videos)
+        pairs = torch.arange(texts * videos, device=sentence.device)
+        scores = [checkpoint(self._score, sentence, segments, mask, part // videos,
+                             part % videos, use_reentrant=False)
+                  for part in pairs.split(self.chunk_size) if len(part)]
+        return torch.cat([sentence.new_zeros(0), *scores]).view(texts, videos)
 
     def logits(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:
         """Return the similarities themselves, shape (texts, videos)."""

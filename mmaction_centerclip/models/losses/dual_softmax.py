@@ -50,13 +50,6 @@ class DualSoftmaxLoss(SymmetricInfoNCELoss):
                                         temperature, lambda x: x > 0, 'positive')
 
     def one_way(self, logits: Tensor) -> Tensor:
-        """Return half of the loss, in which the columns compete for each row.
-
-        Args:
-            logits (Tensor): Shape (N, N), with the pairs on the diagonal.
-
-        Returns:
-            Tensor: A scalar.
-        """
+        """Return half of the loss, see :class:`SymmetricInfoNCELoss`."""
         prior = (self.temperature * logits).softmax(dim=0)
         return super().one_way(logits * prior * len(logits))

@@ -53,9 +53,6 @@ class SymmetricInfoNCELoss(nn.Module):
 
         Args:
             logits (Tensor): Shape (N, N), with the pairs on the diagonal.
-
-        Returns:
-            Tensor: A scalar.
         """
         target = torch.arange(len(logits), device=logits.device)
         return 0.5 * self.loss_weight * F.cross_entropy(

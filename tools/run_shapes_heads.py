@@ -17,20 +17,19 @@ import json
 import os
 import re
 import statistics
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
 from mmengine.utils import track_iter_progress
+from run_shapes import ROOT, last_checkpoint, run
 
 from mmaction_centerclip.benchmarking import read_run
 from mmaction_centerclip.cli import positive_int
 from mmaction_centerclip.evaluation import load_features, product_scores
 from mmaction_centerclip.tables import format_table
 
-ROOT = Path(__file__).resolve().parents[1]
 HEADS = ('meanp', 'seqtransf', 'seqlstm', 'tighttransf', 'wti', 'xpool')
 TOWERS = dict(clip4clip='clip4clip', centerclip='centerclip-b2-2-16')
 # Per data: its folder, how it is rendered, and the configs that go with it.
@@ -52,17 +51,6 @@ def find_config(data: str, folder: str, head: str) -> Path:
     path, = (ROOT / 'configs' / 'retrieval' / folder).glob(
         f'{TOWERS[folder]}{suffix}{DATA[data]["configs"]}')
     return path
-
-
-def run(*command: object, threads: int, log: Path) -> None:
-    """Run a tool of this project with its output in a file."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open('w') as file:
-        result = subprocess.run([sys.executable, *map(str, command)], cwd=ROOT,
-                                stdout=file, stderr=subprocess.STDOUT,
-                                env=dict(os.environ, OMP_NUM_THREADS=str(threads)))
-    if result.returncode:
-        sys.exit(f'error: {command[0]} failed, see {log}')
 
 
 def opposite(caption: str) -> str:
@@ -97,7 +85,7 @@ def train(config: Path, work_dir: Path, epochs: int | None, threads: int,
                     f'train_cfg.val_interval={epochs}', f'param_scheduler.end={epochs}')
     run(ROOT / 'tools' / 'train.py', config, '--work-dir', work_dir, '--resume',
         '--cfg-options', *options, threads=threads, log=work_dir / 'train.log')
-    return (work_dir / 'last_checkpoint').read_text().strip()
+    return last_checkpoint(work_dir)
 
 
 def measure(folder: str, head: str, seed: int, base: str | None,

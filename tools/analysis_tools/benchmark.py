@@ -101,10 +101,9 @@ def format_rows(rows: list[dict]) -> str:
 
 def plot(rows: list[dict], path: str) -> None:
     """Plot the time ratio against the multiply-add ratio, and the diagonal."""
-    import matplotlib
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
-    figure, axes = plt.subplots(figsize=(5, 5))
+    from matplotlib.figure import Figure
+    figure = Figure(figsize=(5, 5))
+    axes = figure.subplots()
     top = max(1.0, *(row['time_ratio'] for row in rows)) + 0.05
     axes.plot([0.4, top], [0.4, top], color='gray', linewidth=1)
     for row in rows:

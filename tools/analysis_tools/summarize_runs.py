@@ -57,10 +57,9 @@ def write_csv(rows: list[dict], evaluation: str, path: str) -> None:
 
 def plot(rows: list[dict], metrics: list[str], title: str, path: str) -> None:
     """Plot the means with their deviations, and each run as a dot."""
-    import matplotlib
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
-    figure, axes = plt.subplots(figsize=(1.2 * len(metrics) + 2, 4))
+    from matplotlib.figure import Figure
+    figure = Figure(figsize=(1.2 * len(metrics) + 2, 4))
+    axes = figure.subplots()
     for number, row in enumerate(rows, start=1):
         columns = [i + number / (len(rows) + 1) - .5 for i in range(len(metrics))]
         bars = axes.errorbar(columns, [row[f'{m} mean'] for m in metrics],

@@ -9,8 +9,6 @@ from torch import Tensor, nn
 from .measure import count_macs, synchronize, time_interleaved
 from .peak_memory import peak_mib
 
-__all__ = ['benchmark_pair']
-
 
 def benchmark_pair(model: nn.Module,
                    unclustered: nn.Module,

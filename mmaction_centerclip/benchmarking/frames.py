@@ -7,8 +7,6 @@ from torch import Tensor
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['read_frames', 'video_files']
-
 SUFFIXES = ('.mp4', '.avi', '.mkv', '.webm')
 
 

@@ -7,8 +7,6 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-__all__ = ['count_macs', 'describe_machine', 'synchronize', 'time_interleaved']
-
 
 def count_macs(function: Callable[[], object]) -> int:
     """Count multiply-adds of matrix products, convolutions and attention.

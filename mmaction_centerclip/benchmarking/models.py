@@ -12,8 +12,6 @@ from torch import nn
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['MMACTION2_CONFIG', 'build_mmaction2', 'build_pair', 'random_openai_clip']
-
 MMACTION2_CONFIG = ('mmaction::retrieval/clip4clip/clip4clip_vit-base-p32-res224-'
                     'clip-pre_8xb16-u12-5e_msrvtt-9k-rgb.py')
 

@@ -6,8 +6,6 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-__all__ = ['PeakMemory', 'peak_mib']
-
 
 class PeakMemory(TorchDispatchMode):
     """Count the storages that operations inside this context create.

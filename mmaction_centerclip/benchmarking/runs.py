@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['Run', 'read_run']
-
 # What a dataloader has that changes no figure.
 LOADING = ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor')
 

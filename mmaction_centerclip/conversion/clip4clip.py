@@ -3,8 +3,6 @@ import re
 
 from torch import Tensor
 
-__all__ = ['infer_head', 'rename_clip4clip']
-
 # CLIP4Clip's heads, and how the beginnings of their keys are called here.
 _HEADS = {
     'SequentialTransformerHead': {

@@ -14,8 +14,6 @@ from .necks import give_embeddings
 from .sizes import infer_arch
 from .sources import SOURCES, convert_state, detect_sources
 
-__all__ = ['convert_checkpoint']
-
 
 def convert_checkpoint(source: str,
                        target: str,

@@ -6,8 +6,6 @@ from torch import Tensor
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['rename_huggingface']
-
 _RENAMES = {
     r'^vision_model\.': 'visual.',
     r'^text_model\.': '',

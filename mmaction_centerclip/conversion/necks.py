@@ -7,8 +7,6 @@ from torch import Tensor
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['find_parameter', 'give_embeddings']
-
 
 def find_parameter(kind: str, name: str) -> inspect.Parameter | None:
     """Find a parameter of a model's ``__init__``, or of its base classes'.

@@ -5,8 +5,6 @@ from torch import Tensor
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['infer_arch']
-
 
 def infer_arch(state: dict[str, Tensor], quick_gelu: bool = True, head_width: int = 64,
                text_head_width: int = 64) -> dict:

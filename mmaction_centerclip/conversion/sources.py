@@ -15,8 +15,6 @@ from mmaction_centerclip.models.retrievers import rename_clip_weights
 from .clip4clip import rename_clip4clip
 from .huggingface import rename_huggingface
 
-__all__ = ['SOURCES', 'Source', 'convert_state', 'detect_sources']
-
 # In CenterCLIP a neck's embedding lies inside the block that it precedes.
 _CLUSTER_EMBED = re.compile(
     r'backbone\.transformer\.resblocks\.(\d+)\.tokencluster_inter\.cluster_embed$')

@@ -5,8 +5,6 @@ from torch import Tensor
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['rank_counts', 'retrieval_metrics']
-
 TOPK = (1, 5, 10)
 
 

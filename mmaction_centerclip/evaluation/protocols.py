@@ -5,8 +5,6 @@ from mmaction_centerclip.errors import InputError
 
 from .registry import RETRIEVAL_METRICS
 
-__all__ = ['PROTOCOLS', 'describe_protocol', 'protocol_of']
-
 # The title of each protocol, and how it counts, as in CLIP4Clip (arXiv
 # 2104.08860).
 PROTOCOLS = {

@@ -7,8 +7,6 @@ from torch import Tensor
 
 from .functional import check_similarity
 
-__all__ = ['expected_ap_and_ndcg', 'relevance_metrics']
-
 SEVERAL_CAPTIONS = ('video-to-text: each video ranks all single captions, of '
                     'which its own are relevant')
 CHUNK_ELEMENTS = 2**20  # float64 temporaries of 8 MiB each

@@ -16,9 +16,6 @@ from mmaction_centerclip.errors import InputError, check_positive_int
 from .feature_file import Features, RetrievalFeatures
 from .functional import better_and_tied, check_finite, group_rank_counts
 
-__all__ = ['Scorer', 'choose_scorer', 'product_scores', 'raised_together',
-           'rank_counts_in_chunks', 'score_matrix']
-
 MIN_ROW_BLOCKS = 64  # at least, to be shared among processes and shown
 
 

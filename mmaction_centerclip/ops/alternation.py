@@ -7,8 +7,6 @@ Both work on all problems of a batch at once, with nothing larger than a
 import torch
 from torch import Tensor
 
-__all__ = ['alternate', 'kkz_init']
-
 # How many update steps to take between two looks at whether all problems are
 # done. A look makes the host wait for an accelerator; steps after the end
 # change nothing.

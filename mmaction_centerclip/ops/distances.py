@@ -6,8 +6,6 @@ from torch import Tensor
 
 from mmaction_centerclip.errors import InputError, check_choice
 
-__all__ = ['check_order', 'pairwise_distances', 'squared_euclidean', 'unit_normalize']
-
 DISTANCES = ('euclidean', 'cosine')
 
 

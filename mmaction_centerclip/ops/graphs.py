@@ -13,9 +13,6 @@ from mmaction_centerclip.errors import (
 
 from .distances import squared_euclidean
 
-__all__ = ['affinity', 'check_graph', 'check_kernels', 'normalized_laplacian',
-           'spatial_temporal_locality']
-
 GRAPHS = ('heat', 'knn')
 
 

@@ -20,9 +20,6 @@ from mmaction_centerclip.errors import (
 from .alternation import alternate
 from .distances import DISTANCES, check_order, pairwise_distances, unit_normalize
 
-__all__ = ['check_kmedoids', 'check_problem', 'check_stop', 'decision_like',
-           'in_chunks', 'kmedoids']
-
 BACKENDS = ('auto', 'torch', 'triton')
 
 # Why the fused kernel could not be compiled or launched in this process.

@@ -10,8 +10,6 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-__all__ = ['MAX_CENTERS', 'MAX_TOKENS', 'alternate_fused']
-
 MAX_TOKENS = 1024
 MAX_CENTERS = 512
 

@@ -1,8 +1,6 @@
 """Means and sums over clusters of tokens."""
 from torch import Tensor
 
-__all__ = ['cluster_mean', 'cluster_sum']
-
 
 def cluster_mean(tokens: Tensor, assignment: Tensor, num_centers: int,
                  weights: Tensor | None = None) -> Tensor:

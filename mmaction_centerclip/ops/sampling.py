@@ -4,8 +4,6 @@ from torch import Tensor
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['sparse_sampling']
-
 
 def sparse_sampling(num_tokens: int, num_centers: int, num_segments: int = 1, *,
                     training: bool = False, generator: torch.Generator | None = None,

@@ -24,8 +24,6 @@ from .graphs import affinity, check_graph, normalized_laplacian
 from .kmedoids import check_problem, check_stop, decision_like, in_chunks
 from .subspace import chebyshev_subspace
 
-__all__ = ['check_spectral', 'spectral_clustering', 'spectral_embedding']
-
 SOLVERS = ('auto', 'eigh', 'chebyshev')
 
 

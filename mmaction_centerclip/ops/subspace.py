@@ -4,8 +4,6 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ['chebyshev_subspace', 'lowest_eigenvalue_bound']
-
 # Of the polynomial, and how much it may enlarge the largest eigenvalue's part:
 # what rounding leaves of that part in the other vectors is enlarged as well.
 _DEGREE = 12

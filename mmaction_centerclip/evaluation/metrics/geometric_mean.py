@@ -3,8 +3,6 @@ import math
 
 from ..registry import RETRIEVAL_METRICS, Rankings, RetrievalMetric
 
-__all__ = ['GeometricMean']
-
 
 @RETRIEVAL_METRICS.register_module(name='gmean')
 class GeometricMean(RetrievalMetric):

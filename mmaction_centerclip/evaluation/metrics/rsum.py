@@ -1,8 +1,6 @@
 """Sum of the recalls."""
 from ..registry import RETRIEVAL_METRICS, Rankings, RetrievalMetric
 
-__all__ = ['RecallSum']
-
 
 @RETRIEVAL_METRICS.register_module(name='Rsum')
 class RecallSum(RetrievalMetric):

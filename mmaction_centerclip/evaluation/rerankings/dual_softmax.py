@@ -8,8 +8,6 @@ from ..functional import check_matrix
 from ..registry import RERANKINGS, Reranking
 from ..scorer import Scorer
 
-__all__ = ['DualSoftmax', 'dual_softmax']
-
 
 @RERANKINGS.register_module(name='dual_softmax')
 class DualSoftmax(Reranking):

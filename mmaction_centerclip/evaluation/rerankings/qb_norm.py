@@ -11,8 +11,6 @@ from ..functional import check_matrix
 from ..registry import RERANKINGS, Reranking
 from ..scorer import Scorer, raised_together, score_matrix
 
-__all__ = ['QBNorm', 'qb_norm']
-
 
 @RERANKINGS.register_module(name='qb_norm')
 class QBNorm(Reranking):

@@ -11,8 +11,6 @@ from mmaction_centerclip.errors import check_number
 from mmaction_centerclip.models.backbones import CLIPTextTower, TextFeatures
 from mmaction_centerclip.models.utils import gather_with_grad
 
-__all__ = ['SimilarityHead']
-
 
 class SimilarityHead(BaseModule, metaclass=ABCMeta):
     """Compare captions with videos, and compute the loss on that.

@@ -8,8 +8,6 @@ from mmaction_centerclip.ops import mask_or_all
 
 from .base import SimilarityHead
 
-__all__ = ['MeanPoolingHead']
-
 
 @MODELS.register_module()
 class MeanPoolingHead(SimilarityHead):

@@ -9,8 +9,6 @@ from mmaction_centerclip.ops import mask_or_all
 
 from .mean_pooling import MeanPoolingHead
 
-__all__ = ['SequentialLSTMHead']
-
 
 @MODELS.register_module()
 class SequentialLSTMHead(MeanPoolingHead):

@@ -8,8 +8,6 @@ from mmaction_centerclip.ops import mask_or_all
 from .mean_pooling import MeanPoolingHead
 from .transformer import TextTransformerMixin
 
-__all__ = ['SequentialTransformerHead']
-
 
 @MODELS.register_module()
 class SequentialTransformerHead(TextTransformerMixin, MeanPoolingHead):

@@ -10,8 +10,6 @@ from mmaction_centerclip.ops import mask_or_all
 
 from .base import SimilarityHead
 
-__all__ = ['TextConditionedPoolingHead']
-
 
 @MODELS.register_module()
 class TextConditionedPoolingHead(SimilarityHead):

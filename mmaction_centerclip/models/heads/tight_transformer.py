@@ -13,8 +13,6 @@ from mmaction_centerclip.ops import mask_or_all
 from .base import SimilarityHead
 from .transformer import TextTransformerMixin
 
-__all__ = ['TightTransformerHead']
-
 
 @MODELS.register_module()
 class TightTransformerHead(TextTransformerMixin, SimilarityHead):

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from mmaction_centerclip.errors import InputError, check_number, check_positive_int
 from mmaction_centerclip.models.backbones import CLIPTextTower
 
-__all__ = ['TextTransformerMixin']
-
 
 class TextTransformerMixin:
     """Add blocks and learned positions like the text tower's to a head.

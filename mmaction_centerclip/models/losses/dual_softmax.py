@@ -6,8 +6,6 @@ from mmaction_centerclip.errors import check_number
 
 from .infonce import SymmetricInfoNCELoss
 
-__all__ = ['DualSoftmaxLoss']
-
 
 @MODELS.register_module()
 class DualSoftmaxLoss(SymmetricInfoNCELoss):

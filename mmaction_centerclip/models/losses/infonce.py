@@ -6,8 +6,6 @@ from torch.nn import functional as F
 
 from mmaction_centerclip.errors import check_number
 
-__all__ = ['SymmetricInfoNCELoss']
-
 
 @MODELS.register_module()
 class SymmetricInfoNCELoss(nn.Module):

@@ -15,13 +15,7 @@ def count_macs(function: Callable[[], object]) -> int:
     does not see into the fused inference kernel of
     ``nn.MultiheadAttention``, nor, in some releases, into that of
     ``scaled_dot_product_attention`` on the CPU, which are therefore switched
-    off meanwhile.
-
-    Args:
-        function (Callable): What to count; called once without gradients.
-
-    Returns:
-        int: Multiply-adds.
+    off meanwhile. The function is called once, without gradients.
     """
     fastpath = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)

@@ -9,14 +9,9 @@ from mmaction_centerclip.errors import InputError
 
 
 def find_parameter(kind: str, name: str) -> inspect.Parameter | None:
-    """Find a parameter of a model's ``__init__``, or of its base classes'.
+    """Find a parameter by name, None if a model of this ``type`` does not take it.
 
-    Args:
-        kind (str): The model's ``type`` in a config.
-        name (str): The parameter's name.
-
-    Returns:
-        inspect.Parameter | None: None if there is no such parameter.
+    Looks into its ``__init__``, and those of its base classes.
     """
     for cls in MODELS.get(kind).__mro__:
         parameters = inspect.signature(cls.__init__).parameters

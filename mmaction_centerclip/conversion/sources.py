@@ -62,13 +62,7 @@ SOURCES = {
 
 
 def detect_sources(keys: Collection[str]) -> list[str]:
-    """List the sources that a checkpoint may come from.
-
-    Args:
-        keys (Collection[str]): The keys of its state dict.
-
-    Returns:
-        list[str]: Keys of :data:`SOURCES`, at least one.
+    """List the keys of :data:`SOURCES` that a state dict may be of, by its keys.
 
     Raises:
         InputError: If there is none, with some of the keys.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from mmengine.dist import all_gather_object, all_reduce, get_dist_info
-from mmengine.utils import ProgressBar
+from mmengine.utils import track_iter_progress
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError, check_positive_int
@@ -156,7 +156,8 @@ def _own_rows(scorer: Scorer, text: Features,
     columns = [column for column, _ in _equal_slices(videos, width)]
     # All videos at once where they are few enough, not for each rows again.
     whole = scorer.select(video, columns[0]) if len(columns) == 1 else None
-    bar = ProgressBar(len(rows)) if scorer.progress and rank == 0 else None
+    if scorer.progress and rank == 0:
+        rows = track_iter_progress(rows)
     for row, new in rows:
         some = scorer.select(text, row)
         scores = torch.empty(height, videos)
@@ -164,10 +165,6 @@ def _own_rows(scorer: Scorer, text: Features,
             scores[:, column] = scorer(some, whole or scorer.select(video, column))
         check_finite('similarity (texts, videos)', scores, row.start)
         yield slice(new, row.stop), scores[new - row.start:]
-        if bar is not None:
-            bar.update()
-    if bar is not None:
-        bar.file.write('\n')
 
 
 def _equal_slices(count: int, size: int) -> Iterator[tuple[slice, int]]:

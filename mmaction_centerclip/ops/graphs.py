@@ -95,11 +95,9 @@ def spatial_temporal_locality(frames: int, height: int, width: int, *,
     for name, value in (('frames', frames), ('height', height), ('width', width)):
         check_positive_int(name, value)
     check_kernels(spatial_kernel, temporal_kernel)
-    near = []
-    for size, kernel in ((frames, temporal_kernel), (height, spatial_kernel),
-                         (width, spatial_kernel)):
-        steps = torch.arange(size)
-        near.append((steps[:, None] - steps).abs() <= kernel // 2)
+    near = [(torch.arange(size)[:, None] - torch.arange(size)).abs() <= kernel // 2
+            for size, kernel in ((frames, temporal_kernel), (height, spatial_kernel),
+                                 (width, spatial_kernel))]
     result = torch.einsum('ab,cd,ef->acebdf', *(n.int() for n in near))
     return result.reshape((frames * height * width, ) * 2).bool()
 

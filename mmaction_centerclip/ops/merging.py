@@ -30,15 +30,9 @@ def cluster_mean(tokens: Tensor, assignment: Tensor, num_centers: int,
 
 
 def cluster_sum(values: Tensor, assignment: Tensor, num_centers: int) -> Tensor:
-    """Sum the values of each cluster.
+    """Sum the tokens' values (B, N) of each cluster to (B, K), in their dtype.
 
-    Args:
-        values (Tensor): One a token, shape (B, N).
-        assignment (Tensor): Cluster of each token, int64 (B, N) in [0, K).
-        num_centers (int): K.
-
-    Returns:
-        Tensor: Shape (B, K), of the values' dtype.
+    The assignment is that of :func:`cluster_mean`.
     """
     sums = values.new_zeros(len(values), num_centers)
     return sums.scatter_add_(1, assignment, values)

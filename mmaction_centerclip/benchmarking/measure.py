@@ -11,11 +11,10 @@ from torch.utils.flop_counter import FlopCounterMode
 def count_macs(function: Callable[[], object]) -> int:
     """Count multiply-adds of matrix products, convolutions and attention.
 
-    By torch's ``FlopCounterMode``, which counts two per multiply-add. It
-    does not see into the fused inference kernel of
-    ``nn.MultiheadAttention``, nor, in some releases, into that of
-    ``scaled_dot_product_attention`` on the CPU, which are therefore switched
-    off meanwhile. The function is called once, without gradients.
+    By torch's ``FlopCounterMode``, which counts two per multiply-add. It does not see
+    into the fused inference kernel of ``nn.MultiheadAttention``, nor, in some releases,
+    into that of ``scaled_dot_product_attention`` on the CPU, which are therefore
+    switched off meanwhile. The function is called once, without gradients.
     """
     fastpath = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)

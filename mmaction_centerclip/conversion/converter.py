@@ -32,9 +32,8 @@ def convert_checkpoint(source: str,
         target (str): The checkpoint to write; must not exist.
         kinds (Sequence[str]): Keys of :data:`SOURCES` that are accepted; the
             first that fits is taken.
-        necks (Sequence[dict]): Configs of the necks; where the source has a
-            cluster embedding, the neck before that block gets it.
-            Defaults to ().
+        necks (Sequence[dict]): Configs of the necks; where the source has a cluster
+            embedding, the neck before that block gets it. Defaults to ().
         num_blocks (int, optional): How many blocks the vision tower must
             have. Defaults to None: any number.
         layer_norm_eps (float): See :func:`infer_head`. Defaults to 1e-12.

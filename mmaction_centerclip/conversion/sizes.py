@@ -10,15 +10,13 @@ def infer_arch(state: dict[str, Tensor], quick_gelu: bool = True, head_width: in
                text_head_width: int = 64) -> dict:
     """Infer the architecture that a retriever's weights belong to.
 
-    Width, layers, patch and image size, context length, vocabulary and
-    embedding are those of the weights. The width of an attention head and the
-    activation leave no trace in them; every CLIP of OpenAI has 64 and
-    QuickGELU.
+    Width, layers, patch and image size, context length, vocabulary and embedding are
+    those of the weights. The width of an attention head and the activation leave no
+    trace in them; every CLIP of OpenAI has 64 and QuickGELU.
 
     Args:
         state (dict[str, Tensor]): Under ``backbone.`` and ``text_backbone.``.
-        quick_gelu (bool): Whether the activation is QuickGELU.
-            Defaults to True.
+        quick_gelu (bool): Whether the activation is QuickGELU. Defaults to True.
         head_width (int): Width of an attention head of the vision tower.
             Defaults to 64.
         text_head_width (int): Likewise of the text tower. Defaults to 64.

@@ -18,10 +18,9 @@ def retrieval_metrics(similarity: Tensor | np.ndarray,
     videos' caption groups, a group scoring its best caption, as CLIP4Clip
     does for several captions per video (arXiv 2104.08860, Sec. 4.3).
 
-    Ties count by their expected value under random tie-breaking: with b
-    candidates better and t others tied, the rank is uniform on b + 1 to
-    b + t + 1, so that R@k is the probability of a rank up to k and a constant
-    similarity scores chance.
+    Ties count by their expected value under random tie-breaking: with b candidates
+    better and t others tied, the rank is uniform on b + 1 to b + t + 1, so that R@k is
+    the probability of a rank up to k and a constant similarity scores chance.
 
     Args:
         similarity (Tensor | ndarray): Shape (texts, videos), finite.

@@ -17,11 +17,10 @@ def relevance_metrics(similarity: Tensor | np.ndarray,
                       directions: Sequence[str] = ('t2v', 'v2t')) -> dict[str, float]:
     """Compute mean average precision and NDCG in per cent, in both directions.
 
-    At the level of single captions, unlike :func:`retrieval_metrics`:
-    text-to-video, every caption ranks all videos, one of which is relevant;
-    video-to-text, every video with a caption ranks all captions, of which its
-    own are relevant. Ties count by their expected value, see
-    :func:`expected_ap_and_ndcg`.
+    At the level of single captions, unlike :func:`retrieval_metrics`: text-to-video,
+    every caption ranks all videos, one of which is relevant; video-to-text, every video
+    with a caption ranks all captions, of which its own are relevant. Ties count by
+    their expected value, see :func:`expected_ap_and_ndcg`.
 
     Args:
         similarity (Tensor | ndarray): See :func:`retrieval_metrics`.

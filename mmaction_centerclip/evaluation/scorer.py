@@ -73,8 +73,7 @@ def choose_scorer(features: RetrievalFeatures,
         dtype (torch.dtype): In which a head compares; products of vectors are
             float64. Defaults to ``torch.float64``.
         max_pairs (int): See :class:`Scorer`. Defaults to 2 ** 18.
-        progress (bool): Whether a head shows a progress bar. Defaults to
-            False.
+        progress (bool): Whether a head shows a progress bar. Defaults to False.
     """
     if device is None:
         device = 'cpu' if head is None else head.logit_scale.device
@@ -103,11 +102,10 @@ def rank_counts_in_chunks(scorer: Scorer, text: Features, video: Features,
                           video_of_text: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
     """Count better and tied candidates, as :func:`rank_counts` of the matrix.
 
-    Each process scores a part of the texts with all videos. No process holds
-    more of the matrix than ``max_pairs`` pairs or one text's, and, for the
-    video-to-text direction, the best caption of every group for every video,
-    which is a (videos, videos) matrix. Arguments as for :func:`score_matrix`
-    and :func:`rank_counts`.
+    Each process scores a part of the texts with all videos. No process holds more of
+    the matrix than ``max_pairs`` pairs or one text's, and, for the video-to-text
+    direction, the best caption of every group for every video, which is a (videos,
+    videos) matrix. Arguments as for :func:`score_matrix` and :func:`rank_counts`.
     """
     counts = torch.zeros(2, _count(text), dtype=torch.float64)
     groups = torch.full((_count(video), ) * 2, -torch.inf)
@@ -127,8 +125,7 @@ def score_matrix(scorer: Scorer, text: Features, video: Features) -> Tensor:
 
     Args:
         scorer (Scorer): Compares them.
-        text (dict[str, Tensor]): Features of all texts, alike on every
-            process.
+        text (dict[str, Tensor]): Features of all texts, alike on every process.
         video (dict[str, Tensor]): Features of all videos, likewise.
 
     Returns:

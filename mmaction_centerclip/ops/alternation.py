@@ -1,8 +1,7 @@
 """KKZ initialisation and the alternation of k-medoids, on known distances.
 
-Both work on all problems of a batch at once, with nothing larger than a
-(B, N, N) tensor. (Katsavounidis, Kuo and Zhang, 1994; CenterCLIP, arXiv
-2205.00823, Sec. 3.3.)
+Both work on all problems of a batch at once, with nothing larger than a (B, N, N)
+tensor. (Katsavounidis, Kuo and Zhang, 1994; CenterCLIP, arXiv 2205.00823, Sec. 3.3.)
 """
 import torch
 from torch import Tensor

@@ -67,11 +67,10 @@ def kmedoids(tokens: Tensor,
             is the exact mode. Defaults to torch.float32.
         chunk_size (int, optional): Problems worked on at a time, which
             bounds the memory. Defaults to None: all.
-        backend (str): ``'torch'``; ``'triton'`` for one fused launch on an
-            accelerator, in float32, without ``valid``, of up to 1024 tokens
-            and 512 centers; ``'auto'`` for ``'triton'`` where it is installed,
-            the tokens are on CUDA and it takes the problem, and ``'torch'``
-            elsewhere. Defaults to ``'auto'``.
+        backend (str): ``'torch'``; ``'triton'`` for one fused launch on an accelerator,
+            in float32, without ``valid``, of up to 1024 tokens and 512 centers;
+            ``'auto'`` for ``'triton'`` where it is installed, the tokens are on CUDA
+            and it takes the problem, and ``'torch'`` elsewhere. Defaults to ``'auto'``.
 
     Returns:
         tuple[Tensor, Tensor]: ``medoids`` int64 (B, K), ascending token

@@ -20,8 +20,7 @@ def sparse_sampling(num_tokens: int, num_centers: int, num_segments: int = 1, *,
         training (bool): Whether to draw at random. Defaults to False.
         generator (torch.Generator, optional): Of the random draws, on the
             CPU. Defaults to None: the global one.
-        device (torch.device | str, optional): Of the result.
-            Defaults to None: the CPU.
+        device (torch.device | str, optional): Of the result. Defaults to None: the CPU.
 
     Returns:
         Tensor: Ascending indices, int64 (S, K).

@@ -1,9 +1,8 @@
 """Spectral clustering of tokens (CenterCLIP, arXiv 2205.00823, Sec. 3.3).
 
-Normalised cuts in the form of Ng, Jordan and Weiss (2001): the rows of the
-Laplacian's smallest eigenvectors, given unit length, are clustered by
-k-medoids++. Only distances between rows are used, which no rotation of the
-basis changes.
+Normalised cuts in the form of Ng, Jordan and Weiss (2001): the rows of the Laplacian's
+smallest eigenvectors, given unit length, are clustered by k-medoids++. Only distances
+between rows are used, which no rotation of the basis changes.
 """
 from typing import Optional, Tuple  # noqa: UP035
 
@@ -58,14 +57,12 @@ def spectral_clustering(tokens: Tensor,
             than 2 the result depends on the basis. Defaults to 2.0.
         max_iters (int): Limit of update steps. Defaults to 100.
         tol (float): As for :func:`kmedoids`. Defaults to 1e-6.
-        first (Tensor, optional): Forced first picks, int64 (B, ).
-            Defaults to None.
+        first (Tensor, optional): Forced first picks, int64 (B, ). Defaults to None.
         dtype (torch.dtype): What graph and eigenvectors are computed in. In
             float32 an eigenvector's rounding changes a medoid now and then.
             Defaults to torch.float64.
         solver (str): See :func:`spectral_embedding`. Defaults to ``'auto'``.
-        chunk_size (int, optional): Problems worked on at a time.
-            Defaults to None: all.
+        chunk_size (int, optional): Problems worked on at a time. Defaults to None: all.
 
     Returns:
         tuple[Tensor, Tensor]: ``medoids`` int64 (B, K), ascending, and
@@ -131,11 +128,10 @@ def spectral_embedding(weights: Tensor, num_vectors: int,
         weights (Tensor): Graphs, shape (B, N, N).
         num_vectors (int): K, from 1 to N.
         solver (str): ``'eigh'``: all eigenvectors by ``torch.linalg.eigh``;
-            ``'chebyshev'``: the wanted ones by matrix products in float64,
-            see :func:`chebyshev_subspace`, and by ``'eigh'`` for problems
-            where that does not converge; ``'auto'``: ``'eigh'`` on the CPU
-            and where K is over a third of N, else ``'chebyshev'``.
-            Defaults to ``'auto'``.
+            ``'chebyshev'``: the wanted ones by matrix products in float64, see
+            :func:`chebyshev_subspace`, and by ``'eigh'`` for problems where that does
+            not converge; ``'auto'``: ``'eigh'`` on the CPU and where K is over a third
+            of N, else ``'chebyshev'``. Defaults to ``'auto'``.
 
     Returns:
         Tensor: Orthonormal columns, shape (B, N, K), in ascending order of

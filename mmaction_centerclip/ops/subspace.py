@@ -31,9 +31,8 @@ def chebyshev_subspace(matrices: Tensor, num_vectors: int, tol: float = 1e-9,
         max_rounds (int): Bases to look at, at most. Defaults to 40.
 
     Returns:
-        tuple[Tensor, Tensor]: Orthonormal columns (B, N, K) in descending
-        order of the eigenvalues, and whether each problem got there, bool
-        (B, ).
+        tuple[Tensor, Tensor]: Orthonormal columns (B, N, K) in descending order of the
+        eigenvalues, and whether each problem got there, bool (B, ).
     """
     batch, count, _ = matrices.shape
     # Some more vectors than asked for: what lies next to the wanted part

@@ -60,8 +60,7 @@ def dual_softmax(similarity: Tensor, temperature: float = 100.0) -> dict[str, Te
         weights would be ties in float32.
 
     Raises:
-        InputError: If the shape, a similarity or the temperature is not as
-            said.
+        InputError: If the shape, a similarity or the temperature is not as said.
     """
     check_matrix('similarity', similarity, '(texts, videos)')
     _check_temperature(temperature)

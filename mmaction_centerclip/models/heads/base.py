@@ -62,9 +62,8 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
 
         Args:
             tower (CLIPTextTower): With pretrained weights.
-            positions (Tensor, optional): All pretrained positions, shape
-                (L, E), of which the tower may have kept the first.
-                Defaults to None: the tower's.
+            positions (Tensor, optional): All pretrained positions, shape (L, E), of
+                which the tower may have kept the first. Defaults to None: the tower's.
         """
 
     @abstractmethod

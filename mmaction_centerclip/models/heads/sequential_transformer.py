@@ -19,8 +19,7 @@ class SequentialTransformerHead(TextTransformerMixin, MeanPoolingHead):
     features, without positions. Separable: a video is one vector.
 
     Args:
-        embed_dims (int): Width E of the features, a multiple of
-            ``num_heads``.
+        embed_dims (int): Width E of the features, a multiple of ``num_heads``.
         max_segments (int): Number of learned positions. Defaults to 77, the
             context length of CLIP, whose positions these start from.
         **kwargs: ``num_layers``, ``num_heads``, ``init_position_std``,

@@ -15,18 +15,16 @@ from .base import SimilarityHead
 class TextConditionedPoolingHead(SimilarityHead):
     """Cosine of a caption and the segments as the caption attends to them.
 
-    X-Pool (arXiv 2203.15086), Sec. 4. A caption's query and the keys of a
-    video's segments, with one head, give the weights of the segments'
-    values. The weighted sum goes through a projection and a layer norm, then
-    a linear layer with dropout beside it and another layer norm. Projections
-    and the linear layer start as the identity.
+    X-Pool (arXiv 2203.15086), Sec. 4. A caption's query and the keys of a video's
+    segments, with one head, give the weights of the segments' values. The weighted sum
+    goes through a projection and a layer norm, then a linear layer with dropout beside
+    it and another layer norm. Projections and the linear layer start as the identity.
 
     Args:
         embed_dims (int): Width E of the features.
         dropout (float): Dropout rate of the linear layer. Defaults to 0.3.
-        chunk_size (int): Captions to compare with all videos at once, which
-            bounds the memory: a few times chunk_size * B * E floats for B
-            videos. Defaults to 32.
+        chunk_size (int): Captions to compare with all videos at once, which bounds the
+            memory: a few times chunk_size * B * E floats for B videos. Defaults to 32.
         **kwargs: See :class:`SimilarityHead`.
 
     Raises:

@@ -30,8 +30,7 @@ class TightTransformerHead(TextTransformerMixin, SimilarityHead):
     at a time, instead of keeping them.
 
     Args:
-        embed_dims (int): Width E of the features, a multiple of
-            ``num_heads``.
+        embed_dims (int): Width E of the features, a multiple of ``num_heads``.
         max_positions (int): Number of learned positions, one more than the
             most segments of a video. Defaults to 77, the context length of
             CLIP, whose positions these start from.

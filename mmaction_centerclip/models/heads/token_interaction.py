@@ -26,9 +26,8 @@ class WeightedTokenInteractionHead(SimilarityHead):
 
     Args:
         embed_dims (int): Width E of the features.
-        chunk_size (int): Captions to compare with all videos at once, which
-            bounds the memory: chunk_size * L * B * S floats for B videos.
-            Defaults to 16.
+        chunk_size (int): Captions to compare with all videos at once, which bounds the
+            memory: chunk_size * L * B * S floats for B videos. Defaults to 16.
         **kwargs: See :class:`SimilarityHead`.
 
     Raises:

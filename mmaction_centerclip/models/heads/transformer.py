@@ -17,8 +17,7 @@ class TextTransformerMixin:
     Stands in front of the head's own base class.
 
     Args:
-        embed_dims (int): Width E of the features, a multiple of
-            ``num_heads``.
+        embed_dims (int): Width E of the features, a multiple of ``num_heads``.
         num_positions (int): Number of learned positions.
         num_layers (int): Number of blocks. Defaults to 4.
         num_heads (int, optional): Heads of a block. Defaults to None: one
@@ -27,10 +26,9 @@ class TextTransformerMixin:
             1e-12, CenterCLIP 1e-5. Defaults to 1e-5.
         quick_gelu (bool): Whether the activation is OpenAI's QuickGELU, as
             in the text tower that the blocks start from. Defaults to True.
-        init_position_std (float): Standard deviation of positions that are
-            not copied from CLIP. Those of 0.01 beside features of about 1
-            take long to matter in a model that is trained from scratch.
-            Defaults to 0.01.
+        init_position_std (float): Standard deviation of positions that are not copied
+            from CLIP. Those of 0.01 beside features of about 1 take long to matter in a
+            model that is trained from scratch. Defaults to 0.01.
         **kwargs: See :class:`SimilarityHead`.
 
     Raises:

@@ -11,14 +11,12 @@ from .infonce import SymmetricInfoNCELoss
 class DualSoftmaxLoss(SymmetricInfoNCELoss):
     r"""InfoNCE on logits times their softmax over the other dimension.
 
-    CAMoE (arXiv 2109.04290), dual softmax loss. A pair's logit counts as
-    much as the pair is likely in the other direction too. Of N pairs with
-    logits :math:`l_{ij}` of text i and video j, text to video compares
-    within a row
+    CAMoE (arXiv 2109.04290), dual softmax loss. A pair's logit counts as much as the
+    pair is likely in the other direction too. Of N pairs with logits :math:`l_{ij}` of
+    text i and video j, text to video compares within a row
 
     .. math::
-        l_{ij} \cdot N \cdot
-        \frac{\exp(\tau l_{ij})}{\sum_k \exp(\tau l_{kj})}
+        l_{ij} \cdot N \cdot \frac{\exp(\tau l_{ij})}{\sum_k \exp(\tau l_{kj})}
 
     and video to text the same of the transposed logits. The gradient goes
     through both factors.
@@ -32,8 +30,7 @@ class DualSoftmaxLoss(SymmetricInfoNCELoss):
 
     Args:
         loss_weight (float): Weight of the total. Defaults to 1.0.
-        label_smoothing (float): See :class:`SymmetricInfoNCELoss`.
-            Defaults to 0.0.
+        label_smoothing (float): See :class:`SymmetricInfoNCELoss`. Defaults to 0.0.
         temperature (float): As above. Defaults to 1e-3.
 
     Raises:

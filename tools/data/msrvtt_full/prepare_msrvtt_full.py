@@ -3,8 +3,7 @@
 
 The test split has 2,990 videos with 20 captions each, all of which are
 queries: what papers call MSR-VTT full, beside the 1k-A list of 1,000 videos.
-MMAction2's tools/data/video_retrieval downloads the file and prepares the
-other lists.
+MMAction2's tools/data/video_retrieval downloads the file and prepares the other lists.
 """
 import argparse
 

@@ -6,7 +6,9 @@ tools/train.py and tools/test.py, and prints one table. Each step that is done
 already is skipped, so that an interrupted run continues where it was.
 """
 import argparse
+import contextlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,29 +29,32 @@ from mmaction_centerclip.tables import format_table
 
 ROOT = Path(__file__).resolve().parents[1]
 RETRIEVAL = ROOT / 'configs' / 'retrieval'
+RECIPE = 'vit-tiny-p16-res64_1xb72-u8-10e_shapes-rgb.py'
 CONFIGS = {
-    'CLIP4Clip':
-    RETRIEVAL / 'clip4clip' /
-    'clip4clip_vit-tiny-p16-res64_1xb72-u8-10e_shapes-rgb.py',
-    'CenterCLIP':
-    RETRIEVAL / 'centerclip' /
-    'centerclip-b2-2-16_vit-tiny-p16-res64_1xb72-u8-10e_shapes-rgb.py',
+    'CLIP4Clip': RETRIEVAL / 'clip4clip' / f'clip4clip_{RECIPE}',
+    'CenterCLIP': RETRIEVAL / 'centerclip' / f'centerclip-b2-2-16_{RECIPE}',
 }
 METRICS = [f'{d}/R{k}' for d in ('t2v', 'v2t') for k in (1, 5, 10)]
 
 
-def run(*command: object) -> None:
-    """Run a tool of this project; its output is this program's."""
-    command = [sys.executable, *map(str, command)]
-    print('$', *command[1:], flush=True)
-    if subprocess.run(command, cwd=ROOT).returncode:
-        sys.exit(f'error: {Path(command[1]).name} failed, see above')
+def run(*command: object, log: Path | None = None, threads: int | None = None) -> None:
+    """Run a tool of this project; its output is this program's, or goes to a log."""
+    limit = {} if threads is None else dict(OMP_NUM_THREADS=str(threads))
+    if log is None:
+        print('$', *command, flush=True)
+    else:
+        log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open('w') if log else contextlib.nullcontext() as file:
+        result = subprocess.run(
+            [sys.executable, *map(str, command)], cwd=ROOT, env={**os.environ, **limit},
+            stdout=file, stderr=file and subprocess.STDOUT)
+    if result.returncode:
+        sys.exit(f'error: {Path(command[0]).name} failed, see {log or "above"}')
 
 
 def train_and_test(config: Path, work_dir: Path) -> dict[str, float]:
     """Train (or continue), test, and return the metrics of the test."""
-    run(ROOT / 'tools' / 'train.py', config, '--work-dir', work_dir,
-        '--resume')
+    run(ROOT / 'tools' / 'train.py', config, '--work-dir', work_dir, '--resume')
     run(ROOT / 'tools' / 'test.py', config, last_checkpoint(work_dir),
         '--work-dir', work_dir / 'test')
     results = max((work_dir / 'test').glob('*/[0-9]*.json'),
@@ -77,12 +82,9 @@ def measure(work_dirs: dict[str, Path], num_videos: int = 16) -> dict:
         inputs = model.data_preprocessor(batch)['inputs']
         encoders[name] = lambda m=model, i=inputs: m.encode_video(i)
     times = time_interleaved(encoders)
-    return {
-        name: dict(
-            gmacs=count_macs(encoder) / num_videos / 1e9,
-            ms=times[name] / num_videos)
-        for name, encoder in encoders.items()
-    }
+    return {name: dict(gmacs=count_macs(encoder) / num_videos / 1e9,
+                       ms=times[name] / num_videos)
+            for name, encoder in encoders.items()}
 
 
 def format_rows(rows: dict[str, dict]) -> str:
@@ -95,17 +97,14 @@ def format_rows(rows: dict[str, dict]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        '--work-dir', default='work_dirs/shapes',
-        help='where logs, checkpoints and table.json go')
+    parser.add_argument('--work-dir', default='work_dirs/shapes',
+                        help='where logs, checkpoints and table.json go')
     work_dir = Path(parser.parse_args().work_dir).resolve()
 
     run(ROOT / 'tools' / 'data' / 'shapes' / 'prepare_shapes.py')
     work_dirs = {name: work_dir / name.lower() for name in CONFIGS}
-    rows = {
-        name: train_and_test(config, work_dirs[name])
-        for name, config in CONFIGS.items()
-    }
+    rows = {name: train_and_test(config, work_dirs[name])
+            for name, config in CONFIGS.items()}
     for name, costs in measure(work_dirs).items():
         rows[name].update(costs)
 

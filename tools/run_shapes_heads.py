@@ -17,20 +17,19 @@ import json
 import os
 import re
 import statistics
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
 from mmengine.utils import track_iter_progress
+from run_shapes import ROOT, last_checkpoint, run
 
 from mmaction_centerclip.benchmarking import read_run
 from mmaction_centerclip.cli import positive_int
 from mmaction_centerclip.evaluation import load_features, product_scores
 from mmaction_centerclip.tables import format_table
 
-ROOT = Path(__file__).resolve().parents[1]
 HEADS = ('meanp', 'seqtransf', 'seqlstm', 'tighttransf', 'wti', 'xpool')
 TOWERS = dict(clip4clip='clip4clip', centerclip='centerclip-b2-2-16')
 # Per data: its folder, how it is rendered, and the configs that go with it.
@@ -54,18 +53,6 @@ def find_config(data: str, folder: str, head: str) -> Path:
     return path
 
 
-def run(*command: object, threads: int, log: Path) -> None:
-    """Run a tool of this project with its output in a file."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open('w') as file:
-        result = subprocess.run(
-            [sys.executable, *map(str, command)],
-            cwd=ROOT, stdout=file, stderr=subprocess.STDOUT,
-            env=dict(os.environ, OMP_NUM_THREADS=str(threads)))
-    if result.returncode:
-        sys.exit(f'error: {command[0]} failed, see {log}')
-
-
 def opposite(caption: str) -> str:
     """Turn around the direction of motion in a caption."""
     words = rf'\b({"|".join(OPPOSITE)})\b'
@@ -75,9 +62,8 @@ def opposite(caption: str) -> str:
 def write_directions(data_root: Path, out: Path) -> None:
     """Annotate each test video with its first caption and the opposite one."""
     videos = json.loads((data_root / 'test.json').read_text())
-    out.write_text(json.dumps({
-        name: [captions[0], opposite(captions[0])]
-        for name, captions in videos.items()}))
+    out.write_text(json.dumps({name: [captions[0], opposite(captions[0])]
+                               for name, captions in videos.items()}))
 
 
 def direction_accuracy(path: Path) -> float:
@@ -96,11 +82,10 @@ def train(config: Path, work_dir: Path, epochs: int | None, threads: int,
     """Train, or go on with it, and return the last checkpoint."""
     if epochs is not None:
         options += (f'train_cfg.max_epochs={epochs}',
-                    f'train_cfg.val_interval={epochs}',
-                    f'param_scheduler.end={epochs}')
+                    f'train_cfg.val_interval={epochs}', f'param_scheduler.end={epochs}')
     run(ROOT / 'tools' / 'train.py', config, '--work-dir', work_dir, '--resume',
         '--cfg-options', *options, threads=threads, log=work_dir / 'train.log')
-    return (work_dir / 'last_checkpoint').read_text().strip()
+    return last_checkpoint(work_dir)
 
 
 def measure(folder: str, head: str, seed: int, base: str | None,
@@ -158,16 +143,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--heads', nargs='+', choices=HEADS, help='default: all')
     parser.add_argument(
         '--seeds', type=int, nargs='+', default=[0, 1, 2], help='default: 0 1 2')
-    parser.add_argument(
-        '--jobs', type=positive_int, default=2,
-        help='models to train at a time, default: 2')
+    parser.add_argument('--jobs', type=positive_int, default=2,
+                        help='models to train at a time, default: 2')
     parser.add_argument('--work-dir', help='default: work_dirs/shapes_heads/DATA')
-    parser.add_argument(
-        '--base-epochs', type=positive_int,
-        help='of the common start, on the shapes, default: 10')
-    parser.add_argument(
-        '--epochs', type=positive_int,
-        help='of each head, on the shapes, default: 4')
+    parser.add_argument('--base-epochs', type=positive_int,
+                        help='of the common start, on the shapes, default: 10')
+    parser.add_argument('--epochs', type=positive_int,
+                        help='of each head, on the shapes, default: 4')
     args = parser.parse_args()
     known = DATA[args.data]['heads']
     unknown = set(args.heads or ()) - set(known)

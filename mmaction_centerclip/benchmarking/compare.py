@@ -9,8 +9,6 @@ from torch import Tensor, nn
 from .measure import count_macs, synchronize, time_interleaved
 from .peak_memory import peak_mib
 
-__all__ = ['benchmark_pair']
-
 
 def benchmark_pair(model: nn.Module,
                    unclustered: nn.Module,
@@ -47,8 +45,7 @@ def benchmark_pair(model: nn.Module,
     if mmaction2 is not None:
         mmaction2.eval()  # Unlike torch's, it returns nothing.
         models['mmaction2'] = mmaction2
-    autocast = torch.autocast(
-        imgs.device.type, dtype, enabled=dtype != torch.float32)
+    autocast = torch.autocast(imgs.device.type, dtype, enabled=dtype != torch.float32)
     result = _measure_towers(models, imgs, autocast, compile, repeats)
     if train_imgs is not None:
         result.update(_measure_steps(models, train_imgs, autocast, repeats))
@@ -97,11 +94,9 @@ def _clustering_share(necks: Iterable[nn.Module], call: Callable[[], object],
         synchronize()
         moments.append(time.perf_counter())
 
-    hooks = [
-        hook for neck in necks
-        for hook in (neck.register_forward_pre_hook(note),
-                     neck.register_forward_hook(note))
-    ]
+    hooks = [hook for neck in necks
+             for hook in (neck.register_forward_pre_hook(note),
+                          neck.register_forward_hook(note))]
     shares = []
     with torch.no_grad():
         for _ in range(repeats):
@@ -122,11 +117,9 @@ def _measure_steps(models: dict[str, nn.Module], imgs: Tensor,
                    autocast: torch.autocast, repeats: int) -> dict[str, float]:
     """Measure forward, backward and optimizer step of the whole models."""
     plain = torch.autocast(imgs.device.type, enabled=False)
-    steps = {
-        name: _training_step(
-            model, imgs, plain if name == 'mmaction2' else autocast)
-        for name, model in models.items()
-    }
+    steps = {name: _training_step(model, imgs,
+                                  plain if name == 'mmaction2' else autocast)
+             for name, model in models.items()}
     times = time_interleaved(steps, max(repeats // 2, 1), warmup=1)
     result: dict[str, float] = {'train_videos': len(imgs)}
     for name, step in steps.items():
@@ -147,11 +140,8 @@ def _training_step(model: nn.Module, imgs: Tensor,
     model.train()
     # The captions of MMAction2's model have 77 tokens, whatever they say.
     tower = getattr(model, 'text_backbone', None)
-    text = torch.ones(
-        len(imgs),
-        77 if tower is None else tower.context_length,
-        dtype=torch.long,
-        device=imgs.device)
+    text = torch.ones(len(imgs), 77 if tower is None else tower.context_length,
+                      dtype=torch.long, device=imgs.device)
     optimizer = torch.optim.AdamW(
         (p for p in model.parameters() if p.requires_grad), lr=1e-9)
 

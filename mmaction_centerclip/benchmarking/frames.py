@@ -7,8 +7,6 @@ from torch import Tensor
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['read_frames', 'video_files']
-
 SUFFIXES = ('.mp4', '.avi', '.mkv', '.webm')
 
 
@@ -18,8 +16,7 @@ def video_files(folder: str | Path) -> list[Path]:
     Raises:
         InputError: If there is none.
     """
-    paths = sorted(path for path in Path(folder).glob('*')
-                   if path.suffix in SUFFIXES)
+    paths = sorted(path for path in Path(folder).glob('*') if path.suffix in SUFFIXES)
     if not paths:
         raise InputError(f'{folder}: no video file ({", ".join(SUFFIXES)})')
     return paths

@@ -7,23 +7,14 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-__all__ = ['count_macs', 'describe_machine', 'synchronize', 'time_interleaved']
-
 
 def count_macs(function: Callable[[], object]) -> int:
     """Count multiply-adds of matrix products, convolutions and attention.
 
-    By torch's ``FlopCounterMode``, which counts two per multiply-add. It
-    does not see into the fused inference kernel of
-    ``nn.MultiheadAttention``, nor, in some releases, into that of
-    ``scaled_dot_product_attention`` on the CPU, which are therefore switched
-    off meanwhile.
-
-    Args:
-        function (Callable): What to count; called once without gradients.
-
-    Returns:
-        int: Multiply-adds.
+    By torch's ``FlopCounterMode``, which counts two per multiply-add. It does not see
+    into the fused inference kernel of ``nn.MultiheadAttention``, nor, in some releases,
+    into that of ``scaled_dot_product_attention`` on the CPU, which are therefore
+    switched off meanwhile. The function is called once, without gradients.
     """
     fastpath = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
@@ -36,8 +27,7 @@ def count_macs(function: Callable[[], object]) -> int:
     return counter.get_total_flops() // 2
 
 
-def time_interleaved(functions: dict[str, Callable[[], object]],
-                     repeats: int = 15,
+def time_interleaved(functions: dict[str, Callable[[], object]], repeats: int = 15,
                      warmup: int = 3) -> dict[str, float]:
     """Return the median wall time of each function, their calls taking turns.
 
@@ -60,10 +50,7 @@ def time_interleaved(functions: dict[str, Callable[[], object]],
                 synchronize()
                 if turn >= warmup:
                     times[name].append(time.perf_counter() - start)
-    return {
-        name: 1e3 * statistics.median(seconds)
-        for name, seconds in times.items()
-    }
+    return {name: 1e3 * statistics.median(seconds) for name, seconds in times.items()}
 
 
 def synchronize() -> None:

@@ -12,8 +12,6 @@ from torch import nn
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['MMACTION2_CONFIG', 'build_mmaction2', 'build_pair', 'random_openai_clip']
-
 MMACTION2_CONFIG = ('mmaction::retrieval/clip4clip/clip4clip_vit-base-p32-res224-'
                     'clip-pre_8xb16-u12-5e_msrvtt-9k-rgb.py')
 
@@ -58,8 +56,7 @@ def random_openai_clip() -> Iterator[None]:
         from clip.model import CLIP
     except ImportError as error:
         raise InputError("MMAction2's CLIPSimilarity needs the package "
-                         f'openai-clip, which cannot be imported: {error}'
-                         ) from None
+                         f'openai-clip, which cannot be imported: {error}') from None
     # ViT-B/32 by its sizes: embedding, pixels, layers, width and patch of the
     # image tower; context, vocabulary, width, heads and layers of the text's.
     sizes = (512, 224, 12, 768, 32, 77, 49408, 512, 8, 12)

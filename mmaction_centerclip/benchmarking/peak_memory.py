@@ -6,8 +6,6 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-__all__ = ['PeakMemory', 'peak_mib']
-
 
 class PeakMemory(TorchDispatchMode):
     """Count the storages that operations inside this context create.
@@ -33,11 +31,9 @@ class PeakMemory(TorchDispatchMode):
         self.current = self.peak = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        known = {
-            leaf.untyped_storage()._cdata
-            for leaf in tree_leaves((args, kwargs or {}))
-            if isinstance(leaf, torch.Tensor)
-        }
+        known = {leaf.untyped_storage()._cdata
+                 for leaf in tree_leaves((args, kwargs or {}))
+                 if isinstance(leaf, torch.Tensor)}
         result = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):
             if isinstance(leaf, torch.Tensor):

@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['Run', 'read_run']
-
 # What a dataloader has that changes no figure.
 LOADING = ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor')
 
@@ -37,15 +35,13 @@ def read_run(work_dir: str | Path, prefix: str = 'retrieval') -> Run:
     """Read what MMEngine's runner left in a work dir.
 
     Each start of a tool makes a folder there, named by its time:
-    ``<time>/vis_data/scalars.json`` has the lines of a training,
-    ``<time>/<time>.json`` the metrics of a test. A work dir is one run,
-    however often it was resumed; its test data is that of the last training,
-    or of the last test if there is none.
+    ``<time>/vis_data/scalars.json`` has the lines of a training, ``<time>/<time>.json``
+    the metrics of a test. A work dir is one run, however often it was resumed; its test
+    data is that of the last training, or of the last test if there is none.
 
     Args:
         work_dir (str | Path): The work dir itself, with the dumped config.
-        prefix (str): Prefix of the metrics' names. Defaults to
-            ``'retrieval'``.
+        prefix (str): Prefix of the metrics' names. Defaults to ``'retrieval'``.
 
     Raises:
         InputError: If it is no work dir or has no evaluation, or a file in it

@@ -7,12 +7,8 @@ from mmaction_centerclip.errors import InputError
 
 from .runs import Run
 
-__all__ = ['run_warnings', 'summarize']
 
-
-def summarize(runs: Sequence[Run],
-              metrics: Sequence[str],
-              best: str | None = None,
+def summarize(runs: Sequence[Run], metrics: Sequence[str], best: str | None = None,
               which: str = 'val') -> list[dict[str, object]]:
     """Group runs by config and settings, in the order of their first run.
 

@@ -3,8 +3,6 @@ import re
 
 from torch import Tensor
 
-__all__ = ['infer_head', 'rename_clip4clip']
-
 # CLIP4Clip's heads, and how the beginnings of their keys are called here.
 _HEADS = {
     'SequentialTransformerHead': {
@@ -31,12 +29,7 @@ def _find_head(state: dict[str, Tensor]) -> tuple[str, dict[str, str]]:
 
 
 def rename_clip4clip(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Name the towers' weights as OpenAI does, the head's as a retriever.
-
-    Args:
-        state (dict[str, Tensor]): CLIP4Clip's, CenterCLIP's or
-            CLIPSimilarity's, as stored.
-    """
+    """Name the towers' stored weights as OpenAI does, the head's as a retriever."""
     _, names = _find_head(state)
     renamed = {}
     for key, value in state.items():

@@ -14,8 +14,6 @@ from .necks import give_embeddings
 from .sizes import infer_arch
 from .sources import SOURCES, convert_state, detect_sources
 
-__all__ = ['convert_checkpoint']
-
 
 def convert_checkpoint(source: str,
                        target: str,
@@ -34,9 +32,8 @@ def convert_checkpoint(source: str,
         target (str): The checkpoint to write; must not exist.
         kinds (Sequence[str]): Keys of :data:`SOURCES` that are accepted; the
             first that fits is taken.
-        necks (Sequence[dict]): Configs of the necks; where the source has a
-            cluster embedding, the neck before that block gets it.
-            Defaults to ().
+        necks (Sequence[dict]): Configs of the necks; where the source has a cluster
+            embedding, the neck before that block gets it. Defaults to ().
         num_blocks (int, optional): How many blocks the vision tower must
             have. Defaults to None: any number.
         layer_norm_eps (float): See :func:`infer_head`. Defaults to 1e-12.
@@ -77,8 +74,7 @@ def convert_checkpoint(source: str,
     return config, dict(kind=kind, unused=unused + unexpected, missing=missing)
 
 
-def _choose_kind(state: dict[str, Tensor], kinds: Sequence[str],
-                 source: str) -> str:
+def _choose_kind(state: dict[str, Tensor], kinds: Sequence[str], source: str) -> str:
     try:
         found = detect_sources(state)
     except InputError as error:
@@ -87,8 +83,7 @@ def _choose_kind(state: dict[str, Tensor], kinds: Sequence[str],
         if kind in found:
             return kind
     expected = ' or '.join(SOURCES[kind].title for kind in kinds)
-    raise InputError(
-        f'{source} holds {SOURCES[found[0]].title}, expected {expected}')
+    raise InputError(f'{source} holds {SOURCES[found[0]].title}, expected {expected}')
 
 
 def _load(model: nn.Module, weights: dict[str, Tensor],
@@ -99,8 +94,7 @@ def _load(model: nn.Module, weights: dict[str, Tensor],
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise InputError(f'{source}: {reason}') from None
-    lost = [key for key in missing
-            if not key.startswith(('backbone.necks.', 'head.'))]
+    lost = [key for key in missing if not key.startswith(('backbone.necks.', 'head.'))]
     if lost:
         raise InputError(f'{source} lacks {len(lost)} weights of its towers, '
                          f'such as {lost[:3]}')
@@ -112,12 +106,8 @@ def _model_config(weights: dict[str, Tensor], necks: list[dict], head: dict,
     backbone = dict(type='CLIPVisionTower', necks=necks)
     if 'backbone.conv2.weight' in weights:
         backbone['linear_patch'] = '3d'
-    return dict(
-        type='VideoTextRetriever',
-        arch=infer_arch(weights, **sizes),
-        backbone=backbone,
-        text_backbone=dict(type='CLIPTextTower'),
-        head=head)
+    return dict(type='VideoTextRetriever', arch=infer_arch(weights, **sizes),
+                backbone=backbone, text_backbone=dict(type='CLIPTextTower'), head=head)
 
 
 def _config_text(model: dict, base: str, num_frames: int) -> str:
@@ -129,16 +119,12 @@ def _config_text(model: dict, base: str, num_frames: int) -> str:
         # the base config trains with.
         length = min(model['arch']['text_cfg']['context_length'],
                      cfg.model.text_backbone.context_length)
-        cfg.model = dict(
-            model,
-            frozen_layers=cfg.model.frozen_layers,
-            data_preprocessor=cfg.model.data_preprocessor)
-        options = dict(
-            UniformSample=dict(clip_len=num_frames),
-            SampleFramesWithMask=dict(clip_len=num_frames),
-            Resize=dict(scale=(-1, size)),
-            CenterCrop=dict(crop_size=size),
-            OpenCLIPTokenize=dict(context_length=length))
+        cfg.model = dict(model, frozen_layers=cfg.model.frozen_layers,
+                         data_preprocessor=cfg.model.data_preprocessor)
+        options = dict(UniformSample=dict(clip_len=num_frames),
+                       SampleFramesWithMask=dict(clip_len=num_frames),
+                       Resize=dict(scale=(-1, size)), CenterCrop=dict(crop_size=size),
+                       OpenCLIPTokenize=dict(context_length=length))
         for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
             for transform in cfg[loader].dataset.pipeline:
                 transform.update(options.get(transform.type, {}))

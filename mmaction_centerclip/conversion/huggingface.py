@@ -6,8 +6,6 @@ from torch import Tensor
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['rename_huggingface']
-
 _RENAMES = {
     r'^vision_model\.': 'visual.',
     r'^text_model\.': '',
@@ -28,10 +26,7 @@ _RENAMES = {
 
 
 def rename_huggingface(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Name the weights of ``transformers.CLIPModel`` as OpenAI does.
-
-    Args:
-        state (dict[str, Tensor]): As stored.
+    """Name the stored weights of ``transformers.CLIPModel`` as OpenAI does.
 
     Raises:
         InputError: If a part of an attention's projection is missing.

@@ -7,18 +7,11 @@ from torch import Tensor
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['find_parameter', 'give_embeddings']
-
 
 def find_parameter(kind: str, name: str) -> inspect.Parameter | None:
-    """Find a parameter of a model's ``__init__``, or of its base classes'.
+    """Find a parameter by name, None if a model of this ``type`` does not take it.
 
-    Args:
-        kind (str): The model's ``type`` in a config.
-        name (str): The parameter's name.
-
-    Returns:
-        inspect.Parameter | None: None if there is no such parameter.
+    Looks into its ``__init__``, and those of its base classes.
     """
     for cls in MODELS.get(kind).__mro__:
         parameters = inspect.signature(cls.__init__).parameters
@@ -32,13 +25,10 @@ def give_embeddings(necks: Sequence[dict], embeddings: dict[int, Tensor],
     """Give necks the options and weights of cluster embeddings.
 
     Args:
-        necks (Sequence[dict]): Configs of the necks.
+        necks (Sequence[dict]): Configs, which are returned with more options.
         embeddings (dict[int, Tensor]): By the block that each precedes (K, C).
         weights (dict[str, Tensor]): A retriever's; the embeddings are added.
         source (str): The file, for messages.
-
-    Returns:
-        list[dict]: Configs of the necks, with the options that they need.
 
     Raises:
         InputError: If they do not fit, or the number of centers is not known.

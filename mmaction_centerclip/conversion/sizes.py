@@ -5,24 +5,18 @@ from torch import Tensor
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['infer_arch']
 
-
-def infer_arch(state: dict[str, Tensor],
-               quick_gelu: bool = True,
-               head_width: int = 64,
+def infer_arch(state: dict[str, Tensor], quick_gelu: bool = True, head_width: int = 64,
                text_head_width: int = 64) -> dict:
     """Infer the architecture that a retriever's weights belong to.
 
-    Width, layers, patch and image size, context length, vocabulary and
-    embedding are those of the weights. The width of an attention head and the
-    activation leave no trace in them; every CLIP of OpenAI has 64 and
-    QuickGELU.
+    Width, layers, patch and image size, context length, vocabulary and embedding are
+    those of the weights. The width of an attention head and the activation leave no
+    trace in them; every CLIP of OpenAI has 64 and QuickGELU.
 
     Args:
         state (dict[str, Tensor]): Under ``backbone.`` and ``text_backbone.``.
-        quick_gelu (bool): Whether the activation is QuickGELU.
-            Defaults to True.
+        quick_gelu (bool): Whether the activation is QuickGELU. Defaults to True.
         head_width (int): Width of an attention head of the vision tower.
             Defaults to 64.
         text_head_width (int): Likewise of the text tower. Defaults to 64.
@@ -38,10 +32,9 @@ def infer_arch(state: dict[str, Tensor],
         text = _infer_tower(state, 'text_backbone.', 'text', text_head_width)
         patch = state['backbone.conv1.weight'].shape[-1]
         positions = len(state['backbone.positional_embedding'])
-        text.update(
-            context_length=len(state['text_backbone.positional_embedding']),
-            vocab_size=len(state['text_backbone.token_embedding.weight']),
-            heads=text['width'] // text_head_width)
+        text.update(context_length=len(state['text_backbone.positional_embedding']),
+                    vocab_size=len(state['text_backbone.token_embedding.weight']),
+                    heads=text['width'] // text_head_width)
         embed_dim = state['backbone.proj'].shape[1]
     except KeyError as error:
         raise InputError(f'the weights lack {error}, which tells a size of '
@@ -50,13 +43,9 @@ def infer_arch(state: dict[str, Tensor],
     if grid**2 != positions - 1:
         raise InputError('the positional embedding must be of a class token '
                          f'and a square grid, got {positions} positions')
-    vision.update(
-        image_size=grid * patch, patch_size=patch, head_width=head_width)
-    return dict(
-        embed_dim=embed_dim,
-        quick_gelu=quick_gelu,
-        vision_cfg=vision,
-        text_cfg=text)
+    vision.update(image_size=grid * patch, patch_size=patch, head_width=head_width)
+    return dict(embed_dim=embed_dim, quick_gelu=quick_gelu, vision_cfg=vision,
+                text_cfg=text)
 
 
 def _infer_tower(state: dict[str, Tensor], prefix: str, name: str,

@@ -15,15 +15,12 @@ from mmaction_centerclip.models.retrievers import rename_clip_weights
 from .clip4clip import rename_clip4clip
 from .huggingface import rename_huggingface
 
-__all__ = ['SOURCES', 'Source', 'convert_state', 'detect_sources']
-
 # In CenterCLIP a neck's embedding lies inside the block that it precedes.
 _CLUSTER_EMBED = re.compile(
     r'backbone\.transformer\.resblocks\.(\d+)\.tokencluster_inter\.cluster_embed$')
 # What CLIP4Clip and CenterCLIP have beside CLIP, and CLIPSimilarity has not.
-_CLIP4CLIP = re.compile(
-    r'(transformerClip|frame_position_embeddings|lstm_visual|cross|'
-    r'similarity_dense)\.|.*\.tokencluster_inter\.')
+_CLIP4CLIP = re.compile(r'(transformerClip|frame_position_embeddings|lstm_visual|cross|'
+                        r'similarity_dense)\.|.*\.tokencluster_inter\.')
 
 
 class Source(NamedTuple):
@@ -65,13 +62,7 @@ SOURCES = {
 
 
 def detect_sources(keys: Collection[str]) -> list[str]:
-    """List the sources that a checkpoint may come from.
-
-    Args:
-        keys (Collection[str]): The keys of its state dict.
-
-    Returns:
-        list[str]: Keys of :data:`SOURCES`, at least one.
+    """List the keys of :data:`SOURCES` that a state dict may be of, by its keys.
 
     Raises:
         InputError: If there is none, with some of the keys.

@@ -3,11 +3,8 @@ from torch import Tensor
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['to_open_clip']
 
-
-def to_open_clip(
-        state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+def to_open_clip(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
     """Name a retriever's towers as open_clip's ``CLIP`` does.
 
     Args:

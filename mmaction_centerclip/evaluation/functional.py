@@ -5,8 +5,6 @@ from torch import Tensor
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['rank_counts', 'retrieval_metrics']
-
 TOPK = (1, 5, 10)
 
 
@@ -20,10 +18,9 @@ def retrieval_metrics(similarity: Tensor | np.ndarray,
     videos' caption groups, a group scoring its best caption, as CLIP4Clip
     does for several captions per video (arXiv 2104.08860, Sec. 4.3).
 
-    Ties count by their expected value under random tie-breaking: with b
-    candidates better and t others tied, the rank is uniform on b + 1 to
-    b + t + 1, so that R@k is the probability of a rank up to k and a constant
-    similarity scores chance.
+    Ties count by their expected value under random tie-breaking: with b candidates
+    better and t others tied, the rank is uniform on b + 1 to b + t + 1, so that R@k is
+    the probability of a rank up to k and a constant similarity scores chance.
 
     Args:
         similarity (Tensor | ndarray): Shape (texts, videos), finite.
@@ -63,9 +60,8 @@ def rank_counts(similarity: Tensor,
         text, and ``v2t``, for every video with a text.
     """
     groups = caption_group_similarity(similarity, video_of_text)
-    return dict(
-        t2v=better_and_tied(similarity, video_of_text),
-        v2t=group_rank_counts(groups, video_of_text))
+    return dict(t2v=better_and_tied(similarity, video_of_text),
+                v2t=group_rank_counts(groups, video_of_text))
 
 
 def metrics_of_ranks(counts: dict[str, tuple[Tensor, Tensor]],
@@ -82,8 +78,7 @@ def metrics_of_ranks(counts: dict[str, tuple[Tensor, Tensor]],
     return metrics
 
 
-def better_and_tied(similarity: Tensor,
-                    target: Tensor) -> tuple[Tensor, Tensor]:
+def better_and_tied(similarity: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Count the candidates that beat each query's own, and those that tie.
 
     Args:
@@ -100,15 +95,13 @@ def better_and_tied(similarity: Tensor,
     return better.double(), tied.double()
 
 
-def group_rank_counts(groups: Tensor,
-                      video_of_text: Tensor) -> tuple[Tensor, Tensor]:
+def group_rank_counts(groups: Tensor, video_of_text: Tensor) -> tuple[Tensor, Tensor]:
     """Rank groups, as of :func:`caption_group_similarity`, for every video."""
     described = video_of_text.unique()
     return better_and_tied(groups[:, described].T, described)
 
 
-def caption_group_similarity(similarity: Tensor,
-                             video_of_text: Tensor) -> Tensor:
+def caption_group_similarity(similarity: Tensor, video_of_text: Tensor) -> Tensor:
     """Return the score of each video's best caption, for every video.
 
     From (texts, videos) to (groups, videos), square; -inf without a caption.
@@ -118,16 +111,14 @@ def caption_group_similarity(similarity: Tensor,
     return groups.scatter_reduce_(0, index, similarity, 'amax')
 
 
-def check_similarity(
-        similarity: Tensor | np.ndarray,
-        video_of_text: Tensor | np.ndarray) -> tuple[Tensor, Tensor]:
+def check_similarity(similarity: Tensor | np.ndarray,
+                     video_of_text: Tensor | np.ndarray) -> tuple[Tensor, Tensor]:
     """Check the input of :func:`retrieval_metrics`; return floats and int64."""
     similarity = torch.as_tensor(similarity)
     if not similarity.is_floating_point():
         similarity = similarity.double()
     check_matrix('similarity', similarity, '(texts, videos)')
-    video_of_text = torch.as_tensor(
-        video_of_text, device=similarity.device).long()
+    video_of_text = torch.as_tensor(video_of_text, device=similarity.device).long()
     texts, videos = similarity.shape
     if video_of_text.shape != (texts, ):
         raise InputError(

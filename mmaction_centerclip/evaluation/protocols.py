@@ -5,8 +5,6 @@ from mmaction_centerclip.errors import InputError
 
 from .registry import RETRIEVAL_METRICS
 
-__all__ = ['PROTOCOLS', 'describe_protocol', 'protocol_of']
-
 # The title of each protocol, and how it counts, as in CLIP4Clip (arXiv
 # 2104.08860).
 PROTOCOLS = {
@@ -61,8 +59,7 @@ def protocol_of(counts: Sequence[int], paragraph: bool = False) -> str:
     return 'multiple' if several else 'single'
 
 
-def describe_protocol(counts: Sequence[int],
-                      paragraph: bool = False,
+def describe_protocol(counts: Sequence[int], paragraph: bool = False,
                       more_metrics: Iterable[str] = ()) -> str:
     """Say which protocol an evaluation has and what it counts.
 

@@ -16,11 +16,6 @@ from .feature_file import RetrievalFeatures
 from .relevance import relevance_metrics
 from .scorer import Scorer
 
-__all__ = [
-    'RERANKINGS', 'RETRIEVAL_METRICS', 'Rankings', 'Reranking',
-    'RetrievalMetric', 'build_registered', 'import_modules_of'
-]
-
 RETRIEVAL_METRICS = Registry('retrieval metric')
 RERANKINGS = Registry('re-ranking')
 

@@ -7,37 +7,31 @@ from torch import Tensor
 
 from .functional import check_similarity
 
-__all__ = ['expected_ap_and_ndcg', 'relevance_metrics']
-
 SEVERAL_CAPTIONS = ('video-to-text: each video ranks all single captions, of '
                     'which its own are relevant')
 CHUNK_ELEMENTS = 2**20  # float64 temporaries of 8 MiB each
 
 
-def relevance_metrics(
-        similarity: Tensor | np.ndarray,
-        video_of_text: Tensor | np.ndarray,
-        directions: Sequence[str] = ('t2v', 'v2t')) -> dict[str, float]:
+def relevance_metrics(similarity: Tensor | np.ndarray,
+                      video_of_text: Tensor | np.ndarray,
+                      directions: Sequence[str] = ('t2v', 'v2t')) -> dict[str, float]:
     """Compute mean average precision and NDCG in per cent, in both directions.
 
-    At the level of single captions, unlike :func:`retrieval_metrics`:
-    text-to-video, every caption ranks all videos, one of which is relevant;
-    video-to-text, every video with a caption ranks all captions, of which its
-    own are relevant. Ties count by their expected value, see
-    :func:`expected_ap_and_ndcg`.
+    At the level of single captions, unlike :func:`retrieval_metrics`: text-to-video,
+    every caption ranks all videos, one of which is relevant; video-to-text, every video
+    with a caption ranks all captions, of which its own are relevant. Ties count by
+    their expected value, see :func:`expected_ap_and_ndcg`.
 
     Args:
-        similarity (Tensor | ndarray): Shape (texts, videos), finite.
-        video_of_text (Tensor | ndarray): Column of each caption's own video,
-            integer (texts, ).
+        similarity (Tensor | ndarray): See :func:`retrieval_metrics`.
+        video_of_text (Tensor | ndarray): See there.
         directions (Sequence[str]): Which to compute. Defaults to both.
 
     Returns:
         dict[str, float]: ``mAP`` and ``NDCG`` under ``t2v/`` and ``v2t/``.
 
     Raises:
-        InputError: If the shapes do not fit, an index is out of range, or a
-            similarity is not finite.
+        InputError: See :func:`retrieval_metrics`.
 
     Examples:
         >>> import torch
@@ -50,9 +44,8 @@ def relevance_metrics(
     texts, videos = (torch.arange(n, device=similarity.device)
                      for n in similarity.shape)
     # Scores, the rows of the queries, their videos, and the candidates'.
-    sides = dict(
-        t2v=(similarity, texts, video_of_text, videos),
-        v2t=(similarity.T, described, described, video_of_text))
+    sides = dict(t2v=(similarity, texts, video_of_text, videos),
+                 v2t=(similarity.T, described, described, video_of_text))
     figures = {}
     for direction in directions:
         scores, queries, own, candidates = sides[direction]
@@ -68,8 +61,7 @@ def relevance_metrics(
     return figures
 
 
-def expected_ap_and_ndcg(scores: Tensor,
-                         relevant: Tensor) -> tuple[Tensor, Tensor]:
+def expected_ap_and_ndcg(scores: Tensor, relevant: Tensor) -> tuple[Tensor, Tensor]:
     """Average AP and NDCG exactly over all orders of tied candidates.
 
     Let a group of n tied candidates, r of them relevant, follow T better

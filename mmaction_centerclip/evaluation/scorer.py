@@ -8,18 +8,13 @@ from dataclasses import dataclass
 
 import torch
 from mmengine.dist import all_gather_object, all_reduce, get_dist_info
-from mmengine.utils import ProgressBar
+from mmengine.utils import track_iter_progress
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError, check_positive_int
 
 from .feature_file import Features, RetrievalFeatures
 from .functional import better_and_tied, check_finite, group_rank_counts
-
-__all__ = [
-    'Scorer', 'choose_scorer', 'product_scores', 'raised_together',
-    'rank_counts_in_chunks', 'score_matrix'
-]
 
 MIN_ROW_BLOCKS = 64  # at least, to be shared among processes and shown
 
@@ -56,11 +51,9 @@ class Scorer:
 
     def select(self, features: Features, items: slice) -> Features:
         """Return the features of some items as the function takes them."""
-        return {
-            name: x[items].to(self.device,
-                              self.dtype if x.is_floating_point() else None)
-            for name, x in features.items()
-        }
+        return {name: x[items].to(self.device,
+                                  self.dtype if x.is_floating_point() else None)
+                for name, x in features.items()}
 
 
 def choose_scorer(features: RetrievalFeatures,
@@ -80,8 +73,7 @@ def choose_scorer(features: RetrievalFeatures,
         dtype (torch.dtype): In which a head compares; products of vectors are
             float64. Defaults to ``torch.float64``.
         max_pairs (int): See :class:`Scorer`. Defaults to 2 ** 18.
-        progress (bool): Whether a head shows a progress bar. Defaults to
-            False.
+        progress (bool): Whether a head shows a progress bar. Defaults to False.
     """
     if device is None:
         device = 'cpu' if head is None else head.logit_scale.device
@@ -106,16 +98,14 @@ def product_scores(text: Features, video: Features) -> Tensor:
     return (text['text'].double() @ video['video'].double().T).float()
 
 
-def rank_counts_in_chunks(
-        scorer: Scorer, text: Features, video: Features,
-        video_of_text: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+def rank_counts_in_chunks(scorer: Scorer, text: Features, video: Features,
+                          video_of_text: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
     """Count better and tied candidates, as :func:`rank_counts` of the matrix.
 
-    Each process scores a part of the texts with all videos. No process holds
-    more of the matrix than ``max_pairs`` pairs or one text's, and, for the
-    video-to-text direction, the best caption of every group for every video,
-    which is a (videos, videos) matrix. Arguments as for :func:`score_matrix`
-    and :func:`rank_counts`.
+    Each process scores a part of the texts with all videos. No process holds more of
+    the matrix than ``max_pairs`` pairs or one text's, and, for the video-to-text
+    direction, the best caption of every group for every video, which is a (videos,
+    videos) matrix. Arguments as for :func:`score_matrix` and :func:`rank_counts`.
     """
     counts = torch.zeros(2, _count(text), dtype=torch.float64)
     groups = torch.full((_count(video), ) * 2, -torch.inf)
@@ -123,13 +113,11 @@ def rank_counts_in_chunks(
         for rows, scores in _own_rows(scorer, text, video):
             own = video_of_text[rows]
             counts[:, rows] = torch.stack(better_and_tied(scores, own))
-            groups.scatter_reduce_(
-                0, own[:, None].expand_as(scores), scores, 'amax')
+            groups.scatter_reduce_(0, own[:, None].expand_as(scores), scores, 'amax')
     all_reduce(counts, 'max')  # Other processes' rows are zero here.
     all_reduce(groups, 'max')
-    return dict(
-        t2v=(counts[0], counts[1]),
-        v2t=group_rank_counts(groups, video_of_text))
+    return dict(t2v=(counts[0], counts[1]),
+                v2t=group_rank_counts(groups, video_of_text))
 
 
 def score_matrix(scorer: Scorer, text: Features, video: Features) -> Tensor:
@@ -137,8 +125,7 @@ def score_matrix(scorer: Scorer, text: Features, video: Features) -> Tensor:
 
     Args:
         scorer (Scorer): Compares them.
-        text (dict[str, Tensor]): Features of all texts, alike on every
-            process.
+        text (dict[str, Tensor]): Features of all texts, alike on every process.
         video (dict[str, Tensor]): Features of all videos, likewise.
 
     Returns:
@@ -147,12 +134,11 @@ def score_matrix(scorer: Scorer, text: Features, video: Features) -> Tensor:
     Raises:
         InputError: If a similarity is not finite.
     """
+    matrix = torch.full((_count(text), _count(video)), -torch.inf)
     with raised_together():
-        parts = list(_own_rows(scorer, text, video))
-    matrix = torch.empty(_count(text), _count(video))
-    for part in all_gather_object(parts):
-        for rows, scores in part:
+        for rows, scores in _own_rows(scorer, text, video):
             matrix[rows] = scores
+    all_reduce(matrix, 'max')  # Other processes' rows are -inf here.
     return matrix
 
 
@@ -161,26 +147,21 @@ def _own_rows(scorer: Scorer, text: Features,
     """Score this process's share of the texts, a few at a time."""
     texts, videos = _count(text), _count(video)
     width = min(videos, scorer.max_pairs)
-    height = min(
-        max(1, scorer.max_pairs // width), math.ceil(texts / MIN_ROW_BLOCKS))
+    height = min(max(1, scorer.max_pairs // width), math.ceil(texts / MIN_ROW_BLOCKS))
     rank, world_size = get_dist_info()
     rows = list(_equal_slices(texts, height))[rank::world_size]
     columns = [column for column, _ in _equal_slices(videos, width)]
     # All videos at once where they are few enough, not for each rows again.
     whole = scorer.select(video, columns[0]) if len(columns) == 1 else None
-    bar = ProgressBar(len(rows)) if scorer.progress and rank == 0 else None
+    if scorer.progress and rank == 0:
+        rows = track_iter_progress(rows)
     for row, new in rows:
         some = scorer.select(text, row)
         scores = torch.empty(height, videos)
         for column in columns:
-            scores[:, column] = scorer(
-                some, whole or scorer.select(video, column))
+            scores[:, column] = scorer(some, whole or scorer.select(video, column))
         check_finite('similarity (texts, videos)', scores, row.start)
         yield slice(new, row.stop), scores[new - row.start:]
-        if bar is not None:
-            bar.update()
-    if bar is not None:
-        bar.file.write('\n')
 
 
 def _equal_slices(count: int, size: int) -> Iterator[tuple[slice, int]]:

@@ -14,11 +14,8 @@ from .sampling import sparse_sampling
 from .shift import check_fold_div, temporal_shift
 from .spectral import check_spectral, spectral_clustering, spectral_embedding
 
-__all__ = [
-    'affinity', 'check_fold_div', 'check_kernels', 'check_kmedoids',
-    'check_spectral', 'cluster_mean', 'cluster_sum', 'kkz_init', 'kmedoids',
-    'mask_or_all', 'normalized_laplacian', 'pairwise_distances',
-    'segment_mask', 'sparse_sampling', 'spatial_temporal_locality',
-    'spectral_clustering', 'spectral_embedding', 'temporal_shift',
-    'unit_normalize', 'weighted_mean'
-]
+__all__ = ['affinity', 'check_fold_div', 'check_kernels', 'check_kmedoids',
+           'check_spectral', 'cluster_mean', 'cluster_sum', 'kkz_init', 'kmedoids',
+           'mask_or_all', 'normalized_laplacian', 'pairwise_distances', 'segment_mask',
+           'sparse_sampling', 'spatial_temporal_locality', 'spectral_clustering',
+           'spectral_embedding', 'temporal_shift', 'unit_normalize', 'weighted_mean']

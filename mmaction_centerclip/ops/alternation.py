@@ -1,13 +1,10 @@
 """KKZ initialisation and the alternation of k-medoids, on known distances.
 
-Both work on all problems of a batch at once, with nothing larger than a
-(B, N, N) tensor. (Katsavounidis, Kuo and Zhang, 1994; CenterCLIP, arXiv
-2205.00823, Sec. 3.3.)
+Both work on all problems of a batch at once, with nothing larger than a (B, N, N)
+tensor. (Katsavounidis, Kuo and Zhang, 1994; CenterCLIP, arXiv 2205.00823, Sec. 3.3.)
 """
 import torch
 from torch import Tensor
-
-__all__ = ['alternate', 'kkz_init']
 
 # How many update steps to take between two looks at whether all problems are
 # done. A look makes the host wait for an accelerator; steps after the end
@@ -15,9 +12,7 @@ __all__ = ['alternate', 'kkz_init']
 _CHECK_EVERY = {'cpu': 1}
 
 
-def kkz_init(distances: Tensor,
-             num_centers: int,
-             first: Tensor,
+def kkz_init(distances: Tensor, num_centers: int, first: Tensor,
              valid: Tensor | None = None) -> Tensor:
     """KKZ start: repeatedly the token farthest from its nearest pick.
 
@@ -33,8 +28,7 @@ def kkz_init(distances: Tensor,
     """
     # Rows by their number in all problems; a step costs little but its calls.
     flat = distances.flatten(0, 1)
-    offsets = torch.arange(
-        0, len(flat), distances.shape[1], device=first.device)
+    offsets = torch.arange(0, len(flat), distances.shape[1], device=first.device)
     picks = [first]
     nearest = flat.index_select(0, first + offsets)
     if valid is not None:
@@ -53,19 +47,13 @@ def kkz_init(distances: Tensor,
 def alternate(distances: Tensor, tokens: Tensor, num_centers: int,
               first: Tensor, valid: Tensor | None, max_iters: int,
               tol: float) -> tuple[Tensor, Tensor]:
-    """KKZ and the alternation, on distances that are known.
+    """Run KKZ and the alternation on known distances.
 
     Args:
         distances (Tensor): Symmetric, zero diagonal, shape (B, N, N).
         tokens (Tensor): For the medoids' displacement, shape (B, N, C).
-        num_centers (int): K.
-        first (Tensor): First picks, int64 (B, ).
-        valid (Tensor | None): As for :func:`kmedoids`.
-        max_iters (int): As for :func:`kmedoids`.
-        tol (float): As for :func:`kmedoids`.
 
-    Returns:
-        tuple[Tensor, Tensor]: As of :func:`kmedoids`.
+    The other arguments and the result are those of :func:`kmedoids`.
     """
     # Tokens that overflowed upstream must not break the invariants.
     distances = distances.nan_to_num(0)
@@ -89,8 +77,7 @@ def alternate(distances: Tensor, tokens: Tensor, num_centers: int,
 def _rows(matrices: Tensor, indices: Tensor) -> Tensor:
     """Rows (B, K, M) of matrices (B, N, M), several times gather's speed."""
     batch, count = matrices.shape[:2]
-    offsets = torch.arange(
-        0, batch * count, count, device=indices.device)[:, None]
+    offsets = torch.arange(0, batch * count, count, device=indices.device)[:, None]
     flat = matrices.flatten(0, 1).index_select(0, (indices + offsets).flatten())
     return flat.unflatten(0, indices.shape)
 

@@ -6,10 +6,6 @@ from torch import Tensor
 
 from mmaction_centerclip.errors import InputError, check_choice
 
-__all__ = [
-    'check_order', 'pairwise_distances', 'squared_euclidean', 'unit_normalize'
-]
-
 DISTANCES = ('euclidean', 'cosine')
 
 
@@ -26,8 +22,7 @@ def unit_normalize(tokens: Tensor, eps: float = 1e-6) -> Tensor:
     return tokens / (tokens.norm(dim=-1, keepdim=True) + eps)
 
 
-def pairwise_distances(tokens: Tensor,
-                       distance: str = 'euclidean',
+def pairwise_distances(tokens: Tensor, distance: str = 'euclidean',
                        p: float = 2.0) -> Tensor:
     """Distances between all tokens of each problem.
 
@@ -52,9 +47,8 @@ def pairwise_distances(tokens: Tensor,
     check_choice('distance', distance, DISTANCES)
     check_order(p)
     with torch.autocast(tokens.device.type, enabled=False):
-        return _distances(
-            tokens if tokens.dtype == torch.float64 else tokens.float(),
-            distance, p)
+        return _distances(tokens if tokens.dtype == torch.float64 else tokens.float(),
+                          distance, p)
 
 
 def check_order(p: float) -> None:
@@ -72,11 +66,8 @@ def _distances(tokens: Tensor, distance: str, p: float) -> Tensor:
     else:
         # Differences, not products: torch.cdist otherwise turns to a matrix
         # product above 25 tokens, whose self-distances are not zero.
-        result = torch.cdist(
-            tokens,
-            tokens,
-            p=p,
-            compute_mode='donot_use_mm_for_euclid_dist')
+        result = torch.cdist(tokens, tokens, p=p,
+                             compute_mode='donot_use_mm_for_euclid_dist')
     result.diagonal(dim1=-2, dim2=-1).zero_()
     return result
 
@@ -93,12 +84,7 @@ def squared_euclidean(tokens: Tensor) -> Tensor:
     Centring takes out the part that all tokens share, which is what cancels
     badly: tokens of one video have a large common component. The norms come
     from the product itself, so that duplicated tokens are at distance zero.
-
-    Args:
-        tokens (Tensor): Shape (B, N, C), float32 or float64.
-
-    Returns:
-        Tensor: Shape (B, N, N), symmetric to the last bit, not negative.
+    From (B, N, C) to (B, N, N), symmetric to the last bit and not negative.
     """
     gram = _symmetric_gram(tokens - tokens.mean(dim=1, keepdim=True))
     squared = gram.diagonal(dim1=-2, dim2=-1)

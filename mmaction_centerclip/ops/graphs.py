@@ -13,20 +13,11 @@ from mmaction_centerclip.errors import (
 
 from .distances import squared_euclidean
 
-__all__ = [
-    'affinity', 'check_graph', 'check_kernels', 'normalized_laplacian',
-    'spatial_temporal_locality'
-]
-
 GRAPHS = ('heat', 'knn')
 
 
-def affinity(tokens: Tensor,
-             *,
-             graph: str = 'heat',
-             sigma: float | str = 2.0,
-             knn: int | None = None,
-             locality: Tensor | None = None) -> Tensor:
+def affinity(tokens: Tensor, *, graph: str = 'heat', sigma: float | str = 2.0,
+             knn: int | None = None, locality: Tensor | None = None) -> Tensor:
     """Similarity graph W = exp(-|x - y|^2 / (2 sigma^2)).
 
     Args:
@@ -82,10 +73,7 @@ def normalized_laplacian(weights: Tensor) -> Tensor:
     return result
 
 
-def spatial_temporal_locality(frames: int,
-                              height: int,
-                              width: int,
-                              *,
+def spatial_temporal_locality(frames: int, height: int, width: int, *,
                               spatial_kernel: int = 9,
                               temporal_kernel: int = 7) -> Tensor:
     """Which tokens of a segment are near each other in space and time.
@@ -107,11 +95,9 @@ def spatial_temporal_locality(frames: int,
     for name, value in (('frames', frames), ('height', height), ('width', width)):
         check_positive_int(name, value)
     check_kernels(spatial_kernel, temporal_kernel)
-    near = []
-    for size, kernel in ((frames, temporal_kernel), (height, spatial_kernel),
-                         (width, spatial_kernel)):
-        steps = torch.arange(size)
-        near.append((steps[:, None] - steps).abs() <= kernel // 2)
+    near = [(torch.arange(size)[:, None] - torch.arange(size)).abs() <= kernel // 2
+            for size, kernel in ((frames, temporal_kernel), (height, spatial_kernel),
+                                 (width, spatial_kernel))]
     result = torch.einsum('ab,cd,ef->acebdf', *(n.int() for n in near))
     return result.reshape((frames * height * width, ) * 2).bool()
 
@@ -137,8 +123,7 @@ def check_graph(graph: str, sigma: float | str, knn: int | None) -> None:
 def _median_off_diagonal(squared: Tensor) -> Tensor:
     """Median of each problem's squared distances, never zero (B, )."""
     count = squared.shape[-1]
-    rows, columns = torch.triu_indices(
-        count, count, offset=1, device=squared.device)
+    rows, columns = torch.triu_indices(count, count, offset=1, device=squared.device)
     if not len(rows):
         return squared.new_ones(len(squared))
     median = squared[:, rows, columns].median(dim=-1).values
@@ -155,5 +140,4 @@ def _warn_of_identity(weights: Tensor, sigma: float) -> None:
             f'sigma={sigma} is far below the distances of the tokens: the '
             f'similarity graph of {isolated} of {len(weights)} problems is all but '
             "the identity, and its eigenvectors are arbitrary. Use sigma='auto' or "
-            'a larger one.',
-            stacklevel=3)
+            'a larger one.', stacklevel=3)

@@ -2,6 +2,8 @@
 import functools
 import importlib.util
 import warnings
+from collections.abc import Callable
+from itertools import repeat
 from typing import Optional, Tuple  # noqa: UP035
 
 import torch
@@ -17,8 +19,6 @@ from mmaction_centerclip.errors import (
 
 from .alternation import alternate
 from .distances import DISTANCES, check_order, pairwise_distances, unit_normalize
-
-__all__ = ['check_kmedoids', 'check_problem', 'check_stop', 'decision_like', 'kmedoids']
 
 BACKENDS = ('auto', 'torch', 'triton')
 
@@ -67,11 +67,10 @@ def kmedoids(tokens: Tensor,
             is the exact mode. Defaults to torch.float32.
         chunk_size (int, optional): Problems worked on at a time, which
             bounds the memory. Defaults to None: all.
-        backend (str): ``'torch'``; ``'triton'`` for one fused launch on an
-            accelerator, in float32, without ``valid``, of up to 1024 tokens
-            and 512 centers; ``'auto'`` for ``'triton'`` where it is installed,
-            the tokens are on CUDA and it takes the problem, and ``'torch'``
-            elsewhere. Defaults to ``'auto'``.
+        backend (str): ``'torch'``; ``'triton'`` for one fused launch on an accelerator,
+            in float32, without ``valid``, of up to 1024 tokens and 512 centers;
+            ``'auto'`` for ``'triton'`` where it is installed, the tokens are on CUDA
+            and it takes the problem, and ``'torch'`` elsewhere. Defaults to ``'auto'``.
 
     Returns:
         tuple[Tensor, Tensor]: ``medoids`` int64 (B, K), ascending token
@@ -82,32 +81,65 @@ def kmedoids(tokens: Tensor,
         InputError: If ``tokens`` is not (B, N, C), ``num_centers`` is not in
             1..N, or an option is out of range.
     """
-    check_problem(tokens, num_centers, chunk_size)
+    check_problem(tokens, num_centers)
     masked = valid is not None
     check_kmedoids(distance, p, pre_norm, max_iters, tol, backend, masked, dtype)
-    return _kmedoids(tokens.detach(), num_centers, distance, p, pre_norm,
-                     max_iters, tol, first, valid, dtype, chunk_size, backend)
+    return in_chunks(
+        lambda tokens, first, valid: _kmedoids(
+            tokens, num_centers, first, valid, distance, p, pre_norm, max_iters, tol,
+            dtype, backend), chunk_size, tokens.detach(), first, valid)
 
 
 # An operator of torch, which stands in a compiled graph whole: its loop ends
 # when no medoid moves, which a compiler cannot know. torch reads the schema from
 # the annotations; its older versions know those of typing only.
 @torch.library.custom_op('mmaction_centerclip::kmedoids', mutates_args=())
-def _kmedoids(tokens: Tensor, num_centers: int, distance: str, p: float,
-              pre_norm: bool, max_iters: int, tol: float,
+def _kmedoids(tokens: Tensor, num_centers: int,
               first: Optional[Tensor], valid: Optional[Tensor],  # noqa: UP045
-              dtype: torch.dtype, chunk_size: Optional[int],  # noqa: UP045
-              backend: str) -> Tuple[Tensor, Tensor]:  # noqa: UP006
-    step = chunk_size or max(len(tokens), 1)
-    results = []
-    with torch.no_grad(), torch.autocast(tokens.device.type, enabled=False):
-        for start in range(0, max(len(tokens), 1), step):
-            part = slice(start, start + step)
-            results.append(
-                _cluster(tokens[part], num_centers, distance, p, pre_norm,
-                         max_iters, tol, None if first is None else first[part],
-                         None if valid is None else valid[part], dtype, backend))
-    medoids, assignment = zip(*results)
+              distance: str, p: float, pre_norm: bool, max_iters: int, tol: float,
+              dtype: torch.dtype, backend: str) -> Tuple[Tensor, Tensor]:  # noqa: UP006
+    with torch.autocast(tokens.device.type, enabled=False):
+        if first is None:
+            # Of the raw tokens, which is the same choice: the norms after the
+            # division are one up to 1e-6, and float32 cannot tell them apart.
+            norms = torch.linalg.vector_norm(tokens, dim=-1, dtype=torch.float64)
+            if valid is not None:
+                norms = norms.masked_fill(~valid, -1)
+            first = norms.max(dim=1).indices
+        tokens = tokens.to(dtype)
+        if pre_norm:
+            tokens = unit_normalize(tokens)
+        distances = pairwise_distances(tokens, distance, p)
+        if backend == 'triton' or backend == 'auto' and _takes_fused(
+                distances, num_centers, valid):
+            from .kmedoids_triton import alternate_fused
+            euclidean = distance == 'euclidean' and p == 2
+            try:
+                return alternate_fused(distances.nan_to_num_(0), num_centers, first,
+                                       max_iters, tol if euclidean else None)
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:
+                if backend == 'triton':
+                    raise
+                _give_up_on_fused(f'{type(error).__name__}: {error}')
+        return alternate(distances, tokens, num_centers, first, valid, max_iters, tol)
+
+
+def in_chunks(cluster: Callable[..., tuple[Tensor, Tensor]], size: int | None,
+              *tensors: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Cluster so many problems at a time, or all of them at once.
+
+    Args:
+        cluster (Callable): Takes a part of each tensor, None for None.
+        size (int, optional): Problems at a time. None: all.
+        *tensors (Tensor | None): Shape (B, ...) each, the first one not None.
+    """
+    if size is None:
+        return cluster(*tensors)
+    check_positive_int('chunk_size', size)
+    parts = zip(*(repeat(None) if x is None else x.split(size) for x in tensors))
+    medoids, assignment = zip(*(cluster(*part) for part in parts))
     return torch.cat(medoids), torch.cat(assignment)
 
 
@@ -123,16 +155,16 @@ _kmedoids.register_fake(decision_like)
 
 
 @register_flop_formula(torch.ops.mmaction_centerclip.kmedoids)
-def _count_flops(tokens_shape: torch.Size, num_centers: int, distance: str,
-                 p: float, *options: object, **kwargs: object) -> int:
+def _count_flops(tokens_shape: torch.Size, num_centers: int, first: object,
+                 valid: object, distance: str, p: float, *options: object,
+                 **kwargs: object) -> int:
     """Count the matrix product of the distances, two a multiply-add."""
     batch, count, width = tokens_shape
     is_product = distance == 'cosine' or p == 2
     return 2 * is_product * batch * count**2 * width
 
 
-def check_problem(tokens: Tensor, num_centers: int,
-                  chunk_size: int | None) -> None:
+def check_problem(tokens: Tensor, num_centers: int) -> None:
     """Raise InputError unless ``num_centers`` can be chosen of ``tokens``."""
     if tokens.ndim != 3 or not tokens.is_floating_point():
         raise InputError(
@@ -142,8 +174,6 @@ def check_problem(tokens: Tensor, num_centers: int,
         raise InputError(
             f'num_centers must be from 1 to the {tokens.shape[1]} tokens of '
             f'a problem, got {num_centers!r}')
-    if chunk_size is not None:
-        check_positive_int('chunk_size', chunk_size)
 
 
 def check_kmedoids(distance: str, p: float, pre_norm: bool, max_iters: int,
@@ -172,42 +202,7 @@ def check_stop(max_iters: int, tol: float) -> None:
     check_number('tol', tol, lambda x: x >= 0, 'at least 0')
 
 
-def _cluster(tokens: Tensor, num_centers: int, distance: str, p: float,
-             pre_norm: bool, max_iters: int, tol: float,
-             first: Tensor | None, valid: Tensor | None,
-             dtype: torch.dtype, backend: str) -> tuple[Tensor, Tensor]:
-    if first is None:
-        # Of the raw tokens, which is the same choice: the norms after the
-        # division are one up to 1e-6, and float32 cannot tell them apart.
-        norms = torch.linalg.vector_norm(
-            tokens.detach(), dim=-1, dtype=torch.float64)
-        if valid is not None:
-            norms = norms.masked_fill(~valid, -1)
-        first = norms.max(dim=1).indices
-    tokens = tokens.detach().to(dtype)
-    if pre_norm:
-        tokens = unit_normalize(tokens)
-    distances = pairwise_distances(tokens, distance, p)
-    if backend == 'triton' or backend == 'auto' and _takes_fused(
-            distances, num_centers, valid):
-        from .kmedoids_triton import alternate_fused
-        euclidean = distance == 'euclidean' and p == 2
-        try:
-            return alternate_fused(
-                distances.nan_to_num_(0), num_centers, first, max_iters,
-                tol if euclidean else None)
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:
-            if backend == 'triton':
-                raise
-            _give_up_on_fused(f'{type(error).__name__}: {error}')
-    return alternate(distances, tokens, num_centers, first, valid, max_iters,
-                     tol)
-
-
-def _takes_fused(distances: Tensor, num_centers: int,
-                 valid: Tensor | None) -> bool:
+def _takes_fused(distances: Tensor, num_centers: int, valid: Tensor | None) -> bool:
     if (not distances.is_cuda or valid is not None
             or distances.dtype != torch.float32 or _FUSED_FAILURES
             or not _has_triton()):
@@ -226,5 +221,4 @@ def _give_up_on_fused(reason: str) -> None:
     _FUSED_FAILURES.append(reason)
     warnings.warn(
         f"the fused k-medoids kernel does not run here ({reason}), so torch's "
-        "operations are used; backend='torch' silences this",
-        stacklevel=2)
+        "operations are used; backend='torch' silences this", stacklevel=2)

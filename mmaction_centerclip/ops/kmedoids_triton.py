@@ -10,8 +10,6 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-__all__ = ['MAX_CENTERS', 'MAX_TOKENS', 'alternate_fused']
-
 MAX_TOKENS = 1024
 MAX_CENTERS = 512
 
@@ -23,17 +21,14 @@ _TILE = tl.constexpr(8)
 @triton.jit
 def _row(distances, index, count, columns):
     inside = columns < count
-    return tl.load(
-        distances + index * count + columns, mask=inside, other=float('inf'))
+    return tl.load(distances + index * count + columns, mask=inside, other=float('inf'))
 
 
 @triton.jit
 def _rows(distances, indices, valid, count, columns):
     inside = valid[:, None] & (columns < count)[None, :]
-    return tl.load(
-        distances + indices[:, None] * count + columns[None, :],
-        mask=inside,
-        other=float('inf'))
+    return tl.load(distances + indices[:, None] * count + columns[None, :], mask=inside,
+                   other=float('inf'))
 
 
 @triton.jit
@@ -96,9 +91,8 @@ def _sort(medoids, num_centers, columns):
 
 @triton.jit
 def _kmedoids_kernel(distances, first, medoids, assignment, cheapest, count,
-                     num_centers, max_iters, tol,
-                     has_displacement: tl.constexpr, block: tl.constexpr,
-                     center_block: tl.constexpr):
+                     num_centers, max_iters, tol, has_displacement: tl.constexpr,
+                     block: tl.constexpr, center_block: tl.constexpr):
     problem = tl.program_id(0)
     distances += problem.to(tl.int64) * count * count
     medoids += problem * num_centers
@@ -108,8 +102,7 @@ def _kmedoids_kernel(distances, first, medoids, assignment, cheapest, count,
     inside = columns < count
     clusters = tl.arange(0, center_block)
     used = clusters < num_centers
-    _kkz(distances, medoids, tl.load(first + problem), count, num_centers,
-         columns)
+    _kkz(distances, medoids, tl.load(first + problem), count, num_centers, columns)
 
     step = 0
     active = 1
@@ -140,35 +133,24 @@ def _kmedoids_kernel(distances, first, medoids, assignment, cheapest, count,
     tl.store(assignment + columns, cluster, mask=inside)
 
 
-def alternate_fused(distances: Tensor,
-                    num_centers: int,
-                    first: Tensor,
-                    max_iters: int,
+def alternate_fused(distances: Tensor, num_centers: int, first: Tensor, max_iters: int,
                     tol: float | None = None) -> tuple[Tensor, Tensor]:
-    """KKZ and the alternation, as :func:`.kmedoids.alternate`, fused.
+    """Run KKZ and the alternation in one launch.
+
+    Arguments and result are those of :func:`.kmedoids.kmedoids`, but for these.
 
     Args:
-        distances (Tensor): Symmetric, zero diagonal, finite, float32
-            (B, N, N) with N up to 1024.
-        num_centers (int): K, up to 512 and N.
-        first (Tensor): First picks, int64 (B, ).
-        max_iters (int): Limit of update steps.
-        tol (float, optional): Stop when the summed distance that the medoids
-            moved is less, where ``distances`` are Euclidean. Defaults to
-            None: stop when none moved.
-
-    Returns:
-        tuple[Tensor, Tensor]: ``medoids`` int64 (B, K), ascending, and
-        ``assignment`` int64 (B, N).
+        distances (Tensor): Symmetric, zero diagonal, finite, float32 (B, N, N).
+        tol (float, optional): As there, where ``distances`` are Euclidean.
+            Defaults to None: stop when no medoid moved.
 
     Raises:
-        ValueError: If N or K is beyond the limits.
+        ValueError: If N is more than 1024, or K more than 512.
     """
     batch, count, _ = distances.shape
     if count > MAX_TOKENS or num_centers > MAX_CENTERS:
-        raise ValueError(
-            f'the fused kernel takes up to {MAX_TOKENS} tokens and '
-            f'{MAX_CENTERS} centers, got {count} and {num_centers}')
+        raise ValueError(f'the fused kernel takes up to {MAX_TOKENS} tokens and '
+                         f'{MAX_CENTERS} centers, got {count} and {num_centers}')
     options = dict(dtype=torch.int32, device=distances.device)
     medoids = torch.empty((batch, num_centers), **options)
     assignment = torch.empty((batch, count), **options)
@@ -178,17 +160,9 @@ def alternate_fused(distances: Tensor,
         # Triton launches on the current device, whatever the tensors' is.
         with torch.cuda.device_of(distances):
             _kmedoids_kernel[(batch, )](
-                distances.contiguous(),
-                first.to(torch.int32),
-                medoids,
-                assignment,
-                cheapest,
-                count,
-                num_centers,
-                max_iters,
-                0.0 if tol is None else tol,
-                has_displacement=tol is not None,
-                block=block,
+                distances.contiguous(), first.to(torch.int32), medoids, assignment,
+                cheapest, count, num_centers, max_iters, 0.0 if tol is None else tol,
+                has_displacement=tol is not None, block=block,
                 center_block=max(triton.next_power_of_2(num_centers), 16),
                 num_warps=4 if block <= 256 else 8)
     return medoids.long(), assignment.long()

@@ -1,8 +1,6 @@
 """Masks of frames and of segments."""
 from torch import Tensor
 
-__all__ = ['mask_or_all', 'segment_mask', 'weighted_mean']
-
 
 def mask_or_all(mask: Tensor) -> Tensor:
     """Make rows without a True all True, so that each has a mean or softmax.

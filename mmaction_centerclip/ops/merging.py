@@ -1,12 +1,8 @@
 """Means and sums over clusters of tokens."""
 from torch import Tensor
 
-__all__ = ['cluster_mean', 'cluster_sum']
 
-
-def cluster_mean(tokens: Tensor,
-                 assignment: Tensor,
-                 num_centers: int,
+def cluster_mean(tokens: Tensor, assignment: Tensor, num_centers: int,
                  weights: Tensor | None = None) -> Tensor:
     """Average the tokens of each cluster; gradients flow to all of them.
 
@@ -25,8 +21,7 @@ def cluster_mean(tokens: Tensor,
     else:
         weights = weights.to(tokens.dtype)
         total = cluster_sum(weights, assignment, num_centers)
-        weights = weights + (
-            total.gather(1, assignment) == 0).to(tokens.dtype)
+        weights = weights + (total.gather(1, assignment) == 0).to(tokens.dtype)
     total = cluster_sum(weights, assignment, num_centers)
     share = weights / total.gather(1, assignment)
     sums = tokens.new_zeros(len(tokens), num_centers, tokens.shape[-1])
@@ -35,15 +30,9 @@ def cluster_mean(tokens: Tensor,
 
 
 def cluster_sum(values: Tensor, assignment: Tensor, num_centers: int) -> Tensor:
-    """Sum the values of each cluster.
+    """Sum the tokens' values (B, N) of each cluster to (B, K), in their dtype.
 
-    Args:
-        values (Tensor): One a token, shape (B, N).
-        assignment (Tensor): Cluster of each token, int64 (B, N) in [0, K).
-        num_centers (int): K.
-
-    Returns:
-        Tensor: Shape (B, K), of the values' dtype.
+    The assignment is that of :func:`cluster_mean`.
     """
     sums = values.new_zeros(len(values), num_centers)
     return sums.scatter_add_(1, assignment, values)

@@ -4,21 +4,14 @@ from torch import Tensor
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['sparse_sampling']
 
-
-def sparse_sampling(num_tokens: int,
-                    num_centers: int,
-                    num_segments: int = 1,
-                    *,
-                    training: bool = False,
-                    generator: torch.Generator | None = None,
+def sparse_sampling(num_tokens: int, num_centers: int, num_segments: int = 1, *,
+                    training: bool = False, generator: torch.Generator | None = None,
                     device: torch.device | str | None = None) -> Tensor:
     """Indices of tokens to keep (CenterCLIP, arXiv 2205.00823, Sec. 4.4).
 
-    In evaluation one from each of K equal steps, floor(step / 2 + step * i);
-    with no more tokens than K the first K. In training K at random, the same
-    for the whole batch and different per segment.
+    In evaluation one from each of K equal steps, floor(step / 2 + step * i). In
+    training K at random, the same for the whole batch and different per segment.
 
     Args:
         num_tokens (int): N.
@@ -27,8 +20,7 @@ def sparse_sampling(num_tokens: int,
         training (bool): Whether to draw at random. Defaults to False.
         generator (torch.Generator, optional): Of the random draws, on the
             CPU. Defaults to None: the global one.
-        device (torch.device | str, optional): Of the result.
-            Defaults to None: the CPU.
+        device (torch.device | str, optional): Of the result. Defaults to None: the CPU.
 
     Returns:
         Tensor: Ascending indices, int64 (S, K).
@@ -45,8 +37,5 @@ def sparse_sampling(num_tokens: int,
     else:
         steps = torch.arange(num_centers, dtype=torch.float64)
         step = num_tokens / num_centers
-        indices = (step / 2 + step * steps).floor().long()
-        if num_tokens <= num_centers:
-            indices = torch.arange(num_centers)
-        indices = indices.repeat(num_segments, 1)
+        indices = (step / 2 + step * steps).floor().long().repeat(num_segments, 1)
     return indices.to(device)

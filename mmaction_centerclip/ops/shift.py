@@ -3,8 +3,6 @@ from torch import Tensor
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['check_fold_div', 'temporal_shift']
-
 
 def temporal_shift(tokens: Tensor, fold_div: int = 8) -> Tensor:
     """Shift a part of the channels by a frame (TSM, arXiv 1811.08383).

@@ -1,9 +1,8 @@
 """Spectral clustering of tokens (CenterCLIP, arXiv 2205.00823, Sec. 3.3).
 
-Normalised cuts in the form of Ng, Jordan and Weiss (2001): the rows of the
-Laplacian's smallest eigenvectors, given unit length, are clustered by
-k-medoids++. Only distances between rows are used, which no rotation of the
-basis changes.
+Normalised cuts in the form of Ng, Jordan and Weiss (2001): the rows of the Laplacian's
+smallest eigenvectors, given unit length, are clustered by k-medoids++. Only distances
+between rows are used, which no rotation of the basis changes.
 """
 from typing import Optional, Tuple  # noqa: UP035
 
@@ -21,10 +20,8 @@ from .distances import (
     unit_normalize,
 )
 from .graphs import affinity, check_graph, normalized_laplacian
-from .kmedoids import check_problem, check_stop, decision_like
+from .kmedoids import check_problem, check_stop, decision_like, in_chunks
 from .subspace import chebyshev_subspace
-
-__all__ = ['check_spectral', 'spectral_clustering', 'spectral_embedding']
 
 SOLVERS = ('auto', 'eigh', 'chebyshev')
 
@@ -60,14 +57,12 @@ def spectral_clustering(tokens: Tensor,
             than 2 the result depends on the basis. Defaults to 2.0.
         max_iters (int): Limit of update steps. Defaults to 100.
         tol (float): As for :func:`kmedoids`. Defaults to 1e-6.
-        first (Tensor, optional): Forced first picks, int64 (B, ).
-            Defaults to None.
+        first (Tensor, optional): Forced first picks, int64 (B, ). Defaults to None.
         dtype (torch.dtype): What graph and eigenvectors are computed in. In
             float32 an eigenvector's rounding changes a medoid now and then.
             Defaults to torch.float64.
         solver (str): See :func:`spectral_embedding`. Defaults to ``'auto'``.
-        chunk_size (int, optional): Problems worked on at a time.
-            Defaults to None: all.
+        chunk_size (int, optional): Problems worked on at a time. Defaults to None: all.
 
     Returns:
         tuple[Tensor, Tensor]: ``medoids`` int64 (B, K), ascending, and
@@ -76,52 +71,39 @@ def spectral_clustering(tokens: Tensor,
     Raises:
         InputError: If an argument is out of range.
     """
-    check_problem(tokens, num_centers, chunk_size)
+    check_problem(tokens, num_centers)
     check_spectral(graph, sigma, p, max_iters, tol, solver, knn)
     scale = 0.0 if sigma == 'auto' else float(sigma)
-    return _spectral(tokens.detach(), num_centers, graph, scale, knn, locality,
-                     float(p), max_iters, tol, first, dtype, solver, chunk_size)
+    return in_chunks(
+        lambda tokens, first: _spectral(
+            tokens, num_centers, first, graph, scale, knn, locality, float(p),
+            max_iters, tol, dtype, solver), chunk_size, tokens.detach(), first)
 
 
 # An operator of torch, as k-medoids is.
 @torch.library.custom_op('mmaction_centerclip::spectral_clustering',
                          mutates_args=())
-def _spectral(tokens: Tensor, num_centers: int, graph: str, sigma: float,
+def _spectral(tokens: Tensor, num_centers: int,
+              first: Optional[Tensor], graph: str, sigma: float,  # noqa: UP045
               knn: Optional[int], locality: Optional[Tensor],  # noqa: UP045
-              p: float, max_iters: int, tol: float,
-              first: Optional[Tensor], dtype: torch.dtype,  # noqa: UP045
-              solver: str, chunk_size: Optional[int],  # noqa: UP045
-              ) -> Tuple[Tensor, Tensor]:  # noqa: UP006
-    step = chunk_size or max(len(tokens), 1)
-    results = []
-    with torch.no_grad(), torch.autocast(tokens.device.type, enabled=False):
-        for start in range(0, max(len(tokens), 1), step):
-            chosen = slice(start, start + step)
-            graphs = affinity(
-                tokens[chosen].to(dtype),
-                graph=graph,
-                sigma=sigma or 'auto',
-                knn=knn,
-                locality=locality)
-            rows = spectral_embedding(graphs, num_centers, solver)
-            if first is None:
-                start_at = rows.norm(dim=-1).argmax(dim=1)
-            else:
-                start_at = first[chosen]
-            rows = unit_normalize(rows).double()
-            results.append(
-                alternate(
-                    _row_distances(rows, p), rows, num_centers, start_at, None,
-                    max_iters, tol))
-    medoids, assignment = zip(*results)
-    return torch.cat(medoids), torch.cat(assignment)
+              p: float, max_iters: int, tol: float, dtype: torch.dtype,
+              solver: str) -> Tuple[Tensor, Tensor]:  # noqa: UP006
+    with torch.autocast(tokens.device.type, enabled=False):
+        graphs = affinity(tokens.to(dtype), graph=graph, sigma=sigma or 'auto', knn=knn,
+                          locality=locality)
+        rows = spectral_embedding(graphs, num_centers, solver)
+        if first is None:
+            first = rows.norm(dim=-1).argmax(dim=1)
+        rows = unit_normalize(rows).double()
+        return alternate(_row_distances(rows, p), rows, num_centers, first, None,
+                         max_iters, tol)
 
 
 _spectral.register_fake(decision_like)
 
 
 @register_flop_formula(torch.ops.mmaction_centerclip.spectral_clustering)
-def _count_flops(tokens_shape: torch.Size, num_centers: int, graph: str,
+def _count_flops(tokens_shape: torch.Size, num_centers: int, first: object, graph: str,
                  sigma: float, knn: int | None, locality: object, p: float,
                  *options: object, **kwargs: object) -> int:
     """Count the distances' matrix products, not the eigenvectors."""
@@ -138,8 +120,7 @@ def check_spectral(graph: str, sigma: float | str, p: float, max_iters: int,
     check_choice('solver', solver, SOLVERS)
 
 
-def spectral_embedding(weights: Tensor,
-                       num_vectors: int,
+def spectral_embedding(weights: Tensor, num_vectors: int,
                        solver: str = 'auto') -> Tensor:
     """Compute the eigenvectors of the Laplacian's smallest eigenvalues.
 
@@ -147,11 +128,10 @@ def spectral_embedding(weights: Tensor,
         weights (Tensor): Graphs, shape (B, N, N).
         num_vectors (int): K, from 1 to N.
         solver (str): ``'eigh'``: all eigenvectors by ``torch.linalg.eigh``;
-            ``'chebyshev'``: the wanted ones by matrix products in float64,
-            see :func:`chebyshev_subspace`, and by ``'eigh'`` for problems
-            where that does not converge; ``'auto'``: ``'eigh'`` on the CPU
-            and where K is over a third of N, else ``'chebyshev'``.
-            Defaults to ``'auto'``.
+            ``'chebyshev'``: the wanted ones by matrix products in float64, see
+            :func:`chebyshev_subspace`, and by ``'eigh'`` for problems where that does
+            not converge; ``'auto'``: ``'eigh'`` on the CPU and where K is over a third
+            of N, else ``'chebyshev'``. Defaults to ``'auto'``.
 
     Returns:
         Tensor: Orthonormal columns, shape (B, N, K), in ascending order of
@@ -174,8 +154,7 @@ def spectral_embedding(weights: Tensor,
     vectors = vectors.to(laplacian.dtype)
     rest = (~converged).nonzero()[:, 0]
     if len(rest):
-        vectors[rest] = torch.linalg.eigh(
-            laplacian[rest])[1][..., :num_vectors]
+        vectors[rest] = torch.linalg.eigh(laplacian[rest])[1][..., :num_vectors]
     return vectors
 
 

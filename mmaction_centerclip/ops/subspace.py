@@ -4,17 +4,13 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ['chebyshev_subspace', 'lowest_eigenvalue_bound']
-
 # Of the polynomial, and how much it may enlarge the largest eigenvalue's part:
 # what rounding leaves of that part in the other vectors is enlarged as well.
 _DEGREE = 12
 _GROWTH = 1e9
 
 
-def chebyshev_subspace(matrices: Tensor,
-                       num_vectors: int,
-                       tol: float = 1e-9,
+def chebyshev_subspace(matrices: Tensor, num_vectors: int, tol: float = 1e-9,
                        max_rounds: int = 40) -> tuple[Tensor, Tensor]:
     """Eigenvectors of the largest eigenvalues of symmetric matrices.
 
@@ -35,9 +31,8 @@ def chebyshev_subspace(matrices: Tensor,
         max_rounds (int): Bases to look at, at most. Defaults to 40.
 
     Returns:
-        tuple[Tensor, Tensor]: Orthonormal columns (B, N, K) in descending
-        order of the eigenvalues, and whether each problem got there, bool
-        (B, ).
+        tuple[Tensor, Tensor]: Orthonormal columns (B, N, K) in descending order of the
+        eigenvalues, and whether each problem got there, bool (B, ).
     """
     batch, count, _ = matrices.shape
     # Some more vectors than asked for: what lies next to the wanted part
@@ -49,8 +44,7 @@ def chebyshev_subspace(matrices: Tensor,
     done = torch.zeros(batch, dtype=torch.bool, device=matrices.device)
     for turn in range(1, max_rounds + 1):
         basis, values, image = _rayleigh_ritz(matrices, basis)
-        result = torch.where(done[:, None, None], result,
-                             basis[..., :num_vectors])
+        result = torch.where(done[:, None, None], result, basis[..., :num_vectors])
         residual = image - basis * values[:, None, :]
         enough = (tol * (values[:, 0] - lower)).clamp(min=1e-13)
         done |= residual[..., :num_vectors].norm(dim=1).amax(dim=1) <= enough
@@ -65,11 +59,8 @@ def lowest_eigenvalue_bound(matrices: Tensor, steps: int = 12) -> Tensor:
     """Bounds (B, ) from below of the eigenvalues of symmetric matrices.
 
     The smallest Ritz value of a few Lanczos steps less the norm of what is
-    left, as Zhou, Saad, Tiago and Chelikowsky bound a spectrum.
-
-    Args:
-        matrices (Tensor): Symmetric, floating point (B, N, N).
-        steps (int): Lanczos steps, at most N. Defaults to 12.
+    left, as Zhou, Saad, Tiago and Chelikowsky bound a spectrum. The matrices
+    are (B, N, N), and the steps at most N.
     """
     batch, count, _ = matrices.shape
     vectors = _start(count, 1, matrices).expand(batch, -1, -1)
@@ -90,14 +81,12 @@ def lowest_eigenvalue_bound(matrices: Tensor, steps: int = 12) -> Tensor:
 
 def _start(count: int, width: int, like: Tensor) -> Tensor:
     """The same random columns (N, width) each time and on each device."""
-    start = torch.randn(
-        (count, width), generator=torch.Generator().manual_seed(0),
-        dtype=like.dtype)
+    start = torch.randn((count, width), generator=torch.Generator().manual_seed(0),
+                        dtype=like.dtype)
     return start.to(like.device)
 
 
-def _rayleigh_ritz(matrices: Tensor,
-                   basis: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _rayleigh_ritz(matrices: Tensor, basis: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Ritz vectors, their values in descending order, and their image."""
     basis, _ = torch.linalg.qr(basis)
     image = matrices @ basis

@@ -140,9 +140,9 @@ def test_another_file_is_named(tmp_path, content):
     (dict(rerank=[dict(type='dual_softmax')] * 2), 'may stand once'),
     (dict(rerank=[dict(type='qb_norm', bank='no.pth')]), 'bank.* not found: no.pth'),
     (dict(rerank=[dict(type='dual_softmax', temperature=-1)]),
-     'temperature must be finite and not negative, got -1'),
+     'temperature must be at least 0, got -1'),
     (dict(rerank=[dict(type='dual_softmax', temperature=float('inf'))]),
-     'temperature must be finite and not negative, got inf'),
+     'temperature must be a finite number, got inf'),
     (dict(rerank=5), 'rerank must be a list, got 5'),
     (dict(rerank='dual_softmax'), "rerank must be a list, got 'dual_softmax'"),
     (dict(rerank=['qb_norm']), "missing .*'bank'"),
@@ -159,7 +159,7 @@ def test_similarities_that_are_no_cosines_are_named():
 
 
 @pytest.mark.parametrize('options, message', [
-    (dict(beta=0), 'beta must be finite and positive, got 0'),
+    (dict(beta=0), 'beta must be positive, got 0'),
     (dict(top=1.0), 'top must be a positive integer, got 1.0'),
     (dict(top=7), 'top must be at most 6,'),
 ])

@@ -31,12 +31,13 @@ def run_tool(monkeypatch, capsys):
 
 
 @pytest.fixture
-def load_tool():
+def load_tool(monkeypatch):
     """Import a tool as a module, to call its functions."""
 
     def load(script):
-        spec = importlib.util.spec_from_file_location(
-            (TOOLS / script).stem, TOOLS / script)
+        path = TOOLS / script
+        monkeypatch.syspath_prepend(str(path.parent))
+        spec = importlib.util.spec_from_file_location(path.stem, path)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module

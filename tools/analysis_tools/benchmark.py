@@ -48,12 +48,10 @@ COLUMNS = {
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', nargs='+', help='configs with a neck')
-    parser.add_argument(
-        '--batch-sizes', type=positive_int, nargs='+', default=[1],
-        help='videos a call')
-    parser.add_argument(
-        '--train-batch-size', type=int, default=0,
-        help='videos of a training step; 0 for none')
+    parser.add_argument('--batch-sizes', type=positive_int, nargs='+', default=[1],
+                        help='videos a call')
+    parser.add_argument('--train-batch-size', type=int, default=0,
+                        help='videos of a training step; 0 for none')
     parser.add_argument(
         '--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument(
@@ -62,8 +60,7 @@ def parse_args() -> argparse.Namespace:
         '--compile', action='store_true',
         help='torch.compile of the vision towers, not of the training step')
     parser.add_argument('--repeats', type=positive_int, default=7, help='timed calls')
-    parser.add_argument(
-        '--videos', help='folder of real clips; default: random pixels')
+    parser.add_argument('--videos', help='folder of real clips; default: random pixels')
     parser.add_argument(
         '--mmaction2', action='store_true',
         help="also measure MMAction2's CLIPSimilarity, ViT-B/32 as its config "
@@ -87,11 +84,7 @@ def measure(path: str, batch_size: int, args: argparse.Namespace) -> dict:
         imgs = torch.randn(count, frames, 3, size, size)
     imgs = imgs.to(args.device)
     row = benchmark_pair(
-        model,
-        unclustered,
-        imgs[:batch_size],
-        getattr(torch, args.dtype),
-        args.compile,
+        model, unclustered, imgs[:batch_size], getattr(torch, args.dtype), args.compile,
         args.repeats,
         train_imgs=imgs[:args.train_batch_size] if args.train_batch_size else None,
         mmaction2=build_mmaction2(args.device) if args.mmaction2 else None)
@@ -108,10 +101,9 @@ def format_rows(rows: list[dict]) -> str:
 
 def plot(rows: list[dict], path: str) -> None:
     """Plot the time ratio against the multiply-add ratio, and the diagonal."""
-    import matplotlib
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
-    figure, axes = plt.subplots(figsize=(5, 5))
+    from matplotlib.figure import Figure
+    figure = Figure(figsize=(5, 5))
+    axes = figure.subplots()
     top = max(1.0, *(row['time_ratio'] for row in rows)) + 0.05
     axes.plot([0.4, top], [0.4, top], color='gray', linewidth=1)
     for row in rows:

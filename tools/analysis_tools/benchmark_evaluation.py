@@ -49,10 +49,9 @@ def parse_args() -> argparse.Namespace:
 def annotate(videos: Path, captions: int, out: Path) -> int:
     """Write made-up captions of the videos, and return how many videos."""
     names = [path.name for path in video_files(videos)]
-    out.write_text(json.dumps({
-        name: [f'caption {i} of video {v}' for i in range(captions)]
-        for v, name in enumerate(names)
-    }))
+    out.write_text(json.dumps({name: [f'caption {i} of video {v}'
+                                      for i in range(captions)]
+                               for v, name in enumerate(names)}))
     return len(names)
 
 
@@ -60,11 +59,9 @@ def time_test(cfg: Config, videos: Path, annotations: Path, num_workers: int) ->
     """Return the seconds of a whole test, without those of building the model."""
     loader = cfg.test_dataloader
     loader.update(num_workers=num_workers, persistent_workers=num_workers > 0)
-    loader.dataset.update(
-        data_root='', ann_file=str(annotations),
-        data_prefix=dict(video=str(videos)))
-    cfg.update(
-        work_dir=str(annotations.parent), launcher='none', log_level='WARNING')
+    loader.dataset.update(data_root='', ann_file=str(annotations),
+                          data_prefix=dict(video=str(videos)))
+    cfg.update(work_dir=str(annotations.parent), launcher='none', log_level='WARNING')
     cfg.model.pop('pretrained', None)
     runner = Runner.from_cfg(cfg)
     start = time.perf_counter()

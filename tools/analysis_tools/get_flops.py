@@ -26,8 +26,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', nargs='+', help='config file paths')
     parser.add_argument(
-        '--num-frames',
-        type=positive_int,
+        '--num-frames', type=positive_int,
         help='frames of a video; default: those that the test pipeline samples')
     parser.add_argument('--json', metavar='OUT', help='write the figures here')
     return parser.parse_args()

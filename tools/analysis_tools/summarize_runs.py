@@ -20,16 +20,14 @@ def parse_args() -> argparse.Namespace:
         'or tools/test.py')
     parser.add_argument(
         '--metrics', nargs='+', default=METRICS, help='names without the prefix')
-    parser.add_argument(
-        '--prefix', default='retrieval', help="of the metrics' names")
+    parser.add_argument('--prefix', default='retrieval', help="of the metrics' names")
     parser.add_argument(
         '--which',
         choices=['val', 'test'],
         help="of the validations of the training, or of the tests on the "
         "config's test data; default: val where all runs have validations")
     parser.add_argument(
-        '--best',
-        metavar='METRIC',
+        '--best', metavar='METRIC',
         help="take each run's best evaluation by this metric, not its last")
     parser.add_argument('--csv', metavar='OUT', help='write the table here')
     parser.add_argument('--plot', metavar='OUT', help='write a picture here')
@@ -59,16 +57,14 @@ def write_csv(rows: list[dict], evaluation: str, path: str) -> None:
 
 def plot(rows: list[dict], metrics: list[str], title: str, path: str) -> None:
     """Plot the means with their deviations, and each run as a dot."""
-    import matplotlib
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
-    figure, axes = plt.subplots(figsize=(1.2 * len(metrics) + 2, 4))
+    from matplotlib.figure import Figure
+    figure = Figure(figsize=(1.2 * len(metrics) + 2, 4))
+    axes = figure.subplots()
     for number, row in enumerate(rows, start=1):
         columns = [i + number / (len(rows) + 1) - .5 for i in range(len(metrics))]
-        bars = axes.errorbar(
-            columns, [row[f'{m} mean'] for m in metrics],
-            yerr=[row[f'{m} std'] or 0 for m in metrics], fmt='_', capsize=3,
-            label=f'{row["config"]} (n = {row["runs"]})')
+        bars = axes.errorbar(columns, [row[f'{m} mean'] for m in metrics],
+                             yerr=[row[f'{m} std'] or 0 for m in metrics], fmt='_',
+                             capsize=3, label=f'{row["config"]} (n = {row["runs"]})')
         axes.plot(columns, [row[f'{m} values'] for m in metrics], '.',
                   markersize=3, color=bars.lines[0].get_color())
     axes.set_xticks(range(len(metrics)), metrics)

@@ -20,30 +20,21 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument(
         '--config', metavar='OUT', help='write a config of the model here')
     parser.add_argument(
-        '--base-config',
-        default=str(BASE),
+        '--base-config', default=str(BASE),
         help='what gives the written config its data, schedule and runtime')
     parser.add_argument(
         '--num-frames', type=positive_int, help='frames of a video; default: 12')
     parser.add_argument(
-        '--head-width',
-        type=positive_int,
-        default=64,
+        '--head-width', type=positive_int, default=64,
         help='width of an attention head of the vision tower; default: 64')
-    parser.add_argument(
-        '--text-head-width', type=positive_int, default=64,
-        help='likewise of the text')
-    parser.add_argument(
-        '--no-quick-gelu',
-        dest='quick_gelu',
-        action='store_false',
-        help='the activation is GELU, not the QuickGELU of OpenAI')
+    parser.add_argument('--text-head-width', type=positive_int, default=64,
+                        help='likewise of the text')
+    parser.add_argument('--no-quick-gelu', dest='quick_gelu', action='store_false',
+                        help='the activation is GELU, not the QuickGELU of OpenAI')
     return parser
 
 
-def convert(args: argparse.Namespace,
-            kinds: Sequence[str],
-            necks: Sequence[dict] = (),
+def convert(args: argparse.Namespace, kinds: Sequence[str], necks: Sequence[dict] = (),
             **options) -> None:
     """Convert, and print what was left over."""
     with exit_on_input_error():
@@ -53,17 +44,10 @@ def convert(args: argparse.Namespace,
         if args.config and not Path(args.base_config).is_file():
             raise InputError(f'--base-config: no such file: {args.base_config}')
         _, report = convert_checkpoint(
-            args.src,
-            args.dst,
-            kinds,
-            necks,
-            config_file=args.config,
-            base_config=args.base_config,
-            num_frames=args.num_frames or 12,
-            quick_gelu=args.quick_gelu,
-            head_width=args.head_width,
-            text_head_width=args.text_head_width,
-            **options)
+            args.src, args.dst, kinds, necks, config_file=args.config,
+            base_config=args.base_config, num_frames=args.num_frames or 12,
+            quick_gelu=args.quick_gelu, head_width=args.head_width,
+            text_head_width=args.text_head_width, **options)
     print(f'{args.src}: {SOURCES[report["kind"]].title}')
     for name, what in (('unused', 'keys of the file have no place'),
                        ('missing', 'keys of the model keep their start')):

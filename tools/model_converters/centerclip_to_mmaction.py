@@ -30,8 +30,7 @@ NECKS = dict(
 NECK_OPTIONS = dict(
     distance=dict(choices=['euclidean', 'cosine']),
     p=dict(type=float, help='order of the Minkowski distance; default: 2'),
-    pre_norm=dict(
-        action='store_const', const=True, help='cluster unit length tokens'),
+    pre_norm=dict(action='store_const', const=True, help='cluster unit length tokens'),
     aggregation=dict(choices=['medoid', 'mean']),
     max_iters=dict(type=int, help='default: 100'),
     tol=dict(type=float, help='default: 1e-6'),

@@ -3,8 +3,6 @@ import math
 
 from ..registry import RETRIEVAL_METRICS, Rankings, RetrievalMetric
 
-__all__ = ['GeometricMean']
-
 
 @RETRIEVAL_METRICS.register_module(name='gmean')
 class GeometricMean(RetrievalMetric):
@@ -13,9 +11,8 @@ class GeometricMean(RetrievalMetric):
 
     def __call__(self, rankings: Rankings) -> dict[str, float]:
         """Return ``t2v/gmean`` and ``v2t/gmean``."""
-        return {
-            f'{direction}/gmean': math.prod(
-                rankings.figures[f'{direction}/R{k}']
-                for k in self.needs_recalls)**(1 / len(self.needs_recalls))
-            for direction in ('t2v', 'v2t')
-        }
+        figures = rankings.figures
+        recalls = {direction: [figures[f'{direction}/R{k}'] for k in self.needs_recalls]
+                   for direction in ('t2v', 'v2t')}
+        return {f'{direction}/gmean': math.prod(each)**(1 / len(each))
+                for direction, each in recalls.items()}

@@ -2,8 +2,6 @@
 from ..registry import RETRIEVAL_METRICS, Rankings, RetrievalMetric
 from ..relevance import SEVERAL_CAPTIONS
 
-__all__ = ['NDCG']
-
 
 @RETRIEVAL_METRICS.register_module(name='NDCG')
 class NDCG(RetrievalMetric):

@@ -1,8 +1,6 @@
 """Sum of the recalls."""
 from ..registry import RETRIEVAL_METRICS, Rankings, RetrievalMetric
 
-__all__ = ['RecallSum']
-
 
 @RETRIEVAL_METRICS.register_module(name='Rsum')
 class RecallSum(RetrievalMetric):
@@ -11,8 +9,6 @@ class RecallSum(RetrievalMetric):
 
     def __call__(self, rankings: Rankings) -> dict[str, float]:
         """Return ``Rsum``."""
-        sums = [
-            sum(rankings.figures[f'{direction}/R{k}']
-                for k in self.needs_recalls) for direction in ('t2v', 'v2t')
-        ]
-        return dict(Rsum=sum(sums))
+        return dict(Rsum=sum(
+            rankings.figures[f'{direction}/R{k}']
+            for direction in ('t2v', 'v2t') for k in self.needs_recalls))

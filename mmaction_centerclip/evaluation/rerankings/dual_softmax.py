@@ -1,16 +1,12 @@
 """The dual softmax at inference."""
-import math
-
 from torch import Tensor
 
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import check_number
 
 from ..feature_file import RetrievalFeatures
 from ..functional import check_matrix
 from ..registry import RERANKINGS, Reranking
 from ..scorer import Scorer
-
-__all__ = ['DualSoftmax', 'dual_softmax']
 
 
 @RERANKINGS.register_module(name='dual_softmax')
@@ -29,8 +25,7 @@ class DualSoftmax(Reranking):
     needs_cosines = True
 
     def __init__(self, temperature: float = 100.0) -> None:
-        _check_temperature(temperature)
-        self.temperature = temperature
+        self.temperature = _check_temperature(temperature)
 
     def __call__(self, features: RetrievalFeatures, matrix: Tensor,
                  scorer: Scorer) -> dict[str, Tensor]:
@@ -38,8 +33,7 @@ class DualSoftmax(Reranking):
         return dual_softmax(matrix, self.temperature)
 
 
-def dual_softmax(similarity: Tensor,
-                 temperature: float = 100.0) -> dict[str, Tensor]:
+def dual_softmax(similarity: Tensor, temperature: float = 100.0) -> dict[str, Tensor]:
     """Multiply similarities by their softmax over the queries.
 
     The revision of the dual softmax loss of CAMoE (arXiv 2109.04290) applied
@@ -66,19 +60,16 @@ def dual_softmax(similarity: Tensor,
         weights would be ties in float32.
 
     Raises:
-        InputError: If the shape, a similarity or the temperature is not as
-            said.
+        InputError: If the shape, a similarity or the temperature is not as said.
     """
     check_matrix('similarity', similarity, '(texts, videos)')
     _check_temperature(temperature)
     similarity = similarity.double()
     logits = similarity * temperature
-    return dict(
-        t2v=similarity * logits.softmax(dim=0),
-        v2t=similarity * logits.softmax(dim=1))
+    return dict(t2v=similarity * logits.softmax(dim=0),
+                v2t=similarity * logits.softmax(dim=1))
 
 
-def _check_temperature(value: object) -> None:
-    if not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-        raise InputError('dual_softmax: temperature must be finite and not '
-                         f'negative, got {value!r}')
+def _check_temperature(value: object) -> float:
+    return check_number('dual_softmax: temperature', value, lambda x: x >= 0,
+                        'at least 0')

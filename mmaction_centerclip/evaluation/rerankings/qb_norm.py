@@ -1,18 +1,15 @@
 """Querybank Normalisation."""
-import math
 import os
 
 import torch
 from torch import Tensor
 
-from mmaction_centerclip.errors import InputError, check_positive_int
+from mmaction_centerclip.errors import InputError, check_number, check_positive_int
 
 from ..feature_file import RetrievalFeatures, check_same_model, load_features
 from ..functional import check_matrix
 from ..registry import RERANKINGS, Reranking
 from ..scorer import Scorer, raised_together, score_matrix
-
-__all__ = ['QBNorm', 'qb_norm']
 
 
 @RERANKINGS.register_module(name='qb_norm')
@@ -45,14 +42,11 @@ class QBNorm(Reranking):
         check_same_model(features, bank, self.bank)
         texts = score_matrix(scorer, bank.text, features.video)
         videos = score_matrix(scorer, features.text, bank.video)
-        return dict(
-            t2v=qb_norm(matrix, texts, **self.options),
-            v2t=qb_norm(matrix.T, videos.T, **self.options).T)
+        return dict(t2v=qb_norm(matrix, texts, **self.options),
+                    v2t=qb_norm(matrix.T, videos.T, **self.options).T)
 
 
-def qb_norm(similarity: Tensor,
-            bank: Tensor,
-            beta: float = 20.0,
+def qb_norm(similarity: Tensor, bank: Tensor, beta: float = 20.0,
             top: int = 1) -> Tensor:
     """Normalise similarities by those of a bank, with the dynamic inverted softmax.
 
@@ -113,7 +107,5 @@ def qb_norm(similarity: Tensor,
 
 
 def _check_options(beta: object, top: object) -> None:
-    if not isinstance(beta, (int, float)) or not 0 < beta < math.inf:
-        raise InputError(
-            f'qb_norm: beta must be finite and positive, got {beta!r}')
+    check_number('qb_norm: beta', beta, lambda x: x > 0, 'positive')
     check_positive_int('qb_norm: top', top)

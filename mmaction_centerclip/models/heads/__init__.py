@@ -7,8 +7,6 @@ from .tight_transformer import TightTransformerHead
 from .token_interaction import WeightedTokenInteractionHead
 from .transformer import TextTransformerMixin
 
-__all__ = [
-    'MeanPoolingHead', 'SequentialLSTMHead', 'SequentialTransformerHead',
-    'SimilarityHead', 'TextConditionedPoolingHead', 'TextTransformerMixin',
-    'TightTransformerHead', 'WeightedTokenInteractionHead'
-]
+__all__ = ['MeanPoolingHead', 'SequentialLSTMHead', 'SequentialTransformerHead',
+           'SimilarityHead', 'TextConditionedPoolingHead', 'TextTransformerMixin',
+           'TightTransformerHead', 'WeightedTokenInteractionHead']

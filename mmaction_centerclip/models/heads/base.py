@@ -11,8 +11,6 @@ from mmaction_centerclip.errors import InputError, check_number
 from mmaction_centerclip.models.backbones import CLIPTextTower, TextFeatures
 from mmaction_centerclip.models.utils import gather_with_grad
 
-__all__ = ['SimilarityHead']
-
 
 class SimilarityHead(BaseModule, metaclass=ABCMeta):
     """Compare captions with videos, and compute the loss on that.
@@ -48,18 +46,14 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
                  freeze_logit_scale: bool = False,
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
-        check_number(
-            f'{type(self).__name__}: init_logit_scale', init_logit_scale,
-            lambda x: x <= math.log(1000),
-            'the logarithm of a scale of at most 1000')
-        self.loss_module = MODELS.build(
-            loss or dict(type='SymmetricInfoNCELoss'))
-        self.logit_scale = nn.Parameter(
-            torch.tensor(float(init_logit_scale)),
-            requires_grad=not freeze_logit_scale)
+        check_number(f'{type(self).__name__}: init_logit_scale', init_logit_scale,
+                     lambda x: x <= math.log(1000),
+                     'the logarithm of a scale of at most 1000')
+        self.loss_module = MODELS.build(loss or dict(type='SymmetricInfoNCELoss'))
+        self.logit_scale = nn.Parameter(torch.tensor(float(init_logit_scale)),
+                                        requires_grad=not freeze_logit_scale)
 
-    def init_from_text_tower(self,
-                             tower: CLIPTextTower,
+    def init_from_text_tower(self, tower: CLIPTextTower,
                              positions: Tensor | None = None) -> None:
         """Start the head's own weights from those of CLIP's text tower.
 
@@ -68,14 +62,12 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
 
         Args:
             tower (CLIPTextTower): With pretrained weights.
-            positions (Tensor, optional): All pretrained positions, shape
-                (L, E), of which the tower may have kept the first.
-                Defaults to None: the tower's.
+            positions (Tensor, optional): All pretrained positions, shape (L, E), of
+                which the tower may have kept the first. Defaults to None: the tower's.
         """
 
     @abstractmethod
-    def video_features(self, segments: Tensor,
-                       frame_mask: Tensor) -> dict[str, Tensor]:
+    def video_features(self, segments: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
         """Turn videos into tensors to compare later.
 
         Args:
@@ -99,8 +91,7 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
         """
 
     @abstractmethod
-    def similarity(self, text: dict[str, Tensor],
-                   video: dict[str, Tensor]) -> Tensor:
+    def similarity(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:
         """Return similarities (texts, videos) of all pairs, without the scale.
 
         They have the dtype of the features and of the head's own weights,
@@ -111,14 +102,8 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
             video (dict[str, Tensor]): From :meth:`video_features`.
         """
 
-    def logits(self, text: dict[str, Tensor],
-               video: dict[str, Tensor]) -> Tensor:
-        """Return the scaled similarities (texts, videos) that the loss takes.
-
-        Args:
-            text (dict[str, Tensor]): From :meth:`text_features`.
-            video (dict[str, Tensor]): From :meth:`video_features`.
-        """
+    def logits(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:
+        """Return the scaled :meth:`similarity` (texts, videos) that the loss takes."""
         return self.logit_scale.exp() * self.similarity(text, video)
 
     def loss(self, segments: Tensor, frame_mask: Tensor,

@@ -8,8 +8,6 @@ from mmaction_centerclip.ops import mask_or_all
 
 from .base import SimilarityHead
 
-__all__ = ['MeanPoolingHead']
-
 
 @MODELS.register_module()
 class MeanPoolingHead(SimilarityHead):
@@ -24,8 +22,7 @@ class MeanPoolingHead(SimilarityHead):
     """
     separable = True
 
-    def video_features(self, segments: Tensor,
-                       frame_mask: Tensor) -> dict[str, Tensor]:
+    def video_features(self, segments: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
         """Return the pooled ``video`` (B, E), of unit length.
 
         A video without a valid segment is the mean of all its segments.
@@ -33,14 +30,12 @@ class MeanPoolingHead(SimilarityHead):
         segments = F.normalize(segments.float(), dim=-1)
         frame_mask = mask_or_all(frame_mask)[..., None]
         weights = frame_mask / frame_mask.sum(dim=1, keepdim=True)
-        return dict(
-            video=F.normalize((segments * weights).sum(dim=1), dim=-1))
+        return dict(video=F.normalize((segments * weights).sum(dim=1), dim=-1))
 
     def text_features(self, text: TextFeatures) -> dict[str, Tensor]:
         """Return the sentence feature ``text`` (B, E), of unit length."""
         return dict(text=F.normalize(text.sentence.float(), dim=-1))
 
-    def similarity(self, text: dict[str, Tensor],
-                   video: dict[str, Tensor]) -> Tensor:
+    def similarity(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:
         """Return cosine similarities (texts, videos)."""
         return text['text'] @ video['video'].T

@@ -9,8 +9,6 @@ from mmaction_centerclip.ops import mask_or_all
 
 from .mean_pooling import MeanPoolingHead
 
-__all__ = ['SequentialLSTMHead']
-
 
 @MODELS.register_module()
 class SequentialLSTMHead(MeanPoolingHead):
@@ -35,8 +33,7 @@ class SequentialLSTMHead(MeanPoolingHead):
             f'{type(self).__name__}: embed_dims', embed_dims)
         self.lstm = nn.LSTM(embed_dims, embed_dims, batch_first=True)
 
-    def video_features(self, segments: Tensor,
-                       frame_mask: Tensor) -> dict[str, Tensor]:
+    def video_features(self, segments: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
         """Return the pooled ``video`` (B, E), of unit length.
 
         Segments that are not valid are as if they were not there; all
@@ -48,11 +45,9 @@ class SequentialLSTMHead(MeanPoolingHead):
         # their order, and its outputs back to where the segments were.
         order = frame_mask.byte().argsort(dim=1, descending=True, stable=True)
         order = order[..., None].expand_as(segments)
-        packed = pack_padded_sequence(
-            segments.gather(1, order),
-            frame_mask.sum(dim=1).cpu(),
-            batch_first=True,
-            enforce_sorted=False)
+        packed = pack_padded_sequence(segments.gather(1, order),
+                                      frame_mask.sum(dim=1).cpu(), batch_first=True,
+                                      enforce_sorted=False)
         # Not every CPU has an LSTM of less than float32.
         with torch.autocast(segments.device.type, enabled=False):
             outputs, _ = self.lstm(packed)

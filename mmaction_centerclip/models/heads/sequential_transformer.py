@@ -8,8 +8,6 @@ from mmaction_centerclip.ops import mask_or_all
 from .mean_pooling import MeanPoolingHead
 from .transformer import TextTransformerMixin
 
-__all__ = ['SequentialTransformerHead']
-
 
 @MODELS.register_module()
 class SequentialTransformerHead(TextTransformerMixin, MeanPoolingHead):
@@ -21,8 +19,7 @@ class SequentialTransformerHead(TextTransformerMixin, MeanPoolingHead):
     features, without positions. Separable: a video is one vector.
 
     Args:
-        embed_dims (int): Width E of the features, a multiple of
-            ``num_heads``.
+        embed_dims (int): Width E of the features, a multiple of ``num_heads``.
         max_segments (int): Number of learned positions. Defaults to 77, the
             context length of CLIP, whose positions these start from.
         **kwargs: ``num_layers``, ``num_heads``, ``init_position_std``,
@@ -41,16 +38,11 @@ class SequentialTransformerHead(TextTransformerMixin, MeanPoolingHead):
         torch.Size([2, 512])
     """
 
-    def __init__(self,
-                 embed_dims: int,
-                 *,
-                 max_segments: int = 77,
-                 **kwargs) -> None:
+    def __init__(self, embed_dims: int, *, max_segments: int = 77, **kwargs) -> None:
         check_positive_int(f'{type(self).__name__}: max_segments', max_segments)
         super().__init__(embed_dims, num_positions=max_segments, **kwargs)
 
-    def video_features(self, segments: Tensor,
-                       frame_mask: Tensor) -> dict[str, Tensor]:
+    def video_features(self, segments: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
         """Return the pooled ``video`` (B, E), of unit length.
 
         All segments of a video without a valid segment count.

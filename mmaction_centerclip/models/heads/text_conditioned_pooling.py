@@ -10,25 +10,21 @@ from mmaction_centerclip.ops import mask_or_all
 
 from .base import SimilarityHead
 
-__all__ = ['TextConditionedPoolingHead']
-
 
 @MODELS.register_module()
 class TextConditionedPoolingHead(SimilarityHead):
     """Cosine of a caption and the segments as the caption attends to them.
 
-    X-Pool (arXiv 2203.15086), Sec. 4. A caption's query and the keys of a
-    video's segments, with one head, give the weights of the segments'
-    values. The weighted sum goes through a projection and a layer norm, then
-    a linear layer with dropout beside it and another layer norm. Projections
-    and the linear layer start as the identity.
+    X-Pool (arXiv 2203.15086), Sec. 4. A caption's query and the keys of a video's
+    segments, with one head, give the weights of the segments' values. The weighted sum
+    goes through a projection and a layer norm, then a linear layer with dropout beside
+    it and another layer norm. Projections and the linear layer start as the identity.
 
     Args:
         embed_dims (int): Width E of the features.
         dropout (float): Dropout rate of the linear layer. Defaults to 0.3.
-        chunk_size (int): Captions to compare with all videos at once, which
-            bounds the memory: a few times chunk_size * B * E floats for B
-            videos. Defaults to 32.
+        chunk_size (int): Captions to compare with all videos at once, which bounds the
+            memory: a few times chunk_size * B * E floats for B videos. Defaults to 32.
         **kwargs: See :class:`SimilarityHead`.
 
     Raises:
@@ -36,10 +32,7 @@ class TextConditionedPoolingHead(SimilarityHead):
             not in [0, 1).
     """
 
-    def __init__(self,
-                 embed_dims: int,
-                 dropout: float = 0.3,
-                 chunk_size: int = 32,
+    def __init__(self, embed_dims: int, dropout: float = 0.3, chunk_size: int = 32,
                  **kwargs) -> None:
         super().__init__(**kwargs)
         name = type(self).__name__
@@ -57,24 +50,19 @@ class TextConditionedPoolingHead(SimilarityHead):
         self.dropout = nn.Dropout(dropout)
         self.ln_output = nn.LayerNorm(embed_dims)
 
-    def video_features(self, segments: Tensor,
-                       frame_mask: Tensor) -> dict[str, Tensor]:
+    def video_features(self, segments: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
         """Return ``keys``, ``values`` (B, S, E) and the ``segment_mask`` (B, S)."""
         segments = self.ln_input(segments.float())
-        return dict(
-            keys=self.key(segments).float(),
-            values=self.value(segments).float(),
-            segment_mask=frame_mask)
+        return dict(keys=self.key(segments).float(),
+                    values=self.value(segments).float(), segment_mask=frame_mask)
 
     def text_features(self, text: TextFeatures) -> dict[str, Tensor]:
         """Return ``queries`` and the unit-length ``sentence`` (B, E)."""
         sentence = text.sentence.float()
-        return dict(
-            queries=self.query(self.ln_input(sentence)).float(),
-            sentence=F.normalize(sentence, dim=-1))
+        return dict(queries=self.query(self.ln_input(sentence)).float(),
+                    sentence=F.normalize(sentence, dim=-1))
 
-    def similarity(self, text: dict[str, Tensor],
-                   video: dict[str, Tensor]) -> Tensor:
+    def similarity(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:
         """Return cosine similarities (texts, videos).
 
         All segments of a video without a valid segment count.
@@ -91,8 +79,7 @@ class TextConditionedPoolingHead(SimilarityHead):
                                   video['values'])
             pooled = self.ln_pooled(self.projection(pooled))
             pooled = F.normalize(
-                self.ln_output(pooled + self.dropout(self.dense(pooled))),
-                dim=-1)
+                self.ln_output(pooled + self.dropout(self.dense(pooled))), dim=-1)
             scores.append(torch.einsum('te,tve->tv', sentence, pooled))
         return torch.cat(scores)
 

@@ -13,8 +13,6 @@ from mmaction_centerclip.ops import mask_or_all
 from .base import SimilarityHead
 from .transformer import TextTransformerMixin
 
-__all__ = ['TightTransformerHead']
-
 
 @MODELS.register_module()
 class TightTransformerHead(TextTransformerMixin, SimilarityHead):
@@ -32,8 +30,7 @@ class TightTransformerHead(TextTransformerMixin, SimilarityHead):
     at a time, instead of keeping them.
 
     Args:
-        embed_dims (int): Width E of the features, a multiple of
-            ``num_heads``.
+        embed_dims (int): Width E of the features, a multiple of ``num_heads``.
         max_positions (int): Number of learned positions, one more than the
             most segments of a video. Defaults to 77, the context length of
             CLIP, whose positions these start from.
@@ -50,21 +47,14 @@ class TightTransformerHead(TextTransformerMixin, SimilarityHead):
 
     cosine = False
 
-    def __init__(self,
-                 embed_dims: int,
-                 *,
-                 max_positions: int = 77,
-                 layer_norm_eps: float = 1e-5,
-                 chunk_size: int = 1024,
+    def __init__(self, embed_dims: int, *, max_positions: int = 77,
+                 layer_norm_eps: float = 1e-5, chunk_size: int = 1024,
                  **kwargs) -> None:
         name = type(self).__name__
         check_positive_int(f'{name}: max_positions', max_positions)
         check_positive_int(f'{name}: chunk_size', chunk_size)
-        super().__init__(
-            embed_dims,
-            num_positions=max_positions,
-            layer_norm_eps=layer_norm_eps,
-            **kwargs)
+        super().__init__(embed_dims, num_positions=max_positions,
+                         layer_norm_eps=layer_norm_eps, **kwargs)
         # DDP wants a gradient of all that is trained.
         self.logit_scale.requires_grad = False
         self.chunk_size = chunk_size
@@ -73,8 +63,7 @@ class TightTransformerHead(TextTransformerMixin, SimilarityHead):
         self.activation = QuickGELU()
         self.similarity_dense = nn.Linear(embed_dims, 1)
 
-    def video_features(self, segments: Tensor,
-                       frame_mask: Tensor) -> dict[str, Tensor]:
+    def video_features(self, segments: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
         """Return the ``segments`` (B, S, E) and their ``segment_mask`` (B, S).
 
         Raises:
@@ -92,8 +81,7 @@ class TightTransformerHead(TextTransformerMixin, SimilarityHead):
         """Return the ``sentence`` feature (B, E), of any length."""
         return dict(sentence=text.sentence.float())
 
-    def similarity(self, text: dict[str, Tensor],
-                   video: dict[str, Tensor]) -> Tensor:
+    def similarity(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:
         """Return similarities (texts, videos), which have no bounds.
 
         All segments of a video without a valid segment count.
@@ -102,29 +90,20 @@ class TightTransformerHead(TextTransformerMixin, SimilarityHead):
         # The sentence is seen too.
         mask = F.pad(mask_or_all(video['segment_mask']), (1, 0), value=True)
         texts, videos = len(sentence), len(segments)
-        scores = [sentence.new_zeros(0)]
-        for start in range(0, texts * videos, self.chunk_size):
-            end = min(start + self.chunk_size, texts * videos)
-            pairs = torch.arange(start, end, device=sentence.device)
-            inputs = (sentence, segments, mask, pairs // videos,
-                      pairs % videos)
-            if torch.is_grad_enabled():
-                score = checkpoint(self._score, *inputs, use_reentrant=False)
-            else:
-                score = self._score(*inputs)
-            scores.append(score)
-        return torch.cat(scores).view(texts, videos)
+        pairs = torch.arange(texts * videos, device=sentence.device)
+        scores = [checkpoint(self._score, sentence, segments, mask, part // videos,
+                             part % videos, use_reentrant=False)
+                  for part in pairs.split(self.chunk_size) if len(part)]
+        return torch.cat([sentence.new_zeros(0), *scores]).view(texts, videos)
 
-    def logits(self, text: dict[str, Tensor],
-               video: dict[str, Tensor]) -> Tensor:
+    def logits(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:
         """Return the similarities themselves, shape (texts, videos)."""
         return self.similarity(text, video)
 
     def _score(self, sentence: Tensor, segments: Tensor, token_mask: Tensor,
                text_index: Tensor, video_index: Tensor) -> Tensor:
         """Return the scores (P, ) of pairs of indices (P, )."""
-        tokens = torch.cat(
-            [sentence[text_index, None], segments[video_index]], dim=1)
+        tokens = torch.cat([sentence[text_index, None], segments[video_index]], dim=1)
         first = self.relate(tokens, token_mask[video_index])[:, 0]
         hidden = self.activation(self.dense(self.ln_pool(first)))
         return self.similarity_dense(hidden).squeeze(-1)

@@ -10,8 +10,6 @@ from mmaction_centerclip.ops import mask_or_all
 
 from .base import SimilarityHead
 
-__all__ = ['WeightedTokenInteractionHead']
-
 
 @MODELS.register_module()
 class WeightedTokenInteractionHead(SimilarityHead):
@@ -28,19 +26,15 @@ class WeightedTokenInteractionHead(SimilarityHead):
 
     Args:
         embed_dims (int): Width E of the features.
-        chunk_size (int): Captions to compare with all videos at once, which
-            bounds the memory: chunk_size * L * B * S floats for B videos.
-            Defaults to 16.
+        chunk_size (int): Captions to compare with all videos at once, which bounds the
+            memory: chunk_size * L * B * S floats for B videos. Defaults to 16.
         **kwargs: See :class:`SimilarityHead`.
 
     Raises:
         InputError: If an option is not a positive integer.
     """
 
-    def __init__(self,
-                 embed_dims: int,
-                 chunk_size: int = 16,
-                 **kwargs) -> None:
+    def __init__(self, embed_dims: int, chunk_size: int = 16, **kwargs) -> None:
         super().__init__(**kwargs)
         name = type(self).__name__
         self.embed_dims = check_positive_int(f'{name}: embed_dims', embed_dims)
@@ -48,28 +42,22 @@ class WeightedTokenInteractionHead(SimilarityHead):
         self.word_weight = _perceptron(embed_dims)
         self.segment_weight = _perceptron(embed_dims)
 
-    def video_features(self, segments: Tensor,
-                       frame_mask: Tensor) -> dict[str, Tensor]:
+    def video_features(self, segments: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
         """Return ``segments`` (B, S, E), their ``segment_mask`` and weights.
 
         All segments of a video without a valid segment count.
         """
         segments = segments.float()
-        return dict(
-            segments=segments,
-            segment_mask=frame_mask,
-            segment_weights=_weights(self.segment_weight, segments, frame_mask))
+        return dict(segments=segments, segment_mask=frame_mask,
+                    segment_weights=_weights(self.segment_weight, segments, frame_mask))
 
     def text_features(self, text: TextFeatures) -> dict[str, Tensor]:
         """Return ``words`` (B, L, E), their ``word_mask`` and weights."""
         words = text.words.float()
-        return dict(
-            words=words,
-            word_mask=text.mask,
-            word_weights=_weights(self.word_weight, words, text.mask))
+        return dict(words=words, word_mask=text.mask,
+                    word_weights=_weights(self.word_weight, words, text.mask))
 
-    def similarity(self, text: dict[str, Tensor],
-                   video: dict[str, Tensor]) -> Tensor:
+    def similarity(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:
         """Return similarities (texts, videos), from -1 to 1."""
         segments = F.normalize(video['segments'], dim=-1)
         padded_segments = ~mask_or_all(video['segment_mask'])
@@ -82,8 +70,7 @@ class WeightedTokenInteractionHead(SimilarityHead):
             cosines = torch.einsum('tle,vse->tlvs', words, segments)
             best_segment = cosines.masked_fill(
                 padded_segments, float('-inf')).max(dim=3).values
-            best_word = cosines.masked_fill(
-                padded, float('-inf')).max(dim=1).values
+            best_word = cosines.masked_fill(padded, float('-inf')).max(dim=1).values
             scores.append(
                 torch.einsum('tlv,tl->tv', best_segment, weights)
                 + torch.einsum('tvs,vs->tv', best_word,
@@ -92,12 +79,10 @@ class WeightedTokenInteractionHead(SimilarityHead):
 
 
 def _perceptron(dims: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, 1))
+    return nn.Sequential(nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, 1))
 
 
-def _weights(perceptron: nn.Sequential, tokens: Tensor,
-             token_mask: Tensor) -> Tensor:
+def _weights(perceptron: nn.Sequential, tokens: Tensor, token_mask: Tensor) -> Tensor:
     """Return weights (B, L) of tokens (B, L, E): zero at padding, sum one."""
     scores = perceptron(tokens).squeeze(-1).float()
     return scores.masked_fill(~mask_or_all(token_mask), float('-inf')).softmax(dim=1)

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from mmaction_centerclip.errors import InputError, check_number, check_positive_int
 from mmaction_centerclip.models.backbones import CLIPTextTower
 
-__all__ = ['TextTransformerMixin']
-
 
 class TextTransformerMixin:
     """Add blocks and learned positions like the text tower's to a head.
@@ -19,8 +17,7 @@ class TextTransformerMixin:
     Stands in front of the head's own base class.
 
     Args:
-        embed_dims (int): Width E of the features, a multiple of
-            ``num_heads``.
+        embed_dims (int): Width E of the features, a multiple of ``num_heads``.
         num_positions (int): Number of learned positions.
         num_layers (int): Number of blocks. Defaults to 4.
         num_heads (int, optional): Heads of a block. Defaults to None: one
@@ -29,10 +26,9 @@ class TextTransformerMixin:
             1e-12, CenterCLIP 1e-5. Defaults to 1e-5.
         quick_gelu (bool): Whether the activation is OpenAI's QuickGELU, as
             in the text tower that the blocks start from. Defaults to True.
-        init_position_std (float): Standard deviation of positions that are
-            not copied from CLIP. Those of 0.01 beside features of about 1
-            take long to matter in a model that is trained from scratch.
-            Defaults to 0.01.
+        init_position_std (float): Standard deviation of positions that are not copied
+            from CLIP. Those of 0.01 beside features of about 1 take long to matter in a
+            model that is trained from scratch. Defaults to 0.01.
         **kwargs: See :class:`SimilarityHead`.
 
     Raises:
@@ -64,9 +60,7 @@ class TextTransformerMixin:
         check_number(f'{name}: init_position_std', init_position_std,
                      lambda x: x >= 0, 'at least 0')
         self.transformer = Transformer(
-            width=embed_dims,
-            layers=num_layers,
-            heads=num_heads,
+            width=embed_dims, layers=num_layers, heads=num_heads,
             act_layer=QuickGELU if quick_gelu else nn.GELU,
             norm_layer=partial(LayerNorm, eps=layer_norm_eps))
         self.position_embedding = nn.Parameter(
@@ -92,8 +86,7 @@ class TextTransformerMixin:
             attn_mask=bias.expand(-1, heads, length, -1).flatten(0, 1))
 
     @torch.no_grad()
-    def init_from_text_tower(self,
-                             tower: CLIPTextTower,
+    def init_from_text_tower(self, tower: CLIPTextTower,
                              positions: Tensor | None = None) -> None:
         """Copy the first blocks and positions of CLIP's text tower.
 
@@ -103,14 +96,11 @@ class TextTransformerMixin:
         """
         if positions is None:
             positions = tower.positional_embedding
-        blocks = list(
-            zip(self.transformer.resblocks, tower.transformer.resblocks))
-        difference = _find_difference(self.embed_dims, positions.shape[1],
-                                      *blocks[0])
+        blocks = list(zip(self.transformer.resblocks, tower.transformer.resblocks))
+        difference = _find_difference(self.embed_dims, positions.shape[1], *blocks[0])
         if difference is not None:
-            print_log(
-                f'{type(self).__name__} does not start from the text tower, '
-                f'which {difference}.', 'current', logging.WARNING)
+            print_log(f'{type(self).__name__} does not start from the text tower, '
+                      f'which {difference}.', 'current', logging.WARNING)
             return
         for block, source in blocks:
             block.load_state_dict(source.state_dict())

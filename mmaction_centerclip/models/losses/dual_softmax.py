@@ -6,21 +6,17 @@ from mmaction_centerclip.errors import check_number
 
 from .infonce import SymmetricInfoNCELoss
 
-__all__ = ['DualSoftmaxLoss']
-
 
 @MODELS.register_module()
 class DualSoftmaxLoss(SymmetricInfoNCELoss):
     r"""InfoNCE on logits times their softmax over the other dimension.
 
-    CAMoE (arXiv 2109.04290), dual softmax loss. A pair's logit counts as
-    much as the pair is likely in the other direction too. Of N pairs with
-    logits :math:`l_{ij}` of text i and video j, text to video compares
-    within a row
+    CAMoE (arXiv 2109.04290), dual softmax loss. A pair's logit counts as much as the
+    pair is likely in the other direction too. Of N pairs with logits :math:`l_{ij}` of
+    text i and video j, text to video compares within a row
 
     .. math::
-        l_{ij} \cdot N \cdot
-        \frac{\exp(\tau l_{ij})}{\sum_k \exp(\tau l_{kj})}
+        l_{ij} \cdot N \cdot \frac{\exp(\tau l_{ij})}{\sum_k \exp(\tau l_{kj})}
 
     and video to text the same of the transposed logits. The gradient goes
     through both factors.
@@ -34,8 +30,7 @@ class DualSoftmaxLoss(SymmetricInfoNCELoss):
 
     Args:
         loss_weight (float): Weight of the total. Defaults to 1.0.
-        label_smoothing (float): See :class:`SymmetricInfoNCELoss`.
-            Defaults to 0.0.
+        label_smoothing (float): See :class:`SymmetricInfoNCELoss`. Defaults to 0.0.
         temperature (float): As above. Defaults to 1e-3.
 
     Raises:
@@ -43,23 +38,13 @@ class DualSoftmaxLoss(SymmetricInfoNCELoss):
             [0, 1), or ``temperature`` not positive.
     """
 
-    def __init__(self,
-                 loss_weight: float = 1.0,
-                 label_smoothing: float = 0.0,
+    def __init__(self, loss_weight: float = 1.0, label_smoothing: float = 0.0,
                  temperature: float = 1e-3) -> None:
         super().__init__(loss_weight, label_smoothing)
-        self.temperature = check_number(
-            f'{type(self).__name__}: temperature', temperature,
-            lambda x: x > 0, 'positive')
+        self.temperature = check_number(f'{type(self).__name__}: temperature',
+                                        temperature, lambda x: x > 0, 'positive')
 
     def one_way(self, logits: Tensor) -> Tensor:
-        """Return half of the loss, in which the columns compete for each row.
-
-        Args:
-            logits (Tensor): Shape (N, N), with the pairs on the diagonal.
-
-        Returns:
-            Tensor: A scalar.
-        """
+        """Return half of the loss, see :class:`SymmetricInfoNCELoss`."""
         prior = (self.temperature * logits).softmax(dim=0)
         return super().one_way(logits * prior * len(logits))

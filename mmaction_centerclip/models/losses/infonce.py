@@ -6,8 +6,6 @@ from torch.nn import functional as F
 
 from mmaction_centerclip.errors import check_number
 
-__all__ = ['SymmetricInfoNCELoss']
-
 
 @MODELS.register_module()
 class SymmetricInfoNCELoss(nn.Module):
@@ -26,14 +24,11 @@ class SymmetricInfoNCELoss(nn.Module):
             in [0, 1).
     """
 
-    def __init__(self,
-                 loss_weight: float = 1.0,
-                 label_smoothing: float = 0.0) -> None:
+    def __init__(self, loss_weight: float = 1.0, label_smoothing: float = 0.0) -> None:
         super().__init__()
         name = type(self).__name__
-        self.loss_weight = check_number(
-            f'{name}: loss_weight', loss_weight, lambda x: x >= 0,
-            'at least 0')
+        self.loss_weight = check_number(f'{name}: loss_weight', loss_weight,
+                                        lambda x: x >= 0, 'at least 0')
         self.label_smoothing = check_number(
             f'{name}: label_smoothing', label_smoothing,
             lambda x: 0 <= x < 1, 'at least 0 and below 1')
@@ -49,17 +44,13 @@ class SymmetricInfoNCELoss(nn.Module):
             dict[str, Tensor]: Scalars ``loss_t2v`` and ``loss_v2t``, which
             add up to the total.
         """
-        return dict(
-            loss_t2v=self.one_way(logits), loss_v2t=self.one_way(logits.T))
+        return dict(loss_t2v=self.one_way(logits), loss_v2t=self.one_way(logits.T))
 
     def one_way(self, logits: Tensor) -> Tensor:
         """Return half of the loss, in which the columns compete for each row.
 
         Args:
             logits (Tensor): Shape (N, N), with the pairs on the diagonal.
-
-        Returns:
-            Tensor: A scalar.
         """
         target = torch.arange(len(logits), device=logits.device)
         return 0.5 * self.loss_weight * F.cross_entropy(

@@ -24,11 +24,9 @@ def main() -> None:
     parser.add_argument('--suffix', default='.mp4', help='suffix of the video files')
     args = parser.parse_args()
     captions = convert_annotations(
-        args.annotations,
-        lambda videos: {
-            name + args.suffix: [join_sentences(video)]
-            for name, video in videos.items()
-        }, 'map videos to their timestamps and sentences')
+        args.annotations, lambda videos: {name + args.suffix: [join_sentences(video)]
+                                          for name, video in videos.items()},
+        'map videos to their timestamps and sentences')
     write_annotations(captions, args.out)
 
 

@@ -3,8 +3,7 @@
 
 The test split has 2,990 videos with 20 captions each, all of which are
 queries: what papers call MSR-VTT full, beside the 1k-A list of 1,000 videos.
-MMAction2's tools/data/video_retrieval downloads the file and prepares the
-other lists.
+MMAction2's tools/data/video_retrieval downloads the file and prepares the other lists.
 """
 import argparse
 
@@ -13,13 +12,10 @@ from mmaction_centerclip.datasets import convert_annotations, write_annotations
 from mmaction_centerclip.errors import InputError
 
 
-def select_split(content: dict, split: str,
-                 suffix: str) -> dict[str, list[str]]:
+def select_split(content: dict, split: str, suffix: str) -> dict[str, list[str]]:
     """Select the captions of a split's videos, in the order of the file."""
-    videos = {
-        video['video_id']: []
-        for video in content['videos'] if video['split'] == split
-    }
+    videos = {video['video_id']: [] for video in content['videos']
+              if video['split'] == split}
     for sentence in content['sentences']:
         if sentence['video_id'] in videos:
             videos[sentence['video_id']].append(sentence['caption'])
@@ -41,8 +37,7 @@ def main() -> None:
         'have videos with a video_id and a split, and sentences with a '
         'video_id and a caption')
     if not captions:
-        raise InputError(
-            f'{args.annotations} has no video of the split {args.split!r}')
+        raise InputError(f'{args.annotations} has no video of the split {args.split!r}')
     write_annotations(captions, args.out)
 
 

@@ -35,45 +35,33 @@ MOTIONS = dict(left=(-1, 0), right=(1, 0), up=(0, -1), down=(0, 1))
 SHAPES = ('circle', 'square', 'triangle', 'star', 'cross', 'ring')
 TIMES = ('start', 'end')
 
-MAIN = (
-    'a {size} {color} {shape} moves {motion} on a {background} background',
-    'there is a {size} {color} {shape} going {motion} over {background}',
-    'on {background} ground, one {size} {shape} in {color} travels {motion}',
-    'video of a {shape} that is {size} and {color}, moving {motion}, '
-    '{background} backdrop',
-)
-SECOND = (
-    ', and a {color2} {shape2} shows at the {time}',
-    ' while a {shape2} in {color2} is seen only at the {time}',
-    '; at the {time} there is a {color2} {shape2} too',
-)
+MAIN = ('a {size} {color} {shape} moves {motion} on a {background} background',
+        'there is a {size} {color} {shape} going {motion} over {background}',
+        'on {background} ground, one {size} {shape} in {color} travels {motion}',
+        'video of a {shape} that is {size} and {color}, moving {motion}, '
+        '{background} backdrop')
+SECOND = (', and a {color2} {shape2} shows at the {time}',
+          ' while a {shape2} in {color2} is seen only at the {time}',
+          '; at the {time} there is a {color2} {shape2} too')
 
 
 def draw_attributes(rng: np.random.Generator, only_motion: bool) -> dict:
     """Draw at random the facts that a video shows and its captions tell."""
     if only_motion:
-        return dict(
-            size='large',
-            color=str(rng.choice(list(COLORS))),
-            shape=str(rng.choice(SHAPES[:3])),
-            motion=str(rng.choice(list(MOTIONS))),
-            background='black')
-    attributes = dict(
-        size=rng.choice(list(SIZES)),
-        color=rng.choice(list(COLORS)),
-        shape=rng.choice(SHAPES),
-        motion=rng.choice(list(MOTIONS)),
-        background=rng.choice(list(BACKGROUNDS)))
+        return dict(size='large', color=str(rng.choice(list(COLORS))),
+                    shape=str(rng.choice(SHAPES[:3])),
+                    motion=str(rng.choice(list(MOTIONS))), background='black')
+    attributes = dict(size=rng.choice(list(SIZES)), color=rng.choice(list(COLORS)),
+                      shape=rng.choice(SHAPES), motion=rng.choice(list(MOTIONS)),
+                      background=rng.choice(list(BACKGROUNDS)))
     if rng.random() < 0.5:
         attributes.update(
             color2=rng.choice([c for c in COLORS if c != attributes['color']]),
-            shape2=rng.choice(SHAPES),
-            time=rng.choice(TIMES))
+            shape2=rng.choice(SHAPES), time=rng.choice(TIMES))
     return {name: str(value) for name, value in attributes.items()}
 
 
-def write_captions(attributes: dict, count: int,
-                   rng: np.random.Generator) -> list[str]:
+def write_captions(attributes: dict, count: int, rng: np.random.Generator) -> list[str]:
     """Tell the same facts in different words."""
     captions = []
     for template in rng.permutation(MAIN)[:count]:
@@ -90,8 +78,7 @@ def draw_shape(image: np.ndarray, shape: str, center: np.ndarray,
     if shape in ('circle', 'ring'):
         thickness = -1 if shape == 'circle' else max(2, round(radius / 3))
         cv2.circle(image, tuple((center * 2**shift).astype(int)),
-                   int(radius * 2**shift), color, thickness, cv2.LINE_AA,
-                   shift)
+                   int(radius * 2**shift), color, thickness, cv2.LINE_AA, shift)
         return
     if shape == 'square':
         angles, radii = np.arange(4) * np.pi / 2 + np.pi / 4, [1.2]
@@ -111,8 +98,7 @@ def draw_shape(image: np.ndarray, shape: str, center: np.ndarray,
                  cv2.LINE_AA, shift)
 
 
-def render_background(attributes: dict,
-                      rng: np.random.Generator) -> np.ndarray:
+def render_background(attributes: dict, rng: np.random.Generator) -> np.ndarray:
     """Render a shaded background with small grey distractors."""
     base = np.array(BACKGROUNDS[attributes['background']], dtype=np.float32)
     slope = rng.uniform(-15, 15, size=2)
@@ -161,14 +147,11 @@ def write_video(path: Path, frames: np.ndarray) -> None:
     """Encode as the suffix says, complete or not at all."""
     # OpenCV's own encoder of Motion JPEG has one quality for all frames;
     # FFmpeg's would choose it by the frames before.
-    backend, codec = {
-        '.mp4': (cv2.CAP_ANY, 'mp4v'),
-        '.avi': (cv2.CAP_OPENCV_MJPEG, 'MJPG'),
-    }[path.suffix]
+    backend, codec = {'.mp4': (cv2.CAP_ANY, 'mp4v'),
+                      '.avi': (cv2.CAP_OPENCV_MJPEG, 'MJPG')}[path.suffix]
     partial = path.with_name(f'.partial-{path.name}')
-    writer = cv2.VideoWriter(
-        str(partial), backend, cv2.VideoWriter_fourcc(*codec), FPS,
-        (SIZE, SIZE))
+    writer = cv2.VideoWriter(str(partial), backend, cv2.VideoWriter_fourcc(*codec), FPS,
+                             (SIZE, SIZE))
     if not writer.isOpened():
         raise RuntimeError(f'OpenCV cannot write {codec} video to {partial}')
     for frame in frames:
@@ -177,8 +160,7 @@ def write_video(path: Path, frames: np.ndarray) -> None:
     os.replace(partial, path)
 
 
-def plan_videos(split: str, count: int, seed: int,
-                only_motion: bool) -> list[tuple]:
+def plan_videos(split: str, count: int, seed: int, only_motion: bool) -> list[tuple]:
     """Return name, attributes, captions and generator of each video."""
     videos, seen = [], set()
     suffix = '.avi' if only_motion else '.mp4'
@@ -205,8 +187,7 @@ def parse_args() -> argparse.Namespace:
         '--out',
         help='folder of the data, default: data/shapes, or data/shapes_motion '
         'with --only-motion')
-    parser.add_argument(
-        '--num-train', type=int, default=720, help='videos to train on')
+    parser.add_argument('--num-train', type=int, default=720, help='videos to train on')
     parser.add_argument(
         '--num-test', type=int,
         help='videos to test on, default: 216, or 96, all there are, with '
@@ -255,8 +236,7 @@ def main() -> None:
         test=plan_videos('test', args.num_test, args.seed, args.only_motion))
     for name, attributes, _, rng in track_iter_progress(
         [video for split in splits.values() for video in split]):
-        write_video(videos / name,
-                    render_video(attributes, rng, args.only_motion))
+        write_video(videos / name, render_video(attributes, rng, args.only_motion))
     for split, planned in splits.items():
         captions = {name: texts for name, _, texts, _ in planned}
         (out / f'{split}.json').write_text(json.dumps(captions, indent=1))

@@ -130,6 +130,7 @@ class Model(mmengine.model.BaseModel):
 def runner(folder, **options):
     return Runner(
         Model(), str(folder), experiment_name=str(folder),
+        default_scope='mmaction',  # Which the next test finds.
         train_dataloader=dict(
             dataset=[torch.ones(1)] * 4,
             sampler=dict(type='DefaultSampler', shuffle=False)),

@@ -16,11 +16,9 @@ from mmaction_centerclip.error_lines import describe_error
 from mmaction_centerclip.errors import InputError, check_positive_int
 from mmaction_centerclip.files import read_checkpoint
 
-__all__ = [
-    'add_common_arguments', 'build_runner', 'check_checkpoint', 'check_outputs',
-    'exit_on_input_error', 'load_config', 'positive_int', 'read_config',
-    'sampled_frames'
-]
+__all__ = ['add_common_arguments', 'build_runner', 'check_checkpoint', 'check_outputs',
+           'exit_on_input_error', 'load_config', 'positive_int', 'read_config',
+           'sampled_frames']
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,9 +31,8 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         'key="[a,b]", nested ones as key="[(a,b),(c,d)]", without spaces')
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    parser.add_argument(
-        '--local_rank', '--local-rank', type=int, default=0,
-        help=argparse.SUPPRESS)
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
+                        help=argparse.SUPPRESS)
 
 
 def read_config(path: str) -> Config:
@@ -121,9 +118,7 @@ def _use_cpu_processes(cfg: Config) -> None:
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group('gloo')
     cfg.model_wrapper_cfg = dict(
-        type='MMDistributedDataParallel',
-        device_ids=None,
-        broadcast_buffers=False,
+        type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False,
         find_unused_parameters=cfg.get('find_unused_parameters', False))
 
 

@@ -10,10 +10,8 @@ from open_clip.tokenizer import HFTokenizer
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = [
-    'BPE', 'BPE_END', 'build_tokenizer', 'check_normalization',
-    'check_tokenizer', 'clip_config', 'pictures_of', 'tokenizer_of'
-]
+__all__ = ['BPE', 'BPE_END', 'build_tokenizer', 'check_normalization',
+           'check_tokenizer', 'clip_config', 'pictures_of', 'tokenizer_of']
 
 BPE, BPE_END = "open_clip's BPE", 49407  # its own tokenizer, the end token
 _TOKENIZERS: dict[str, Callable] = {}
@@ -134,10 +132,8 @@ def _load_tokenizer(arch: str | dict) -> Callable:
     if isinstance(arch, str):
         tokenizer = open_clip.get_tokenizer(arch)
     elif text.get('hf_tokenizer_name'):
-        tokenizer = HFTokenizer(
-            text['hf_tokenizer_name'],
-            tokenizer_mode=text.get('tokenizer_mode'),
-            **options)
+        tokenizer = HFTokenizer(text['hf_tokenizer_name'],
+                                tokenizer_mode=text.get('tokenizer_mode'), **options)
     else:
         tokenizer = open_clip.SimpleTokenizer(**options)
     size = text.get('vocab_size', open_clip.CLIPTextCfg.vocab_size)
@@ -170,12 +166,10 @@ def pictures_of(arch: str | dict, pretrained: str | None) -> dict | None:
     known = open_clip.get_pretrained_cfg(arch, pretrained)
     if not known:
         return None
-    return dict(
-        mean=[round(255 * x, 3) for x in known['mean']],
-        std=[round(255 * x, 3) for x in known['std']],
-        interpolation=known['interpolation'],
-        resize_mode=known['resize_mode'],
-        image_size=clip_config(arch)['vision_cfg'].get('image_size', 224))
+    return dict(mean=[round(255 * x, 3) for x in known['mean']],
+                std=[round(255 * x, 3) for x in known['std']],
+                interpolation=known['interpolation'], resize_mode=known['resize_mode'],
+                image_size=clip_config(arch)['vision_cfg'].get('image_size', 224))
 
 
 def check_normalization(arch: str | dict, pretrained: str | None,
@@ -196,10 +190,8 @@ def check_normalization(arch: str | dict, pretrained: str | None,
     if known is None:
         return
     expected = dict(mean=known['mean'], std=known['std'])
-    own = {
-        key: None if values is None else [round(x, 3) for x in values]
-        for key, values in (('mean', mean), ('std', std))
-    }
+    own = {key: None if values is None else [round(x, 3) for x in values]
+           for key, values in (('mean', mean), ('std', std))}
     if None in own.values() or not all(
             np.allclose(own[key], expected[key], rtol=0, atol=0.1) for key in own):
         raise InputError(

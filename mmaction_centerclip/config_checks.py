@@ -38,8 +38,7 @@ def check_pipelines(cfg: Config) -> None:
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         for pipeline in _pipelines(cfg.get(name)):
             with named_errors(name):
-                _check_tokenizer(pipeline,
-                                 model.text_backbone.get('arch', model.arch))
+                _check_tokenizer(pipeline, model.text_backbone.get('arch', model.arch))
                 if known:
                     _check_resizing(pipeline, known,
                                     f'pretrained={model.pretrained!r} for arch '

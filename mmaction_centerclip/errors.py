@@ -4,10 +4,8 @@ import math
 from collections.abc import Callable, Collection, Iterator
 from numbers import Real
 
-__all__ = [
-    'InputError', 'check_choice', 'check_number', 'check_positive_int',
-    'named_errors'
-]
+__all__ = ['InputError', 'check_choice', 'check_number', 'check_positive_int',
+           'named_errors']
 
 
 class InputError(ValueError):
@@ -66,8 +64,7 @@ def check_choice(name: str, value: object, choices: Collection) -> object:
         InputError: If it is anything else.
     """
     if value not in choices:
-        raise InputError(
-            f'{name} must be one of {tuple(choices)}, got {value!r}')
+        raise InputError(f'{name} must be one of {tuple(choices)}, got {value!r}')
     return value
 
 

@@ -12,10 +12,8 @@ from torch import Tensor
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.torchscript import is_torchscript, read_torchscript
 
-__all__ = [
-    'check_absent', 'explain_refusal', 'read_checkpoint', 'read_tensors',
-    'save_tensors', 'whole_file', 'write_text'
-]
+__all__ = ['check_absent', 'explain_refusal', 'read_checkpoint', 'read_tensors',
+           'save_tensors', 'whole_file', 'write_text']
 
 # Facts about a model that OpenAI's archives store as if they were weights.
 _NOT_WEIGHTS = ('input_resolution', 'context_length', 'vocab_size')

@@ -15,8 +15,7 @@ _DTYPES = dict(
     HalfStorage=torch.float16, BFloat16Storage=torch.bfloat16,
     LongStorage=torch.int64, IntStorage=torch.int32, ShortStorage=torch.int16,
     CharStorage=torch.int8, ByteStorage=torch.uint8, BoolStorage=torch.bool)
-_LISTS = ('build_intlist', 'build_doublelist', 'build_boollist',
-          'build_tensorlist')
+_LISTS = ('build_intlist', 'build_doublelist', 'build_boollist', 'build_tensorlist')
 
 
 class _Object:
@@ -93,13 +92,11 @@ def read_torchscript(path: str) -> dict[str, Tensor]:
     return dict(_tensors(root, ''))
 
 
-def _tensors(value: object, name: str, depth: int = 0
-             ) -> Iterator[tuple[str, Tensor]]:
+def _tensors(value: object, name: str, depth: int = 0) -> Iterator[tuple[str, Tensor]]:
     """Yield the tensors in a module and in the modules that it has."""
     if isinstance(value, Tensor):
         yield name, value
     elif isinstance(value, _Object) and isinstance(
             getattr(value, 'state', None), dict) and depth < 64:
         for key, inner in value.state.items():
-            yield from _tensors(
-                inner, f'{name}.{key}'.lstrip('.'), depth + 1)
+            yield from _tensors(inner, f'{name}.{key}'.lstrip('.'), depth + 1)

@@ -31,9 +31,8 @@ def parse_args() -> argparse.Namespace:
         '--auto-scale-lr', action='store_true',
         help="scale the learning rate with the batch size, from the config's")
     parser.add_argument('--seed', type=int, help='random seed')
-    parser.add_argument(
-        '--diff-rank-seed', action='store_true',
-        help='give each process a seed of its own')
+    parser.add_argument('--diff-rank-seed', action='store_true',
+                        help='give each process a seed of its own')
     parser.add_argument(
         '--deterministic', action='store_true', help='make cuDNN deterministic')
     add_common_arguments(parser)

@@ -10,14 +10,11 @@ import torch
 
 from .views import view_of
 
-__all__ = [
-    'allow_mmengine_checkpoints', 'leave_stored_configs_unread', 'write_files_whole'
-]
+__all__ = ['allow_mmengine_checkpoints', 'leave_stored_configs_unread',
+           'write_files_whole']
 
-_NUMBERS = [
-    np.dtype(code) for code in
-    '?' + np.typecodes['AllInteger'] + np.typecodes['AllFloat']
-]
+_NUMBERS = [np.dtype(code)
+            for code in '?' + np.typecodes['AllInteger'] + np.typecodes['AllFloat']]
 
 
 def allow_mmengine_checkpoints() -> None:

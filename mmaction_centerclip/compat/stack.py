@@ -5,10 +5,8 @@ import sys
 import types
 from pathlib import Path
 
-__all__ = [
-    'accept_newer_mmcv', 'leave_out_vindlu', 'provide_missing_drn',
-    'require_mmcv', 'use_the_zoos_scope'
-]
+__all__ = ['accept_newer_mmcv', 'leave_out_vindlu', 'provide_missing_drn',
+           'require_mmcv', 'use_the_zoos_scope']
 
 
 def require_mmcv() -> None:
@@ -72,10 +70,9 @@ def provide_missing_drn() -> None:
         """Placeholder for a class that the mmaction2 wheel lacks."""
 
         def __init__(self, *args, **kwargs) -> None:
-            raise ImportError(
-                'DRN is missing from the installed mmaction2 wheel '
-                '(https://github.com/open-mmlab/mmaction2/issues/2714); '
-                'install mmaction2 from its sources to use it.')
+            raise ImportError('DRN is missing from the installed mmaction2 wheel '
+                              '(https://github.com/open-mmlab/mmaction2/issues/2714); '
+                              'install mmaction2 from its sources to use it.')
 
     module = types.ModuleType(f'{package}.drn')
     module.DRN = DRN

@@ -3,8 +3,6 @@ from .sample_rng import sample_rng
 from .transforms import DecordInitFromFile, OpenCLIPTokenize, SampleFramesWithMask
 from .video_text_retrieval import VideoTextRetrievalDataset
 
-__all__ = [
-    'DecordInitFromFile', 'OpenCLIPTokenize', 'SampleFramesWithMask',
-    'VideoTextRetrievalDataset', 'convert_annotations', 'read_annotations',
-    'sample_rng', 'write_annotations'
-]
+__all__ = ['DecordInitFromFile', 'OpenCLIPTokenize', 'SampleFramesWithMask',
+           'VideoTextRetrievalDataset', 'convert_annotations', 'read_annotations',
+           'sample_rng', 'write_annotations']

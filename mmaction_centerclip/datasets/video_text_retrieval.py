@@ -52,14 +52,9 @@ class VideoTextRetrievalDataset(BaseActionDataset):
             names no video that exists.
     """
 
-    def __init__(self,
-                 ann_file: str,
-                 pipeline: list[dict | Callable],
-                 data_prefix: dict | None = None,
-                 captions: str = 'random',
-                 test_mode: bool = False,
-                 max_refetch: int = 20,
-                 **kwargs) -> None:
+    def __init__(self, ann_file: str, pipeline: list[dict | Callable],
+                 data_prefix: dict | None = None, captions: str = 'random',
+                 test_mode: bool = False, max_refetch: int = 20, **kwargs) -> None:
         self.captions = check_choice('captions', captions,
                                      ('random', 'all', 'paragraph'))
         if type(max_refetch) is not int or max_refetch < 0:
@@ -68,17 +63,12 @@ class VideoTextRetrievalDataset(BaseActionDataset):
         for transform in pipeline:
             _check_sampling(transform, test_mode)
         if captions == 'paragraph':
-            kwargs['metainfo'] = dict(
-                kwargs.get('metainfo') or {}, paragraph=True)
+            kwargs['metainfo'] = dict(kwargs.get('metainfo') or {}, paragraph=True)
         # Shared with persistent workers: [seed, epoch], -1 for unseeded.
         self._rng_key = torch.full((2, ), -1).share_memory_()
-        super().__init__(
-            ann_file,
-            pipeline=pipeline,
-            data_prefix=data_prefix or dict(video=''),
-            test_mode=test_mode,
-            max_refetch=max_refetch,
-            **kwargs)
+        super().__init__(ann_file, pipeline=pipeline,
+                         data_prefix=data_prefix or dict(video=''), test_mode=test_mode,
+                         max_refetch=max_refetch, **kwargs)
 
     def set_epoch(self, seed: int, epoch: int) -> None:
         """Let samples draw by seed, epoch and index only."""
@@ -95,9 +85,7 @@ class VideoTextRetrievalDataset(BaseActionDataset):
             if self.test_mode or self.captions == 'random':
                 samples.append(dict(filename=filename, text=captions))
             else:
-                samples += [
-                    dict(filename=filename, text=[text]) for text in captions
-                ]
+                samples += [dict(filename=filename, text=[text]) for text in captions]
         if not any(exists(sample['filename']) for sample in samples):
             raise InputError(
                 f'{self.ann_file}: none of its {len(videos)} videos exists, '
@@ -119,19 +107,16 @@ class VideoTextRetrievalDataset(BaseActionDataset):
 
     def _evaluation_sample(self, idx: int) -> dict:
         info = self.get_data_info(idx)
-        meta = dict(
-            sample_idx=idx,
-            filename=info['filename'],
-            captions=list(info['text']))
+        meta = dict(sample_idx=idx, filename=info['filename'],
+                    captions=list(info['text']))
         try:
             return self._run_pipeline(info, dict(meta, missing=False))
         except DecodingError as error:
             meta.update(missing=True, reason=str(error), num_truncated=0)
         # The keys of the other samples, with which it is collated.
         keys = getattr(self.pipeline.transforms[-1], 'collect_keys', None)
-        return dict(
-            inputs=dict.fromkeys(keys or ('imgs', 'text')),
-            data_samples=ActionDataSample(metainfo=meta))
+        return dict(inputs=dict.fromkeys(keys or ('imgs', 'text')),
+                    data_samples=ActionDataSample(metainfo=meta))
 
     def _training_sample(self, idx: int) -> dict:
         # Drawn before anything can fail, so that a failure shifts no draw.
@@ -142,11 +127,8 @@ class VideoTextRetrievalDataset(BaseActionDataset):
             if self.captions == 'random':
                 drawn = np.random.randint(len(info['text']))
                 info['text'] = [info['text'][drawn]]
-            meta = dict(
-                sample_idx=index,
-                filename=info['filename'],
-                captions=list(info['text']),
-                skipped=skipped)
+            meta = dict(sample_idx=index, filename=info['filename'],
+                        captions=list(info['text']), skipped=skipped)
             try:
                 return self._run_pipeline(info, meta)
             except DecodingError as error:

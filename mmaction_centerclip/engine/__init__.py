@@ -4,7 +4,5 @@ from .optimizers import CLIPOptimWrapperConstructor
 from .schedulers import LinearWarmupCosineLR
 from .work_dir import find_resumable, lock_work_dir
 
-__all__ = [
-    'CLIPOptimWrapperConstructor', 'LinearWarmupCosineLR', 'find_resumable',
-    'lock_work_dir', *_hooks
-]
+__all__ = ['CLIPOptimWrapperConstructor', 'LinearWarmupCosineLR', 'find_resumable',
+           'lock_work_dir', *_hooks]

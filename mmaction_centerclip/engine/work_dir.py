@@ -73,10 +73,8 @@ def find_resumable(work_dir: str) -> str | None:
         InputError: If there are checkpoints, but none is readable.
     """
     folder = Path(work_dir)
-    numbered = {
-        path: int(match[1]) for path in folder.glob('*.pth')
-        if (match := re.fullmatch(r'(?:epoch|iter)_(\d+)\.pth', path.name))
-    }
+    numbered = {path: int(match[1]) for path in folder.glob('*.pth')
+                if (match := re.fullmatch(r'(?:epoch|iter)_(\d+)\.pth', path.name))}
     paths = sorted(numbered, key=numbered.get, reverse=True)
     named = folder / 'last_checkpoint'
     if named.is_file():

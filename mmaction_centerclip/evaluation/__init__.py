@@ -28,13 +28,11 @@ from .scorer import (
     score_matrix,
 )
 
-__all__ = [
-    'PROTOCOLS', 'RERANKINGS', 'RETRIEVAL_METRICS', 'Rankings', 'Reranking',
-    'RetrievalEvaluation', 'RetrievalFeatures', 'RetrievalMetric', 'Scorer',
-    'VideoTextRetrievalMetric', 'check_new_file', 'choose_scorer',
-    'describe_protocol', 'dual_softmax', 'evaluate_features',
-    'expected_ap_and_ndcg', 'first_captions', 'load_features', 'metrics',
-    'product_scores', 'protocol_of', 'qb_norm', 'rank_counts',
-    'rank_counts_in_chunks', 'relevance_metrics', 'rerankings',
-    'retrieval_metrics', 'save_features', 'score_matrix'
-]
+__all__ = ['PROTOCOLS', 'RERANKINGS', 'RETRIEVAL_METRICS', 'Rankings', 'Reranking',
+           'RetrievalEvaluation', 'RetrievalFeatures', 'RetrievalMetric', 'Scorer',
+           'VideoTextRetrievalMetric', 'check_new_file', 'choose_scorer',
+           'describe_protocol', 'dual_softmax', 'evaluate_features',
+           'expected_ap_and_ndcg', 'first_captions', 'load_features', 'metrics',
+           'product_scores', 'protocol_of', 'qb_norm', 'rank_counts',
+           'rank_counts_in_chunks', 'relevance_metrics', 'rerankings',
+           'retrieval_metrics', 'save_features', 'score_matrix']

@@ -33,16 +33,13 @@ class RetrievalEvaluation:
         InputError: If an option is unknown or out of range.
     """
 
-    def __init__(self,
-                 topk: Sequence[int] = TOPK,
+    def __init__(self, topk: Sequence[int] = TOPK,
                  more_metrics: Sequence[str | dict] = (),
                  rerank: Sequence[str | dict] = ()) -> None:
         if not isinstance(topk, (list, tuple)) or not topk:
-            raise InputError(
-                f'topk must be a list of positive integers, got {topk!r}')
+            raise InputError(f'topk must be a list of positive integers, got {topk!r}')
         self.topk = tuple(check_positive_int('topk', k) for k in topk)
-        self.metrics = build_registered('more_metrics', RETRIEVAL_METRICS,
-                                        more_metrics)
+        self.metrics = build_registered('more_metrics', RETRIEVAL_METRICS, more_metrics)
         self.rerankings = build_registered('rerank', RERANKINGS, rerank)
         for name, metric in self.metrics.items():
             if not set(metric.needs_recalls) <= set(self.topk):
@@ -50,11 +47,8 @@ class RetrievalEvaluation:
                 raise InputError(f'{name} needs {recalls}, which topk must '
                                  f'have, got {self.topk}')
 
-    def __call__(self,
-                 features: RetrievalFeatures,
-                 scorer: Scorer | None = None,
-                 report: Callable[[str], object] | None = None
-                 ) -> dict[str, float]:
+    def __call__(self, features: RetrievalFeatures, scorer: Scorer | None = None,
+                 report: Callable[[str], object] | None = None) -> dict[str, float]:
         """Evaluate features.
 
         Args:
@@ -82,10 +76,8 @@ class RetrievalEvaluation:
                 protocol = describe_protocol(features.captions_per_video(),
                                              features.paragraph, self.metrics)
                 report(f'{protocol}\n{format_rows(rows)}')
-        return {
-            name if row == 'plain' else f'{row}/{name}': value
-            for row, figures in rows.items() for name, value in figures.items()
-        }
+        return {name if row == 'plain' else f'{row}/{name}': value
+                for row, figures in rows.items() for name, value in figures.items()}
 
     def metric_names(self) -> set[str]:
         """Return the names of the figures, as a small evaluation gives them."""

@@ -12,10 +12,8 @@ from mmaction_centerclip.files import read_tensors, save_tensors
 
 from .stored_head import build_stored_head
 
-__all__ = [
-    'Features', 'RetrievalFeatures', 'check_features', 'check_new_file',
-    'check_same_model', 'first_captions', 'load_features', 'save_features'
-]
+__all__ = ['Features', 'RetrievalFeatures', 'check_features', 'check_new_file',
+           'check_same_model', 'first_captions', 'load_features', 'save_features']
 
 Features = dict[str, Tensor]
 """Tensors (B, ...) of videos or captions, which a head compares."""
@@ -68,8 +66,7 @@ class RetrievalFeatures(NamedTuple):
 
     def captions_per_video(self) -> list[int]:
         """Count the captions of each video."""
-        return self.video_of_text.bincount(
-            minlength=len(self.filenames)).tolist()
+        return self.video_of_text.bincount(minlength=len(self.filenames)).tolist()
 
 
 def first_captions(features: RetrievalFeatures) -> RetrievalFeatures:
@@ -81,8 +78,7 @@ def first_captions(features: RetrievalFeatures) -> RetrievalFeatures:
         text={name: x[first] for name, x in features.text.items()},
         video_of_text=own[first],
         captions=[features.captions[i] for i in first.nonzero()[:, 0].tolist()],
-        similarity=None
-        if features.similarity is None else features.similarity[first])
+        similarity=None if features.similarity is None else features.similarity[first])
 
 
 def check_features(features: RetrievalFeatures) -> RetrievalFeatures:
@@ -114,9 +110,8 @@ def check_features(features: RetrievalFeatures) -> RetrievalFeatures:
     if features.similarity is not None:
         _check_tensor('similarity', features.similarity, len(captions))
         if features.similarity.shape != (len(captions), len(names)):
-            raise InputError(
-                f'similarity must be ({len(captions)}, {len(names)}), got '
-                f'{tuple(features.similarity.shape)}')
+            raise InputError(f'similarity must be ({len(captions)}, {len(names)}), got '
+                             f'{tuple(features.similarity.shape)}')
     if not isinstance(features.paragraph, bool):
         raise InputError(f'paragraph must be a bool, got {features.paragraph!r}')
     return features
@@ -153,11 +148,8 @@ def check_same_model(features: RetrievalFeatures, bank: RetrievalFeatures,
 def _widths(features: RetrievalFeatures) -> dict[str, int]:
     """Return the width of each kind of token or vector, however many there are."""
     dims = 2 if features.separable else 3
-    return {
-        name: x.shape[-1]
-        for part in (features.video, features.text) for name, x in part.items()
-        if x.ndim == dims and x.is_floating_point()
-    }
+    return {name: x.shape[-1] for part in (features.video, features.text)
+            for name, x in part.items() if x.ndim == dims and x.is_floating_point()}
 
 
 def check_new_file(path: str) -> None:
@@ -181,12 +173,8 @@ def save_features(features: RetrievalFeatures, path: str) -> None:
     """
     check_new_file(path)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    save_tensors(
-        dict(
-            features._asdict(),
-            filenames=list(features.filenames),
-            captions=list(features.captions),
-            format=_FORMAT), path)
+    save_tensors(dict(features._asdict(), filenames=list(features.filenames),
+                      captions=list(features.captions), format=_FORMAT), path)
 
 
 def load_features(path: str) -> RetrievalFeatures:

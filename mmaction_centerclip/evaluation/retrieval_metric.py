@@ -96,14 +96,12 @@ class VideoTextRetrievalMetric(BaseMetric):
                                               () if dump_only else rerank)
         self.max_pairs = check_positive_int('max_pairs', max_pairs)
         self.score_dtype = getattr(
-            torch,
-            check_choice('score_dtype', score_dtype, ('float64', 'float32')))
+            torch, check_choice('score_dtype', score_dtype, ('float64', 'float32')))
         self.dump = dump
         self.dump_only = dump_only
         self.head: nn.Module | None = None
         self.head_config: dict | None = None
-        self.allow_missing = check_choice('allow_missing', allow_missing,
-                                          (True, False))
+        self.allow_missing = check_choice('allow_missing', allow_missing, (True, False))
 
     def metric_names(self) -> set[str]:
         """Return the names of the figures, for ``save_best`` to choose from."""
@@ -112,8 +110,7 @@ class VideoTextRetrievalMetric(BaseMetric):
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep the features of a batch of videos and their captions."""
         for sample in data_samples:
-            result = dict(
-                index=sample['sample_idx'], filename=sample['filename'])
+            result = dict(index=sample['sample_idx'], filename=sample['filename'])
             if sample.get('missing', False):
                 result['missing'] = sample['reason']
                 if not self.allow_missing:
@@ -123,9 +120,7 @@ class VideoTextRetrievalMetric(BaseMetric):
                         'evaluate without such videos.')
             else:
                 for name in ('video_features', 'text_features'):
-                    result[name] = {
-                        k: _to_cpu(x) for k, x in sample[name].items()
-                    }
+                    result[name] = {k: _to_cpu(x) for k, x in sample[name].items()}
                 if not (self.dump_only or self.head is not None
                         or 'video' in result['video_features']):
                     raise InputError(NO_HEAD)  # before all is encoded
@@ -192,9 +187,8 @@ class VideoTextRetrievalMetric(BaseMetric):
 
     def _compare(self, features: RetrievalFeatures) -> dict[str, float]:
         """Compute the metrics; whatever fails, the features are dumped."""
-        scorer = choose_scorer(
-            features, self.head, dtype=self.score_dtype,
-            max_pairs=self.max_pairs, progress=True)
+        scorer = choose_scorer(features, self.head, dtype=self.score_dtype,
+                               max_pairs=self.max_pairs, progress=True)
         if self.dump is not None:
             try:
                 if not features.separable:
@@ -202,17 +196,15 @@ class VideoTextRetrievalMetric(BaseMetric):
                         scorer, features.text, features.video))
             finally:
                 self._save(features)
-        return self.evaluation(
-            features, scorer,
-            report=lambda text: print_log('\n' + text, 'current'))
+        return self.evaluation(features, scorer,
+                               report=lambda text: print_log('\n' + text, 'current'))
 
     def _save(self, features: RetrievalFeatures) -> None:
         with raised_together():
             if is_main_process():
                 save_features(features, self.dump)
-        print_log(
-            f'Wrote the features of {len(features.filenames)} videos and '
-            f'{len(features.captions)} captions to {self.dump}.', 'current')
+        print_log(f'Wrote the features of {len(features.filenames)} videos and '
+                  f'{len(features.captions)} captions to {self.dump}.', 'current')
 
     def _features(self, read: list) -> RetrievalFeatures:
         """Join what the videos' results hold."""
@@ -229,24 +221,21 @@ class VideoTextRetrievalMetric(BaseMetric):
         if features.separable or self.head_config is None:
             return features
         state = {k: x.cpu() for k, x in self.head.state_dict().items()}
-        return features._replace(
-            head=dict(config=self.head_config, state_dict=state))
+        return features._replace(head=dict(config=self.head_config, state_dict=state))
 
     @staticmethod
     def _report(results: list, read: list, metrics: dict[str, float]) -> None:
         """Say what was cut or left out, and add ``coverage``."""
         truncated = sum(r['truncated'] for r in read)
         if truncated:
-            print_log(
-                f'{truncated} captions were cut to the context length.',
-                'current', logging.WARNING)
+            print_log(f'{truncated} captions were cut to the context length.',
+                      'current', logging.WARNING)
         if len(read) < len(results):
             metrics['coverage'] = 100 * len(read) / len(results)
             names = [r['filename'] for r in results if 'missing' in r]
-            print_log(
-                f'{len(names)} of {len(results)} videos could not be read and '
-                f'are not evaluated, such as {names[:5]}', 'current',
-                logging.WARNING)
+            print_log(f'{len(names)} of {len(results)} videos could not be read and '
+                      f'are not evaluated, such as {names[:5]}', 'current',
+                      logging.WARNING)
 
 
 def _to_cpu(tensor: Tensor) -> Tensor:

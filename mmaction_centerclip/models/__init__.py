@@ -10,7 +10,5 @@ from .necks import __all__ as _necks
 from .retrievers import VideoTextRetriever
 from .video_tokens import VideoTokens
 
-__all__ = [
-    'VideoTextDataPreprocessor', 'VideoTextRetriever', 'VideoTokens',
-    *_backbones, *_heads, *_losses, *_necks
-]
+__all__ = ['VideoTextDataPreprocessor', 'VideoTextRetriever', 'VideoTokens',
+           *_backbones, *_heads, *_losses, *_necks]

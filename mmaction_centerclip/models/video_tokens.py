@@ -54,9 +54,8 @@ class VideoTokens(NamedTuple):
         Args:
             step (Callable): Takes and returns tokens (B * T, P + N, C).
         """
-        prefix, patches = step(self.join()).unflatten(
-            0, self.patches.shape[:2]).split(
-                [self.prefix.shape[2], self.patches.shape[2]], dim=2)
+        prefix, patches = step(self.join()).unflatten(0, self.patches.shape[:2]).split(
+            [self.prefix.shape[2], self.patches.shape[2]], dim=2)
         return self._replace(prefix=prefix, patches=patches)
 
     def with_positions(self) -> 'VideoTokens':

@@ -46,11 +46,8 @@ class Renamed(argparse.Action):
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('features', help='a .pth file of test.py --dump')
-    parser.add_argument(
-        '--captions',
-        choices=['all', 'first'],
-        default='all',
-        help='all captions are queries, or the first one of each video')
+    parser.add_argument('--captions', choices=['all', 'first'], default='all',
+                        help='all captions are queries, or the first one of each video')
     parser.add_argument('--topk', type=positive_int, nargs='+', default=[1, 5, 10])
     parser.add_argument(
         '--more-metrics',
@@ -68,26 +65,18 @@ def parse_args() -> argparse.Namespace:
         f'qb_norm:bank=bank.pth,beta=20; of {", ".join(RERANKINGS.module_dict)}, '
         'and what --custom-imports registers')
     parser.add_argument(
-        '--custom-imports',
-        nargs='+',
-        metavar='MODULE',
+        '--custom-imports', nargs='+', metavar='MODULE',
         help='modules to import, which register metrics and re-rankings')
-    parser.add_argument(
-        '--max-pairs',
-        type=positive_int,
-        default=2**18,
-        help='pairs to score at a time, which bounds the memory')
-    parser.add_argument(
-        '--score-dtype',
-        choices=['float64', 'float32'],
-        default='float64',
-        help='in which a pairwise head compares the pairs of a bank')
+    parser.add_argument('--max-pairs', type=positive_int, default=2**18,
+                        help='pairs to score at a time, which bounds the memory')
+    parser.add_argument('--score-dtype', choices=['float64', 'float32'],
+                        default='float64',
+                        help='in which a pairwise head compares the pairs of a bank')
     parser.add_argument(
         '--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--json', metavar='OUT', help='write the metrics here')
     for option in RENAMED:
-        parser.add_argument(
-            option, nargs='*', action=Renamed, help=argparse.SUPPRESS)
+        parser.add_argument(option, nargs='*', action=Renamed, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

@@ -33,15 +33,13 @@ def decoding_errors(filename: str) -> Iterator[None]:
     except Exception as error:
         if not _is_from_decoder(error):
             raise
-        raise DecodingError(
-            f'cannot be decoded ({_first_line(error)})') from error
+        raise DecodingError(f'cannot be decoded ({_first_line(error)})') from error
 
 
 def _is_from_decoder(error: Exception) -> bool:
     """Tell the errors of decoders, of which decord has two."""
     return type(error).__module__.startswith('decord') or (
-        isinstance(error, RuntimeError)
-        and str(error).startswith('Error reading'))
+        isinstance(error, RuntimeError) and str(error).startswith('Error reading'))
 
 
 def _first_line(error: Exception) -> str:

@@ -61,11 +61,8 @@ class SampleFramesWithMask(BaseTransform):
         ([0, 1, 2, 2], [True, True, True, False])
     """
 
-    def __init__(self,
-                 clip_len: int,
-                 frames_per_second: int | None = None,
-                 too_many: str = 'uniform',
-                 test_mode: bool = False) -> None:
+    def __init__(self, clip_len: int, frames_per_second: int | None = None,
+                 too_many: str = 'uniform', test_mode: bool = False) -> None:
         name = type(self).__name__
         self.clip_len = check_positive_int(f'{name}: clip_len', clip_len)
         self.too_many = check_choice(f'{name}: too_many', too_many,
@@ -98,8 +95,7 @@ class SampleFramesWithMask(BaseTransform):
             return np.arange(total)
         part = total / self.clip_len
         if self.test_mode:
-            return np.floor(part / 2 +
-                            part * np.arange(self.clip_len)).astype(np.int64)
+            return np.floor(part / 2 + part * np.arange(self.clip_len)).astype(np.int64)
         # In whole numbers: the last edge is the last frame's end.
         edges = np.arange(self.clip_len + 1) * total // self.clip_len
         return np.random.randint(edges[:-1], edges[1:])

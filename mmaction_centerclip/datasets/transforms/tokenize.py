@@ -48,8 +48,7 @@ class OpenCLIPTokenize(BaseTransform):
             below 3, or a caption is empty.
     """
 
-    def __init__(self,
-                 model: str | dict = 'ViT-B-32',
+    def __init__(self, model: str | dict = 'ViT-B-32',
                  context_length: int | None = None) -> None:
         if context_length is not None and check_positive_int(
                 'context_length', context_length) < 3:
@@ -68,14 +67,12 @@ class OpenCLIPTokenize(BaseTransform):
         texts = [texts] if isinstance(texts, str) else list(texts)
         for text in texts:
             if not text.strip():
-                raise InputError(
-                    f'{results.get("filename")}: empty caption {text!r}')
+                raise InputError(f'{results.get("filename")}: empty caption {text!r}')
         length = self.context_length or self.sizes.context_length
         ids = self._tokenize(texts, context_length=length)
         if ids.max() >= self.sizes.vocab_size:
-            raise InputError(
-                f'OpenCLIPTokenize: {self.tokenizer} gives the token id '
-                f'{int(ids.max())}, beyond the vocabulary of the model')
+            raise InputError(f'OpenCLIPTokenize: {self.tokenizer} gives the token id '
+                             f'{int(ids.max())}, beyond the vocabulary of the model')
         results['text'] = ids
         results['tokenizer'] = self.tokenizer
         results['num_truncated'] = sum(

@@ -7,8 +7,6 @@ from .scoring_head import ScoringHeadHook
 from .validate_resumed import ValidateResumedHook
 from .whole_checkpoint import WholeCheckpointHook
 
-__all__ = [
-    'CheckCheckpointHook', 'CheckFiniteHook', 'ClampLogitScaleHook',
-    'DataReportHook', 'SampleSeedHook', 'ScoringHeadHook',
-    'ValidateResumedHook', 'WholeCheckpointHook'
-]
+__all__ = ['CheckCheckpointHook', 'CheckFiniteHook', 'ClampLogitScaleHook',
+           'DataReportHook', 'SampleSeedHook', 'ScoringHeadHook', 'ValidateResumedHook',
+           'WholeCheckpointHook']

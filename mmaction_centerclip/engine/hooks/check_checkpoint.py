@@ -53,8 +53,7 @@ class CheckCheckpointHook(Hook):
         wrong = [k for k in missing + unknown if not k.startswith(new or ('\0', ))]
         if wrong:
             shapes = [f'{k} {tuple(state[k].shape)}, not {tuple(own[k].shape)}'
-                      for k in wrong if k in own and isinstance(
-                          state.get(k), Tensor)]
+                      for k in wrong if k in own and isinstance(state.get(k), Tensor)]
             title, advice = _describe(state)
             raise InputError(
                 f'{source} holds {title}, of which {len(fitting)} of '
@@ -79,10 +78,9 @@ class CheckCheckpointHook(Hook):
         saved, built = checkpoint.get('param_schedulers'), runner.param_schedulers
         if not isinstance(saved, list) or not isinstance(built, list):
             return
-        saved, built = (
-            [{k: v for k, v in state.items() if k not in _PLACE}
-             for state in states]
-            for states in (saved, [s.state_dict() for s in built]))
+        saved, built = ([{k: v for k, v in state.items() if k not in _PLACE}
+                         for state in states]
+                        for states in (saved, [s.state_dict() for s in built]))
         if saved != built:
             differing = sorted({
                 f'{k}={a.get(k)!r}, not {b.get(k)!r}' for a, b in zip(saved, built)

@@ -30,10 +30,7 @@ class CheckFiniteHook(Hook):
         self.interval = check_positive_int('CheckFiniteHook: interval', interval)
         self._files: list[str] = []
 
-    def after_train_iter(self,
-                         runner,
-                         batch_idx: int,
-                         data_batch=None,
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None,
                          outputs=None) -> None:
         """Check the losses, and the weights after the step."""
         samples = data_batch.get('data_samples', ()) if isinstance(

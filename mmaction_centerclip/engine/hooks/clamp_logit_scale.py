@@ -34,10 +34,7 @@ class ClampLogitScaleHook(Hook):
         self.min = check_number('ClampLogitScaleHook: min', min,
                                 lambda x: x <= max, f'at most max={max!r}')
 
-    def after_train_iter(self,
-                         runner,
-                         batch_idx: int,
-                         data_batch=None,
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None,
                          outputs=None) -> None:
         """Clamp in place, as the optimizer would change it."""
         if not is_last_of_its_kind(self, runner):

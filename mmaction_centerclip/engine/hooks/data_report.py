@@ -27,8 +27,7 @@ class DataReportHook(Hook):
 
     def __init__(self, max_files: int = 20) -> None:
         if max_files < 0:
-            raise InputError('max_files must not be negative, got '
-                             f'{max_files!r}')
+            raise InputError(f'max_files must not be negative, got {max_files!r}')
         self.max_files = max_files
 
     def before_train(self, runner) -> None:
@@ -49,10 +48,7 @@ class DataReportHook(Hook):
         self.skipped: dict[str, str] = {}
         self.samples = self.replaced = self.truncated = 0
 
-    def after_train_iter(self,
-                         runner,
-                         batch_idx: int,
-                         data_batch=None,
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None,
                          outputs=None) -> None:
         """Add the counts of the batch's samples."""
         if not isinstance(data_batch, dict):
@@ -75,8 +71,7 @@ class DataReportHook(Hook):
         skipped = {name: why for part in parts for name, why in part[1].items()}
         if skipped:
             names = sorted(skipped)
-            lines = [f'  {name}: {skipped[name]}'
-                     for name in names[:self.max_files]]
+            lines = [f'  {name}: {skipped[name]}' for name in names[:self.max_files]]
             if len(names) > self.max_files:
                 lines.append(f'  and {len(names) - self.max_files} more')
             runner.logger.warning(

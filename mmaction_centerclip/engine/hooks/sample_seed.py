@@ -21,8 +21,7 @@ class SampleSeedHook(Hook):
     def before_train_epoch(self, runner) -> None:
         """Set the epoch before its first batch is fetched."""
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
-            _set_epoch(runner.train_dataloader.dataset, runner.seed,
-                       runner.epoch)
+            _set_epoch(runner.train_dataloader.dataset, runner.seed, runner.epoch)
 
 
 def _set_epoch(dataset, seed: int, epoch: int) -> None:

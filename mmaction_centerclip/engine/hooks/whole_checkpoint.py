@@ -39,11 +39,8 @@ class WholeCheckpointHook(CheckpointHook):
             before training, if no metric has the name ``save_best``.
     """
 
-    def __init__(self,
-                 interval: int = 1,
-                 save_best: str | Sequence[str] | None = None,
-                 rule: str | Sequence[str] | None = None,
-                 **kwargs) -> None:
+    def __init__(self, interval: int = 1, save_best: str | Sequence[str] | None = None,
+                 rule: str | Sequence[str] | None = None, **kwargs) -> None:
         names = [save_best] if isinstance(save_best, str) else list(save_best or ())
         names = ['retrieval/t2v/R1' if name == 'auto' else name for name in names]
         if names and rule is None:
@@ -86,21 +83,15 @@ class WholeCheckpointHook(CheckpointHook):
             if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
                 outdated.append(self.keep_ckpt_ids.popleft())
             self.keep_ckpt_ids.append(step)
-            runner.message_hub.update_info('keep_ckpt_ids',
-                                           list(self.keep_ckpt_ids))
+            runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
         name = self.filename_tmpl.format(step)
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
-        runner.save_checkpoint(
-            self.out_dir,
-            name,
-            self.file_client_args,
-            save_optimizer=self.save_optimizer,
-            save_param_scheduler=self.save_param_scheduler,
-            meta=meta,
-            by_epoch=self.by_epoch,
-            backend_args=self.backend_args,
-            **self.args)
+        runner.save_checkpoint(self.out_dir, name, self.file_client_args,
+                               save_optimizer=self.save_optimizer,
+                               save_param_scheduler=self.save_param_scheduler,
+                               meta=meta, by_epoch=self.by_epoch,
+                               backend_args=self.backend_args, **self.args)
         if not is_main_process():
             return
         write_text(self.last_ckpt, osp.join(runner.work_dir, 'last_checkpoint'))

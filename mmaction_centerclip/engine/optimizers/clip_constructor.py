@@ -35,8 +35,7 @@ class CLIPOptimWrapperConstructor:
         InputError: If ``paramwise_cfg`` has another option.
     """
 
-    def __init__(self,
-                 optim_wrapper_cfg: dict,
+    def __init__(self, optim_wrapper_cfg: dict,
                  paramwise_cfg: dict | None = None) -> None:
         options = dict(paramwise_cfg or {})
         unknown = sorted(options.keys() - set(_OPTIONS))
@@ -64,8 +63,7 @@ class CLIPOptimWrapperConstructor:
         optimizer_cfg['params'] = self.param_groups(
             model, optimizer_cfg['lr'], optimizer_cfg.get('weight_decay', 0.))
         optimizer = OPTIMIZERS.build(optimizer_cfg)
-        return OPTIM_WRAPPERS.build(
-            wrapper_cfg, default_args=dict(optimizer=optimizer))
+        return OPTIM_WRAPPERS.build(wrapper_cfg, default_args=dict(optimizer=optimizer))
 
     def param_groups(self, model: nn.Module, lr: float,
                      weight_decay: float) -> list[dict]:
@@ -79,10 +77,6 @@ class CLIPOptimWrapperConstructor:
                 is_clip = name.startswith(self.clip_keys)
                 decays = not any(key in name for key in self.no_decay_keys)
                 groups[is_clip, not decays].append(parameter)
-        return [
-            dict(
-                params=parameters,
-                lr=lr * self.clip_lr_mult if is_clip else lr,
-                weight_decay=0. if no_decay else weight_decay)
-            for (is_clip, no_decay), parameters in sorted(groups.items())
-        ]
+        return [dict(params=parameters, lr=lr * self.clip_lr_mult if is_clip else lr,
+                     weight_decay=0. if no_decay else weight_decay)
+                for (is_clip, no_decay), parameters in sorted(groups.items())]

@@ -41,13 +41,8 @@ class LinearWarmupCosineLR(LRSchedulerMixin, _ParamScheduler):
         ...     begin=0, end=5, convert_to_iter_based=True)
     """
 
-    def __init__(self,
-                 optimizer,
-                 warmup_ratio: float = 0.1,
-                 floor_ratio: float = 0.0,
-                 begin: int = 0,
-                 end: int = INF,
-                 **kwargs) -> None:
+    def __init__(self, optimizer, warmup_ratio: float = 0.1, floor_ratio: float = 0.0,
+                 begin: int = 0, end: int = INF, **kwargs) -> None:
         if end >= INF:
             raise InputError('LinearWarmupCosineLR needs `end`, the number of '
                              f'steps or epochs of the training, got {end!r}')
@@ -60,13 +55,8 @@ class LinearWarmupCosineLR(LRSchedulerMixin, _ParamScheduler):
         super().__init__(optimizer, begin=begin, end=end, **kwargs)
 
     @classmethod
-    def build_iter_from_epoch(cls,
-                              *args,
-                              begin=0,
-                              end=INF,
-                              by_epoch=True,
-                              epoch_length=None,
-                              **kwargs):
+    def build_iter_from_epoch(cls, *args, begin=0, end=INF, by_epoch=True,
+                              epoch_length=None, **kwargs):
         """Build an iteration-based scheduler from an epoch-based config."""
         if not by_epoch or not epoch_length:
             raise InputError('convert_to_iter_based needs by_epoch=True and a '
@@ -74,18 +64,13 @@ class LinearWarmupCosineLR(LRSchedulerMixin, _ParamScheduler):
                              f'{epoch_length!r}')
         if end < INF:
             end = int(end * epoch_length)
-        return cls(
-            *args,
-            begin=int(begin * epoch_length),
-            end=end,
-            by_epoch=False,
-            **kwargs)
+        return cls(*args, begin=int(begin * epoch_length), end=end, by_epoch=False,
+                   **kwargs)
 
     def _get_value(self) -> list:
         step, steps = self.last_step, self.end - self.begin
         if step < self.warmup:
-            factor = self.floor_ratio + (
-                1 - self.floor_ratio) * step / self.warmup
+            factor = self.floor_ratio + (1 - self.floor_ratio) * step / self.warmup
         else:
             progress = (step - self.warmup) / (steps - self.warmup)
             factor = 0.5 * (1 + math.cos(math.pi * progress))

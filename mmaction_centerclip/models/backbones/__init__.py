@@ -5,7 +5,5 @@ from .timm_vision import TimmVisionTower
 from .video_tower import VideoTower
 from .videomae_vision import VideoMAETower
 
-__all__ = [
-    'CLIPTextTower', 'CLIPVisionTower', 'TextFeatures', 'TimmVisionTower',
-    'VideoMAETower', 'VideoTower', 'clip_config'
-]
+__all__ = ['CLIPTextTower', 'CLIPVisionTower', 'TextFeatures', 'TimmVisionTower',
+           'VideoMAETower', 'VideoTower', 'clip_config']

@@ -30,10 +30,9 @@ def vision_arguments(arch: str | dict) -> dict:
     sizes = _sizes(open_clip.CLIPVisionCfg, config, 'vision_cfg')
     if isinstance(sizes.layers, (list, tuple)) or sizes.timm_model_name:
         kind = sizes.timm_model_name or 'a ResNet'
-        raise InputError(
-            f'arch {arch!r}: its vision tower is {kind}, which has no '
-            'transformer blocks that a neck could stand between; choose a '
-            'ViT, such as ViT-B-32-quickgelu')
+        raise InputError(f'arch {arch!r}: its vision tower is {kind}, which has no '
+                         'transformer blocks that a neck could stand between; choose a '
+                         'ViT, such as ViT-B-32-quickgelu')
     if sizes.width % sizes.head_width:
         raise InputError(f'arch {arch!r}: head_width {sizes.head_width} must '
                          f'divide the width {sizes.width}')
@@ -53,9 +52,8 @@ def text_arguments(arch: str | dict) -> dict:
     config = clip_config(arch)
     sizes = _sizes(open_clip.CLIPTextCfg, config, 'text_cfg')
     if sizes.hf_model_name:
-        raise InputError(
-            f'arch {arch!r}: its text tower is {sizes.hf_model_name} of '
-            "Hugging Face; only open_clip's own transformer is supported")
+        raise InputError(f'arch {arch!r}: its text tower is {sizes.hf_model_name} of '
+                         "Hugging Face; only open_clip's own transformer is supported")
     if sizes.embed_cls:
         raise InputError(f'arch {arch!r}: its text tower has a class token, as '
                          "CoCa's does, which is not supported")
@@ -76,8 +74,6 @@ def _arguments(tower: type, sizes: object, config: dict) -> dict:
     accepted = inspect.signature(tower).parameters
     arguments = {k: v for k, v in vars(sizes).items() if k in accepted}
     act_layer = QuickGELU if config.get('quick_gelu', False) else nn.GELU
-    return dict(
-        arguments,
-        output_dim=config['embed_dim'],
-        act_layer=partial(act_layer, **(sizes.act_kwargs or {})),
-        norm_layer=partial(LayerNorm, **(sizes.norm_kwargs or {})))
+    return dict(arguments, output_dim=config['embed_dim'],
+                act_layer=partial(act_layer, **(sizes.act_kwargs or {})),
+                norm_layer=partial(LayerNorm, **(sizes.norm_kwargs or {})))

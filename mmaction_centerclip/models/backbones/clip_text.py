@@ -61,9 +61,7 @@ class CLIPTextTower(TextTransformer):
         torch.Size([1, 512])
     """
 
-    def __init__(self,
-                 arch: str | dict,
-                 context_length: int | None = None) -> None:
+    def __init__(self, arch: str | dict, context_length: int | None = None) -> None:
         arguments = text_arguments(arch)
         longest = arguments['context_length']
         if context_length is not None:
@@ -178,8 +176,6 @@ class CLIPTextTower(TextTransformer):
             InputError: If a key is missing, unknown or of another shape.
         """
         state = {
-            key: value[:self.context_length]
-            if key == 'positional_embedding' else value
-            for key, value in state.items()
-        }
+            key: value[:self.context_length] if key == 'positional_embedding' else value
+            for key, value in state.items()}
         load_strictly(self, state, source)

@@ -54,23 +54,15 @@ class CLIPVisionTower(VideoTower, VisionTransformer):
     """
     added_keys = ('necks.', 'conv2.')
 
-    def __init__(self,
-                 arch: str | dict,
-                 necks: Sequence[dict] = (),
-                 linear_patch: str = '2d',
-                 init_position_std: float | None = None,
+    def __init__(self, arch: str | dict, necks: Sequence[dict] = (),
+                 linear_patch: str = '2d', init_position_std: float | None = None,
                  with_cp: bool = False) -> None:
         super().__init__(**vision_arguments(arch))
-        self.linear_patch = check_choice('linear_patch', linear_patch,
-                                         ('2d', '3d'))
+        self.linear_patch = check_choice('linear_patch', linear_patch, ('2d', '3d'))
         if linear_patch == '3d':
             self.conv2 = nn.Conv3d(
-                3,
-                self.conv1.out_channels,
-                kernel_size=(3, *self.patch_size),
-                stride=(1, *self.patch_size),
-                padding=(1, 0, 0),
-                bias=False)
+                3, self.conv1.out_channels, kernel_size=(3, *self.patch_size),
+                stride=(1, *self.patch_size), padding=(1, 0, 0), bias=False)
             self.inflate_patches()
         if init_position_std is not None:
             nn.init.normal_(self.positional_embedding, std=init_position_std)

@@ -37,11 +37,8 @@ class TimmVisionTower(VideoTower, VisionTransformer):
         ...                 num_segments=4, num_centers=160)])
     """
 
-    def __init__(self,
-                 necks: Sequence[dict] = (),
-                 arch: str | dict | None = None,
-                 with_cp: bool = False,
-                 **kwargs) -> None:
+    def __init__(self, necks: Sequence[dict] = (), arch: str | dict | None = None,
+                 with_cp: bool = False, **kwargs) -> None:
         super().__init__(**kwargs)
         if not self.dynamic_img_size:
             self.image_size = tuple(self.patch_embed.img_size)
@@ -62,10 +59,8 @@ class TimmVisionTower(VideoTower, VisionTransformer):
         """Return the attention and the MLP of timm's plain block."""
         if not hasattr(block, 'ls1'):  # Norms behind, or halves side by side.
             return None
-        return (lambda x: x + block.drop_path1(
-                    block.ls1(block.attn(block.norm1(x)))),
-                lambda x: x + block.drop_path2(
-                    block.ls2(block.mlp(block.norm2(x)))))
+        return (lambda x: x + block.drop_path1(block.ls1(block.attn(block.norm1(x)))),
+                lambda x: x + block.drop_path2(block.ls2(block.mlp(block.norm2(x)))))
 
     def tokens_to_features(self, x: Tensor) -> Tensor:
         """Pool as timm does, and classify where there are classes."""

@@ -104,9 +104,8 @@ class VideoTower:
         for config in necks:
             neck = build_neck(config, embed_dims=width)
             if neck.before_block > len(blocks):
-                raise InputError(
-                    f"{neck}: before_block must be from 1 to the tower's "
-                    f'{len(blocks)} blocks, got {neck.before_block}')
+                raise InputError(f"{neck}: before_block must be from 1 to the tower's "
+                                 f'{len(blocks)} blocks, got {neck.before_block}')
             block = blocks[neck.before_block - 1]
             if neck.inside_block and self.block_halves(block) is None:
                 raise InputError(f'{neck} works between attention and MLP, '
@@ -235,9 +234,8 @@ class VideoTower:
         """
         blocks = self.tower_blocks()
         if type(num_blocks) is not int or not -1 <= num_blocks <= len(blocks):
-            raise InputError(
-                'frozen_layers must be from -1 (nothing frozen) to '
-                f'{len(blocks)}, the number of blocks, got {num_blocks!r}')
+            raise InputError('frozen_layers must be from -1 (nothing frozen) to '
+                             f'{len(blocks)}, the number of blocks, got {num_blocks!r}')
         if num_blocks < 0:
             return
         trained = {id(p) for p in self._pooling_parameters()}
@@ -280,6 +278,5 @@ def _is_random(block: nn.Module) -> bool:
 
     A neck could not see the tokens that the block then computes.
     """
-    return block.training and any(
-        getattr(module, name, 0)
-        for module in block.modules() for name in ('p', 'drop_prob'))
+    return block.training and any(getattr(module, name, 0) for module in block.modules()
+                                  for name in ('p', 'drop_prob'))

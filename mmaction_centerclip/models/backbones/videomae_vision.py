@@ -45,12 +45,8 @@ class VideoMAETower(VideoTower, VisionTransformer):
     """
     num_prefix_tokens = 0
 
-    def __init__(self,
-                 necks: Sequence[dict] = (),
-                 arch: str | dict | None = None,
-                 with_cp: bool = False,
-                 tubelet_size: int = 2,
-                 **kwargs) -> None:
+    def __init__(self, necks: Sequence[dict] = (), arch: str | dict | None = None,
+                 with_cp: bool = False, tubelet_size: int = 2, **kwargs) -> None:
         super().__init__(tubelet_size=tubelet_size, **kwargs)
         if necks and self.return_feat_map:
             raise InputError('return_feat_map=True needs the tokens of every '
@@ -73,9 +69,8 @@ class VideoMAETower(VideoTower, VisionTransformer):
             positions = positions.flatten(2).mT.flatten(0, 1)[None]
         if positions.shape[1] != x.shape[1]:
             frames = positions.shape[1] // (grid[0] * grid[1])
-            raise InputError(
-                f'imgs must have {frames * self.tubelet_size} frames, as '
-                f'num_frames says, got {imgs.shape[1]}')
+            raise InputError(f'imgs must have {frames * self.tubelet_size} frames, as '
+                             f'num_frames says, got {imgs.shape[1]}')
         x = self.pos_drop(x + positions)
         return x.unflatten(1, (-1, grid[0] * grid[1])).flatten(0, 1)
 
@@ -85,12 +80,9 @@ class VideoMAETower(VideoTower, VisionTransformer):
 
     def block_halves(self, block: nn.Module) -> tuple[Step, Step]:
         """Return the attention and the MLP of a block."""
-        scale_1, scale_2 = (
-            getattr(block, name, 1) for name in ('gamma_1', 'gamma_2'))
-        return (lambda x: x + block.drop_path(
-                    scale_1 * block.attn(block.norm1(x))),
-                lambda x: x + block.drop_path(
-                    scale_2 * block.mlp(block.norm2(x))))
+        scale_1, scale_2 = (getattr(block, name, 1) for name in ('gamma_1', 'gamma_2'))
+        return (lambda x: x + block.drop_path(scale_1 * block.attn(block.norm1(x))),
+                lambda x: x + block.drop_path(scale_2 * block.mlp(block.norm2(x))))
 
     def around(self, step: Step, x: Tensor, batch_size: int,
                positions: Tensor | None) -> Tensor:

@@ -31,10 +31,8 @@ class VideoTextDataPreprocessor(ActionDataPreprocessor):
         data = self.cast_data(data)
         samples = sorted(data['data_samples'],
                          key=lambda sample: sample.get('missing', False))
-        inputs = {
-            name: [x for x in values if x is not None]
-            for name, values in data['inputs'].items()
-        }
+        inputs = {name: [x for x in values if x is not None]
+                  for name, values in data['inputs'].items()}
         if not inputs['imgs']:
             return dict(data, inputs={}, data_samples=samples)
         inputs['imgs'], _ = self.preprocess(inputs['imgs'], samples, training)

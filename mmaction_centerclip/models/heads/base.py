@@ -40,11 +40,9 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
     cosine = True
     """Whether similarities are from -1 to 1, as the dual softmax needs."""
 
-    def __init__(self,
-                 loss: dict | None = None,
-                 init_logit_scale: float = math.log(1 / 0.07),
-                 freeze_logit_scale: bool = False,
-                 init_cfg: dict | None = None) -> None:
+    def __init__(
+        self, loss: dict | None = None, init_logit_scale: float = math.log(1 / 0.07),
+        freeze_logit_scale: bool = False, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         check_number(f'{type(self).__name__}: init_logit_scale', init_logit_scale,
                      lambda x: x <= math.log(1000),
@@ -127,9 +125,8 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
                 sentence=text.sentence.float(), words=text.words.float())
             features = (self.text_features(text),
                         self.video_features(segments.float(), frame_mask))
-            logits = self.logits(*(
-                {name: gather_with_grad(x) for name, x in each.items()}
-                for each in features))
+            logits = self.logits(*({name: gather_with_grad(x)
+                                    for name, x in each.items()} for each in features))
         if len(logits) < 2:
             raise InputError('the contrastive loss needs a batch of at least 2 '
                              f'pairs, got {len(logits)}; raise batch_size')

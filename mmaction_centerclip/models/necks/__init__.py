@@ -8,8 +8,6 @@ from .baselines import (
 from .token_clustering import SpectralTokenClustering, TokenClustering
 from .token_selection import TokenSelection
 
-__all__ = [
-    'SegmentMeanPooling', 'SparseTokenSampling', 'SpectralTokenClustering',
-    'TemporalShift', 'TokenClustering', 'TokenNeck', 'TokenReducer',
-    'TokenSelection', 'TokenShift', 'build_neck'
-]
+__all__ = ['SegmentMeanPooling', 'SparseTokenSampling', 'SpectralTokenClustering',
+           'TemporalShift', 'TokenClustering', 'TokenNeck', 'TokenReducer',
+           'TokenSelection', 'TokenShift', 'build_neck']

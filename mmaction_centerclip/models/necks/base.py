@@ -30,9 +30,7 @@ class TokenNeck(BaseModule, metaclass=ABCMeta):
     inside_block = False
     """Also applied between the block's attention and its MLP."""
 
-    def __init__(self,
-                 before_block: int,
-                 embed_dims: int | None = None,
+    def __init__(self, before_block: int, embed_dims: int | None = None,
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         self.embed_dims = embed_dims
@@ -82,8 +80,7 @@ def build_neck(config: dict, embed_dims: int) -> TokenNeck:
     name = config.get('type') if isinstance(config, dict) else None
     cls = MODELS.get(name) if isinstance(name, str) else name
     if not isinstance(cls, type) or not issubclass(cls, TokenNeck):
-        raise InputError(
-            f'necks must be configs of token necks, got {config!r}')
+        raise InputError(f'necks must be configs of token necks, got {config!r}')
     if 'record' in config:
         raise InputError(f'{name}: record is gone; the positions of the tokens that '
                          'a neck returns say which it kept')
@@ -112,11 +109,8 @@ class TokenReducer(TokenNeck):
             pass if ``num_segments`` does not divide the frames.
     """
 
-    def __init__(self,
-                 before_block: int,
-                 num_segments: int,
-                 exclude_padding: bool = False,
-                 embed_dims: int | None = None,
+    def __init__(self, before_block: int, num_segments: int,
+                 exclude_padding: bool = False, embed_dims: int | None = None,
                  init_cfg: dict | None = None) -> None:
         super().__init__(before_block, embed_dims, init_cfg)
         self.num_segments = check_positive_int(
@@ -150,9 +144,9 @@ class TokenReducer(TokenNeck):
                 of all frames (B * S, F, P, C).
             tokens (VideoTokens): The videos before.
         """
-        videos = segments._replace(
-            prefix=weighted_mean(segments.prefix, segments.frame_mask),
-            frame_mask=None).videos(self.num_segments)
+        prefix = weighted_mean(segments.prefix, segments.frame_mask)
+        videos = segments._replace(prefix=prefix, frame_mask=None).videos(
+            self.num_segments)
         mask = tokens.frame_mask
         if mask is not None and self.exclude_padding:
             mask = mask.unflatten(1, (self.num_segments, -1)).any(dim=2)

@@ -11,9 +11,7 @@ from mmaction_centerclip.ops.masks import weighted_mean
 from .base import TokenNeck, TokenReducer
 from .token_selection import TokenSelection
 
-__all__ = [
-    'SegmentMeanPooling', 'SparseTokenSampling', 'TemporalShift', 'TokenShift'
-]
+__all__ = ['SegmentMeanPooling', 'SparseTokenSampling', 'TemporalShift', 'TokenShift']
 
 
 @MODELS.register_module()
@@ -31,8 +29,7 @@ class SegmentMeanPooling(TokenReducer):
             size = torch.ones_like(segments.positions)
         return segments._replace(
             patches=weighted_mean(segments.patches, segments.frame_mask),
-            positions=segments.positions[:, :1],
-            size=size.sum(dim=1, keepdim=True))
+            positions=segments.positions[:, :1], size=size.sum(dim=1, keepdim=True))
 
 
 @MODELS.register_module()
@@ -58,12 +55,8 @@ class SparseTokenSampling(TokenSelection):
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, None]:
         """Return indices that do not depend on the tokens."""
-        indices = sparse_sampling(
-            tokens.shape[1],
-            self.num_centers,
-            self.num_segments,
-            training=self.training,
-            device=tokens.device)
+        indices = sparse_sampling(tokens.shape[1], self.num_centers, self.num_segments,
+                                  training=self.training, device=tokens.device)
         return indices.repeat(len(tokens) // self.num_segments, 1), None
 
 
@@ -98,8 +91,7 @@ class TemporalShift(_Shift):
 
     def forward(self, tokens: VideoTokens) -> VideoTokens:
         """Shift patches (B, T, N, C)."""
-        return tokens._replace(
-            patches=temporal_shift(tokens.patches, self.fold_div))
+        return tokens._replace(patches=temporal_shift(tokens.patches, self.fold_div))
 
 
 @MODELS.register_module()
@@ -116,5 +108,4 @@ class TokenShift(_Shift):
 
     def forward(self, tokens: VideoTokens) -> VideoTokens:
         """Shift prefix tokens (B, T, P, C)."""
-        return tokens._replace(
-            prefix=temporal_shift(tokens.prefix, self.fold_div))
+        return tokens._replace(prefix=temporal_shift(tokens.prefix, self.fold_div))

@@ -74,21 +74,15 @@ class TokenClustering(TokenSelection):
                  backend: str = 'auto',
                  **kwargs) -> None:
         super().__init__(before_block, num_segments, num_centers, **kwargs)
-        self.options = dict(
-            distance=distance,
-            p=p,
-            pre_norm=pre_norm,
-            max_iters=max_iters,
-            tol=tol,
-            backend=backend)
+        self.options = dict(distance=distance, p=p, pre_norm=pre_norm,
+                            max_iters=max_iters, tol=tol, backend=backend)
         with named_errors(type(self).__name__):
             check_kmedoids(**self.options, masked=self.exclude_padding)
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, Tensor]:
         """Return medoids and assignment of k-medoids++."""
-        return kmedoids(
-            tokens, self.num_centers, valid=token_mask, **self.options)
+        return kmedoids(tokens, self.num_centers, valid=token_mask, **self.options)
 
 
 @MODELS.register_module()
@@ -145,30 +139,21 @@ class SpectralTokenClustering(TokenSelection):
         self.knn = knn
         self.spatial_kernel = spatial_kernel
         self.temporal_kernel = temporal_kernel
-        self.options = dict(
-            graph=graph,
-            sigma=sigma,
-            p=p,
-            max_iters=max_iters,
-            tol=tol,
-            solver=solver)
+        self.options = dict(graph=graph, sigma=sigma, p=p, max_iters=max_iters, tol=tol,
+                            solver=solver)
         with named_errors(type(self).__name__):
             check_spectral(**self.options, knn=1 if knn is None else knn)
             check_kernels(spatial_kernel or 1, temporal_kernel)
             if self.exclude_padding:
-                raise InputError(
-                    'exclude_padding is for TokenClustering, got True')
+                raise InputError('exclude_padding is for TokenClustering, got True')
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, Tensor]:
         """Return medoids and assignment of spectral clustering."""
         patches = tokens.shape[1] // frames
         return spectral_clustering(
-            tokens,
-            self.num_centers,
-            knn=self.knn or 5 * frames + 5 * (patches >= 100),
-            locality=self._locality(frames, patches),
-            **self.options)
+            tokens, self.num_centers, knn=self.knn or 5 * frames + 5 * (patches >= 100),
+            locality=self._locality(frames, patches), **self.options)
 
     def _locality(self, frames: int, patches: int) -> Tensor | None:
         if self.spatial_kernel is None:
@@ -177,9 +162,6 @@ class SpectralTokenClustering(TokenSelection):
         if side**2 != patches:
             raise InputError(f'{self}: spatial_kernel needs a square grid of '
                              f'tokens, got {patches} tokens a frame')
-        return spatial_temporal_locality(
-            frames,
-            side,
-            side,
-            spatial_kernel=self.spatial_kernel,
-            temporal_kernel=self.temporal_kernel)
+        return spatial_temporal_locality(frames, side, side,
+                                         spatial_kernel=self.spatial_kernel,
+                                         temporal_kernel=self.temporal_kernel)

@@ -65,24 +65,19 @@ class TokenSelection(TokenReducer):
         super().__init__(before_block, num_segments, exclude_padding,
                          embed_dims, init_cfg)
         name = type(self).__name__
-        self.num_centers = check_positive_int(f'{name}: num_centers',
-                                              num_centers)
+        self.num_centers = check_positive_int(f'{name}: num_centers', num_centers)
         self.aggregation = check_choice(
             f'{name}: aggregation', aggregation,
             ('medoid', 'mean') if self.has_clusters else ('medoid', ))
         self._cluster_embed_start = check_choice(
-            f'{name}: cluster_embed', cluster_embed,
-            (None, 'zeros', 'random', 'clip'))
-        check_choice(f'{name}: frame_embed', frame_embed,
-                     (None, 'zeros', 'random'))
+            f'{name}: cluster_embed', cluster_embed, (None, 'zeros', 'random', 'clip'))
+        check_choice(f'{name}: frame_embed', frame_embed, (None, 'zeros', 'random'))
         if frame_embed is not None:
-            check_positive_int(f'{name}: frames_per_segment',
-                               frames_per_segment)
+            check_positive_int(f'{name}: frames_per_segment', frames_per_segment)
         self.cluster_embed = self._embedding(cluster_embed, num_centers)
         self.frame_embed = self._embedding(frame_embed, frames_per_segment)
 
-    def _embedding(self, start: str | None,
-                   rows: int | None) -> nn.Parameter | None:
+    def _embedding(self, start: str | None, rows: int | None) -> nn.Parameter | None:
         if start is None:
             return None
         width = check_positive_int(f'{type(self).__name__}: embed_dims',
@@ -120,9 +115,8 @@ class TokenSelection(TokenReducer):
             if size is None:
                 size = torch.ones_like(assignment)
             kept = kept._replace(
-                patches=cluster_mean(
-                    patches.flatten(1, 2), assignment, self.num_centers,
-                    mask)[:, None],
+                patches=cluster_mean(patches.flatten(1, 2), assignment,
+                                     self.num_centers, mask)[:, None],
                 size=cluster_sum(size.flatten(1), assignment,
                                  self.num_centers)[:, None])
         return self._embed(kept, segments, indices)
@@ -154,9 +148,8 @@ class TokenSelection(TokenReducer):
         parts = kept.prefix, kept.patches
         mapped = step(torch.cat([x.flatten(0, 2) for x in parts])[None])[0]
         prefix, patches = mapped.split([x.shape[:3].numel() for x in parts])
-        kept = kept._replace(
-            prefix=prefix.view_as(kept.prefix),
-            patches=patches.view_as(kept.patches))
+        kept = kept._replace(prefix=prefix.view_as(kept.prefix),
+                             patches=patches.view_as(kept.patches))
         return self.to_videos(self._embed(kept, segments, indices), tokens)
 
     def _select(self, segments: VideoTokens) -> tuple[Tensor, Tensor | None]:
@@ -172,8 +165,7 @@ class TokenSelection(TokenReducer):
         """Spread the mask of frames (B * S, F) over their tokens."""
         if segments.frame_mask is None:
             return None
-        return segments.frame_mask.repeat_interleave(
-            segments.patches.shape[2], 1)
+        return segments.frame_mask.repeat_interleave(segments.patches.shape[2], 1)
 
     def _keep(self, segments: VideoTokens, indices: Tensor) -> VideoTokens:
         """Gather tokens (B * S, K), and what is known of them."""
@@ -181,8 +173,7 @@ class TokenSelection(TokenReducer):
         return segments._replace(
             patches=_gather(segments.patches.flatten(1, 2), indices)[:, None],
             positions=segments.positions.flatten(1).gather(1, indices)[:, None],
-            size=None if size is None else size.flatten(1).gather(
-                1, indices)[:, None])
+            size=None if size is None else size.flatten(1).gather(1, indices)[:, None])
 
     def _embed(self, kept: VideoTokens, segments: VideoTokens,
                indices: Tensor) -> VideoTokens:
@@ -226,11 +217,9 @@ def _autocast_without_cache(device: str) -> torch.autocast:
     Autocast keeps the weights that it casts, and those cast without gradient
     would be taken again where the gradient is wanted.
     """
-    return torch.autocast(
-        device,
-        dtype=torch.get_autocast_dtype(device),
-        enabled=torch.is_autocast_enabled(device),
-        cache_enabled=False)
+    return torch.autocast(device, dtype=torch.get_autocast_dtype(device),
+                          enabled=torch.is_autocast_enabled(device),
+                          cache_enabled=False)
 
 
 def _gather(tokens: Tensor, indices: Tensor) -> Tensor:

@@ -5,7 +5,5 @@ from .clip_weights import (
 )
 from .video_text_retriever import VideoTextRetriever
 
-__all__ = [
-    'VideoTextRetriever', 'load_clip_weights', 'read_clip_weights',
-    'rename_clip_weights'
-]
+__all__ = ['VideoTextRetriever', 'load_clip_weights', 'read_clip_weights',
+           'rename_clip_weights']

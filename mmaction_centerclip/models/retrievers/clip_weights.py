@@ -22,8 +22,7 @@ _PARTS = {
 }
 
 
-def load_clip_weights(model: nn.Module, pretrained: str,
-                      arch: str | dict) -> None:
+def load_clip_weights(model: nn.Module, pretrained: str, arch: str | dict) -> None:
     """Load CLIP's weights into a retriever, in place.
 
     Each tower takes its part. Necks and the head's own layers keep their
@@ -77,9 +76,8 @@ def _load_head(model: nn.Module, state: dict[str, Tensor],
         head.init_from_text_tower(model.text_backbone, positions)
     load_strictly(head, state, source, may_lack=tuple(absent))
     if absent and own & state.keys():
-        print_log(
-            f'{source} has a part of the head only: missing {absent[:5]} '
-            f'({len(absent)} in all)', 'current', logging.WARNING)
+        print_log(f'{source} has a part of the head only: missing {absent[:5]} '
+                  f'({len(absent)} in all)', 'current', logging.WARNING)
 
 
 def read_clip_weights(pretrained: str, arch: str | dict) -> dict:
@@ -145,11 +143,9 @@ def _download(tag: str, arch: str | dict) -> str:
     config = open_clip.get_pretrained_cfg(arch, tag)
     quick_gelu = open_clip.get_model_config(arch).get('quick_gelu', False)
     if config.get('quick_gelu', False) != quick_gelu:
-        other = (arch.removesuffix('-quickgelu')
-                 if quick_gelu else f'{arch}-quickgelu')
-        raise InputError(
-            f'pretrained={tag!r} was trained with another activation than '
-            f'arch {arch!r} has; use arch {other!r}')
+        other = (arch.removesuffix('-quickgelu') if quick_gelu else f'{arch}-quickgelu')
+        raise InputError(f'pretrained={tag!r} was trained with another activation than '
+                         f'arch {arch!r} has; use arch {other!r}')
     try:
         return open_clip.download_pretrained(config)
     except Exception as error:  # of whichever client the tag's host needs

@@ -77,10 +77,9 @@ class VideoTextRetriever(BaseModel):
         self.head = MODELS.build(head)
         width = self.text_backbone.embed_dims
         if self.backbone.embed_dims != width:
-            raise InputError(
-                f"backbone: the video tower's features have "
-                f"{self.backbone.embed_dims} dimensions, the text tower's "
-                f'{width} (arch {arch!r}); they must be the same')
+            raise InputError(f"backbone: the video tower's features have "
+                             f"{self.backbone.embed_dims} dimensions, the text tower's "
+                             f'{width} (arch {arch!r}); they must be the same')
         if self.head.embed_dims not in (None, width):
             raise InputError(
                 f'head: embed_dims must be {width}, the width of the embedding '
@@ -97,9 +96,7 @@ class VideoTextRetriever(BaseModel):
             load_clip_weights(self, self.pretrained, self.arch)
             print_log(f'Loaded CLIP weights from {self.pretrained}.', 'current')
 
-    def forward(self,
-                inputs: dict[str, Tensor],
-                data_samples: list | None = None,
+    def forward(self, inputs: dict[str, Tensor], data_samples: list | None = None,
                 mode: str = 'tensor') -> dict | list:
         """Run the model in one of three modes.
 
@@ -129,16 +126,14 @@ class VideoTextRetriever(BaseModel):
         if mode in ('loss', 'predict') and inputs:
             read = (data_samples or ())[:len(inputs['imgs'])]
             self.text_backbone.check_tokens(
-                inputs['text'],
-                {sample.get('tokenizer') for sample in read} or {None})
+                inputs['text'], {sample.get('tokenizer') for sample in read} or {None})
         if mode == 'loss':
             return self.loss(inputs)
         if mode == 'predict':
             return self.predict(inputs, data_samples)
         if mode == 'tensor':
             return self.extract_feat(inputs)
-        raise InputError("mode must be 'loss', 'predict' or 'tensor', got "
-                         f'{mode!r}')
+        raise InputError("mode must be 'loss', 'predict' or 'tensor', got " f'{mode!r}')
 
     def encode_video(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Features of the segments (B, S, E) and their mask (B, S)."""
@@ -159,8 +154,7 @@ class VideoTextRetriever(BaseModel):
     def _features(self, inputs: dict[str, Tensor], segments: Tensor,
                   mask: Tensor) -> tuple[dict, dict]:
         text = self.text_backbone(inputs['text'])
-        return (self.head.video_features(segments, mask),
-                self.head.text_features(text))
+        return (self.head.video_features(segments, mask), self.head.text_features(text))
 
     def loss(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Loss terms of a batch of pairs."""
@@ -184,18 +178,14 @@ class VideoTextRetriever(BaseModel):
         ends = torch.tensor([len(sample.captions) for sample in read]).cumsum(0)
         for i, (sample, end) in enumerate(zip(read, ends.tolist())):
             captions = slice(end - len(sample.captions), end)
-            sample.set_field({k: x[i] for k, x in video.items()},
-                             'video_features')
-            sample.set_field({k: x[captions] for k, x in text.items()},
-                             'text_features')
+            sample.set_field({k: x[i] for k, x in video.items()}, 'video_features')
+            sample.set_field({k: x[captions] for k, x in text.items()}, 'text_features')
         return data_samples
 
 
-def _build_tower(option: str, config: dict, kind: type,
-                 arch: str | dict) -> nn.Module:
+def _build_tower(option: str, config: dict, kind: type, arch: str | dict) -> nn.Module:
     name = config.get('type')
     tower = MODELS.get(name) if isinstance(name, str) else name
     if tower is None or not issubclass(tower, kind):
-        raise InputError(
-            f'{option}: type must be a {kind.__name__}, got {name!r}')
+        raise InputError(f'{option}: type must be a {kind.__name__}, got {name!r}')
     return MODELS.build({'arch': arch, **config})

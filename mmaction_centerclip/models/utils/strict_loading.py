@@ -6,9 +6,7 @@ from mmaction_centerclip.errors import InputError
 __all__ = ['load_strictly']
 
 
-def load_strictly(module: nn.Module,
-                  state: dict[str, Tensor],
-                  source: str,
+def load_strictly(module: nn.Module, state: dict[str, Tensor], source: str,
                   may_lack: tuple[str, ...] = ()) -> None:
     """Load a state dict all of whose keys and shapes must fit.
 
@@ -23,8 +21,7 @@ def load_strictly(module: nn.Module,
         InputError: If a key is missing, unknown or of another shape.
     """
     own = module.state_dict()
-    missing = sorted(
-        k for k in own.keys() - state.keys() if not k.startswith(may_lack))
+    missing = sorted(k for k in own.keys() - state.keys() if not k.startswith(may_lack))
     unknown = sorted(state.keys() - own.keys())
     if missing or unknown:
         raise InputError(

@@ -111,8 +111,13 @@ def test_imgaug_does_not_change_numpy():
     assert np.bool is before
 
 
-def test_numpy_itself_stays_as_it_is():
-    assert not any(hasattr(np, name) for name in ('Inf', 'NAN'))
+def test_numpy_itself_stays_as_it_is(monkeypatch):
+    for name in ('Inf', 'NAN', 'in1d', 'trapz'):
+        monkeypatch.delattr(np, name, raising=False)
+    before = dict(vars(np))
+    compat.restore_numpy_names()
+    assert PoseCompact.transform.__globals__['np'].Inf == np.inf
+    assert vars(np) == before
 
 
 def test_the_repairs_are_not_made_on_numpy_1(monkeypatch):

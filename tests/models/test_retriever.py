@@ -1,5 +1,6 @@
 import copy
 import os
+import sys
 import tempfile
 
 import pytest
@@ -12,6 +13,7 @@ from open_clip.model import CLIP
 from torch.nn import functional as F
 
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models import VideoTextRetriever
 
 from ..conftest import NECK, TINY_ARCH
 from ..hf_tokenizers import build_arch
@@ -65,7 +67,11 @@ def test_masked_frames_do_not_count(build_retriever, inputs):
     assert model(dict(inputs, frame_mask=mask))['video'].isfinite().all()
 
 
-def test_predict_gives_each_video_its_captions(build_retriever, inputs):
+@pytest.mark.parametrize('at_a_time', [512, 2])
+def test_predict_gives_each_video_its_captions(build_retriever, inputs, at_a_time,
+                                               monkeypatch):
+    monkeypatch.setattr(sys.modules[VideoTextRetriever.__module__],
+                        'CAPTIONS_AT_A_TIME', at_a_time)
     model = build_retriever().eval()
     samples = []
     for count in (2, 3, 0):
@@ -76,8 +82,8 @@ def test_predict_gives_each_video_its_captions(build_retriever, inputs):
     inputs['imgs'] = inputs['imgs'][:2]
     out = model(inputs, samples, mode='predict')
     features = model(inputs)
-    assert torch.equal(out[0].text_features['text'], features['text'][:2])
-    assert torch.equal(out[1].text_features['text'], features['text'][2:])
+    torch.testing.assert_close(out[0].text_features['text'], features['text'][:2])
+    torch.testing.assert_close(out[1].text_features['text'], features['text'][2:])
     assert torch.equal(out[1].video_features['video'], features['video'][1])
     assert 'video_features' not in out[2]
     assert model({}, samples[2:], mode='predict') == samples[2:]

@@ -3,6 +3,8 @@ import torch
 from mmaction.models.data_preprocessors import ActionDataPreprocessor
 from mmaction.registry import MODELS
 
+from mmaction_centerclip.errors import InputError
+
 __all__ = ['VideoTextDataPreprocessor']
 
 
@@ -35,6 +37,11 @@ class VideoTextDataPreprocessor(ActionDataPreprocessor):
                   for name, values in data['inputs'].items()}
         if not inputs['imgs']:
             return dict(data, inputs={}, data_samples=samples)
+        for imgs in inputs['imgs']:
+            if imgs.ndim != 4 or imgs.shape[1] != 3:
+                raise InputError(
+                    'imgs of a sample must have the shape (T, 3, H, W), got '
+                    f"{tuple(imgs.shape)}; use FormatShape with input_format='NCHW'")
         inputs['imgs'], _ = self.preprocess(inputs['imgs'], samples, training)
         inputs['text'] = torch.cat(inputs['text'])
         if 'frame_mask' in inputs:

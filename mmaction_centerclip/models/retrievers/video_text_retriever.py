@@ -12,6 +12,8 @@ from .clip_weights import load_clip_weights
 
 __all__ = ['VideoTextRetriever']
 
+CAPTIONS_AT_A_TIME = 512
+
 
 @MODELS.register_module()
 class VideoTextRetriever(BaseModel):
@@ -148,13 +150,10 @@ class VideoTextRetriever(BaseModel):
     def extract_feat(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Features of videos and captions, see :meth:`forward`."""
         segments, mask = self.encode_video(inputs)
-        video, text = self._features(inputs, segments, mask)
-        return dict(video, **text, segments=segments, segment_mask=mask)
-
-    def _features(self, inputs: dict[str, Tensor], segments: Tensor,
-                  mask: Tensor) -> tuple[dict, dict]:
-        text = self.text_backbone(inputs['text'])
-        return (self.head.video_features(segments, mask), self.head.text_features(text))
+        return dict(
+            self.head.video_features(segments, mask),
+            **self.head.text_features(self.text_backbone(inputs['text'])),
+            segments=segments, segment_mask=mask)
 
     def loss(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Loss terms of a batch of pairs."""
@@ -174,7 +173,11 @@ class VideoTextRetriever(BaseModel):
         if not inputs:
             return data_samples
         read = data_samples[:len(inputs['imgs'])]
-        video, text = self._features(inputs, *self.encode_video(inputs))
+        video = self.head.video_features(*self.encode_video(inputs))
+        # A few at a time: a video may have any number of captions.
+        parts = [self.head.text_features(self.text_backbone(text))
+                 for text in inputs['text'].split(CAPTIONS_AT_A_TIME)]
+        text = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         ends = torch.tensor([len(sample.captions) for sample in read]).cumsum(0)
         for i, (sample, end) in enumerate(zip(read, ends.tolist())):
             captions = slice(end - len(sample.captions), end)

@@ -22,6 +22,7 @@ class Run(NamedTuple):
         other_tests (list[str]): The tests on other data.
         seeds (list[int]): Seeds in the trainings' configs, oldest first.
         settings (dict[str, str]): What runs to be averaged have in common.
+        epochs (list[int]): Epoch of each validation.
     """
     work_dir: Path
     config: str
@@ -29,6 +30,7 @@ class Run(NamedTuple):
     other_tests: list[str]
     seeds: list[int]
     settings: dict[str, str]
+    epochs: list[int]
 
 
 def read_run(work_dir: str | Path, prefix: str = 'retrieval') -> Run:
@@ -55,11 +57,14 @@ def read_run(work_dir: str | Path, prefix: str = 'retrieval') -> Run:
         raise InputError(f'{folder}: a work dir has one dumped config, *.py, got '
                          f'{", ".join(path.stem for path in configs) or "none"}')
     config = _read_config(configs[0])
-    validations, tests, seeds = [], [], []
+    validations, epochs, tests, seeds = [], [], [], []
     for start in sorted(filter(Path.is_dir, folder.iterdir())):
         dumped = _read_config(start / 'vis_data' / 'config.py') or config
         lines = _read_json(start / 'vis_data' / 'scalars.json')
-        validations += filter(None, (_metrics(line, prefix) for line in lines))
+        for line in lines:
+            if metrics := _metrics(line, prefix):
+                validations.append(metrics)
+                epochs.append(line.get('step'))
         if any('loss' in line for line in lines):
             config = dumped
             seed = _entry(config, 'randomness', 'seed')
@@ -75,7 +80,7 @@ def read_run(work_dir: str | Path, prefix: str = 'retrieval') -> Run:
     alike = [metrics for data, _, metrics in tests if data == settings['test data']]
     others = [name for data, name, _ in tests if data != settings['test data']]
     return Run(folder, configs[0].stem, dict(val=validations, test=alike), others,
-               list(dict.fromkeys(seeds)), settings)
+               list(dict.fromkeys(seeds)), settings, epochs)
 
 
 def _read_config(path: Path) -> dict[str, object]:

@@ -21,7 +21,8 @@ def summarize(runs: Sequence[Run], metrics: Sequence[str], best: str | None = No
             Defaults to ``'val'``.
 
     Returns:
-        list[dict[str, object]]: Of each group ``config``, ``runs``, ``seeds``
+        list[dict[str, object]]: Of each group ``config``, ``runs``, ``seeds``,
+        of validations ``epochs``,
         and, of each metric, ``'t2v/R1 values'`` of the runs, ``'t2v/R1 mean'``
         and sample standard deviation ``'t2v/R1 std'``, None of one run.
 
@@ -40,6 +41,10 @@ def summarize(runs: Sequence[Run], metrics: Sequence[str], best: str | None = No
             config=f'{name} ({number})' if number > 1 else name, runs=len(group),
             seeds=','.join(str(run.seeds[-1]) if run.seeds else '?' for run in group))
         chosen = [_choose(run, which, best, metrics) for run in group]
+        if which == 'val':
+            row['epochs'] = ','.join(
+                str(epoch) for run, found in zip(group, chosen)
+                for epoch, x in zip(run.epochs, run.evaluations['val']) if x is found)
         for metric in metrics:
             values = row[f'{metric} values'] = [x[metric] for x in chosen]
             row[f'{metric} mean'] = statistics.fmean(values)
@@ -84,7 +89,7 @@ def run_warnings(runs: Sequence[Run], which: str = 'val') -> list[str]:
         runs (Sequence[Run]): At least one.
         which (str): As for :func:`summarize`. Defaults to ``'val'``.
     """
-    warnings, first, by_seed = [], {}, {}
+    warnings, first, last, by_seed = [], {}, {}, {}
     for run in runs:
         name, settings = str(run.work_dir), _compared(run, which)
         if run.seeds[1:]:
@@ -98,6 +103,11 @@ def run_warnings(runs: Sequence[Run], which: str = 'val') -> list[str]:
             if outer.work_dir.resolve() in run.work_dir.resolve().parents:
                 warnings.append(f'{name} lies in {outer.work_dir}: both count, '
                                 'though they may be of the same weights')
+        if which == 'val' and run.epochs and run.epochs[-1] != last.setdefault(
+                run.config, run.epochs[-1]):
+            warnings.append(f'the last validation of {name} is of epoch '
+                            f'{run.epochs[-1]}, '
+                            f'that of the first run of {last[run.config]}')
         other, theirs = first.setdefault(run.config, (name, settings))
         differing = [key for key in settings if settings[key] != theirs[key]]
         if differing:

@@ -162,7 +162,13 @@ def test_a_cut_last_line_is_left_out_and_damage_is_named(make):
     path = work_dir / TIME / 'vis_data' / 'scalars.json'
     text = path.read_text()
     path.write_text(text[:-20])
-    assert recalls(read_run(work_dir), 'val') == [1]
+    cut = read_run(work_dir)
+    assert recalls(cut, 'val') == [1] and cut.epochs == [1]
+    whole = cut._replace(evaluations=dict(val=cut.evaluations['val'] * 2),
+                         epochs=[1, 2])
+    assert any('is of epoch 1, that of the first run of 2' in warning
+               for warning in run_warnings([whole, cut]))
+    assert summarize([cut], METRICS)[0]['epochs'] == '1'
     path.write_text(text.replace('{', '', 1))
     with pytest.raises(InputError, match='scalars.json, line 1: expected a JSON obj'):
         read_run(work_dir)

@@ -15,15 +15,15 @@ def test_seeds_are_summarized(run_tool, tmp_path):
     printed = run_tool(TOOL, *dirs, '--csv', table, '--plot', picture)
     title, header, first, second, noise = printed.splitlines()
     assert title.startswith('Last validation of each run')
-    assert header.split() == ['config', 'runs', 'seeds', *METRICS]
-    assert first.split()[:6] == ['centerclip_tiny', '3', '0,1,2', '45.00', '±',
-                                 '1.00']
-    assert second.split()[:6] == ['clip4clip_tiny', '1', '2', '30.00', '±', '-']
+    assert header.split() == ['config', 'runs', 'seeds', 'epochs', *METRICS]
+    assert first.split()[:7] == ['centerclip_tiny', '3', '0,1,2', '2,2,2', '45.00',
+                                 '±', '1.00']
+    assert second.split()[:7] == ['clip4clip_tiny', '1', '2', '2', '30.00', '±', '-']
     assert len(header) == len(first) == len(second)
     assert 'under one point of R@1 are within the noise' in noise
     rows = list(csv.DictReader(table.open()))
     assert [row['t2v/R1 std'] for row in rows] == ['1.0', '']
-    assert set(rows[0]) == {'config', 'evaluation', 'runs', 'seeds', *(
+    assert set(rows[0]) == {'config', 'epochs', 'evaluation', 'runs', 'seeds', *(
         f'{metric} {what}' for metric in METRICS for what in ('mean', 'std'))}
     assert rows[0]['v2t/R10 mean'] == '57.0' and (
         rows[0]['evaluation'] == 'last validation')

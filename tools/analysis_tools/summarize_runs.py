@@ -40,8 +40,9 @@ def format_rows(rows: list[dict], metrics: list[str]) -> str:
     def cell(mean: float, std: float | None) -> str:
         return f'{mean:.2f} ± {"-" if std is None else f"{std:.2f}":>4}'
 
-    return format_table(['config', 'runs', 'seeds', *metrics], [
-        [row['config'], row['runs'], row['seeds'],
+    known = [name for name in ('config', 'runs', 'seeds', 'epochs') if name in rows[0]]
+    return format_table([*known, *metrics], [
+        [*(row[name] for name in known),
          *(cell(row[f'{m} mean'], row[f'{m} std']) for m in metrics)]
         for row in rows])
 

@@ -64,6 +64,7 @@ setup(
         'torchvision',
         'mmaction2>=1.2,<2',
         'open_clip_torch>=3.0,<4',
+        'av>=17.1',
         'decord',
         'importlib_metadata',  # mmaction2 imports it, undeclared
         'setuptools<81',  # mmengine imports pkg_resources

@@ -1,8 +1,17 @@
 from .annotation_file import convert_annotations, read_annotations, write_annotations
 from .sample_rng import sample_rng
-from .transforms import DecordInitFromFile, OpenCLIPTokenize, SampleFramesWithMask
+from .transforms import (
+    DecordInitFromFile,
+    OpenCLIPTokenize,
+    SampleFramesWithMask,
+    VideoDecode,
+    VideoInit,
+)
 from .video_text_retrieval import VideoTextRetrievalDataset
 
-__all__ = ['DecordInitFromFile', 'OpenCLIPTokenize', 'SampleFramesWithMask',
-           'VideoTextRetrievalDataset', 'convert_annotations', 'read_annotations',
-           'sample_rng', 'write_annotations']
+__all__ = [
+    'DecordInitFromFile', 'OpenCLIPTokenize', 'SampleFramesWithMask',
+    'VideoDecode', 'VideoInit', 'VideoTextRetrievalDataset',
+    'convert_annotations', 'read_annotations', 'sample_rng',
+    'write_annotations'
+]

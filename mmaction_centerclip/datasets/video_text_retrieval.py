@@ -14,7 +14,7 @@ from mmaction_centerclip.errors import InputError, check_choice
 
 from .annotation_file import read_annotations
 from .sample_rng import sample_rng
-from .transforms import DecodingError, decoding_errors
+from .transforms import DecodingError, run_transform
 
 __all__ = ['VideoTextRetrievalDataset']
 
@@ -81,12 +81,14 @@ class VideoTextRetrievalDataset(BaseActionDataset):
         for name, captions in videos.items():
             if self.captions == 'paragraph':
                 captions = [' '.join(captions)]
-            filename = osp.join(self.data_prefix['video'], name)
+            filename = name if '://' in name else osp.join(
+                self.data_prefix['video'], name)
             if self.test_mode or self.captions == 'random':
                 samples.append(dict(filename=filename, text=captions))
             else:
                 samples += [dict(filename=filename, text=[text]) for text in captions]
-        if not any(exists(sample['filename']) for sample in samples):
+        if not any('://' in sample['filename'] or exists(sample['filename'])
+                   for sample in samples):
             raise InputError(
                 f'{self.ann_file}: none of its {len(videos)} videos exists, '
                 f'such as {samples[0]["filename"]}; expected them under '
@@ -112,7 +114,7 @@ class VideoTextRetrievalDataset(BaseActionDataset):
         try:
             return self._run_pipeline(info, dict(meta, missing=False))
         except DecodingError as error:
-            meta.update(missing=True, reason=str(error), num_truncated=0)
+            meta.update(missing=True, reason=error.reason, num_truncated=0)
         # The keys of the other samples, with which it is collated.
         keys = getattr(self.pipeline.transforms[-1], 'collect_keys', None)
         return dict(inputs=dict.fromkeys(keys or ('imgs', 'text')),
@@ -132,7 +134,7 @@ class VideoTextRetrievalDataset(BaseActionDataset):
             try:
                 return self._run_pipeline(info, meta)
             except DecodingError as error:
-                skipped.append((meta['filename'], str(error)))
+                skipped.append((meta['filename'], error.reason))
         raise InputError(
             f'{self.ann_file}: {len(skipped)} videos in turn cannot be read, '
             f'the last being {skipped[-1][0]}: {skipped[-1][1]}')
@@ -143,8 +145,9 @@ class VideoTextRetrievalDataset(BaseActionDataset):
         Raises:
             DecodingError: If the video cannot be read.
         """
-        with decoding_errors(info['filename']):
-            data = self.pipeline(info)
+        data = info
+        for transform in self.pipeline.transforms:
+            data = run_transform(transform, data, info['filename'])
         data['data_samples'].set_metainfo(
             dict(meta, num_truncated=info.get('num_truncated', 0),
                  tokenizer=info.get('tokenizer')))

@@ -1,13 +1,82 @@
-import decord
-import pytest
+import functools
+import http.server
+import json
+import os
+import signal
+import threading
 
-from mmaction_centerclip.datasets.transforms import DecodingError, decoding_errors
+import decord
+import numpy as np
+import pytest
+from mmaction.registry import DATASETS, TRANSFORMS
+from mmaction.utils import register_all_modules
+from mmcv.transforms import Compose
+
+from mmaction_centerclip.datasets.transforms import (
+    DecodingError,
+    DecordInitFromFile,
+    VideoInit,
+    decoding_errors,
+)
+from mmaction_centerclip.errors import InputError
+
+from .clips import CLIPS, h264, numbers_of, write_clip
+
+register_all_modules()
+PIPELINE = [
+    dict(type='VideoInit'),
+    dict(type='SampleFramesWithMask', clip_len=6, test_mode=True),
+    dict(type='VideoDecode'),
+]
 
 
 def reasons_of(filename, read):
     with pytest.raises(DecodingError) as error, decoding_errors(str(filename)):
         read()
-    return str(error.value)
+    assert str(error.value) == f'{filename}: {error.value.reason}'
+    return error.value.reason
+
+
+def load(path, *pipeline, **results):
+    return Compose(pipeline or PIPELINE)(
+        dict(filename=str(path), start_index=0, **results))
+
+
+def evaluate(folder, names, *reading):
+    """Samples of an evaluation with the zoo's transforms."""
+    (folder / 'test.json').write_text(json.dumps({n: ['a'] for n in names}))
+    dataset = DATASETS.build(dict(
+        type='VideoTextRetrievalDataset', ann_file='test.json', test_mode=True,
+        data_root=str(folder), pipeline=[
+            dict(type=reading[0]), dict(type='UniformSample', clip_len=4),
+            dict(type=reading[1]), dict(type='FormatShape', input_format='NCHW'),
+            dict(type='OpenCLIPTokenize', context_length=16),
+            dict(type='PackActionInputs', collect_keys=('imgs', 'text'))]))
+    return [dataset[i]['data_samples'] for i in range(len(dataset))]
+
+
+@pytest.fixture
+def patience():
+    """Ends what waits."""
+
+    def give_up(*args):
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(20)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """The folder, by http."""
+    server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), functools.partial(
+        http.server.SimpleHTTPRequestHandler, directory=tmp_path))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f'http://127.0.0.1:{server.server_port}'
+    server.shutdown()
 
 
 def text(content):
@@ -33,6 +102,8 @@ def test_both_errors_of_decord_are_the_videos(tmp_path, shapes, spoil, kind):
     assert type(error.value) is kind
     reason = reasons_of(path, read)
     assert reason.startswith('cannot be decoded (') and '\n' not in reason
+    if spoil is blank_frames:
+        assert reason.endswith('; its codec is mpeg4)')
 
 
 @pytest.mark.parametrize('error, reason', [
@@ -62,3 +133,123 @@ def test_mistakes_of_a_pipeline_pass(error):
     with pytest.raises(type(error)) as raised, decoding_errors('a.mp4'):
         raise error
     assert raised.value is error
+
+
+@pytest.mark.parametrize('names', [
+    ('VideoInit', 'VideoDecode'), ('DecordInitFromFile', 'DecordDecode')])
+@pytest.mark.parametrize('sampler', [
+    dict(type='SampleFramesWithMask', clip_len=6),
+    dict(type='UniformSample', clip_len=6),
+    dict(type='SampleFrames', clip_len=3, frame_interval=5, num_clips=2),
+    dict(type='SampleFrames', clip_len=1)])
+def test_samplers_and_names_of_the_zoo(tmp_path, names, sampler):
+    path = write_clip(tmp_path / 'a.avi', **CLIPS['h264_p.avi'])
+    out = load(path, dict(type=names[0], num_threads=1), sampler,
+               dict(type=names[1]))
+    assert (out['total_frames'], out['avg_fps']) == (60, 25)
+    assert out['img_shape'] == out['original_shape'] == (64, 96)
+    found = numbers_of(np.stack(out['imgs']))
+    assert np.abs(found - np.ravel(out['frame_inds'])).max() <= 2
+    assert out['video_reader'] is None
+    assert DecordInitFromFile is VideoInit
+
+
+def test_less_than_a_frame_a_second(tmp_path):
+    path = write_clip(tmp_path / 'a.mp4', frames=5, times=lambda i: 3000 * i,
+                      **h264())
+    out = load(path, dict(type='VideoInit'), dict(
+        type='SampleFramesWithMask', clip_len=8, frames_per_second=1),
+               dict(type='VideoDecode'))
+    assert 0 < out['avg_fps'] < 1 and out['frame_mask'].sum() == 5
+    assert out['frame_inds'].tolist() == [0, 1, 2, 3, 4, 4, 4, 4]
+
+
+def make(path, what):
+    if what == 'folder':
+        path.mkdir()
+    elif what == 'pipe':
+        os.mkfifo(path)
+    elif what == 'text':
+        path.write_text('this is not a video\n' * 40)
+    elif what == 'nothing':
+        path.touch()
+    elif what == 'unknown codec':
+        write_clip(path, **h264())
+        path.write_bytes(path.read_bytes().replace(b'avc1', b'xxx1'))
+
+
+@pytest.mark.parametrize('what, reason', [
+    ('folder', 'is a folder, expected a video file'),
+    ('pipe', 'not a regular file'), ('missing', 'no such file'),
+    ('text', 'cannot be decoded (Invalid data found when processing input)'),
+    ('nothing', 'the file is empty'),
+    ('unknown codec', 'cannot be decoded (its codec is not known to PyAV)')])
+def test_what_is_no_video_is_named(tmp_path, patience, what, reason):
+    path = tmp_path / 'a.mp4'
+    make(path, what)
+    with pytest.raises(DecodingError) as error:
+        load(path)
+    assert str(error.value) == f'{path}: {reason}'
+
+
+@pytest.mark.parametrize('reading', [
+    ('DecordInit', 'DecordDecode'), ('PyAVInit', 'PyAVDecode'),
+    ('OpenCVInit', 'OpenCVDecode'), ('VideoInit', 'VideoDecode')])
+def test_every_decoder_fails_by_a_counted_skip(tmp_path, patience, reading):
+    kinds = ('folder', 'pipe', 'missing', 'text', 'nothing', 'unknown codec')
+    for kind in kinds:
+        make(tmp_path / f'{kind}.mp4', kind)
+    write_clip(tmp_path / 'good.mp4', **h264())
+    names = [f'{kind}.mp4' for kind in kinds] + ['good.mp4']
+    *bad, good = evaluate(tmp_path, names, *reading)
+    assert not good.missing
+    for sample in bad:
+        assert sample.missing and sample.reason and '\n' not in sample.reason
+
+
+@pytest.mark.parametrize('name, codec, reading', [
+    ('av1.mp4', 'av1', ('DecordInit', 'DecordDecode')),
+    ('gif.gif', 'gif', ('DecordInit', 'DecordDecode')),
+    ('vp9.webm', 'vp9', ('PyAVInit', 'PyAVDecode')),
+    ('h264.mkv', 'h264', ('PyAVInit', 'PyAVDecode'))])
+def test_the_codec_is_named_where_a_decoder_lacks_it(tmp_path, name, codec,
+                                                     reading):
+    write_clip(tmp_path / name, **CLIPS[name])
+    sample, = evaluate(tmp_path, [name], *reading)
+    assert sample.missing and f'its codec is {codec}' in sample.reason
+    sample, = evaluate(tmp_path, [name], 'VideoInit', 'VideoDecode')
+    assert not sample.missing
+
+
+def test_names_with_signs(tmp_path):
+    for name in ('a:b.mp4', 'pipe:0.mp4', '%03d.mp4', 'ä ?#[].mp4', '-i.mp4'):
+        path = write_clip(tmp_path / 'a.mp4', **h264()).rename(tmp_path / name)
+        assert load(path)['total_frames'] == 60
+
+
+def test_http(tmp_path, serve):
+    write_clip(tmp_path / 'a.avi', **CLIPS['h264.avi'])
+    (tmp_path / 'b.avi').write_text('no video')
+    out = load(f'{serve}/a.avi')
+    assert np.abs(numbers_of(np.stack(out['imgs'])) - out['frame_inds']).max() <= 2
+    names = [f'{serve}/{name}.avi' for name in 'abc']
+    samples = evaluate(tmp_path, names, 'VideoInit', 'VideoDecode')
+    assert [sample.missing for sample in samples] == [False, True, True]
+    assert '404' in samples[2].reason
+
+
+@pytest.mark.parametrize('name', ['s3://bucket/a.mp4', 'ftp://host/a.mp4'])
+def test_urls_that_nothing_reads_are_refused(tmp_path, name):
+    with pytest.raises(InputError) as error:
+        load(name)
+    message = str(error.value)
+    assert message.startswith(f'{name}: expected a local file or a URL')
+    assert '\n' not in message
+
+
+def test_another_backend(tmp_path):
+    path = write_clip(tmp_path / 'a.avi', **CLIPS['mpeg4_b.avi'])
+    init = TRANSFORMS.build(dict(type='VideoInit', io_backend='local'))
+    video = init(dict(filename=str(path)))['video_reader']
+    assert np.abs(np.subtract(numbers_of(
+        video.get_batch([41, 3]).asnumpy()), [41, 3])).max() <= 2

@@ -67,6 +67,13 @@ def test_start_and_a_rate_that_the_video_has_not():
     assert out['frame_mask'].sum() == 5
 
 
+@pytest.mark.parametrize('fps', [.04, .5, .999])
+def test_less_than_a_frame_a_second_are_all_frames(fps):
+    out = sample(5, fps, clip_len=6, frames_per_second=2)
+    assert out['frame_inds'].tolist() == [0, 1, 2, 3, 4, 4]
+    assert out['frame_mask'].tolist() == [True] * 5 + [False]
+
+
 @pytest.mark.parametrize('options, message', [
     (dict(clip_len=0), 'clip_len must be a positive integer, got 0'),
     (dict(clip_len=4, frames_per_second=0.5), 'frames_per_second must be .*got 0.5'),
@@ -80,6 +87,7 @@ def test_bad_input_is_named(options, message):
 
 @pytest.mark.parametrize('total, fps, message', [
     (9, None, 'says avg_fps=None'), (9, float('nan'), 'avg_fps=nan'),
+    (9, 0, 'avg_fps=0'), (9, -1, 'avg_fps=-1'),
     (9, float('inf'), 'avg_fps=inf'), (0, 25, 'no frames')])
 def test_a_bad_video_is_no_mistake_of_the_config(total, fps, message):
     with pytest.raises(OSError, match=message):

@@ -9,14 +9,15 @@ from mmaction.registry import DATASETS
 from mmaction.utils import register_all_modules
 from torch.utils.data import DataLoader
 
+from mmaction_centerclip.datasets import VideoDecode
 from mmaction_centerclip.errors import InputError
 
 register_all_modules()
 
 PIPELINE = [
-    dict(type='DecordInitFromFile'),
+    dict(type='VideoInit'),
     dict(type='UniformSample', clip_len=4),
-    dict(type='DecordDecode'),
+    dict(type='VideoDecode'),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='OpenCLIPTokenize', context_length=16),
     dict(type='PackActionInputs', collect_keys=('imgs', 'text'))
@@ -84,15 +85,14 @@ def test_all_pairs_are_samples(shapes):
 
 def test_evaluation_decodes_each_video_once_with_all_captions(
         shapes, shapes_captions, monkeypatch):
-    from mmaction.datasets.transforms.loading import DecordDecode
     decoded = []
-    transform = DecordDecode.transform
+    transform = VideoDecode.transform
 
     def count(self, results):
         decoded.append(results['filename'].split('/')[-1])
         return transform(self, results)
 
-    monkeypatch.setattr(DecordDecode, 'transform', count)
+    monkeypatch.setattr(VideoDecode, 'transform', count)
     dataset = build(shapes, 'test.json', test_mode=True)
     texts = [dataset[i]['inputs']['text'] for i in range(len(dataset))]
     assert decoded == list(shapes_captions)

@@ -3,17 +3,17 @@
 data_root = 'data/video_retrieval/msrvtt'
 
 train_pipeline = [
-    dict(type='DecordInitFromFile'),
+    dict(type='VideoInit'),
     dict(type='SampleFramesWithMask', clip_len=12),
-    dict(type='DecordDecode'),
+    dict(type='VideoDecode'),
     dict(type='Resize', scale=(-1, 224), interpolation='bicubic'),
     dict(type='CenterCrop', crop_size=224),
-    dict(type='FormatShape', input_format='NCHW'),
     dict(type='OpenCLIPTokenize', context_length=32),
+    dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs', collect_keys=('imgs', 'text', 'frame_mask'))
 ]
 test_pipeline = [
-    dict(type='DecordInitFromFile'),
+    dict(type='VideoInit'),
     dict(type='SampleFramesWithMask', clip_len=12, test_mode=True),
     *train_pipeline[2:]
 ]

@@ -5,11 +5,11 @@ data_root = 'data/shapes_motion'
 
 # The same frames in training too: their places are what there is to learn.
 train_pipeline = test_pipeline = [
-    dict(type='DecordInitFromFile'),
+    dict(type='VideoInit'),
     dict(type='UniformSample', clip_len=4, num_clips=1, test_mode=True),
-    dict(type='DecordDecode'),
-    dict(type='FormatShape', input_format='NCHW'),
+    dict(type='VideoDecode'),
     dict(type='OpenCLIPTokenize', context_length=32),
+    dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs', collect_keys=('imgs', 'text'))
 ]
 

@@ -4,15 +4,15 @@ _base_ = 'msrvtt-9k.py'
 data_root = 'data/shapes'
 
 train_pipeline = [
-    dict(type='DecordInitFromFile'),
+    dict(type='VideoInit'),
     dict(type='UniformSample', clip_len=8, num_clips=1),
-    dict(type='DecordDecode'),
-    dict(type='FormatShape', input_format='NCHW'),
+    dict(type='VideoDecode'),
     dict(type='OpenCLIPTokenize', context_length=32),
+    dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs', collect_keys=('imgs', 'text'))
 ]
 test_pipeline = [
-    dict(type='DecordInitFromFile'),
+    dict(type='VideoInit'),
     dict(type='UniformSample', clip_len=8, num_clips=1, test_mode=True),
     *train_pipeline[2:]
 ]

@@ -1,6 +1,11 @@
-from .loading import DecodingError, DecordInitFromFile, decoding_errors
+from .decoding_errors import DecodingError, decoding_errors, run_transform
+from .loading import DecordInitFromFile, VideoDecode, VideoInit
 from .sampling import SampleFramesWithMask
 from .tokenize import OpenCLIPTokenize
+from .video_reader import VideoReader
 
-__all__ = ['DecodingError', 'DecordInitFromFile', 'OpenCLIPTokenize',
-           'SampleFramesWithMask', 'decoding_errors']
+__all__ = [
+    'DecodingError', 'DecordInitFromFile', 'OpenCLIPTokenize',
+    'SampleFramesWithMask', 'VideoDecode', 'VideoInit', 'VideoReader',
+    'decoding_errors', 'run_transform'
+]

@@ -1,80 +1,90 @@
-"""Open a video file with decord, and say why a broken one cannot be read."""
-import contextlib
+"""Open a video and decode its frames, in a pipeline."""
 import os.path as osp
-from collections.abc import Iterator
 
-from mmaction.datasets.transforms import DecordInit
+from mmaction.datasets.transforms import DecordDecode, DecordInit
 from mmaction.registry import TRANSFORMS
+from mmengine.fileio import get
 
-__all__ = ['DecodingError', 'DecordInitFromFile', 'decoding_errors']
+from mmaction_centerclip.errors import InputError
 
+from .decoding_errors import DecodingError, decoding_errors
+from .video_reader import VideoReader
 
-class DecodingError(OSError):
-    """A video that cannot be read; the message is one line that says why."""
-
-
-@contextlib.contextmanager
-def decoding_errors(filename: str) -> Iterator[None]:
-    """Raise a :class:`DecodingError` for all that goes wrong with a video.
-
-    Other exceptions are mistakes in the pipeline, and pass.
-
-    Args:
-        filename (str): The video that the pipeline is about to read.
-    """
-    if osp.isfile(filename) and osp.getsize(filename) == 0:
-        raise DecodingError('the file is empty')
-    try:
-        yield
-    except FileNotFoundError:
-        raise DecodingError('no such file') from None
-    except OSError as error:
-        raise DecodingError(f'cannot be read ({_first_line(error)})') from error
-    except Exception as error:
-        if not _is_from_decoder(error):
-            raise
-        raise DecodingError(f'cannot be decoded ({_first_line(error)})') from error
+__all__ = ['DecordInitFromFile', 'VideoDecode', 'VideoInit']
 
 
-def _is_from_decoder(error: Exception) -> bool:
-    """Tell the errors of decoders, of which decord has two."""
-    return type(error).__module__.startswith('decord') or (
-        isinstance(error, RuntimeError) and str(error).startswith('Error reading'))
+@TRANSFORMS.register_module(name=['VideoInit', 'DecordInitFromFile'])
+class VideoInit(DecordInit):
+    """Open a video, whatever its container and codec.
 
+    In place of the zoo's ``DecordInit``, ``PyAVInit`` and ``OpenCVInit``,
+    which give other frames than those asked for, or none, for some files.
+    Also by the name of ``DecordInitFromFile``, which it had before.
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
+    Required Keys:
 
+        - filename: a local file, or a URL that mmengine reads
 
-@TRANSFORMS.register_module()
-class DecordInitFromFile(DecordInit):
-    """``DecordInit`` that opens local files by name.
+    Added Keys:
 
-    The zoo's own reads the whole file and hands decord the bytes. With bytes,
-    decord 0.6 ends the process with a segmentation fault on a truncated AVI
-    file; with the name it raises an error or decodes what there is. Other
-    backends than ``'disk'`` work as in ``DecordInit``.
-
-    Required and Added Keys: as for ``DecordInit``.
+        - video_reader: a :class:`VideoReader`
+        - total_frames
+        - avg_fps
 
     Args:
         io_backend (str): Where the files are. Defaults to ``'disk'``.
         num_threads (int): Threads of the decoder. Defaults to 1.
         **kwargs: Arguments of another backend.
+
+    Raises:
+        DecodingError: If there is no video that can be decoded.
+        InputError: If nothing here reads URLs of its kind.
     """
 
-    def _get_video_reader(self, filename: str) -> object:
-        if self.io_backend != 'disk':
-            return super()._get_video_reader(filename)
-        import decord
-        if not osp.isfile(filename):
-            raise FileNotFoundError(filename)
-        return decord.VideoReader(filename, num_threads=self.num_threads)
+    def _get_video_reader(self, filename: str) -> VideoReader:
+        if self.io_backend == 'disk' and '://' not in filename:
+            if osp.isdir(filename):
+                raise DecodingError('is a folder, expected a video file')
+            if not osp.exists(filename):
+                raise FileNotFoundError(filename)
+            return VideoReader(filename, self.num_threads)
+        backend = None if self.io_backend == 'disk' else dict(
+            backend=self.io_backend, **self.kwargs)
+        try:
+            content = get(filename, backend_args=backend)
+        except (ImportError, KeyError) as error:
+            raise InputError(f'{filename}: expected a local file or a URL that '
+                             f'mmengine can read ({error})') from error
+        return VideoReader(content, self.num_threads)
 
     def transform(self, results: dict) -> dict:
         """Open ``results['filename']``."""
-        results = super().transform(results)
-        if results['total_frames'] < 1:
-            raise OSError('the video has no frames')
-        return results
+        with decoding_errors(results['filename'], everything=True):
+            return super().transform(results)
+
+
+DecordInitFromFile = VideoInit
+
+
+@TRANSFORMS.register_module()
+class VideoDecode(DecordDecode):
+    """Decode the frames ``frame_inds`` of what ``VideoInit`` opened.
+
+    Required Keys:
+
+        - video_reader
+        - frame_inds
+
+    Added Keys:
+
+        - imgs: the frames, RGB, uint8 (H, W, 3)
+        - original_shape, img_shape
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def transform(self, results: dict) -> dict:
+        """Decode ``results['frame_inds']``."""
+        with decoding_errors(results['filename'], everything=True):
+            return super().transform(results)

@@ -19,8 +19,9 @@ class SampleFramesWithMask(BaseTransform):
     so that the last frames are never drawn; these are all drawn.)
 
     With ``frames_per_second`` as CLIP4Clip (arXiv 2104.08860), in training
-    too: so many frames of each second, the rate of the video rounded down;
-    where there are more than ``clip_len``, those that ``too_many`` says.
+    too: so many frames of each second, the rate of the video rounded down, or
+    all where it is less than 1; where there are more than ``clip_len``, those
+    that ``too_many`` says.
 
     A video with fewer frames gives all it has, then its last one again, which
     ``frame_mask`` marks as padding. (CLIP4Clip appends black frames. What is
@@ -102,11 +103,11 @@ class SampleFramesWithMask(BaseTransform):
 
     def _take_each_second(self, results: dict) -> np.ndarray:
         rate = results.get('avg_fps') or 0
-        if not 1 <= rate < math.inf:
+        if not 0 < rate < math.inf:
             raise OSError(f'frames_per_second={self.frames_per_second} needs '
                           'the rate of the video, which says '
                           f'avg_fps={results.get("avg_fps")!r}')
-        rate = int(rate)
+        rate = max(int(rate), 1)
         # More frames of a second than it has: all of them.
         wanted = min(self.frames_per_second, rate)
         seconds = np.arange(0, results['total_frames'], rate)

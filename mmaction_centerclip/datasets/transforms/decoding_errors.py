@@ -1,0 +1,113 @@
+"""Say in one line why a video cannot be read, whatever decodes it."""
+import contextlib
+import os.path as osp
+from collections.abc import Callable, Iterator
+
+import av
+from mmaction.datasets import transforms as zoo
+
+from mmaction_centerclip.errors import InputError
+
+__all__ = ['DecodingError', 'decoding_errors', 'run_transform']
+
+DECODERS = (
+    zoo.DecordInit, zoo.DecordDecode, zoo.OpenCVInit, zoo.OpenCVDecode,
+    zoo.PIMSInit, zoo.PIMSDecode, zoo.PyAVInit, zoo.PyAVDecode,
+    zoo.RawFrameDecode)
+
+
+class DecodingError(OSError):
+    """A video that cannot be read; the message is one line that says why.
+
+    Args:
+        reason (str): Why; also an attribute.
+        filename (str, optional): The video, before the reason in the message.
+    """
+
+    def __init__(self, reason: str, filename: str | None = None) -> None:
+        super().__init__(f'{filename}: {reason}' if filename else reason)
+        self.reason = reason
+
+
+def run_transform(transform: Callable, results: dict, filename: str) -> dict:
+    """Call a transform of a pipeline.
+
+    Args:
+        transform (Callable): The transform.
+        results (dict): What it takes.
+        filename (str): The video.
+
+    Raises:
+        DecodingError: If the video cannot be read, or a decoder finds no
+            frames in it.
+    """
+    decodes = isinstance(transform, DECODERS)
+    with decoding_errors(filename, everything=decodes):
+        results = transform(results)
+        if decodes and results.get('total_frames', 1) < 1:
+            raise DecodingError(
+                f'{type(transform).__name__} finds no frames{_codec(filename)}')
+    return results
+
+
+@contextlib.contextmanager
+def decoding_errors(filename: str, everything: bool = False) -> Iterator[None]:
+    """Raise a :class:`DecodingError` for all that goes wrong with a video.
+
+    Other exceptions are mistakes in the pipeline, and pass.
+
+    Args:
+        filename (str): The video that is about to be read.
+        everything (bool): Whether a decoder alone is at work, so that it is
+            to blame for all but missing packages, keys and options. Defaults
+            to False: for the exceptions of decoders and of the system.
+    """
+    if osp.exists(filename) and not osp.isdir(filename):
+        if not osp.isfile(filename):  # a pipe would be waited for
+            raise DecodingError('not a regular file', filename)
+        if osp.getsize(filename) == 0:
+            raise DecodingError('the file is empty', filename)
+    try:
+        yield
+    except DecodingError as error:
+        raise DecodingError(error.reason, filename) from error.__cause__
+    except FileNotFoundError:
+        raise DecodingError('no such file', filename) from None
+    except OSError as error:
+        raise DecodingError(
+            f'cannot be read ({_first_line(error)})', filename) from error
+    except Exception as error:
+        if not _is_from_decoder(error) and (not everything or isinstance(
+                error, (ImportError, InputError, KeyError))):
+            raise
+        raise DecodingError(
+            f'cannot be decoded ({_first_line(error)}{_codec(filename)})',
+            filename) from error
+
+
+def _is_from_decoder(error: Exception) -> bool:
+    """Tell the errors of decoders, of which decord has two."""
+    return isinstance(error, av.FFmpegError) or type(
+        error).__module__.startswith('decord') or (
+            isinstance(error, RuntimeError)
+            and str(error).startswith('Error reading'))
+
+
+def _first_line(error: Exception) -> str:
+    text = error.strerror if isinstance(error, av.FFmpegError) else str(error)
+    lines = str(text).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
+def _codec(filename: str) -> str:
+    """Name the codec of a file, if it is a video; for the message only."""
+    with contextlib.suppress(Exception):
+        with av.open(f'file:{filename}', metadata_errors='replace') as file:
+            return f'; its codec is {codec_name(file.streams.video[0])}'
+    return ''
+
+
+def codec_name(stream: av.VideoStream) -> str:
+    """Name the codec of a stream."""
+    context = stream.codec_context  # none where there is no decoder
+    return context.codec.canonical_name if context else 'not known to PyAV'

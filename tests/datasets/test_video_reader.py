@@ -1,0 +1,260 @@
+"""The frames that were asked for, from every container and codec."""
+import struct
+from fractions import Fraction
+
+import av
+import decord
+import numpy as np
+import pytest
+
+from mmaction_centerclip.datasets.transforms import (
+    DecodingError,
+    VideoReader,
+    video_reader,
+)
+
+from ..paths import SHARED
+from .clips import (
+    CLIPS,
+    FRAMES,
+    change,
+    h264,
+    later_key_frames,
+    numbers_of,
+    of_size,
+    open_video,
+    silence,
+    start_at,
+    write_clip,
+    x264,
+)
+
+REAL = sorted(path for folder in ('trials/videos', 'videos')
+              for path in (SHARED / folder).glob('*') if path.suffix != '.md')
+
+
+def in_order(path):
+    """Decode all of a video, one frame after the other."""
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format='rgb24')
+                for frame in container.decode(video=0)]
+
+
+def draws(total, seed=0):
+    """Numbers of frames in any order, some twice, the last and the first."""
+    rng = np.random.default_rng(seed)
+    yield [total - 1, 0, total - 1]
+    for count in (1, 2, 5, 12, 12):
+        yield rng.integers(total, size=count).tolist()
+    yield sorted(rng.integers(total, size=12).tolist())
+
+
+@pytest.fixture
+def decodes_in_order(monkeypatch):
+    """What was decoded in order, from the first to the last frame."""
+    opened = []
+    decode = VideoReader._decode_in_order
+    monkeypatch.setattr(VideoReader, '_decode_in_order',
+                        lambda self: opened.append(self) or decode(self))
+    return opened
+
+
+@pytest.mark.parametrize('source', ['name', 'bytes'])
+@pytest.mark.parametrize('name', CLIPS)
+def test_frames_are_those_asked_for(clip, name, source):
+    path = clip(name)
+    video = open_video(path, source)
+    assert len(video) == FRAMES
+    expected = in_order(path)
+    for wanted in draws(FRAMES):
+        frames = video.get_batch(wanted).asnumpy()
+        assert frames.dtype == np.uint8 and frames.shape[1:] == (64, 96, 3)
+        for frame, number, found in zip(frames, wanted, numbers_of(frames)):
+            assert abs(found - number) <= 2, wanted
+            assert (frame == expected[number]).all()
+
+
+@pytest.mark.parametrize('path', REAL, ids=lambda path: path.name)
+def test_real_videos(path):
+    video, expected = open_video(path), in_order(path)
+    assert len(video) == len(expected)
+    for wanted in [[8, 25, 41, 55], *draws(len(video), seed=1)]:
+        frames = video.get_batch(wanted).asnumpy()
+        for frame, number in zip(frames, wanted):
+            assert (frame == expected[number]).all()
+        if 'trials' in str(path):
+            found = frames.mean(axis=(1, 2, 3)) - 20
+            assert np.abs(found - wanted).max() <= 3
+
+
+@pytest.mark.parametrize('name, rate', [
+    ('h264.mp4', 25), ('h264.avi', 25), ('mpeg1.mpg', 25), ('vp8.ogv', 25),
+    ('uneven.ts', 59 / 6.291), ('gif.gif', 25)])
+def test_rate(clip, name, rate):
+    assert open_video(clip(name)).get_avg_fps() == pytest.approx(rate, rel=1e-3)
+
+
+@pytest.mark.parametrize('name', [
+    'h264.mp4', 'open_gop.mp4', 'fragmented.mp4', 'late.mp4', 'uneven.mp4',
+    'hevc_open.mp4', 'av1.webm', 'vp9.webm', 'h264.mkv', 'mjpeg.mov',
+    'mpeg4.mp4', 'vp8.webm'])
+def test_key_frames_are_jumped_to(clip, name, decodes_in_order):
+    video = open_video(clip(name))
+    for wanted in draws(FRAMES):
+        video.get_batch(wanted)
+    assert not decodes_in_order
+
+
+def test_packets_that_hold_no_frame(clip, tmp_path):
+    # MPEG-4: a picture that is not coded, in place of two.
+    path = tmp_path / 'less.mp4'
+    with av.open(str(clip('mpeg4.mp4', **of_size('mpeg4')))) as source, av.open(
+            str(path), 'w') as container:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(source.demux(video=0)):
+            if number in (20, 40):
+                bits = f'0101{number % 25:05b}10'.ljust(12, '0').ljust(16, '1')
+                empty = av.Packet(b'\0\0\1\xb6' + int(bits, 2).to_bytes(2, 'big'))
+                empty.pts, empty.dts = packet.pts, packet.dts
+                empty.time_base = packet.time_base
+                packet = empty
+            if packet.size:
+                packet.stream = stream
+                container.mux(packet)
+    # VP8: a frame that is not to be shown.
+    hidden = clip('vp8.webm')
+    with av.open(str(hidden)) as container:
+        packet = bytes([p for p in container.demux(video=0) if p.size][31])
+    hidden.write_bytes(hidden.read_bytes().replace(
+        packet, bytes([packet[0] & ~16]) + packet[1:]))
+    for name in (path, hidden):
+        video, expected = open_video(name), in_order(name)
+        assert len(video) == len(expected) < FRAMES
+        for wanted in draws(len(video)):
+            frames = video.get_batch(wanted).asnumpy()
+            assert (frames == np.stack([expected[i] for i in wanted])).all()
+
+
+def test_false_key_frames(clip, decodes_in_order):
+    for name in ('hevc.mp4', 'vp9.mp4', 'av1.mp4', 'open_gop.mp4'):
+        video = open_video(change(clip(name), b'stss', later_key_frames))
+        found = numbers_of(video.get_batch(range(0, FRAMES, 7)).asnumpy())
+        assert np.abs(np.subtract(found, range(0, FRAMES, 7))).max() <= 2
+    assert decodes_in_order
+
+
+def test_pictures_that_are_refreshed_in_stripes(clip, decodes_in_order):
+    path = clip('stripes.mkv', frames=100, **x264(
+        'intra-refresh=1:keyint=20:bframes=0:scenecut=0'))
+    found = numbers_of(open_video(path).get_batch([99, 50, 31]).asnumpy())
+    assert np.abs(np.subtract(found, [99, 50, 31])).max() <= 2
+
+
+@pytest.mark.parametrize('name', ['h264.mp4', 'hevc.mp4', 'vp9.mp4', 'mpeg4.mp4'])
+@pytest.mark.parametrize('first', [3, 17])
+def test_an_edit_list_says_which_frame_is_the_first(clip, name, first):
+    video = open_video(change(clip(name), b'elst', start_at(first)))
+    assert 35 <= len(video) <= FRAMES - first
+    for wanted in draws(len(video)):
+        found = numbers_of(video.get_batch(wanted).asnumpy())
+        assert np.abs(np.subtract(found, wanted) - first).max() <= 2
+
+
+def test_numbers_outside(clip):
+    video = open_video(clip('h264.mp4'))
+    for number in (-1, FRAMES):
+        with pytest.raises(DecodingError, match=f'60 frames.* {number}$'):
+            video.get_batch([0, number])
+        assert numbers_of(video.get_batch([31]).asnumpy()) == [31]
+
+
+@pytest.mark.parametrize('name', ['h264.avi', 'gif.gif', 'vp8.ogv'])
+def test_frames_that_are_too_large_to_hold(clip, name, monkeypatch):
+    monkeypatch.setattr(video_reader, 'HELD_BYTES', 20000)
+    video = open_video(clip(name))
+    assert not video._held
+    for wanted in draws(FRAMES):
+        found = numbers_of(video.get_batch(wanted).asnumpy())
+        assert np.abs(np.subtract(found, wanted)).max() <= 2
+
+
+@pytest.mark.parametrize('name', ['h264.mp4', 'h264.avi', 'vp9.webm'])
+def test_threads(clip, name):
+    path = clip(name)
+    wanted = list(range(FRAMES - 1, 0, -5))
+    assert (VideoReader(str(path), 2).get_batch(wanted).asnumpy() ==
+            VideoReader(str(path)).get_batch(wanted).asnumpy()).all()
+
+
+def test_several_streams(tmp_path):
+    path = tmp_path / 'two.mkv'
+    with av.open(str(path), 'w') as container:
+        sound = container.add_stream('pcm_s16le', rate=8000)
+        stream = container.add_stream('mpeg4', rate=25)
+        stream.width, stream.height = 96, 64
+        for i in range(10):
+            container.mux(sound.encode(silence()))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(
+                np.full((64, 96, 3), 20 + i, np.uint8))))
+        container.mux(stream.encode(None))
+    assert len(open_video(path)) == 10
+
+
+@pytest.mark.parametrize('degrees', [90, 180, 270])
+def test_turned_as_decord_does(tmp_path, degrees):
+    path = write_clip(tmp_path / 'a.mp4', frames=5, **h264())
+    turn = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[degrees]
+    a, b, c, d = (value << 16 for value in turn)
+    change(path, b'tkhd', lambda tail: tail[:40] + struct.pack(
+        '>9i', a, b, 0, c, d, 0, 0, 0, 1 << 30) + tail[76:])
+    with av.open(str(path)) as container:
+        plain = next(container.decode(video=0)).to_ndarray(format='rgb24')
+    ours = open_video(path).get_batch([0]).asnumpy()[0]
+    theirs = decord.VideoReader(str(path)).get_batch([0]).asnumpy()[0]
+    assert ours.shape == ((64, 96, 3) if degrees == 180 else (96, 64, 3))
+    assert ours.shape == theirs.shape and (ours == theirs).all()
+    assert (ours == np.rot90(plain, -degrees // 90)).all()
+
+
+@pytest.mark.parametrize('matrix', [*range(1, 12), 14])
+@pytest.mark.parametrize('value_range', [1, 2])
+def test_colors_are_decords(tmp_path, matrix, value_range):
+    path = tmp_path / 'a.mp4'
+    image = np.zeros((64, 96, 3), np.uint8)
+    image[:, :40], image[:30, 40:], image[30:, 40:] = (
+        (200, 30, 60), (20, 180, 40), (30, 40, 220))
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('libx264', rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, 'yuv420p'
+        stream.codec_context.colorspace = matrix
+        stream.codec_context.color_range = value_range
+        for _ in range(3):
+            container.mux(stream.encode(
+                av.VideoFrame.from_ndarray(image).reformat(format='yuv420p')))
+        container.mux(stream.encode(None))
+    ours = open_video(path).get_batch([1]).asnumpy().astype(int)
+    theirs = decord.VideoReader(str(path)).get_batch([1]).asnumpy()
+    assert np.abs(ours - theirs).mean() < 1
+
+
+@pytest.mark.parametrize('name', ['a.avi', 'a.mkv'])
+def test_a_size_that_changes(tmp_path, name):
+    with av.open(str(tmp_path / name), 'w') as container:
+        stream = container.add_stream('mjpeg', rate=25)
+        larger = av.CodecContext.create('mjpeg', 'w')
+        larger.time_base = stream.codec_context.time_base = Fraction(1, 25)
+        for encoder, size in ((stream, 1), (larger, 2)):
+            encoder.width, encoder.height = 96 * size, 64 * size
+            encoder.pix_fmt = 'yuvj420p'
+        for i in range(24):
+            size = 1 + i // 12
+            frame = av.VideoFrame.from_ndarray(np.full(
+                (64 * size, 96 * size, 3), 20 + i, np.uint8))
+            frame.pts, frame.time_base = i, Fraction(1, 25)
+            for packet in (stream, larger)[size - 1].encode(
+                    frame.reformat(format='yuvj420p')):
+                packet.stream = stream
+                container.mux(packet)
+    frames = open_video(tmp_path / name).get_batch([23, 0, 15]).asnumpy()
+    assert frames.shape == (3, 64, 96, 3)
+    assert np.abs(np.subtract(numbers_of(frames), [23, 0, 15])).max() <= 2

@@ -47,6 +47,12 @@ def read_config(path: str) -> Config:
     return Config.fromfile(path)
 
 
+def check_model(cfg: Config) -> None:
+    """Raise an InputError unless a config has a model."""
+    if 'model' not in cfg:
+        raise InputError(f'{cfg.filename}: the config has no model')
+
+
 def sampled_frames(cfg: Config) -> int:
     """Return how many frames of a video the test pipeline samples.
 
@@ -132,8 +138,12 @@ def check_checkpoint(path: str | None) -> None:
     Raises:
         InputError: If there is no such file, or it holds no state dict.
     """
-    if path is not None and '://' not in path:
-        read_checkpoint(path)
+    if path is None or '://' in path:
+        return
+    _, _, is_archive = read_checkpoint(path)
+    if is_archive or path.endswith('.safetensors'):
+        raise InputError(f'{path} is no checkpoint of mmengine; convert it with '
+                         'tools/model_converters/any_to_mmaction.py')
 
 
 def check_outputs(*paths: str | None) -> None:
@@ -158,8 +168,7 @@ def positive_int(text: str) -> int:
 
 def build_runner(cfg: Config) -> Runner:
     """Build the runner that the config asks for."""
-    if 'model' not in cfg:
-        raise InputError(f'{cfg.filename}: the config has no model')
+    check_model(cfg)
     check_pipelines(cfg)
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 

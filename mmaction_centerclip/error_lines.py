@@ -54,6 +54,7 @@ def _describe_building(error: Exception) -> str | None:
             if code.co_filename.endswith(f'mmengine/{path}') and (
                     names is None or code.co_name in names):
                 found = True
+                place = place or _config_file(frame.f_locals)
                 cfg = frame.f_locals.get('cfg')
                 if code.co_name == 'build_from_cfg' and hasattr(cfg, 'get'):
                     place = f'{cfg.get("type")}: '
@@ -63,6 +64,12 @@ def _describe_building(error: Exception) -> str | None:
     if kind in ('KeyError', 'AssertionError', 'AttributeError', 'NameError'):
         place += f'{kind}: '
     return _line(f'the config is at fault: {place}{error}')
+
+
+def _config_file(names: dict[str, object]) -> str:
+    """Name the config that a function of mmengine's is at."""
+    path = names.get('filename')
+    return f'{path}: ' if isinstance(path, (str, os.PathLike)) else ''
 
 
 def _line(text: str) -> str:

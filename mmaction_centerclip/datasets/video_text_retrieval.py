@@ -10,7 +10,7 @@ from mmaction.registry import DATASETS, TRANSFORMS
 from mmaction.structures import ActionDataSample
 from mmengine.fileio import exists
 
-from mmaction_centerclip.errors import InputError, check_choice
+from mmaction_centerclip.errors import InputError, check_choice, check_positive_int
 
 from .annotation_file import read_annotations
 from .sample_rng import sample_rng
@@ -159,6 +159,8 @@ def _check_sampling(transform: dict | Callable, test_mode: bool) -> None:
     if not isinstance(transform, dict):
         return
     name = transform.get('type')
+    if 'clip_len' in transform:
+        check_positive_int(f'{name}: clip_len', transform['clip_len'])
     if transform.get('num_clips', 1) != 1:
         raise InputError(f'{name}: num_clips must be 1, since a video is one clip, '
                          f'got {transform["num_clips"]!r}')

@@ -48,7 +48,8 @@ def evaluate(folder, names, *reading):
     dataset = DATASETS.build(dict(
         type='VideoTextRetrievalDataset', ann_file='test.json', test_mode=True,
         data_root=str(folder), pipeline=[
-            dict(type=reading[0]), dict(type='UniformSample', clip_len=4),
+            dict(type=reading[0]),
+            dict(type='UniformSample', clip_len=4, test_mode=True),
             dict(type=reading[1]), dict(type='FormatShape', input_format='NCHW'),
             dict(type='OpenCLIPTokenize', context_length=16),
             dict(type='PackActionInputs', collect_keys=('imgs', 'text'))]))
@@ -139,7 +140,7 @@ def test_mistakes_of_a_pipeline_pass(error):
     ('VideoInit', 'VideoDecode'), ('DecordInitFromFile', 'DecordDecode')])
 @pytest.mark.parametrize('sampler', [
     dict(type='SampleFramesWithMask', clip_len=6),
-    dict(type='UniformSample', clip_len=6),
+    dict(type='UniformSample', clip_len=6, test_mode=True),
     dict(type='SampleFrames', clip_len=3, frame_interval=5, num_clips=2),
     dict(type='SampleFrames', clip_len=1)])
 def test_samplers_and_names_of_the_zoo(tmp_path, names, sampler):

@@ -14,6 +14,7 @@ from mmengine.config import Config
 
 from mmaction_centerclip.benchmarking import count_macs
 from mmaction_centerclip.cli import (
+    check_model,
     check_outputs,
     exit_on_input_error,
     positive_int,
@@ -34,6 +35,7 @@ def parse_args() -> argparse.Namespace:
 
 def count(cfg: Config, num_frames: int | None) -> dict:
     """Count GMACs of one video and of one caption, and millions of parameters."""
+    check_model(cfg)
     cfg.model.pretrained = None
     model = MODELS.build(cfg.model).eval()
     frames = num_frames or sampled_frames(cfg)

@@ -1,0 +1,158 @@
+"""Bad input through the tools: one line that names it, and nothing done."""
+import json
+import os
+import pickle
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from .tools.conftest import run_tool  # noqa: F401
+
+TRAIN, TEST = 'train.py', 'test.py'
+FEATURES = 'analysis_tools/eval_features.py'
+CONVERT = 'model_converters/any_to_mmaction.py'
+RUNS = 'analysis_tools/summarize_runs.py'
+
+
+@pytest.fixture
+def place(tmp_path, tiny_config, shapes):
+    """A folder with files of all kinds of faults."""
+    shutil.copy(tiny_config, tmp_path / 'config.py')
+    files = {
+        'text.pth': b'no tensors', 'empty.pth': b'', 'bad.json': b'{"a": [',
+        'list.json': b'[1]', 'deep.json': b'[' * 100000,
+        'latin.json': b'{"\xe9": ["a"]}',
+        'numbers.json': b'{"a.mp4": [1]}', 'blank.json': b'{"a.mp4": [" "]}',
+        'none.json': b'{"nowhere.mp4": ["a caption"]}', 'syntax.py': b'a = (',
+        'nomodel.py': b'a = 1', 'raises.py': b'a = undefined', 'base.py':
+        b'_base_ = "nowhere.py"', 'lsmdc.csv': b'one\ttwo\n'}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    torch.save([1, 2], tmp_path / 'list.pth')
+    torch.save(torch.ones(2), tmp_path / 'tensor.pth')
+    torch.save({1: torch.ones(2)}, tmp_path / 'integers.pth')
+    torch.save({}, tmp_path / 'nothing.pth')
+    torch.save(dict(state_dict=dict(a=torch.ones(2))), tmp_path / 'other.pth')
+    torch.save(dict(a=torch.ones(9999)), tmp_path / 'cut.pth')
+    os.truncate(tmp_path / 'cut.pth', 9000)
+    save_file(dict(a=torch.ones(2)), tmp_path / 'other.safetensors')
+    (tmp_path / 'cut.safetensors').write_bytes(
+        (tmp_path / 'other.safetensors').read_bytes()[:20])
+    (tmp_path / 'pickle.pth').write_bytes(pickle.dumps(os.system))
+    torch.jit.script(torch.nn.Linear(2, 2)).save(str(tmp_path / 'archive.pt'))
+    (tmp_path / 'folder').mkdir()
+    os.mkfifo(tmp_path / 'fifo')
+    (tmp_path / 'runs' / '20260101_000000' / 'vis_data').mkdir(parents=True)
+    (tmp_path / 'runs' / 'config.py').write_text('model = dict()')
+    (tmp_path / 'runs/20260101_000000/vis_data/scalars.json').write_text(
+        '{"retrieval/t2v/R1": 1}\nno json\n')
+    (tmp_path / 'binary').mkdir()
+    (tmp_path / 'binary' / 'config.py').write_bytes(b'\xff\xfe\x00')
+    return tmp_path
+
+
+def option(*settings):
+    return (TRAIN, 'config.py', '--work-dir', 'work', '--cfg-options', *settings)
+
+
+DATA, PIPE = 'train_dataloader.dataset.', 'train_dataloader.dataset.pipeline.'
+FAULTS = {
+    **{f'{tool} {name}': ((tool, 'config.py', *where, name), name)
+       for tool, where in ((TEST, ()), (TRAIN, ('--resume', )))
+       for name in ('nowhere.pth', 'text.pth', 'empty.pth', 'list.pth', 'tensor.pth',
+                    'integers.pth', 'nothing.pth', 'other.pth', 'cut.pth', 'folder',
+                    'pickle.pth', 'fifo', 'cut.safetensors', 'archive.pt')},
+    **{f'features {name}': ((FEATURES, name), name)
+       for name in ('nowhere.pth', 'text.pth', 'list.pth', 'other.pth', 'cut.pth',
+                    'pickle.pth', 'folder')},
+    **{f'convert {name}': ((CONVERT, name, 'out.pth'), name)
+       for name in ('nowhere.pt', 'text.pth', 'integers.pth', 'nothing.pth',
+                    'other.pth', 'other.safetensors', 'pickle.pth', 'archive.pt')},
+    **{f'config {name}': ((TRAIN, name), name)
+       for name in ('nowhere.py', 'syntax.py', 'nomodel.py', 'folder', 'fifo')},
+    'config without its base': ((TRAIN, 'base.py'), 'nowhere.py'),
+    'config that raises': ((TRAIN, 'raises.py'), 'undefined'),
+    **{f'annotations {name}': (option(f'{DATA}ann_file={{place}}/{name}'), name)
+       for name in ('nowhere.json', 'bad.json', 'list.json', 'deep.json', 'latin.json',
+                    'numbers.json', 'blank.json', 'none.json')},
+    **{f'setting {text}': (option(text), named) for text, named in (
+        ('train_dataloader.batch_size=0', '0'),
+        ('train_dataloader.batch_size=-1', '-1'),
+        ('train_dataloader.num_workers=-1', 'num_workers'),
+        ('train_dataloader.sampler.type=NoSampler', 'NoSampler'),
+        (f'{DATA}captions=some', 'some'), (f'{DATA}type=NoDataset', 'NoDataset'),
+        (f'{PIPE}1.clip_len=0', 'clip_len'),
+        (f'{PIPE}0.type=NoTransform', 'NoTransform'),
+        (f'{PIPE}1.nonsense=1', 'nonsense'),
+        ('model.backbone.type=ResNet', 'ResNet'), ('model.head.type=NoHead', 'NoHead'),
+        ('model.arch=NoArch', 'NoArch'), ('model.pretrained=notag', 'notag'),
+        ('model.backbone.linear_patch=4d', '4d'),
+        ('model.backbone.necks.0.p=-1', 'p must be'),
+        ('model.backbone.necks.0.p=two', 'two'),
+        ('model.backbone.necks.0.tol=x', 'tol'),
+        ('model.backbone.necks.0.distance=l7', 'l7'),
+        ('model.backbone.necks.0.aggregation=sum', 'sum'),
+        ('model.backbone.necks.0.before_block=0', 'before_block'),
+        ('model.text_backbone.context_length=999', '999'),
+        ('model.head.loss.type=NoLoss', 'NoLoss'),
+        ('model.head.loss.type=SymmetricInfoNCELoss model.head.loss.loss_weight=-1',
+         'loss_weight'),
+        ('optim_wrapper.type=NoWrapper', 'NoWrapper'),
+        ('optim_wrapper.type=AmpOptimWrapper', 'AmpOptimWrapper'),
+        ('optim_wrapper.optimizer.type=NoOptimizer', 'NoOptimizer'),
+        ('optim_wrapper.paramwise_cfg.nonsense=1', 'nonsense'),
+        ('param_scheduler.warmup_ratio=2', 'warmup_ratio'),
+        ('param_scheduler.end=1000000000', 'end'),
+        ('train_cfg.val_interval=0', 'interval'),
+        ('val_evaluator.topk=[0]', 'topk'),
+        ('val_evaluator.more_metrics=[none]', 'none'),
+        ('val_evaluator.extra=[mAP]', 'more_metrics'),
+        ('val_evaluator.rerank=[no]', 'rerank'),
+        ('val_evaluator.max_pairs=0', 'max_pairs'),
+        ('randomness.seed=-1', 'seed'),
+        ('model.arch.vision_cfg.nonsense=1', 'nonsense'),
+        ('default_hooks.checkpoint.save_best=retrieval/none', 'save_best'),
+        ('default_hooks.check_finite.interval=0', 'interval'),
+        ('default_hooks.data_report.max_files=-1', 'max_files'))},
+    'launcher without torchrun': (
+        (TRAIN, 'config.py', '--launcher', 'pytorch'), 'torchrun'),
+    'work dir that is a file': (
+        (TRAIN, 'config.py', '--work-dir', 'text.pth'), 'text.pth'),
+    'features to no folder': (
+        (TEST, 'config.py', 'other.pth', '--dump', 'x.txt'), 'x.txt'),
+    'json to no folder': (
+        (FEATURES, 'other.pth', '--json', 'no/out.json'), 'no/out.json'),
+    'runs nowhere': ((RUNS, 'nowhere'), 'nowhere'),
+    'runs of an empty folder': ((RUNS, 'folder'), 'folder'),
+    'runs with damage': ((RUNS, 'runs'), 'scalars.json'),
+    'runs of a binary config': ((RUNS, 'binary'), 'binary'),
+    'lsmdc': (('data/lsmdc/prepare_lsmdc.py', 'lsmdc.csv', 'out.json'), 'lsmdc.csv'),
+    'activitynet': (
+        ('data/activitynet/prepare_activitynet.py', 'list.json', 'out.json'),
+        'list.json'),
+    'didemo': (('data/didemo/prepare_didemo.py', 'bad.json', 'out.json'), 'bad.json'),
+    'msrvtt': (('data/msrvtt_full/prepare_msrvtt_full.py', 'numbers.json', 'out.json'),
+               'numbers.json'),
+    'flops': (('analysis_tools/get_flops.py', 'nomodel.py'), 'nomodel.py'),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('fault', FAULTS)
+def test_a_fault_is_one_line(fault, place, run_tool, monkeypatch):  # noqa: F811
+    command, named = FAULTS[fault]
+    monkeypatch.chdir(place)
+    before = {path: path.read_bytes() for path in place.glob('*.*') if path.is_file()}
+    words = [word.format(place=place) for part in command for word in part.split(' ')]
+    said = run_tool(*words)
+    assert said.startswith('error: ') and '\n' not in said, said
+    assert named in said, said
+    assert len(said) < 1500
+    assert not list(place.glob('out.*')) and not list(place.glob('work/*.pth'))
+    assert all(path.read_bytes() == content for path, content in before.items())
+
+
+def test_there_are_enough_kinds_of_faults():
+    assert len(FAULTS) >= 60 and len(json.dumps(list(FAULTS))) > 1000

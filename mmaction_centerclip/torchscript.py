@@ -34,6 +34,7 @@ class _Unpickler(pickle.Unpickler):
         self.storages: dict[str, Tensor] = {}
 
     def find_class(self, module: str, name: str) -> object:
+        """Return what stands for a global of the pickle, or refuse it."""
         if module.startswith('__torch__'):
             return _Object
         if (module, name) == ('torch._utils', '_rebuild_tensor_v2'):
@@ -49,6 +50,7 @@ class _Unpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f'GLOBAL {module}.{name} is not of weights')
 
     def persistent_load(self, saved: tuple) -> Tensor:
+        """Read a storage of the archive as a tensor of one dimension."""
         _, dtype, key, _, count = saved
         if key not in self.storages:
             data = bytearray(self.archive.read(f'{self.folder}data/{key}'))

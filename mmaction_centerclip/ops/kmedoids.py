@@ -26,17 +26,10 @@ BACKENDS = ('auto', 'torch', 'triton')
 _FUSED_FAILURES: list[str] = []
 
 
-def kmedoids(tokens: Tensor,
-             num_centers: int,
-             *,
-             distance: str = 'euclidean',
-             p: float = 2.0,
-             pre_norm: bool = False,
-             max_iters: int = 100,
-             tol: float = 1e-6,
-             first: Tensor | None = None,
-             valid: Tensor | None = None,
-             dtype: torch.dtype = torch.float32,
+def kmedoids(tokens: Tensor, num_centers: int, *, distance: str = 'euclidean',
+             p: float = 2.0, pre_norm: bool = False, max_iters: int = 100,
+             tol: float = 1e-6, first: Tensor | None = None,
+             valid: Tensor | None = None, dtype: torch.dtype = torch.float32,
              chunk_size: int | None = None,
              backend: str = 'auto') -> tuple[Tensor, Tensor]:
     """Cluster each problem's tokens around ``num_centers`` of them.

@@ -70,7 +70,7 @@ def _sizes(cls: type, config: dict, part: str) -> object:
 
 
 def _arguments(tower: type, sizes: object, config: dict) -> dict:
-    """What a size class and a constructor have in common by name."""
+    """Select the arguments that a constructor and a size class both name."""
     accepted = inspect.signature(tower).parameters
     arguments = {k: v for k, v in vars(sizes).items() if k in accepted}
     act_layer = QuickGELU if config.get('quick_gelu', False) else nn.GELU

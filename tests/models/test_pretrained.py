@@ -1,0 +1,124 @@
+"""Weights that a retriever starts from, and those that it refuses."""
+import copy
+
+import pytest
+import torch
+from mmaction.registry import MODELS
+from open_clip.model import CLIP
+
+from mmaction_centerclip.errors import InputError
+
+from ..conftest import NECK, TINY_ARCH
+
+
+@pytest.fixture
+def clip():
+    return CLIP(**copy.deepcopy(TINY_ARCH)).eval()
+
+
+@pytest.mark.parametrize('kind', ['open_clip', 'retriever', 'half'])
+def test_pretrained_file(build_retriever, clip, inputs, tmp_path, kind):
+    state = clip.state_dict()
+    if kind == 'half':
+        state = dict(state_dict={k: v.half() for k, v in state.items()})
+    path = str(tmp_path / 'clip.pt')
+    torch.save(state, path)
+    if kind == 'retriever':
+        model = build_retriever(pretrained=path)
+        model.init_weights()
+        torch.save(dict(state_dict=model.state_dict()), path)
+    model = build_retriever([NECK], pretrained=path)
+    model.init_weights()
+    rtol = dict(rtol=1e-2, atol=1e-2) if kind == 'half' else {}
+    torch.testing.assert_close(
+        model.text_backbone.positional_embedding,
+        clip.positional_embedding[:12], **rtol)
+    torch.testing.assert_close(model.backbone.conv1.weight,
+                               clip.visual.conv1.weight, **rtol)
+    torch.testing.assert_close(model.head.logit_scale, clip.logit_scale,
+                               **rtol)
+
+
+def test_openai_archive(build_retriever, clip, tmp_path):
+
+    class Archive(torch.nn.Module):
+        """Weights under CLIP's names, and facts beside them."""
+
+        def __init__(self):
+            super().__init__()
+            self.visual, self.transformer = clip.visual, clip.transformer
+            self.token_embedding = clip.token_embedding
+            self.ln_final = clip.ln_final
+            self.positional_embedding = clip.positional_embedding
+            self.text_projection = clip.text_projection
+            self.logit_scale = clip.logit_scale
+            self.register_buffer('context_length', torch.tensor(16))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.ln_final(x)
+
+    path = str(tmp_path / 'archive.pt')
+    torch.jit.trace(Archive(), torch.zeros(1, 32)).save(path)
+    with pytest.raises(InputError, match='QuickGELU'):
+        build_retriever(pretrained=path).init_weights()
+    model = build_retriever(pretrained=path)
+    model.arch['quick_gelu'] = True
+    model.init_weights()
+    assert torch.equal(model.backbone.proj, clip.visual.proj)
+
+
+def test_pretrained_of_another_kind_is_named(build_retriever, clip, tmp_path):
+    path = str(tmp_path / 'other.pt')
+
+    def load():
+        build_retriever(pretrained=path).init_weights()
+
+    with pytest.raises(InputError, match='a file or one of the tags .*other'):
+        load()
+    (tmp_path / 'other.pt').write_text('not a checkpoint')
+    with pytest.raises(InputError, match='other.pt: not a readable'):
+        load()
+    torch.save(dict(weights=clip.state_dict(), epoch=3), path)
+    with pytest.raises(InputError, match="not a state dict.*'epoch', 'weights'"):
+        load()
+    torch.save({}, path)
+    with pytest.raises(InputError, match='not a state dict, it holds'):
+        load()
+    torch.save(torch.nn.Linear(2, 2).state_dict(), path)
+    with pytest.raises(InputError, match='missing .* not part of the model'):
+        load()
+    state = clip.state_dict()
+    state['visual.proj'] = torch.zeros(32, 8)
+    torch.save(state, path)
+    with pytest.raises(InputError, match=r'proj has the shape \(32, 8\)'):
+        load()
+
+
+@pytest.mark.parametrize('tag, message', [
+    ('openai', 'another activation.*use arch .ViT-B-32-quickgelu'),
+    ('nothing', "tags that open_clip has for arch 'ViT-B-32'.*'nothing'"),
+])
+def test_pretrained_tag_must_fit_the_arch(tag, message):
+    from mmaction_centerclip.models.retrievers import read_clip_weights
+    with pytest.raises(InputError, match=message):
+        read_clip_weights(tag, 'ViT-B-32')
+
+
+@pytest.mark.parametrize('tag, arch, refused', [
+    ('laion2b_s32b_b82k', 'ViT-L-14', r'\[127.5, .* has .*: \[122.771, '),
+    ('datacomp1b', 'ViT-L-14-CLIPA', r'\[123.675, .* has .*: \[122.771, '),
+    ('openai', 'ViT-B-32', r'\[122.771, .* has .*: None, .*: None'),
+    ('openai', 'ViT-B-32', ''),
+])
+def test_a_tag_is_refused_before_it_is_fetched_for_other_pictures(
+        retriever_cfg, tag, arch, refused):
+    """The normalisation that its weights were trained with is known."""
+    cfg = retriever_cfg(pretrained=tag)
+    if 'None' in refused:
+        cfg['data_preprocessor'] = dict(type='VideoTextDataPreprocessor')
+    model = MODELS.build(cfg)
+    model.arch = arch  # of the tag, whose towers need not be built
+    message = (f"'{tag}' for arch '{arch}' was trained with .*{refused}"
+               if refused else 'another activation')  # which is looked at next
+    with pytest.raises(InputError, match=message):
+        model.init_weights()

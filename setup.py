@@ -76,7 +76,8 @@ setup(
         'onedl': ['onedl-mmcv>=2.3,<3', 'onedl-mmengine>=0.10.12,<1'],
         'hf': ['transformers[sentencepiece]'],  # tokenizers of Hugging Face
         'tests': [
-            'pytest', 'hypothesis', 'ruff', 'codespell', 'torchmetrics'
+            'pytest', 'pytest-xdist', 'hypothesis', 'ruff', 'codespell',
+            'torchmetrics'
         ],
     },
     cmdclass={'build_py': BuildWithMim},

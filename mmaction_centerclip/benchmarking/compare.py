@@ -142,6 +142,8 @@ def _training_step(model: nn.Module, imgs: Tensor,
     tower = getattr(model, 'text_backbone', None)
     text = torch.ones(len(imgs), 77 if tower is None else tower.context_length,
                       dtype=torch.long, device=imgs.device)
+    if tower is not None:
+        text[:, -1] = tower.vocab_size - 1  # the end token
     optimizer = torch.optim.AdamW(
         (p for p in model.parameters() if p.requires_grad), lr=1e-9)
 

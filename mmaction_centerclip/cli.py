@@ -1,6 +1,7 @@
 """Options, checks and errors that the command line tools share."""
 import argparse
 import contextlib
+import json
 import os
 import os.path as osp
 import sys
@@ -153,9 +154,36 @@ def check_outputs(*paths: str | None) -> None:
         InputError: If a file's folder does not exist.
     """
     for path in filter(None, paths):
+        if osp.isdir(path):
+            raise InputError(f'{path} is a folder, expected a file to write')
         folder = osp.dirname(path) or '.'
         if not osp.isdir(folder):
             raise InputError(f'{path}: there is no folder {folder}')
+
+
+def write_json(figures: object, path: str | None) -> None:
+    """Write figures as JSON, if a file is given.
+
+    Raises:
+        InputError: If the system cannot write there.
+    """
+    if path is None:
+        return
+    try:
+        with open(path, 'w', encoding='utf-8') as file:
+            json.dump(figures, file, indent=1)
+    except OSError as error:
+        raise InputError(f'{path} cannot be written: {error.strerror}') from None
+
+
+def torch_device(text: str) -> str:
+    """Check that a device is there, as the ``type`` of an argparse option."""
+    try:
+        torch.empty(0, device=text)
+        return text
+    except (AssertionError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise argparse.ArgumentTypeError(f'{text!r}: {reason}') from None
 
 
 def positive_int(text: str) -> int:

@@ -48,6 +48,11 @@ def place(tmp_path, tiny_config, shapes):
     (tmp_path / 'runs' / 'config.py').write_text('model = dict()')
     (tmp_path / 'runs/20260101_000000/vis_data/scalars.json').write_text(
         '{"retrieval/t2v/R1": 1}\nno json\n')
+    (tmp_path / 'cut').mkdir()
+    (tmp_path / 'cut' / 'manifest.json').write_text('{"version')
+    shutil.copytree(tmp_path / 'runs', tmp_path / 'nested')
+    (tmp_path / 'nested/20260101_000000/vis_data/scalars.json').write_text(
+        '[' * 100000 + '\\n')
     (tmp_path / 'binary').mkdir()
     (tmp_path / 'binary' / 'config.py').write_bytes(b'\xff\xfe\x00')
     return tmp_path
@@ -106,6 +111,7 @@ FAULTS = {
         ('param_scheduler.warmup_ratio=2', 'warmup_ratio'),
         ('param_scheduler.end=1000000000', 'end'),
         ('train_cfg.val_interval=0', 'interval'),
+        ('train_dataloader.batch_size=99 train_dataloader.drop_last=True', 'drop_last'),
         ('val_evaluator.topk=[0]', 'topk'),
         ('val_evaluator.more_metrics=[none]', 'none'),
         ('val_evaluator.extra=[mAP]', 'more_metrics'),
@@ -124,6 +130,15 @@ FAULTS = {
         (TEST, 'config.py', 'other.pth', '--dump', 'x.txt'), 'x.txt'),
     'json to no folder': (
         (FEATURES, 'other.pth', '--json', 'no/out.json'), 'no/out.json'),
+    'json to a folder': ((FEATURES, 'other.pth', '--json', 'folder'), 'folder'),
+    'json to a full device': (
+        ('analysis_tools/get_flops.py', 'config.py', '--json', '/dev/full'),
+        '/dev/full'),
+    'shapes over a file': (('data/shapes/prepare_shapes.py', '--out', 'text.pth'),
+                           'text.pth'),
+    'shapes with a cut manifest': (
+        ('data/shapes/prepare_shapes.py', '--out', 'cut'), 'manifest.json'),
+    'runs nested deep': ((RUNS, 'nested'), 'nested'),
     'runs nowhere': ((RUNS, 'nowhere'), 'nowhere'),
     'runs of an empty folder': ((RUNS, 'folder'), 'folder'),
     'runs with damage': ((RUNS, 'runs'), 'scalars.json'),

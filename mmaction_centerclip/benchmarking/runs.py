@@ -87,7 +87,7 @@ def _read_config(path: Path) -> dict[str, object]:
     """Read the variables of a dumped config; none if there is no file."""
     try:
         tree = ast.parse(path.read_text(encoding='utf-8') if path.is_file() else '')
-    except (SyntaxError, ValueError) as error:
+    except (MemoryError, RecursionError, SyntaxError, ValueError) as error:
         raise InputError(f'{path}: not a dumped config: {error}') from None
     return {ast.unparse(node.targets[0]): _plain(node.value)
             for node in tree.body if isinstance(node, ast.Assign)}
@@ -119,12 +119,13 @@ def _entry(config: dict[str, object], name: str, key: str) -> str:
 
 def _read_json(path: Path) -> list[dict]:
     """Read JSON objects, one a line; a killed training may cut the last."""
-    lines = path.read_text(encoding='utf-8').split('\n') if path.is_file() else []
+    lines = path.read_text(encoding='utf-8', errors='replace').split(
+        '\n') if path.is_file() else []
     contents = []
     for number, line in enumerate(lines[:-1] or lines, start=1):
         try:
             contents.append(dict(json.loads(line or '{}')))
-        except (TypeError, ValueError) as error:
+        except (RecursionError, TypeError, ValueError) as error:
             raise InputError(f'{path}, line {number}: expected a JSON object, got '
                              f'{line[:40]!r}: {error}') from None
     return contents

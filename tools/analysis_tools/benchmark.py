@@ -24,6 +24,7 @@ from mmaction_centerclip.cli import (
     positive_int,
     read_config,
     sampled_frames,
+    torch_device,
 )
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.tables import format_table
@@ -53,7 +54,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--train-batch-size', type=int, default=0,
                         help='videos of a training step; 0 for none')
     parser.add_argument(
-        '--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+        '--device', type=torch_device,
+        default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument(
         '--dtype', choices=['float32', 'bfloat16', 'float16'], default='float32')
     parser.add_argument(

@@ -5,16 +5,20 @@ The features are those that ``tools/test.py CONFIG CHECKPOINT --dump FILE``
 stored.
 """
 import argparse
-import json
 import re
-from pathlib import Path
 
 import torch
 from mmengine.config import DictAction
 from mmengine.utils import import_modules_from_strings
 
 import mmaction_centerclip  # noqa: F401
-from mmaction_centerclip.cli import check_outputs, exit_on_input_error, positive_int
+from mmaction_centerclip.cli import (
+    check_outputs,
+    exit_on_input_error,
+    positive_int,
+    torch_device,
+    write_json,
+)
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.evaluation import (
     RERANKINGS,
@@ -73,7 +77,8 @@ def parse_args() -> argparse.Namespace:
                         default='float64',
                         help='in which a pairwise head compares the pairs of a bank')
     parser.add_argument(
-        '--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+        '--device', type=torch_device,
+        default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--json', metavar='OUT', help='write the metrics here')
     for option in RENAMED:
         parser.add_argument(option, nargs='*', action=Renamed, help=argparse.SUPPRESS)
@@ -116,8 +121,7 @@ def main() -> None:
     with exit_on_input_error():
         check_outputs(args.json)
         metrics = evaluate(args)
-    if args.json:
-        Path(args.json).write_text(json.dumps(metrics, indent=1))
+        write_json(metrics, args.json)
 
 
 if __name__ == '__main__':

@@ -1,8 +1,6 @@
 #!/usr/bin/env python
 """Count the multiply-adds of a config's towers, attention included."""
 import argparse
-import json
-from pathlib import Path
 
 # First: only then does mmaction take a newer mmcv.
 import mmaction_centerclip  # noqa: F401
@@ -20,6 +18,7 @@ from mmaction_centerclip.cli import (
     positive_int,
     read_config,
     sampled_frames,
+    write_json,
 )
 
 
@@ -58,8 +57,7 @@ def main() -> None:
             print(f'{path}: {row["video_gmacs"]:.2f} GMACs a video of '
                   f'{row["frames"]} frames, {row["text_gmacs"]:.2f} GMACs a '
                   f'caption, {row["params_m"]:.1f} M parameters')
-    if args.json:
-        Path(args.json).write_text(json.dumps(rows, indent=1))
+        write_json(rows, args.json)
 
 
 if __name__ == '__main__':

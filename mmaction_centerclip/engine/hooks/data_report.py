@@ -32,6 +32,10 @@ class DataReportHook(Hook):
 
     def before_train(self, runner) -> None:
         """Refuse a last batch of one pair, of which a contrast learns nothing."""
+        if not len(runner.train_dataloader):
+            raise InputError(
+                'train_dataloader: there are fewer samples than a batch has; lower '
+                'batch_size, or drop_last=False')
         batches = getattr(runner.train_dataloader, 'batch_sampler', None)
         size = getattr(batches, 'batch_size', None)
         if get_world_size() > 1 or size is None or batches.drop_last:

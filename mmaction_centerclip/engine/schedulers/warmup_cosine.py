@@ -61,7 +61,8 @@ class LinearWarmupCosineLR(LRSchedulerMixin, _ParamScheduler):
         if not by_epoch or not epoch_length:
             raise InputError('convert_to_iter_based needs by_epoch=True and a '
                              f'positive epoch length, got {by_epoch!r} and '
-                             f'{epoch_length!r}')
+                             f'{epoch_length!r} batches (with drop_last=True, a batch '
+                             'must not have more samples than there are)')
         if end < INF:
             end = int(end * epoch_length)
         return cls(*args, begin=int(begin * epoch_length), end=end, by_epoch=False,

@@ -222,7 +222,11 @@ def main() -> None:
         settings.update(only_motion=True, motion_version=2)
     manifest = out / 'manifest.json'
     if manifest.is_file():
-        found = json.loads(manifest.read_text())
+        try:
+            found = json.loads(manifest.read_text())
+        except ValueError:
+            sys.exit(f'error: {manifest} is damaged; remove the folder, or choose '
+                     'another --out')
         if found == settings:
             print(f'{out} is complete, nothing to do.')
             return
@@ -230,7 +234,10 @@ def main() -> None:
                  f'{settings}. Choose another --out, or remove the folder.')
 
     videos = out / 'videos'
-    videos.mkdir(parents=True, exist_ok=True)
+    try:
+        videos.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        sys.exit(f'error: --out {out}: {error.strerror}')
     splits = dict(
         train=plan_videos('train', args.num_train, args.seed, args.only_motion),
         test=plan_videos('test', args.num_test, args.seed, args.only_motion))
@@ -240,7 +247,9 @@ def main() -> None:
     for split, planned in splits.items():
         captions = {name: texts for name, _, texts, _ in planned}
         (out / f'{split}.json').write_text(json.dumps(captions, indent=1))
-    manifest.write_text(json.dumps(settings))
+    partial = out / 'manifest.partial'
+    partial.write_text(json.dumps(settings))
+    partial.replace(manifest)
     print(f'\nRendered {args.num_train} + {args.num_test} videos to {out}.')
 
 

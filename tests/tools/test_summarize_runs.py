@@ -69,9 +69,12 @@ def test_what_is_wrong_is_named(run_tool, tmp_path, options, message):
     assert said.startswith(f'error: {message.format(empty=empty)}')
 
 
-@pytest.mark.parametrize('option, name', [('--csv', 'folder'), ('--plot', 'a.xyz')])
-def test_a_file_that_cannot_be_written_is_named(run_tool, tmp_path, option, name):
+@pytest.mark.parametrize('option, name, message', [
+    ('--csv', 'folder', '{path} is a folder, expected a file to write'),
+    ('--plot', 'a.xyz', '--plot {path}: cannot be written: ')])
+def test_a_file_that_cannot_be_written_is_named(run_tool, tmp_path, option, name,
+                                                message):
     (tmp_path / 'folder').mkdir()
     work_dir = write_start(tmp_path / 'run', [1])
     said = run_tool(TOOL, work_dir, option, tmp_path / name)
-    assert said.startswith(f'error: {option} {tmp_path / name}: cannot be written: ')
+    assert said.startswith(f'error: {message.format(path=tmp_path / name)}')

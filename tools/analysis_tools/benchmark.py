@@ -5,7 +5,6 @@ The two ratios that matter are those of time and of multiply-adds: a
 clustering that costs nothing has them equal.
 """
 import argparse
-import json
 from pathlib import Path
 
 import torch
@@ -25,6 +24,7 @@ from mmaction_centerclip.cli import (
     read_config,
     sampled_frames,
     torch_device,
+    write_json,
 )
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.tables import format_table
@@ -129,8 +129,8 @@ def main() -> None:
           f'{"compiled" if args.compile else "eager"}, '
           f'{"frames of " + args.videos if args.videos else "random pixels"}')
     print(format_rows(rows))
-    if args.json:
-        Path(args.json).write_text(json.dumps(rows, indent=1))
+    with exit_on_input_error():
+        write_json(rows, args.json)
     if args.plot:
         plot(rows, args.plot)
 

@@ -26,6 +26,7 @@ from mmaction_centerclip.cli import (
     exit_on_input_error,
     positive_int,
     read_config,
+    write_json,
 )
 from mmaction_centerclip.tables import format_table
 
@@ -87,11 +88,11 @@ def main() -> None:
     print(format_table(['evaluation', 'seconds', 'captions/s'], [
         [name, f'{x:.1f}', f'{speeds[name]:.2f}'] for name, x in seconds.items()]))
     print(f'ratio: {ratio:.1f}')
-    if args.json:
-        row = dict(videos=count, captions=args.captions, ratio=ratio)
-        for name, x in seconds.items():
-            row.update({f'{name}/seconds': x, f'{name}/captions_per_s': speeds[name]})
-        Path(args.json).write_text(json.dumps(row, indent=1))
+    row = dict(videos=count, captions=args.captions, ratio=ratio)
+    for name, x in seconds.items():
+        row.update({f'{name}/seconds': x, f'{name}/captions_per_s': speeds[name]})
+    with exit_on_input_error():
+        write_json(row, args.json)
 
 
 if __name__ == '__main__':

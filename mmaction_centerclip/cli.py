@@ -13,6 +13,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from mmaction_centerclip.config_checks import check_pipelines
+from mmaction_centerclip.config_completion import complete_config
 from mmaction_centerclip.error_lines import describe_error
 from mmaction_centerclip.errors import InputError, check_positive_int
 from mmaction_centerclip.files import read_checkpoint
@@ -197,6 +198,7 @@ def positive_int(text: str) -> int:
 def build_runner(cfg: Config) -> Runner:
     """Build the runner that the config asks for."""
     check_model(cfg)
+    complete_config(cfg)
     check_pipelines(cfg)
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 

@@ -1,17 +1,15 @@
-"""Look up what open_clip knows of a model: its sizes, tokenizer and pictures."""
+"""Look up what open_clip knows of a model: its sizes and its tokenizer."""
 import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from copy import deepcopy
 
-import numpy as np
 import open_clip
 from open_clip.tokenizer import HFTokenizer
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['BPE', 'BPE_END', 'build_tokenizer', 'check_normalization',
-           'check_tokenizer', 'clip_config', 'pictures_of', 'tokenizer_of']
+__all__ = ['BPE', 'BPE_END', 'build_tokenizer', 'check_tokenizer', 'clip_config',
+           'tokenizer_of']
 
 BPE, BPE_END = "open_clip's BPE", 49407  # its own tokenizer, the end token
 _TOKENIZERS: dict[str, Callable] = {}
@@ -147,54 +145,3 @@ def _load_tokenizer(arch: str | dict) -> Callable:
 
 def _summary(error: Exception) -> str:
     return f'{type(error).__name__}: {" ".join(str(error).split())}'[:200]
-
-
-def pictures_of(arch: str | dict, pretrained: str | None) -> dict | None:
-    """Look up the pictures that pretrained weights were trained with.
-
-    Args:
-        arch (str | dict): See :func:`clip_config`.
-        pretrained (str, optional): A tag of open_clip, or a local file.
-
-    Returns:
-        dict | None: ``mean`` and ``std`` of 8-bit channels, ``interpolation``,
-        ``resize_mode`` and ``image_size``; None if nothing is known of it, as
-        of a local file.
-    """
-    if not pretrained or not isinstance(arch, str) or os.path.exists(pretrained):
-        return None
-    known = open_clip.get_pretrained_cfg(arch, pretrained)
-    if not known:
-        return None
-    return dict(mean=[round(255 * x, 3) for x in known['mean']],
-                std=[round(255 * x, 3) for x in known['std']],
-                interpolation=known['interpolation'], resize_mode=known['resize_mode'],
-                image_size=clip_config(arch)['vision_cfg'].get('image_size', 224))
-
-
-def check_normalization(arch: str | dict, pretrained: str | None,
-                        mean: Sequence[float] | None,
-                        std: Sequence[float] | None) -> None:
-    """Refuse another normalisation of frames than weights were trained with.
-
-    Args:
-        arch (str | dict): See :func:`clip_config`.
-        pretrained (str, optional): A tag of open_clip; others are not checked.
-        mean (Sequence[float], optional): The data preprocessor's.
-        std (Sequence[float], optional): The data preprocessor's.
-
-    Raises:
-        InputError: If either differs by more than 0.1 of 255.
-    """
-    known = pictures_of(arch, pretrained)
-    if known is None:
-        return
-    expected = dict(mean=known['mean'], std=known['std'])
-    own = {key: None if values is None else [round(x, 3) for x in values]
-           for key, values in (('mean', mean), ('std', std))}
-    if None in own.values() or not all(
-            np.allclose(own[key], expected[key], rtol=0, atol=0.1) for key in own):
-        raise InputError(
-            f'pretrained={pretrained!r} for arch {arch!r} was trained with '
-            f'{expected}; data_preprocessor has {own}; write '
-            f'data_preprocessor={expected}')

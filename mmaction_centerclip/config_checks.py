@@ -1,17 +1,17 @@
 """Compare a config's pipelines with what its model was trained on."""
 from collections.abc import Iterator
 
-from mmaction.registry import TRANSFORMS
 from mmengine.config import Config
 
-from mmaction_centerclip.clip_models import (
+from mmaction_centerclip.clip_models import check_tokenizer, tokenizer_of
+from mmaction_centerclip.clip_pictures import (
     check_normalization,
-    check_tokenizer,
+    pictures_for,
     pictures_of,
 )
 from mmaction_centerclip.errors import InputError, named_errors
 
-__all__ = ['check_pipelines']
+__all__ = ['check_pipelines', 'find_pipelines', 'is_retriever', 'step_type']
 
 
 def check_pipelines(cfg: Config) -> None:
@@ -27,16 +27,16 @@ def check_pipelines(cfg: Config) -> None:
     Raises:
         InputError: Naming both tokenizers, or both values.
     """
-    model = cfg.get('model') or {}
-    if 'arch' not in model or 'text_backbone' not in model:
+    if not is_retriever(cfg):
         return
+    model = cfg.model
     known = pictures_of(model.arch, model.get('pretrained'))
-    own = model.get('data_preprocessor')
-    if own:
+    own = model.get('data_preprocessor') or {}
+    if 'mean' in own or 'std' in own:  # else the retriever fills them in
         check_normalization(model.arch, model.get('pretrained'),
                             own.get('mean'), own.get('std'))
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        for pipeline in _pipelines(cfg.get(name)):
+        for pipeline in find_pipelines(cfg.get(name)):
             with named_errors(name):
                 _check_tokenizer(pipeline, model.text_backbone.get('arch', model.arch))
                 if known:
@@ -47,8 +47,8 @@ def check_pipelines(cfg: Config) -> None:
 
 def _check_tokenizer(pipeline: list[dict], arch: str | dict) -> None:
     for step in pipeline:
-        if _type(step) == 'OpenCLIPTokenize':
-            check_tokenizer(TRANSFORMS.build(step).tokenizer, arch)
+        if step_type(step) == 'OpenCLIPTokenize':
+            check_tokenizer(tokenizer_of(step.get('model', 'ViT-B-32')), arch)
 
 
 def _check_resizing(pipeline: list[dict], known: dict, source: str) -> None:
@@ -56,31 +56,43 @@ def _check_resizing(pipeline: list[dict], known: dict, source: str) -> None:
     expected = dict(keep_ratio=keeps_ratio, interpolation=known['interpolation'])
     is_cropped = False
     for step in pipeline:
-        is_cropped |= _type(step).endswith('Crop')
-        if _type(step) != 'Resize':
+        is_cropped |= step_type(step).endswith('Crop')
+        if step_type(step) == 'OpenCLIPResize':
+            own = pictures_for(step['model'], step.get('pretrained'))
+            found = dict(keep_ratio=own['resize_mode'] != 'squash',
+                         interpolation=own['interpolation'])
+        elif step_type(step) == 'Resize':
+            found = dict(
+                # A crop has no proportions of the frame to keep.
+                keep_ratio=keeps_ratio if is_cropped else step.get('keep_ratio', True),
+                interpolation=step.get('interpolation', 'bilinear'))
+        else:
             continue
-        found = dict(
-            # A crop has no proportions of the frame to keep.
-            keep_ratio=keeps_ratio if is_cropped else step.get('keep_ratio', True),
-            interpolation=step.get('interpolation', 'bilinear'))
         if found != expected:
             size = known['image_size']
             scale = (-1, size) if keeps_ratio else (size, size)
             raise InputError(
                 f'{source} was trained on frames resized with {expected}; the '
-                f'pipeline has a Resize with {found}; write '
+                f'pipeline has a {step_type(step)} with {found}; write '
                 f'{dict(type="Resize", scale=scale, **expected)}')
 
 
-def _pipelines(node: object) -> Iterator[list[dict]]:
+def is_retriever(cfg: Config) -> bool:
+    """Whether a config's model is a retriever of videos by captions."""
+    model = cfg.get('model') or {}
+    return 'arch' in model and 'text_backbone' in model
+
+
+def find_pipelines(node: object) -> Iterator[list[dict]]:
     """Find the pipelines of a data loader's config, in wrapped data sets too."""
     if isinstance(node, dict) and 'pipeline' in node:
         yield [step for step in node['pipeline'] if isinstance(step, dict)]
     elif isinstance(node, (dict, list, tuple)):
         for value in node.values() if isinstance(node, dict) else node:
-            yield from _pipelines(value)
+            yield from find_pipelines(value)
 
 
-def _type(step: dict) -> str:
+def step_type(step: dict) -> str:
+    """Return the name of a transform's class."""
     kind = step.get('type', '')
     return getattr(kind, '__name__', str(kind).split('.')[-1])

@@ -7,14 +7,16 @@ import open_clip
 import pytest
 from mmengine.config import Config
 
-from mmaction_centerclip.clip_models import pictures_of
+from mmaction_centerclip.clip_pictures import pictures_of
 from mmaction_centerclip.config_checks import check_pipelines
+from mmaction_centerclip.config_completion import complete_config
 from mmaction_centerclip.errors import InputError
 
 from .conftest import TINY_ARCH
 from .hf_tokenizers import build_arch
 from .paths import CONFIGS
-from .test_clip_models import built_archs, tags_that_differ
+from .test_clip_models import built_archs
+from .test_clip_pictures import tags_that_differ
 
 BASE = CONFIGS / ('retrieval/clip4clip/clip4clip_vit-base-p32-res224-clip-pre_'
                   '2xb64-u12-5e_msrvtt-9k-rgb.py')
@@ -24,7 +26,18 @@ DIFFER = tags_that_differ('mean', 'std', 'interpolation', 'resize_mode')
 
 @pytest.fixture
 def cfg():
-    return Config.fromfile(BASE)
+    """A config with a user's own resizing and normalisation, OpenAI's."""
+    cfg = Config.fromfile(BASE)
+    known = pictures_of('ViT-B-32-quickgelu', 'openai')
+    cfg.model.data_preprocessor.update(mean=known['mean'], std=known['std'])
+    for name in ('train', 'val', 'test'):
+        dataset = cfg[f'{name}_dataloader'].dataset
+        place = dataset.pipeline.index(step(dataset.pipeline, 'OpenCLIPResize'))
+        dataset.pipeline = [
+            *dataset.pipeline[:place],
+            dict(type='Resize', scale=(-1, 224), interpolation='bicubic'),
+            dict(type='CenterCrop', crop_size=224), *dataset.pipeline[place + 1:]]
+    return cfg
 
 
 def pipelines(cfg):
@@ -44,7 +57,9 @@ def step(pipeline, kind):
 
 @pytest.mark.parametrize('path', EVERY, ids=lambda path: path.stem)
 def test_every_config_feeds_its_model_what_it_knows(path):
-    check_pipelines(Config.fromfile(path))
+    cfg = Config.fromfile(path)
+    complete_config(cfg)
+    check_pipelines(cfg)
 
 
 @pytest.mark.parametrize('arch, tag', DIFFER)

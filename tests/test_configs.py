@@ -11,6 +11,10 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
+from mmaction_centerclip.clip_models import clip_config
+from mmaction_centerclip.config_completion import complete_config
+
+from .conftest import TINY_ARCH
 from .paths import CONFIGS
 
 RETRIEVAL = sorted((CONFIGS / 'retrieval').glob('*/*.py'))
@@ -18,7 +22,8 @@ NAME = re.compile(
     r'(?P<method>clip4clip|centerclip)(-(?P<kind>spectral|p1))?'
     r'(-b(?P<after_blocks>\d+)-(?P<segments>\d+)-(?P<centers>\d+))?'
     r'(-(?P<head>seqtransf|seqlstm|tighttransf|wti|xpool))?'
-    r'_vit-(?P<size>base|tiny)-p(?P<patch>\d+)-res(?P<res>\d+)(-clip-pre)?'
+    r'_vit-(?P<size>base|large|tiny)-p(?P<patch>\d+)-res(?P<res>\d+)'
+    r'(-(?P<pre>clip|pe-core|siglip2|datacomp)-pre)?'
     r'_(?P<gpus>\d+)xb(?P<batch>\d+)-u(?P<frames>\d+)-(?P<epochs>\d+)e'
     r'_(?P<dataset>.+)-rgb')
 HEADS = {
@@ -40,6 +45,12 @@ DATA = {
     'didemo': ('didemo', 'train.json', 'test.json', 64),
     'shapes': ('shapes', 'train.json', 'test.json', 32),
     'shapes-motion': ('shapes_motion', 'train.json', 'test.json', 32),
+}
+# The arch and the tag of weights other than OpenAI's.
+PRETRAINED = {
+    'pe-core': ('PE-Core-B-16', 'meta'),
+    'siglip2': ('ViT-B-16-SigLIP2', 'webli'),
+    'datacomp': ('ViT-L-14', 'datacomp_xl_s13b_b90k'),
 }
 every_config = pytest.mark.parametrize(
     'path', RETRIEVAL, ids=lambda path: path.stem)
@@ -63,14 +74,14 @@ def thin(model):
     model = copy.deepcopy(model)
     depth = max([n.before_block for n in model.backbone.get('necks', ())],
                 default=1)
-    patch = 16 if 'B-16' in str(model.arch) else 32
+    patch, size = ((32, 224) if 'B-32' in str(model.arch) else
+                   (14, 140) if 'L-14' in str(model.arch) else (16, 128))
     if isinstance(model.arch, str):
         model.arch = dict(
             embed_dim=16,
-            vision_cfg=dict(image_size=128 if patch == 16 else 224,
-                            patch_size=patch, width=32, head_width=16,
+            vision_cfg=dict(image_size=size, patch_size=patch, width=32, head_width=16,
                             layers=depth),
-            text_cfg=dict(context_length=model.text_backbone.context_length,
+            text_cfg=dict(context_length=model.text_backbone.get('context_length', 9),
                           vocab_size=99, width=32, heads=2, layers=1))
         if 'embed_dims' in model.head:
             model.head.embed_dims = 16
@@ -102,19 +113,27 @@ def _features_of(model, frames):
 @every_config
 def test_a_config_is_what_its_name_says(path):
     cfg, name = config(path), of_name(path)
+    complete_config(cfg)
     folder, train, test, words = DATA[name['dataset']]
-    assert cfg.model.text_backbone.context_length == words
+    if name['pre'] in PRETRAINED:  # the model's own
+        words = None
+    assert cfg.model.text_backbone.get('context_length') == words
     for loader, annotations in ((cfg.train_dataloader, train),
                                 (cfg.test_dataloader, test)):
         assert loader.dataset.data_root.split('/')[-1] == folder
         assert loader.dataset.ann_file == annotations
         steps = {step.type: step for step in loader.dataset.pipeline}
-        assert steps['OpenCLIPTokenize'].context_length == words
+        assert steps['OpenCLIPTokenize'] == dict(
+            type='OpenCLIPTokenize', model=cfg.model.arch, context_length=words)
         sample = loader.dataset.pipeline[1]
         assert sample.clip_len == int(name['frames'])
-        if name['size'] == 'base':
+        if name['size'] != 'tiny':
             assert sample.type == 'SampleFramesWithMask'
-            assert steps['CenterCrop'].crop_size == int(name['res'])
+            assert steps['OpenCLIPResize'] == dict(
+                type='OpenCLIPResize', model=cfg.model.arch,
+                pretrained=cfg.model.pretrained)
+            assert clip_config(cfg.model.arch)['vision_cfg']['image_size'] == int(
+                name['res'])
         else:
             assert sample.type == 'UniformSample'
     assert cfg.val_dataloader.dataset.pipeline == cfg.test_dataloader.dataset.pipeline
@@ -124,7 +143,9 @@ def test_a_config_is_what_its_name_says(path):
     assert cfg.train_cfg.max_epochs == int(name['epochs'])
     if cfg.param_scheduler.type == 'LinearWarmupCosineLR':
         assert cfg.param_scheduler.end == cfg.train_cfg.max_epochs
-    if name['size'] == 'base':
+    if name['pre'] in PRETRAINED:
+        assert (cfg.model.arch, cfg.model.pretrained) == PRETRAINED[name['pre']]
+    elif name['size'] == 'base':
         assert cfg.model.arch == f'ViT-B-{name["patch"]}-quickgelu'
         assert cfg.model.pretrained == 'openai'
     else:
@@ -204,6 +225,9 @@ def test_pipelines_read_a_video(dataset, shapes):
     cfg = Config.fromfile(CONFIGS / '_base_' / 'datasets' / f'{dataset}.py')
     video = str(next((shapes / 'videos').iterdir()))
     size = 64 if 'shapes' in dataset else 224
+    arch = TINY_ARCH if 'shapes' in dataset else 'ViT-B-32'
+    cfg.model = dict(arch=arch, text_backbone=dict(context_length=9))
+    complete_config(cfg)
     for loader in (cfg.train_dataloader, cfg.test_dataloader):
         steps = {step.type: step for step in loader.dataset.pipeline}
         pipeline = Compose([TRANSFORMS.build(step) for step in steps.values()])
@@ -211,7 +235,7 @@ def test_pipelines_read_a_video(dataset, shapes):
             filename=video, start_index=0, text=['a shape']))['inputs']
         sample = loader.dataset.pipeline[1]
         assert inputs['imgs'].shape == (sample.clip_len, 3, size, size)
-        assert inputs['text'].shape == (1, steps['OpenCLIPTokenize'].context_length)
+        assert inputs['text'].shape == (1, 9)
         if 'shapes' not in dataset:
             # The video has 16 frames, 8 a second.
             available = 2 if 'frames_per_second' in sample else 16

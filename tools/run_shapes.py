@@ -25,6 +25,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 
 from mmaction_centerclip.benchmarking import count_macs, time_interleaved
+from mmaction_centerclip.config_completion import complete_config
 from mmaction_centerclip.tables import format_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,6 +74,7 @@ def measure(work_dirs: dict[str, Path], num_videos: int = 16) -> dict:
     encoders = {}
     for name, path in CONFIGS.items():
         cfg = Config.fromfile(path)
+        complete_config(cfg)
         dataset_cfg = cfg.test_dataloader.dataset
         dataset_cfg.data_root = str(ROOT / dataset_cfg.data_root)
         dataset = DATASETS.build(dataset_cfg)

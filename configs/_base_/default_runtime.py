@@ -5,6 +5,9 @@ _base_ = 'mmaction::_base_/default_runtime.py'
 custom_imports = dict(
     imports=['mmaction_centerclip'], allow_failed_imports=False)
 
+# Fills in what the pipelines need to know of the model, and checks them.
+runner_type = 'RetrievalRunner'
+
 # Under names of their own, which custom_hooks of another config leave alone.
 default_hooks = dict(
     checkpoint=dict(type='WholeCheckpointHook', interval=1, save_best=None),

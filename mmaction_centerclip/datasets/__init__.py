@@ -2,6 +2,7 @@ from .annotation_file import convert_annotations, read_annotations, write_annota
 from .sample_rng import sample_rng
 from .transforms import (
     DecordInitFromFile,
+    OpenCLIPResize,
     OpenCLIPTokenize,
     SampleFramesWithMask,
     VideoDecode,
@@ -10,8 +11,8 @@ from .transforms import (
 from .video_text_retrieval import VideoTextRetrievalDataset
 
 __all__ = [
-    'DecordInitFromFile', 'OpenCLIPTokenize', 'SampleFramesWithMask',
-    'VideoDecode', 'VideoInit', 'VideoTextRetrievalDataset',
+    'DecordInitFromFile', 'OpenCLIPResize', 'OpenCLIPTokenize',
+    'SampleFramesWithMask', 'VideoDecode', 'VideoInit', 'VideoTextRetrievalDataset',
     'convert_annotations', 'read_annotations', 'sample_rng',
     'write_annotations'
 ]

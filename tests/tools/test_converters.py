@@ -3,10 +3,11 @@ import re
 
 import pytest
 import torch
-from mmaction.registry import MODELS
+from mmaction.registry import MODELS, TRANSFORMS
 from mmengine.config import Config
 from open_clip.model import CLIP, convert_to_custom_text_state_dict
 
+from mmaction_centerclip.config_completion import complete_config
 from mmaction_centerclip.conversion import SOURCES as KINDS
 from mmaction_centerclip.conversion import Source
 
@@ -137,7 +138,9 @@ def test_centerclip_options(convert, clip, tmp_path, options, places):
     assert all(n.type == 'TokenClustering' and n.p == 1 for n in necks)
     frames = 8 if '--frames' in options else 12
     assert cfg.test_dataloader.dataset.pipeline[1].clip_len == frames
-    assert cfg.test_dataloader.dataset.pipeline[4].crop_size == 64
+    complete_config(cfg)
+    resize = TRANSFORMS.build(cfg.test_dataloader.dataset.pipeline[3])
+    assert resize.steps[-1].crop_size == (64, 64)
     MODELS.build(cfg.model)
 
 

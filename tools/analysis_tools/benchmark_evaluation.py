@@ -13,7 +13,6 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.hub import get_config
-from mmengine.runner import Runner
 
 from mmaction_centerclip.benchmarking import (
     MMACTION2_CONFIG,
@@ -22,6 +21,7 @@ from mmaction_centerclip.benchmarking import (
     video_files,
 )
 from mmaction_centerclip.cli import (
+    build_runner,
     check_outputs,
     exit_on_input_error,
     positive_int,
@@ -64,7 +64,7 @@ def time_test(cfg: Config, videos: Path, annotations: Path, num_workers: int) ->
                           data_prefix=dict(video=str(videos)))
     cfg.update(work_dir=str(annotations.parent), launcher='none', log_level='WARNING')
     cfg.model.pop('pretrained', None)
-    runner = Runner.from_cfg(cfg)
+    runner = build_runner(cfg)
     start = time.perf_counter()
     runner.test()
     return time.perf_counter() - start

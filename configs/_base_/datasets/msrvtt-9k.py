@@ -6,9 +6,8 @@ train_pipeline = [
     dict(type='VideoInit'),
     dict(type='SampleFramesWithMask', clip_len=12),
     dict(type='VideoDecode'),
-    dict(type='Resize', scale=(-1, 224), interpolation='bicubic'),
-    dict(type='CenterCrop', crop_size=224),
-    dict(type='OpenCLIPTokenize', context_length=32),
+    dict(type='OpenCLIPResize'),
+    dict(type='OpenCLIPTokenize'),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs', collect_keys=('imgs', 'text', 'frame_mask'))
 ]

@@ -1,3 +1,4 @@
+from .clip_resize import OpenCLIPResize
 from .decoding_errors import DecodingError, decoding_errors, run_transform
 from .loading import DecordInitFromFile, VideoDecode, VideoInit
 from .sampling import SampleFramesWithMask
@@ -5,7 +6,7 @@ from .tokenize import OpenCLIPTokenize
 from .video_reader import VideoReader
 
 __all__ = [
-    'DecodingError', 'DecordInitFromFile', 'OpenCLIPTokenize',
-    'SampleFramesWithMask', 'VideoDecode', 'VideoInit', 'VideoReader',
+    'DecodingError', 'DecordInitFromFile', 'OpenCLIPResize',
+    'OpenCLIPTokenize', 'SampleFramesWithMask', 'VideoDecode', 'VideoInit', 'VideoReader',
     'decoding_errors', 'run_transform'
 ]

@@ -8,7 +8,8 @@ from mmengine.logging import print_log
 from open_clip.model import convert_to_custom_text_state_dict
 from torch import Tensor, nn
 
-from mmaction_centerclip.clip_models import check_normalization, clip_config
+from mmaction_centerclip.clip_models import clip_config
+from mmaction_centerclip.clip_pictures import check_normalization
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.files import read_checkpoint
 from mmaction_centerclip.models.utils import load_strictly
@@ -22,7 +23,7 @@ _PARTS = {
 }
 
 
-def load_clip_weights(model: nn.Module, pretrained: str, arch: str | dict) -> None:
+def load_clip_weights(model: nn.Module, pretrained: str, arch: str | dict) -> list[str]:
     """Load CLIP's weights into a retriever, in place.
 
     Each tower takes its part. Necks and the head's own layers keep their
@@ -33,6 +34,9 @@ def load_clip_weights(model: nn.Module, pretrained: str, arch: str | dict) -> No
         pretrained (str): A tag of open_clip for ``arch``, or a local file,
             see :func:`read_clip_weights`.
         arch (str | dict): The model's architecture.
+
+    Returns:
+        list[str]: Keys of the model that the weights lack.
 
     Raises:
         InputError: If there is no such file or tag, the file does not hold a
@@ -48,7 +52,8 @@ def load_clip_weights(model: nn.Module, pretrained: str, arch: str | dict) -> No
     parts: dict[str, dict[str, Tensor]] = {
         'backbone': {}, 'text_backbone': {}, 'head': {}}
     strangers = []
-    for key, value in read_clip_weights(pretrained, arch).items():
+    weights = read_clip_weights(pretrained, arch)
+    for key, value in weights.items():
         part, _, name = key.partition('.')
         if part in parts:
             parts[part][name] = value
@@ -64,6 +69,7 @@ def load_clip_weights(model: nn.Module, pretrained: str, arch: str | dict) -> No
     positions = parts['text_backbone'].get('positional_embedding')
     model.text_backbone.load_pretrained(parts['text_backbone'], source)
     _load_head(model, parts['head'], positions, source)
+    return sorted(model.state_dict().keys() - weights.keys())
 
 
 def _load_head(model: nn.Module, state: dict[str, Tensor],

@@ -5,6 +5,7 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from mmaction_centerclip.clip_pictures import pictures_for
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.backbones import CLIPTextTower, VideoTower
 
@@ -33,7 +34,8 @@ class VideoTextRetriever(BaseModel):
         frozen_layers (int): Blocks to freeze in both towers, from the first.
             0 freezes the embeddings in front of the blocks only, -1 nothing.
             Defaults to -1.
-        data_preprocessor (dict, optional): Defaults to None.
+        data_preprocessor (dict, optional): Without ``mean`` and ``std`` it gets
+            those of :func:`pictures_for`. Defaults to None.
         init_cfg (dict, optional): Initialisation config. Defaults to None.
 
     Raises:
@@ -68,6 +70,10 @@ class VideoTextRetriever(BaseModel):
                  data_preprocessor: dict | None = None,
                  init_cfg: dict | None = None) -> None:
         if isinstance(data_preprocessor, dict):
+            if not {'mean', 'std'} & data_preprocessor.keys():
+                known = pictures_for(arch, pretrained)
+                data_preprocessor = dict(
+                    data_preprocessor, mean=known['mean'], std=known['std'])
             # In the zoo's registry, whatever the default scope is.
             data_preprocessor = MODELS.build(data_preprocessor)
         super().__init__(data_preprocessor, init_cfg)

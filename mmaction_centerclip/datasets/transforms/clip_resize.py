@@ -1,0 +1,65 @@
+"""Resize frames as a model of open_clip was trained on them."""
+from mmaction.datasets.transforms import CenterCrop, Resize
+from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
+
+from mmaction_centerclip.clip_pictures import pictures_for
+from mmaction_centerclip.errors import InputError
+
+__all__ = ['OpenCLIPResize']
+
+
+@TRANSFORMS.register_module()
+class OpenCLIPResize(BaseTransform):
+    """Resize and crop frames to the pictures that a model was trained on.
+
+    By the zoo's ``Resize`` and ``CenterCrop``, with the size, interpolation
+    and proportions that open_clip has for a tag: most keep the proportions
+    and crop, SigLIP's and PE-Core's squash.
+
+    Required and Modified Keys:
+
+        - imgs, img_shape: see ``mmaction.datasets.transforms.Resize``
+
+    Args:
+        model (str | dict, optional): The model's ``arch``, see
+            :func:`clip_config`. In a retriever's config the runner fills in
+            that of the model, see :func:`complete_config`. Defaults to None,
+            which is refused where it was not filled in.
+        pretrained (str, optional): The tag or file of its weights, see
+            :func:`pictures_for`. Defaults to None.
+
+    Raises:
+        InputError: If ``model`` is missing or unknown, or is resized in a way
+            that is not supported.
+    """
+
+    def __init__(self, model: str | dict | None = None,
+                 pretrained: str | None = None) -> None:
+        if model is None:
+            raise InputError(
+                "OpenCLIPResize: model is missing; give the model's arch, or call "
+                'mmaction_centerclip.config_completion.complete_config(cfg) as '
+                'RetrievalRunner does')
+        known = pictures_for(model, pretrained)
+        size, options = known['image_size'], dict(interpolation=known['interpolation'])
+        height, width = (size, size) if isinstance(size, int) else size
+        if known['resize_mode'] == 'squash':
+            self.steps = [Resize((width, height), keep_ratio=False, **options)]
+        elif known['resize_mode'] == 'shortest' and height == width:
+            self.steps = [Resize((-1, height), **options), CenterCrop(height)]
+        else:
+            raise InputError(f'OpenCLIPResize: model {model!r} takes pictures of '
+                             f'{height} x {width}, resized by '
+                             f"{known['resize_mode']!r}, which is not supported")
+        self.model, self.pretrained = model, pretrained
+
+    def transform(self, results: dict) -> dict:
+        """Resize ``results['imgs']``."""
+        for step in self.steps:
+            results = step(results)
+        return results
+
+    def __repr__(self) -> str:
+        return (f'{type(self).__name__}(model={self.model!r}, '
+                f'pretrained={self.pretrained!r})')

@@ -1,0 +1,84 @@
+"""What pictures open_clip's models were trained on, all of them."""
+import open_clip
+import pytest
+
+from mmaction_centerclip.clip_models import clip_config
+from mmaction_centerclip.clip_pictures import (
+    check_normalization,
+    pictures_for,
+    pictures_of,
+)
+from mmaction_centerclip.errors import InputError
+
+from .conftest import TINY_ARCH
+from .test_clip_models import built_archs
+
+# OpenAI's, as the configs of the shapes have them.
+MEAN, STD = [122.771, 116.746, 104.093], [68.500, 66.632, 70.323]
+
+
+def tags_that_differ(*facts):
+    """Pairs of an arch that builds and a tag, of other facts than OpenAI's."""
+    openai = pictures_of('ViT-B-32-quickgelu', 'openai')
+    found = []
+    for arch in built_archs():
+        for tag in open_clip.list_pretrained_tags_by_model(arch):
+            known = pictures_of(arch, tag)
+            if any(known[fact] != openai[fact] for fact in facts):
+                found.append((arch, tag))
+    return found
+
+
+def test_the_tags_of_another_normalisation_are_refused():
+    differ = tags_that_differ('mean', 'std')
+    assert len(differ) == 8 and ('ViT-L-14', 'laion2b_s32b_b82k') in differ
+    for arch in built_archs():
+        for tag in open_clip.list_pretrained_tags_by_model(arch):
+            known = open_clip.get_pretrained_cfg(arch, tag)
+            own = [[255 * x for x in known[key]] for key in ('mean', 'std')]
+            check_normalization(arch, tag, *own)
+            if (arch, tag) not in differ:
+                check_normalization(arch, tag, MEAN, STD)
+                continue
+            with pytest.raises(InputError) as error:
+                check_normalization(arch, tag, MEAN, STD)
+            for value in (*own[0], *own[1], *MEAN, *STD):
+                assert str(round(value, 3)) in str(error.value)
+
+
+def test_the_tags_of_other_pictures_are_14():
+    assert len(tags_that_differ('mean', 'std', 'interpolation',
+                                'resize_mode')) == 14
+
+
+@pytest.mark.parametrize('mean, std', [
+    (None, None), (MEAN, [58.395, 57.12, 57.375]), ([0, 0, 0], STD),
+    (MEAN[::-1], STD), ([x / 255 for x in MEAN], [x / 255 for x in STD])])
+def test_a_normalisation_unlike_openais_is_refused(mean, std):
+    arch = 'ViT-B-32-quickgelu'
+    with pytest.raises(InputError, match=r'.122.771, 116.746, 104.094\], .std.: '):
+        check_normalization(arch, 'openai', mean, std)
+    rounded = [round(x, 1) for x in MEAN], [round(x, 1) for x in STD]
+    check_normalization(arch, 'openai', *rounded)
+    # Nothing is known of a file, and nothing to be known without weights.
+    for pretrained in (None, __file__):
+        check_normalization(arch, pretrained, mean, std)
+    check_normalization(clip_config(arch), 'openai', mean, std)
+
+
+def test_pictures_without_a_tag_are_those_that_all_tags_agree_on():
+    for tag in (None, 'webli'):
+        known = pictures_for('ViT-B-16-SigLIP2-384', tag)
+        assert known == dict(mean=3 * [127.5], std=3 * [127.5], image_size=384,
+                             interpolation='bicubic', resize_mode='squash')
+
+
+def test_pictures_are_openais_where_nothing_else_is_known(tmp_path):
+    openai = pictures_of('ViT-B-32-quickgelu', 'openai')
+    assert openai['interpolation'] == 'bicubic'
+    assert openai['resize_mode'] == 'shortest'
+    # The tags of ViT-L-14 differ, a dict and a file have none.
+    for arch, pretrained in (('ViT-L-14', None), ('ViT-L-14', str(tmp_path)),
+                             (clip_config('ViT-B-16-SigLIP2'), 'webli')):
+        assert pictures_for(arch, pretrained) == openai
+    assert pictures_for(TINY_ARCH, None) == dict(openai, image_size=32)

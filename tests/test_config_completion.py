@@ -1,0 +1,88 @@
+"""Pipelines that their model completes."""
+import copy
+
+import pytest
+from mmaction.registry import RUNNERS
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmaction_centerclip.config_completion import complete_config
+from mmaction_centerclip.engine import RetrievalRunner
+from mmaction_centerclip.errors import InputError
+
+from .paths import CONFIGS
+
+FOLDER = CONFIGS / 'retrieval' / 'clip4clip'
+BASE = FOLDER / ('clip4clip_vit-base-p32-res224-clip-pre_'
+                 '2xb64-u12-5e_msrvtt-9k-rgb.py')
+LOADERS = 'train_dataloader', 'val_dataloader', 'test_dataloader'
+
+
+def steps_of(cfg, kind):
+    return [dict(step) for loader in LOADERS
+            for step in cfg[loader].dataset.pipeline if step.type == kind]
+
+
+@pytest.mark.parametrize('arch, tag', [
+    ('PE-Core-B-16', 'meta'), ('ViT-L-14', 'laion2b_s32b_b82k'),
+    ('ViT-H-14-CLIPA-336', 'datacomp1b')])
+def test_one_line_chooses_a_model(arch, tag):
+    cfg = Config.fromfile(BASE)
+    cfg.merge_from_dict({'model.arch': arch, 'model.pretrained': tag})
+    complete_config(cfg)
+    assert steps_of(cfg, 'OpenCLIPResize') == 3 * [
+        dict(type='OpenCLIPResize', model=arch, pretrained=tag)]
+    assert steps_of(cfg, 'OpenCLIPTokenize') == 3 * [
+        dict(type='OpenCLIPTokenize', model=arch, context_length=32)]
+    again = copy.deepcopy(cfg)
+    complete_config(again)
+    assert again.pretty_text == cfg.pretty_text
+
+
+def test_what_a_config_says_is_left_alone():
+    cfg = Config.fromfile(BASE)
+    resize, text = cfg.test_dataloader.dataset.pipeline[3:5]
+    resize.model = 'ViT-B-16'
+    text.update(model='ViT-B-16', context_length=20)
+    complete_config(cfg)
+    assert resize == dict(type='OpenCLIPResize', model='ViT-B-16')
+    assert text.context_length == 20 and text.model == 'ViT-B-16'
+
+
+def test_the_text_towers_own_arch_and_wrapped_data_count():
+    cfg = Config.fromfile(BASE)
+    cfg.model.text_backbone = dict(type='CLIPTextTower', arch='ViT-B-16')
+    cfg.train_dataloader.dataset = dict(
+        type='RepeatDataset', times=2, dataset=cfg.train_dataloader.dataset)
+    complete_config(cfg)
+    pipeline = cfg.train_dataloader.dataset.dataset.pipeline
+    assert pipeline[3].model == 'ViT-B-32-quickgelu'
+    assert pipeline[4] == dict(
+        type='OpenCLIPTokenize', model='ViT-B-16', context_length=None)
+
+
+def test_other_configs_stay_as_they_are():
+    for cfg in (Config(), Config(dict(
+            model=dict(type='Recognizer3D'), test_dataloader=dict(dataset=dict(
+                pipeline=[dict(type='OpenCLIPResize')]))))):
+        before = copy.deepcopy(cfg)
+        complete_config(cfg)
+        assert cfg.to_dict() == before.to_dict()
+
+
+def test_the_runner_of_the_configs_completes_them(tiny_config, tmp_path):
+    cfg = Config.fromfile(tiny_config)
+    cfg.work_dir = str(tmp_path)
+    for loader in LOADERS:
+        for step in cfg[loader].dataset.pipeline:
+            step.pop('context_length', None)
+    runner = RUNNERS.build(cfg)  # as the zoo's tools do
+    assert type(runner) is RetrievalRunner and isinstance(runner, Runner)
+    assert [(step['model'], step['context_length'])
+            for step in steps_of(runner.cfg, 'OpenCLIPTokenize')] == 3 * [
+                (cfg.model.arch, 16)]
+    cfg.model.text_backbone.arch = dict(cfg.model.arch, text_cfg=dict(
+        cfg.model.arch.text_cfg, vocab_size=50000))
+    cfg.test_dataloader.dataset.pipeline[3].model = 'ViT-B-32'
+    with pytest.raises(InputError, match='test_dataloader: the captions are token'):
+        RUNNERS.build(cfg)

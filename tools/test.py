@@ -2,6 +2,9 @@
 """Test a model, with the options of MMAction2's own tool."""
 import argparse
 
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
 from mmaction_centerclip.cli import (
     add_common_arguments,
     build_runner,
@@ -9,15 +12,20 @@ from mmaction_centerclip.cli import (
     exit_on_input_error,
     load_config,
 )
+from mmaction_centerclip.config_checks import is_retriever
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.evaluation import check_new_file
+from mmaction_centerclip.models.retrievers import load_clip_weights
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Test (and evaluate) a retrieval model')
     parser.add_argument('config', help='test config file path')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        'checkpoint', nargs='?',
+        help='checkpoint file; by default, zero-shot, the weights that '
+        'model.pretrained names')
     parser.add_argument(
         '--work-dir',
         help='the directory to save the file containing evaluation metrics')
@@ -41,6 +49,10 @@ def parse_args() -> argparse.Namespace:
 
 def merge_args(cfg, args: argparse.Namespace) -> None:
     """Merge the options of testing into the config."""
+    if args.checkpoint is None and not (
+            is_retriever(cfg) and cfg.model.get('pretrained')):
+        raise InputError(f'{args.config}: checkpoint is missing, and model.pretrained '
+                         'names no weights to test instead')
     check_checkpoint(args.checkpoint)
     cfg.load_from = args.checkpoint
 
@@ -56,12 +68,31 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
         ours[0].update(dump=args.dump, dump_only=args.dump_only)
 
 
+def load_pretrained(runner: Runner) -> None:
+    """Load the weights that the config starts a training from.
+
+    Raises:
+        InputError: If they leave a part of the model untrained.
+    """
+    model = runner.model
+    if is_model_wrapper(model):
+        model = model.module
+    untrained = load_clip_weights(model, model.pretrained, model.arch)
+    if untrained:
+        raise InputError(f'pretrained={model.pretrained!r} has no weights for '
+                         f'{untrained[:3]} ({len(untrained)} in all), which are '
+                         'learned in training; give a checkpoint')
+
+
 def main() -> None:
     args = parse_args()
     with exit_on_input_error():
         cfg = load_config(args)
         merge_args(cfg, args)
-        build_runner(cfg).test()
+        runner = build_runner(cfg)
+        if args.checkpoint is None:
+            load_pretrained(runner)
+        runner.test()
 
 
 if __name__ == '__main__':

@@ -1,20 +1,109 @@
-"""From a name or a dict of sizes to the arguments of open_clip's towers."""
+"""From a name or a dict of sizes to the class and arguments of a CLIP tower."""
 import inspect
 from functools import partial
 
 import open_clip
+import timm
 from open_clip.transformer import (
     LayerNorm,
     QuickGELU,
     TextTransformer,
     VisionTransformer,
 )
+from timm.models import is_model_in_modules
 from torch import nn
 
 from mmaction_centerclip.clip_models import clip_config
 from mmaction_centerclip.errors import InputError, check_choice
 
-__all__ = ['clip_config', 'text_arguments', 'vision_arguments']
+__all__ = ['clip_config', 'text_arguments', 'timm_arguments', 'vision_arguments',
+           'vision_tower_type']
+
+REFUSED = {
+    'convnext': 'has no transformer blocks, but convolutions in stages of fewer and '
+                'fewer places',
+    'fastvit': 'mixes places by convolutions, in stages of fewer and fewer places',
+    'swin_transformer': 'attends within windows of the full grid of places, in stages '
+                        'of fewer and fewer of them',
+    'vision_transformer_relpos': 'adds a bias to its attention for each two places of '
+                                 'the full grid',
+    'vitamin': 'is a hierarchy: two of its three stages are convolutions, on finer '
+               'grids than its transformer blocks',
+}
+"""Modules of timm whose models no tower hosts, and why."""
+
+
+def vision_tower_type(arch: str | dict) -> str:
+    """Name the tower that hosts a model's vision transformer.
+
+    Args:
+        arch (str | dict): See :func:`clip_config`.
+
+    Returns:
+        str: ``'CLIPVisionTower'``, or ``'CLIPTimmVisionTower'`` where open_clip
+        takes the model from timm.
+
+    Raises:
+        InputError: If necks could not stand between its blocks.
+
+    Examples:
+        >>> from mmaction_centerclip.models.backbones.clip_arch import (
+        ...     vision_tower_type)
+        >>> vision_tower_type('ViT-B-32'), vision_tower_type('PE-Core-B-16')
+        ('CLIPVisionTower', 'CLIPTimmVisionTower')
+    """
+    sizes = _sizes(open_clip.CLIPVisionCfg, clip_config(arch), 'vision_cfg')
+    name = sizes.timm_model_name
+    if not name:
+        if isinstance(sizes.layers, (list, tuple)):
+            _refuse(arch, 'a ResNet', 'has no transformer blocks')
+        return 'CLIPVisionTower'
+    if not timm.is_model(name):
+        raise InputError(f'arch {arch!r}: vision_cfg: timm_model_name must be one of '
+                         f'timm.list_models(), got {name!r}')
+    for module, reason in REFUSED.items():
+        if is_model_in_modules(name, (module, )):
+            _refuse(arch, f"timm's {name}", reason)
+    return 'CLIPTimmVisionTower'
+
+
+def _refuse(arch: str | dict, kind: str, reason: str) -> None:
+    raise InputError(f'arch {arch!r}: its vision tower is {kind}, which {reason}; '
+                     'necks take single tokens away between blocks that attend to all '
+                     'places; choose a ViT, such as ViT-B-32-quickgelu')
+
+
+def _check_type(arch: str | dict, tower: str) -> None:
+    expected = vision_tower_type(arch)
+    if expected != tower:
+        raise InputError(f'arch {arch!r}: its vision tower is a {expected}, got '
+                         f"{tower}; type='OpenCLIPVisionTower' takes either")
+
+
+def timm_arguments(arch: str | dict) -> dict:
+    """Keyword arguments of ``open_clip.timm_model.TimmModel``.
+
+    Args:
+        arch (str | dict): See :func:`clip_config`.
+
+    Raises:
+        InputError: If the vision tower is not timm's.
+    """
+    _check_type(arch, 'CLIPTimmVisionTower')
+    config = clip_config(arch)
+    sizes = _sizes(open_clip.CLIPVisionCfg, config, 'vision_cfg')
+    if sizes.timm_pool in ('abs_attn', 'rot_attn'):
+        raise InputError(f'arch {arch!r}: vision_cfg: timm_pool {sizes.timm_pool!r} '
+                         'pools a full grid of places, which necks do not keep')
+    check_choice('arch: vision_cfg: timm_proj', sizes.timm_proj,
+                 (None, '', 'none', 'linear', 'mlp'))
+    # Weights are a retriever's to load: not timm's own, which open_clip would
+    # fetch for timm_model_pretrained.
+    return dict(
+        model_name=sizes.timm_model_name, embed_dim=config['embed_dim'],
+        image_size=sizes.image_size, pool=sizes.timm_pool, proj=sizes.timm_proj,
+        proj_bias=sizes.timm_proj_bias, drop=sizes.timm_drop,
+        drop_path=sizes.timm_drop_path, patch_drop=sizes.patch_dropout or None)
 
 
 def vision_arguments(arch: str | dict) -> dict:
@@ -24,15 +113,11 @@ def vision_arguments(arch: str | dict) -> dict:
         arch (str | dict): See :func:`clip_config`.
 
     Raises:
-        InputError: If the vision tower has no transformer blocks.
+        InputError: If the vision tower is not that class.
     """
+    _check_type(arch, 'CLIPVisionTower')
     config = clip_config(arch)
     sizes = _sizes(open_clip.CLIPVisionCfg, config, 'vision_cfg')
-    if isinstance(sizes.layers, (list, tuple)) or sizes.timm_model_name:
-        kind = sizes.timm_model_name or 'a ResNet'
-        raise InputError(f'arch {arch!r}: its vision tower is {kind}, which has no '
-                         'transformer blocks that a neck could stand between; choose a '
-                         'ViT, such as ViT-B-32-quickgelu')
     if sizes.width % sizes.head_width:
         raise InputError(f'arch {arch!r}: head_width {sizes.head_width} must '
                          f'divide the width {sizes.width}')

@@ -5,6 +5,7 @@ from mmaction.registry import MODELS
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from .timm_parts import timm_block_halves, timm_patch_positions
 from .video_tower import Step, VideoTower
 
 __all__ = ['TimmVisionTower']
@@ -57,10 +58,7 @@ class TimmVisionTower(VideoTower, VisionTransformer):
 
     def block_halves(self, block: nn.Module) -> tuple[Step, Step] | None:
         """Return the attention and the MLP of timm's plain block."""
-        if not hasattr(block, 'ls1'):  # Norms behind, or halves side by side.
-            return None
-        return (lambda x: x + block.drop_path1(block.ls1(block.attn(block.norm1(x)))),
-                lambda x: x + block.drop_path2(block.ls2(block.mlp(block.norm2(x)))))
+        return timm_block_halves(block)
 
     def tokens_to_features(self, x: Tensor) -> Tensor:
         """Pool as timm does, and classify where there are classes."""
@@ -68,8 +66,4 @@ class TimmVisionTower(VideoTower, VisionTransformer):
 
     def patch_positions(self) -> Tensor:
         """Return the positional embedding (N, C) of the patches, or zeros."""
-        if self.pos_embed is None:
-            return self.norm.weight.new_zeros(
-                self.patch_embed.num_patches, self.embed_dim)
-        has_prefix = self.pos_embed.shape[1] > self.patch_embed.num_patches
-        return self.pos_embed[0, self.num_prefix_tokens * has_prefix:]
+        return timm_patch_positions(self)

@@ -176,7 +176,9 @@ class VideoTower:
 
         Necks only stand behind steps that take each token on its own.
         """
-        yield nn.Identity(), self._necks_before(1)
+        first = self._necks_before(1)
+        if first:
+            yield nn.Identity(), first
         for number, block in enumerate(self.tower_blocks(), start=1):
             inside = [n for n in self._necks_before(number) if n.inside_block]
             behind = self._necks_before(number + 1)
@@ -185,11 +187,13 @@ class VideoTower:
                 halves = self.block_halves(block)
             if halves is None:
                 yield block, []
-                yield nn.Identity(), behind
+                if behind:
+                    yield nn.Identity(), behind
                 continue
             attention, mlp = halves
             yield attention, []
-            yield nn.Identity(), inside
+            if inside:
+                yield nn.Identity(), inside
             yield mlp, behind
 
     def _necks_before(self, number: int) -> list[TokenNeck]:

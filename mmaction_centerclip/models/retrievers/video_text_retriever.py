@@ -1,4 +1,6 @@
 """The model that joins the towers and a similarity head."""
+import inspect
+
 import torch
 from mmaction.registry import MODELS
 from mmengine.logging import print_log
@@ -193,8 +195,11 @@ class VideoTextRetriever(BaseModel):
 
 
 def _build_tower(option: str, config: dict, kind: type, arch: str | dict) -> nn.Module:
+    """Build a tower by its class, or by a function that picks the class."""
     name = config.get('type')
-    tower = MODELS.get(name) if isinstance(name, str) else name
-    if tower is None or not issubclass(tower, kind):
-        raise InputError(f'{option}: type must be a {kind.__name__}, got {name!r}')
-    return MODELS.build({'arch': arch, **config})
+    build = MODELS.get(name) if isinstance(name, str) else name
+    if inspect.isfunction(build) or inspect.isclass(build) and issubclass(build, kind):
+        tower = MODELS.build({'arch': arch, **config})
+        if isinstance(tower, kind):
+            return tower
+    raise InputError(f'{option}: type must be a {kind.__name__}, got {name!r}')

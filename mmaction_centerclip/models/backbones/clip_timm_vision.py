@@ -1,0 +1,140 @@
+"""open_clip's towers that are timm's, with necks between their blocks."""
+from collections.abc import Sequence
+
+from mmaction.registry import MODELS
+from open_clip.timm_model import TimmModel
+from timm.models.eva import Eva
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from mmaction_centerclip.errors import InputError
+
+from .clip_arch import timm_arguments
+from .timm_parts import timm_block_halves, timm_patch_positions
+from .video_tower import Step, VideoTower
+
+__all__ = ['CLIPTimmVisionTower']
+
+
+@MODELS.register_module()
+class CLIPTimmVisionTower(VideoTower, TimmModel):
+    """A vision tower that open_clip takes from timm, for videos.
+
+    Those that are timm's plain ``VisionTransformer`` (SigLIP, SigLIP 2, some
+    of MobileCLIP) or its ``Eva`` (EVA, PE-Core). Parameters, state dict keys
+    and, without necks, the output to the last bit are those of ``open_clip``'s
+    own tower applied to every frame. Where there is no class token, or all
+    tokens are pooled, the feature of a segment comes from the tokens that its
+    necks leave.
+
+    Rotary positions (arXiv 2104.09864) turn each token's queries and keys by
+    the place in its frame that the token comes from, which necks hand on as
+    :attr:`VideoTokens.positions`: a token that stands for a cluster has the
+    place of the cluster's center, and a mean over frames that of the frames,
+    which is the same in each. Class tokens are not turned, as in timm.
+
+    Args:
+        arch (str | dict): Such a model of open_clip by name
+            (``'PE-Core-B-16'``, ``'ViT-B-16-SigLIP2'``) or its sizes, see
+            :func:`clip_config`.
+        necks (Sequence[dict]): Necks, see :meth:`VideoTower.attach`.
+            Defaults to ().
+        with_cp (bool): Whether to recompute the blocks' activations in the
+            backward pass. Necks are not recomputed. Defaults to False.
+
+    Raises:
+        InputError: If ``arch`` is unknown or its vision tower another kind, or
+            a neck's ``before_block`` is not one of its blocks.
+
+    Examples:
+        >>> import torch
+        >>> from mmaction_centerclip.models import CLIPTimmVisionTower
+        >>> tower = CLIPTimmVisionTower(
+        ...     'PE-Core-B-16',
+        ...     necks=[dict(type='TokenClustering', before_block=7,
+        ...                 num_segments=2, num_centers=49)])
+        >>> features, mask = tower(torch.rand(1, 4, 3, 224, 224))
+        >>> features.shape
+        torch.Size([1, 2, 1024])
+    """
+
+    def __init__(self, arch: str | dict, necks: Sequence[dict] = (),
+                 with_cp: bool = False) -> None:
+        arguments = timm_arguments(arch)
+        try:
+            super().__init__(**arguments)
+        except AssertionError as error:  # timm's checks of the pooling
+            raise InputError(f'arch {arch!r}: vision_cfg: {error}') from error
+        self._check_trunk(arguments['model_name'])
+        self.num_prefix_tokens = self.trunk.num_prefix_tokens
+        self.embed_dims = arguments['embed_dim']
+        self.with_cp = with_cp
+        self.attach(necks)
+
+    def _check_trunk(self, name: str) -> None:
+        """Refuse what is not computed as below."""
+        trunk, rope = self.trunk, getattr(self.trunk, 'rope', None)
+        # Not their subclasses, which may embed or pool in ways of their own.
+        if type(trunk) not in (VisionTransformer, Eva):
+            raise InputError(f"timm's {name} is a {type(trunk).__name__}; hosted are "
+                             'its plain VisionTransformer and Eva')
+        if not trunk.global_pool:
+            raise InputError("vision_cfg: timm_pool must be a pooling of timm's "
+                             f'{name}, got {trunk.global_pool!r}')
+        if self.image_size != tuple(trunk.patch_embed.img_size):
+            raise InputError(f"vision_cfg: image_size must be that of timm's {name}, "
+                             f'{trunk.patch_embed.img_size}, got {self.image_size}')
+        if rope is None:
+            return
+        if trunk.rope_mixed or getattr(rope, 'aug_active', False):
+            raise InputError(f"timm's {name} has rotary positions that differ by block "
+                             'or at random, which are not hosted')
+        if trunk.patch_drop is not None:
+            raise InputError('vision_cfg: patch_dropout must be 0 where positions are '
+                             f'rotary, got {trunk.patch_drop.prob}')
+
+    def frames_to_tokens(self, imgs: Tensor) -> Tensor:
+        """Embed frames (B, T, 3, H, W) as tokens (B * T, P + N, C)."""
+        trunk = self.trunk
+        x = trunk._pos_embed(trunk.patch_embed(imgs.flatten(0, 1)))
+        # Eva's comes with the rotary embedding, and has dropped patches.
+        x = x[0] if isinstance(x, tuple) else trunk.patch_drop(x)
+        return trunk.norm_pre(x)
+
+    def tower_blocks(self) -> Sequence[nn.Module]:
+        """Return the trunk's blocks."""
+        return self.trunk.blocks
+
+    def block_halves(self, block: nn.Module) -> tuple[Step, Step] | None:
+        """Return the attention and the MLP of timm's and Eva's blocks."""
+        return timm_block_halves(block)
+
+    def around(self, step: Step, x: Tensor, batch_size: int,
+               positions: Tensor | None) -> Tensor:
+        """Run a block, or a half of it, with the rotary embedding of its tokens.
+
+        Raises:
+            InputError: If a neck has changed the tokens, and not their
+                ``positions``.
+        """
+        rope = getattr(self.trunk, 'rope', None)
+        if rope is None:
+            return step(x)
+        rope = rope.get_embed(self.trunk.patch_embed.grid_size)  # (N, 2 * D)
+        if positions is not None:
+            places = positions.flatten(0, 1) % len(rope)
+            rope = rope[places][:, None]  # of all heads: (B * S, 1, K, 2 * D)
+        if rope.shape[-2] != x.shape[1] - self.num_prefix_tokens:
+            raise InputError(
+                f'{type(self).__name__}: a neck must return the positions of its '
+                f'tokens, which are rotary here; got those of {rope.shape[-2]} for '
+                f'{x.shape[1] - self.num_prefix_tokens} tokens')
+        return step(x, rope=rope)
+
+    def tokens_to_features(self, x: Tensor) -> Tensor:
+        """Pool and project, as timm's model and open_clip's around it do."""
+        return self.head(self.trunk.forward_head(self.trunk.norm(x)))
+
+    def patch_positions(self) -> Tensor:
+        """Return the positional embedding (N, C) of the patches, or zeros."""
+        return timm_patch_positions(self.trunk)

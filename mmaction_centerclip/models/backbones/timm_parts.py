@@ -1,0 +1,58 @@
+"""Parts of timm's vision transformers, as the towers that host them need them."""
+from timm.models.eva import EvaBlock, EvaBlockPostNorm
+from torch import Tensor, nn
+
+from .video_tower import Step
+
+__all__ = ['timm_block_halves', 'timm_patch_positions']
+
+
+def timm_block_halves(block: nn.Module) -> tuple[Step, Step] | None:
+    """Return the attention and the MLP of a block, each with its residual.
+
+    Args:
+        block (nn.Module): Of a ``VisionTransformer`` or an ``Eva``.
+
+    Returns:
+        tuple[Step, Step] | None: Functions of tokens (B, L, C), those of an
+        ``Eva`` also of the patches' rotary embedding ``rope``. None where the
+        block has no such halves.
+    """
+    if isinstance(block, EvaBlock):
+        return _eva_halves(block)
+    if isinstance(block, EvaBlockPostNorm):
+        return (lambda x, rope=None: x + block.drop_path1(
+                    block.norm1(block.attn(x, rope=rope))),
+                lambda x, rope=None: x + block.drop_path2(block.norm2(block.mlp(x))))
+    if not hasattr(block, 'ls1'):  # Norms behind, or halves side by side.
+        return None
+    return (lambda x: x + block.drop_path1(block.ls1(block.attn(block.norm1(x)))),
+            lambda x: x + block.drop_path2(block.ls2(block.mlp(block.norm2(x)))))
+
+
+def _eva_halves(block: EvaBlock) -> tuple[Step, Step]:
+
+    def attention(x: Tensor, rope: Tensor | None = None) -> Tensor:
+        y = block.attn(block.norm1(x), rope=rope)
+        return x + block.drop_path1(y if block.gamma_1 is None else block.gamma_1 * y)
+
+    def mlp(x: Tensor, rope: Tensor | None = None) -> Tensor:
+        y = block.mlp(block.norm2(x))
+        return x + block.drop_path2(y if block.gamma_2 is None else block.gamma_2 * y)
+
+    return attention, mlp
+
+
+def timm_patch_positions(trunk: nn.Module) -> Tensor:
+    """Return the positional embedding of the patches, or zeros.
+
+    Args:
+        trunk (nn.Module): A ``VisionTransformer`` or an ``Eva``.
+
+    Returns:
+        Tensor: Shape (N, C).
+    """
+    patches = trunk.patch_embed.num_patches
+    if trunk.pos_embed is None:
+        return next(trunk.parameters()).new_zeros(patches, trunk.embed_dim)
+    return trunk.pos_embed[0, trunk.pos_embed.shape[1] - patches:]

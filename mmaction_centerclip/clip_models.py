@@ -9,7 +9,7 @@ from open_clip.tokenizer import HFTokenizer
 from mmaction_centerclip.errors import InputError
 
 __all__ = ['BPE', 'BPE_END', 'build_tokenizer', 'check_tokenizer', 'clip_config',
-           'tokenizer_of']
+           'context_length_of', 'tokenizer_of']
 
 BPE, BPE_END = "open_clip's BPE", 49407  # its own tokenizer, the end token
 _TOKENIZERS: dict[str, Callable] = {}
@@ -68,6 +68,24 @@ def tokenizer_of(arch: str | dict) -> str:
     options = [text.get('tokenizer_mode'), text.get('tokenizer_kwargs')]
     options = f' {json.dumps(options, sort_keys=True)}' if any(options) else ''
     return f'{name or BPE} ({size} tokens){options}'
+
+
+def context_length_of(arch: str | dict, at_most: int | None = None) -> int:
+    """Say to how many tokens a model's captions are cut and padded.
+
+    Args:
+        arch (str | dict): See :func:`clip_config`.
+        at_most (int, optional): The longest caption wanted. Has no effect on a
+            model whose feature is that of its last position, such as SigLIP's.
+            Defaults to None: the model's own length.
+
+    Returns:
+        int: Start and end token included.
+    """
+    text = clip_config(arch)['text_cfg']
+    if at_most is not None and text.get('pool_type') != 'last':
+        return at_most
+    return text.get('context_length', open_clip.CLIPTextCfg.context_length)
 
 
 def check_tokenizer(name: str, arch: str | dict) -> None:

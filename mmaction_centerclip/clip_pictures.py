@@ -8,7 +8,7 @@ import open_clip
 from mmaction_centerclip.clip_models import clip_config
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['check_normalization', 'pictures_for', 'pictures_of']
+__all__ = ['check_normalization', 'describe_resizing', 'pictures_for', 'pictures_of']
 
 
 def pictures_of(arch: str | dict, pretrained: str | None) -> dict | None:
@@ -57,6 +57,11 @@ def pictures_for(arch: str | dict, pretrained: str | None) -> dict:
         size = clip_config(arch)['vision_cfg'].get('image_size', 224)
         known = dict(pictures_of('ViT-B-32-quickgelu', 'openai'), image_size=size)
     return known
+
+
+def describe_resizing(pictures: dict) -> str:
+    """Name how pictures of :func:`pictures_for` are resized."""
+    return f'{pictures["resize_mode"]}, {pictures["interpolation"]}'
 
 
 def check_normalization(arch: str | dict, pretrained: str | None,

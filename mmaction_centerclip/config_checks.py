@@ -58,7 +58,7 @@ def _check_resizing(pipeline: list[dict], known: dict, source: str) -> None:
     for step in pipeline:
         is_cropped |= step_type(step).endswith('Crop')
         if step_type(step) == 'OpenCLIPResize':
-            own = pictures_for(step['model'], step.get('pretrained'))
+            own = pictures_for(step.get('model', 'ViT-B-32'), step.get('pretrained'))
             found = dict(keep_ratio=own['resize_mode'] != 'squash',
                          interpolation=own['interpolation'])
         elif step_type(step) == 'Resize':

@@ -83,6 +83,5 @@ def test_the_runner_of_the_configs_completes_them(tiny_config, tmp_path):
                 (cfg.model.arch, 16)]
     cfg.model.text_backbone.arch = dict(cfg.model.arch, text_cfg=dict(
         cfg.model.arch.text_cfg, vocab_size=50000))
-    cfg.test_dataloader.dataset.pipeline[3].model = 'ViT-B-32'
-    with pytest.raises(InputError, match='test_dataloader: the captions are token'):
+    with pytest.raises(InputError, match='train_dataloader: the captions are token'):
         RUNNERS.build(cfg)

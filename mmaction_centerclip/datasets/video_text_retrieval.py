@@ -150,7 +150,7 @@ class VideoTextRetrievalDataset(BaseActionDataset):
             data = run_transform(transform, data, info['filename'])
         data['data_samples'].set_metainfo(
             dict(meta, num_truncated=info.get('num_truncated', 0),
-                 tokenizer=info.get('tokenizer')))
+                 tokenizer=info.get('tokenizer'), resizing=info.get('resizing')))
         return data
 
 

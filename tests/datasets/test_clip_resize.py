@@ -71,8 +71,7 @@ def test_sizes_may_be_of_both_sides():
         resize(model=arch)
 
 
-def test_a_model_that_was_not_filled_in_is_refused():
-    with pytest.raises(InputError, match='OpenCLIPResize: model is missing'):
-        resize()
-    with pytest.raises(InputError, match='model of open_clip'):
+def test_the_pictures_are_openais_by_default():
+    assert resize()[1][0].shape == (224, 224, 3)
+    with pytest.raises(InputError, match='OpenCLIPResize: model: .*open_clip'):
         resize(model='ViT-Z')

@@ -1,4 +1,5 @@
 """The tools on real videos, as a user runs them."""
+import copy
 import json
 import os
 import re
@@ -13,7 +14,9 @@ import time
 import mmaction
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.runner.checkpoint import CheckpointLoader
+from open_clip.model import CLIP
 
 from mmaction_centerclip.benchmarking import read_run
 
@@ -73,6 +76,29 @@ def test_a_short_training_and_its_test(run_tool, tiny_config, tmp_path):
     expected, = trained.evaluations['val']
     assert tested == pytest.approx(expected, abs=1e-3)
     assert {'t2v/R1', 'v2t/MnR'} <= tested.keys()
+
+
+def test_weights_to_start_from_are_tested_without_a_checkpoint(
+        run_tool, tiny_config, tmp_path):
+    cfg = Config.fromfile(tiny_config)
+    model = CLIP(**copy.deepcopy(dict(cfg.model.arch)))
+    torch.save(model.state_dict(), tmp_path / 'clip.pt')
+    run_tool('model_converters/clip_to_mmaction.py', tmp_path / 'clip.pt',
+             tmp_path / 'converted.pth')
+    options = ('--cfg-options', f'model.pretrained={tmp_path / "clip.pt"}')
+    figures = []
+    for name, checkpoint in (('zero', []), ('file', [tmp_path / 'converted.pth'])):
+        run_tool('test.py', tiny_config, *checkpoint, '--work-dir', tmp_path / name,
+                 *options)
+        figures += read_run(tmp_path / name).evaluations['test']
+    assert figures[0] == figures[1] and 't2v/R1' in figures[0]
+    said = run_tool('test.py', tiny_config, '--work-dir', tmp_path / 'head', *options,
+                    'model.head.type=SequentialTransformerHead',
+                    'model.head.embed_dims=16', 'model.head.num_heads=2')
+    assert re.match(r"error: pretrained='.*clip.pt' has no weights for "
+                    r"\['head\..* learned in training; give a checkpoint", said)
+    said = run_tool('test.py', tiny_config, '--work-dir', tmp_path / 'none')
+    assert 'checkpoint is missing, and model.pretrained names no weights' in said
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ train_pipeline = [
     dict(type='SampleFramesWithMask', clip_len=12),
     dict(type='VideoDecode'),
     dict(type='OpenCLIPResize'),
-    dict(type='OpenCLIPTokenize'),
+    dict(type='OpenCLIPTokenize', context_length=32),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs', collect_keys=('imgs', 'text', 'frame_mask'))
 ]

@@ -7,7 +7,7 @@ train_pipeline = [
     dict(type='VideoInit'),
     dict(type='UniformSample', clip_len=8, num_clips=1),
     dict(type='VideoDecode'),
-    dict(type='OpenCLIPTokenize'),
+    dict(type='OpenCLIPTokenize', context_length=32),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs', collect_keys=('imgs', 'text'))
 ]

@@ -7,6 +7,6 @@ from .video_reader import VideoReader
 
 __all__ = [
     'DecodingError', 'DecordInitFromFile', 'OpenCLIPResize',
-    'OpenCLIPTokenize', 'SampleFramesWithMask', 'VideoDecode', 'VideoInit', 'VideoReader',
-    'decoding_errors', 'run_transform'
+    'OpenCLIPTokenize', 'SampleFramesWithMask', 'VideoDecode', 'VideoInit',
+    'VideoReader', 'decoding_errors', 'run_transform'
 ]

@@ -3,8 +3,8 @@ from mmaction.datasets.transforms import CenterCrop, Resize
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from mmaction_centerclip.clip_pictures import pictures_for
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.clip_pictures import describe_resizing, pictures_for
+from mmaction_centerclip.errors import InputError, named_errors
 
 __all__ = ['OpenCLIPResize']
 
@@ -21,27 +21,28 @@ class OpenCLIPResize(BaseTransform):
 
         - imgs, img_shape: see ``mmaction.datasets.transforms.Resize``
 
+    Added Keys:
+
+        - resizing: what was done, which a model compares with that of its own
+
     Args:
-        model (str | dict, optional): The model's ``arch``, see
-            :func:`clip_config`. In a retriever's config the runner fills in
-            that of the model, see :func:`complete_config`. Defaults to None,
-            which is refused where it was not filled in.
+        model (str | dict): The model's ``arch``, see :func:`clip_config`. In a
+            retriever's config the runner fills it in, see
+            :func:`complete_config`. Defaults to ``'ViT-B-32'``, whose pictures
+            OpenAI's models share.
         pretrained (str, optional): The tag or file of its weights, see
             :func:`pictures_for`. Defaults to None.
 
     Raises:
-        InputError: If ``model`` is missing or unknown, or is resized in a way
-            that is not supported.
+        InputError: If ``model`` is unknown, or its pictures are resized in a
+            way that is not supported.
     """
 
-    def __init__(self, model: str | dict | None = None,
+    def __init__(self, model: str | dict = 'ViT-B-32',
                  pretrained: str | None = None) -> None:
-        if model is None:
-            raise InputError(
-                "OpenCLIPResize: model is missing; give the model's arch, or call "
-                'mmaction_centerclip.config_completion.complete_config(cfg) as '
-                'RetrievalRunner does')
-        known = pictures_for(model, pretrained)
+        with named_errors('OpenCLIPResize: model'):
+            known = pictures_for(model, pretrained)
+        self.resizing = describe_resizing(known)
         size, options = known['image_size'], dict(interpolation=known['interpolation'])
         height, width = (size, size) if isinstance(size, int) else size
         if known['resize_mode'] == 'squash':
@@ -58,6 +59,7 @@ class OpenCLIPResize(BaseTransform):
         """Resize ``results['imgs']``."""
         for step in self.steps:
             results = step(results)
+        results['resizing'] = self.resizing
         return results
 
     def __repr__(self) -> str:

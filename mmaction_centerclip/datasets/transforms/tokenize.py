@@ -9,6 +9,7 @@ from open_clip.tokenizer import get_clean_fn
 from mmaction_centerclip.clip_models import (
     build_tokenizer,
     clip_config,
+    context_length_of,
     tokenizer_of,
 )
 from mmaction_centerclip.errors import InputError, check_positive_int, named_errors
@@ -39,8 +40,8 @@ class OpenCLIPTokenize(BaseTransform):
         model (str | dict): The model's ``arch``, see :func:`clip_config`,
             whose tokenizer to use. Defaults to ``'ViT-B-32'``, whose
             vocabulary OpenAI's models share.
-        context_length (int, optional): L, start and end tokens included.
-            Defaults to None: the model's own.
+        context_length (int, optional): L, start and end tokens included, see
+            :func:`context_length_of`. Defaults to None: the model's own.
 
     Raises:
         InputError: If open_clip has no such model, its tokenizer cannot be
@@ -68,7 +69,7 @@ class OpenCLIPTokenize(BaseTransform):
         for text in texts:
             if not text.strip():
                 raise InputError(f'{results.get("filename")}: empty caption {text!r}')
-        length = self.context_length or self.sizes.context_length
+        length = context_length_of(self.model, self.context_length)
         ids = self._tokenize(texts, context_length=length)
         if ids.max() >= self.sizes.vocab_size:
             raise InputError(f'OpenCLIPTokenize: {self.tokenizer} gives the token id '

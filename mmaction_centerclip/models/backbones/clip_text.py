@@ -10,6 +10,7 @@ from mmaction_centerclip.clip_models import (
     BPE,
     BPE_END,
     check_tokenizer,
+    context_length_of,
     tokenizer_of,
 )
 from mmaction_centerclip.errors import InputError
@@ -44,13 +45,13 @@ class CLIPTextTower(TextTransformer):
     Args:
         arch (str | dict): As for :class:`CLIPVisionTower`.
         context_length (int, optional): Tokens of a caption, start and end
-            included. Shorter than the pretrained 77 keeps the first rows of
-            the positional embedding. Defaults to None: the model's own.
+            included, see :func:`context_length_of`. Shorter than the pretrained
+            77 keeps the first rows of the positional embedding. Defaults to
+            None: the model's own.
 
     Raises:
         InputError: If ``arch`` is unknown or its text tower another kind, or
-            ``context_length`` exceeds the model's own, or is shorter where
-            the feature is that of the last position.
+            ``context_length`` exceeds the model's own.
 
     Examples:
         >>> import open_clip
@@ -68,11 +69,7 @@ class CLIPTextTower(TextTransformer):
             if not 2 <= context_length <= longest:
                 raise InputError('context_length must be from 2 to the '
                                  f"model's own {longest}, got {context_length!r}")
-            arguments['context_length'] = context_length
-            if arguments['pool_type'] == 'last' and context_length < longest:
-                raise InputError(
-                    f"context_length must be the model's own {longest}, whose "
-                    f'last position is the feature, got {context_length}')
+            arguments['context_length'] = context_length_of(arch, context_length)
         super().__init__(**arguments)
         self.embed_dims = self.output_dim
         self.arch = arch

@@ -7,7 +7,7 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from mmaction_centerclip.clip_pictures import pictures_for
+from mmaction_centerclip.clip_pictures import describe_resizing, pictures_for
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.backbones import CLIPTextTower, VideoTower
 
@@ -71,11 +71,12 @@ class VideoTextRetriever(BaseModel):
                  frozen_layers: int = -1,
                  data_preprocessor: dict | None = None,
                  init_cfg: dict | None = None) -> None:
+        pictures = pictures_for(arch, pretrained)
+        self._resizing = describe_resizing(pictures)
         if isinstance(data_preprocessor, dict):
             if not {'mean', 'std'} & data_preprocessor.keys():
-                known = pictures_for(arch, pretrained)
                 data_preprocessor = dict(
-                    data_preprocessor, mean=known['mean'], std=known['std'])
+                    data_preprocessor, mean=pictures['mean'], std=pictures['std'])
             # In the zoo's registry, whatever the default scope is.
             data_preprocessor = MODELS.build(data_preprocessor)
         super().__init__(data_preprocessor, init_cfg)
@@ -117,7 +118,7 @@ class VideoTextRetriever(BaseModel):
                 ``frame_mask``, bool (B, T).
             data_samples (list, optional): One a video, for ``'predict'``; in
                 ``'loss'`` too they may say whose ``tokenizer`` the captions
-                come from. Defaults to None.
+                come from, and the frames' ``resizing``. Defaults to None.
             mode (str): ``'loss'``, ``'predict'`` or ``'tensor'``.
                 Defaults to ``'tensor'``.
 
@@ -131,12 +132,10 @@ class VideoTextRetriever(BaseModel):
 
         Raises:
             InputError: If the captions to train or evaluate with are not
-                tokenized for ``arch``.
+                tokenized for ``arch``, or the frames resized otherwise.
         """
         if mode in ('loss', 'predict') and inputs:
-            read = (data_samples or ())[:len(inputs['imgs'])]
-            self.text_backbone.check_tokens(
-                inputs['text'], {sample.get('tokenizer') for sample in read} or {None})
+            self._check_inputs(inputs, (data_samples or ())[:len(inputs['imgs'])])
         if mode == 'loss':
             return self.loss(inputs)
         if mode == 'predict':
@@ -144,6 +143,18 @@ class VideoTextRetriever(BaseModel):
         if mode == 'tensor':
             return self.extract_feat(inputs)
         raise InputError("mode must be 'loss', 'predict' or 'tensor', got " f'{mode!r}')
+
+    def _check_inputs(self, inputs: dict[str, Tensor], read: list) -> None:
+        """Refuse captions and frames that are prepared for another model."""
+        self.text_backbone.check_tokens(
+            inputs['text'], {sample.get('tokenizer') for sample in read} or {None})
+        for resizing in {sample.get('resizing') for sample in read} - {
+                None, self._resizing}:
+            raise InputError(
+                f'the frames are resized by {resizing!r}, but arch {self.arch!r} with '
+                f'pretrained={self.pretrained!r} takes {self._resizing!r}; write '
+                f"dict(type='OpenCLIPResize', model={self.arch!r}, "
+                f'pretrained={self.pretrained!r})')
 
     def encode_video(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Features of the segments (B, S, E) and their mask (B, S)."""

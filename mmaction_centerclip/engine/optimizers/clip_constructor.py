@@ -20,7 +20,7 @@ class CLIPOptimWrapperConstructor:
     CLIP's weights, and what lies inside its towers such as a neck's
     embedding, learn at ``clip_lr_mult`` of the rate of new layers; biases do
     not decay, norm weights do (arXiv 2104.08860, Sec. 4.2, and the authors'
-    groups).
+    groups). A learned projection of the videos is a new layer.
 
     Args:
         optim_wrapper_cfg (dict): Config of the optimizer wrapper, with the

@@ -131,7 +131,9 @@ def build_config(path: str | Path, options: dict | None = None) -> Config:
     cfg = Config.fromfile(path)
     cfg.merge_from_dict(options or {})
     # The zoo's VideoMAE computes while it is built, which meta tensors cannot.
-    with torch.device('cpu' if cfg.model.type == 'Recognizer3D' else 'meta'):
+    computes = 'Recognizer3D' == cfg.model.type or (
+        'VideoMAETower' == cfg.model.backbone.type)
+    with torch.device('cpu' if computes else 'meta'):
         MODELS.build(dict(cfg.model))
     for name in cfg:
         if name.endswith('_evaluator'):

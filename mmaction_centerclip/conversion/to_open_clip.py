@@ -26,7 +26,7 @@ def to_open_clip(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]
     renamed, dropped = {}, []
     for key, value in state.items():
         tower, _, rest = key.partition('.')
-        if key == 'head.logit_scale' or tower == 'text_backbone':
+        if key in ('head.logit_scale', 'head.logit_bias') or tower == 'text_backbone':
             renamed[rest] = value
         elif tower == 'backbone' and not rest.startswith('necks.'):
             renamed[f'visual.{rest}'] = value

@@ -54,6 +54,8 @@ def test_converting_there_and_back_gives_the_same(state):
     assert dropped == ['head.lstm.bias', 'backbone.necks.0.cluster_embed']
     assert back.keys() == state.keys()
     assert all(torch.equal(back[key], state[key]) for key in state)
+    back, dropped = to_open_clip({**weights, 'head.logit_bias': torch.tensor(-9.)})
+    assert back['logit_bias'] == -9 and dropped == []
 
 
 def test_three_dimensional_patches_do_not_go_back(state):

@@ -5,7 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from mmaction.registry import HOOKS, OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS
+from mmaction.registry import (
+    HOOKS,
+    MODELS,
+    OPTIM_WRAPPER_CONSTRUCTORS,
+    PARAM_SCHEDULERS,
+)
 from mmengine.config import Config
 from mmengine.structures import BaseDataElement
 
@@ -60,6 +65,7 @@ def test_bad_schedule_is_named(options):
 def test_parameter_groups(build_retriever, schedule):
     model = build_retriever([NECK], frozen_layers=0)
     model.head.extra = torch.nn.Linear(2, 2)
+    model.head.logit_bias = torch.nn.Parameter(torch.tensor(-10.))
     cfg = schedule.optim_wrapper
     constructor = OPTIM_WRAPPER_CONSTRUCTORS.build(
         dict(
@@ -108,6 +114,16 @@ def test_logit_scale_is_clamped(build_retriever, value, expected):
     hook = HOOKS.build(dict(type='ClampLogitScaleHook'))
     hook.after_train_iter(SimpleNamespace(model=model, hooks=[hook]), 0)
     assert model.head.logit_scale.item() == pytest.approx(expected)
+
+
+def test_a_scale_beside_a_bias_is_not_clamped(build_retriever):
+    """SigLIP's weights have scales above 100."""
+    model = build_retriever()
+    model.head = MODELS.build(dict(
+        type='MeanPoolingHead', init_logit_bias=-10, init_logit_scale=4.8))
+    hook = HOOKS.build(dict(type='ClampLogitScaleHook'))
+    hook.after_train_iter(SimpleNamespace(model=model, hooks=[hook]), 0)
+    assert model.head.logit_scale.item() == pytest.approx(4.8)
 
 
 def sample(**meta):

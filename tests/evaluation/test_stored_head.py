@@ -18,9 +18,11 @@ def stored(config, state=None):
 
 @pytest.mark.parametrize('config', [
     WTI, dict(WTI, chunk_size=3, init_logit_scale=1.5, freeze_logit_scale=True),
-    dict(WTI, loss=dict(type='DualSoftmaxLoss', label_smoothing=0.1))])
+    dict(WTI, loss=dict(type='DualSoftmaxLoss', label_smoothing=0.1)),
+    dict(WTI, loss=dict(type='SigmoidLoss'), init_logit_bias=-10.0)])
 def test_a_head_of_this_project_is_built(config):
-    state = WeightedTokenInteractionHead(8).state_dict()
+    bias = config.get('init_logit_bias')
+    state = WeightedTokenInteractionHead(8, init_logit_bias=bias).state_dict()
     head = build_stored_head(stored(config, state))
     assert not head.training
     for name, value in head.state_dict().items():

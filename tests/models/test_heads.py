@@ -156,6 +156,21 @@ def test_a_frozen_scale_stays(name, pairs):
     assert head.loss(*pairs[1], pairs[0])['logit_scale'] == 2.5
 
 
+def test_a_learned_bias_moves_the_logits_alone(name, texts, videos, pairs):
+    plain = build(name)
+    head = build(name, init_logit_bias=-10, loss=dict(type='SigmoidLoss'))
+    assert head.state_dict().keys() - plain.state_dict().keys() == {'logit_bias'}
+    head.load_state_dict(plain.state_dict(), strict=False)
+    text, video = head.text_features(texts), head.video_features(*videos)
+    assert torch.equal(head.similarity(text, video), plain.similarity(text, video))
+    torch.testing.assert_close(
+        head.logits(text, video), plain.logits(text, video) - 10)
+    losses = head.loss(*pairs[1], pairs[0])
+    assert losses['logit_bias'] == -10 and not losses['logit_bias'].requires_grad
+    losses['loss_sigmoid'].backward()
+    assert head.logit_bias.grad.any()
+
+
 @pytest.mark.parametrize('chunk_size', [1, 3, 100])
 @pytest.mark.parametrize('name', PAIRWISE)
 def test_chunks_do_not_matter(head, chunk_size, texts, videos):

@@ -11,6 +11,8 @@ from mmaction.registry import MODELS
 from .head_cases import DIMS, HEADS
 from .test_retriever import _gradients
 
+SIGMOID = dict(loss=dict(type='SigmoidLoss'), init_logit_scale=2.3, init_logit_bias=-3.)
+
 
 def _gradients_of_all(rank, world_size, folder, models, inputs, results):
     for i, model in enumerate(models):
@@ -35,6 +37,8 @@ def distributed_heads():
     yield dict(mean, freeze_logit_scale=True)
     yield dict(mean, loss=dict(type='SymmetricInfoNCELoss', label_smoothing=0.2))
     yield dict(mean, loss=dict(type='DualSoftmaxLoss', temperature=0.05))
+    yield dict(mean, **SIGMOID)
+    yield dict(type='TightTransformerHead', embed_dims=DIMS, **SIGMOID)
 
 
 @pytest.mark.slow

@@ -25,6 +25,10 @@ def bad_options():
                    f'init_logit_scale must be a finite number, got {scale!r}')
         yield (name, dict(init_logit_scale=14.3),
                'init_logit_scale must be the logarithm of a .* got 14.3')
+        yield (name, dict(init_logit_bias='-10'),
+               "init_logit_bias must be a finite number, got '-10'")
+        yield (name, dict(init_logit_bias=-1e4),
+               'init_logit_bias must be from -1000 to 1000, got -10000.0')
     for name in TRANSFORMERS:
         yield name, dict(embed_dims=10, num_heads=4), 'got 4 heads for 10 dim'
         yield (name, dict(layer_norm_eps=0.0),

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from mmaction.registry import MODELS
+from open_clip.loss import SigLipLoss
 from torch.nn import functional as F
 
 from mmaction_centerclip.errors import InputError
@@ -33,6 +34,15 @@ def slow_dual_softmax(logits, temperature, smoothing=0.0):
         for i in range(count):
             revised[i][j] = logits[i][j] * prior[i] * count
     return slow_infonce(revised, smoothing)
+
+
+def slow_sigmoid(logits):
+    """A sum over all combinations, of which one a row is a pair."""
+    total = 0
+    for i, row in enumerate(logits):
+        for j, logit in enumerate(row):
+            total += math.log(1 + math.exp(-logit if i == j else logit))
+    return total / len(logits)
 
 
 @pytest.fixture
@@ -74,6 +84,23 @@ def test_dual_softmax_with_a_flat_prior_is_infonce(logits):
     torch.testing.assert_close(dual, plain)
 
 
+@pytest.mark.parametrize('count', [2, 6])
+@pytest.mark.parametrize('bias', [0, -10])
+def test_sigmoid(bias, count):
+    logits = 10 * F.normalize(torch.randn(count, count)) + bias
+    loss = MODELS.build(dict(type='SigmoidLoss', loss_weight=0.5))
+    for scores in (logits, logits.T):
+        assert loss(scores)['loss_sigmoid'].item() == pytest.approx(
+            0.5 * slow_sigmoid(scores.tolist()), rel=1e-5)
+
+
+def test_sigmoid_is_open_clips():
+    text, video = F.normalize(torch.randn(2, 5, 8), dim=-1)
+    ours = MODELS.build(dict(type='SigmoidLoss'))(10 * text @ video.T - 3)
+    theirs = SigLipLoss()(video, text, logit_scale=10, logit_bias=-3)
+    torch.testing.assert_close(ours['loss_sigmoid'], theirs)
+
+
 @pytest.mark.parametrize('name', LOSSES)
 def test_transposing_swaps_the_directions(logits, name):
     loss = MODELS.build(dict(type=name, label_smoothing=0.1))
@@ -82,7 +109,7 @@ def test_transposing_swaps_the_directions(logits, name):
     torch.testing.assert_close(out['loss_v2t'], swapped['loss_t2v'])
 
 
-@pytest.mark.parametrize('name', LOSSES)
+@pytest.mark.parametrize('name', [*LOSSES, 'SigmoidLoss'])
 def test_large_logits_and_gradients_are_finite(name):
     logits = (100 * F.normalize(torch.randn(5, 5))).requires_grad_()
     sum(MODELS.build(dict(type=name))(logits).values()).backward()
@@ -99,6 +126,8 @@ def test_large_logits_and_gradients_are_finite(name):
     ('DualSoftmaxLoss', 'temperature', 0, 'positive'),
     ('DualSoftmaxLoss', 'temperature', -1.0, 'positive'),
     ('DualSoftmaxLoss', 'temperature', '1', 'a finite number'),
+    ('SigmoidLoss', 'loss_weight', -1, 'at least 0'),
+    ('SigmoidLoss', 'loss_weight', float('nan'), 'a finite number'),
 ])
 def test_bad_options_are_named(name, option, value, expected):
     with pytest.raises(InputError) as error:

@@ -94,6 +94,22 @@ def test_pretrained_of_another_kind_is_named(build_retriever, clip, tmp_path):
         load()
 
 
+def test_a_bias_that_the_weights_lack_keeps_its_start(retriever_cfg, clip, tmp_path):
+    torch.save(clip.state_dict(), tmp_path / 'clip.pt')
+    cfg = retriever_cfg(pretrained=str(tmp_path / 'clip.pt'))
+    cfg['head'] = dict(type='MeanPoolingHead', init_logit_bias=-10.)
+    model = MODELS.build(cfg)
+    model.init_weights()
+    assert model.head.logit_bias == -10
+    torch.testing.assert_close(model.head.logit_scale, clip.logit_scale)
+    # A retriever's own weights bring theirs along.
+    model.head.logit_bias.data.fill_(-7)
+    torch.save(model.state_dict(), tmp_path / 'retriever.pth')
+    model = MODELS.build(dict(cfg, pretrained=str(tmp_path / 'retriever.pth')))
+    model.init_weights()
+    assert model.head.logit_bias == -7
+
+
 @pytest.mark.parametrize('tag, message', [
     ('openai', 'another activation.*use arch .ViT-B-32-quickgelu'),
     ('nothing', "tags that open_clip has for arch 'ViT-B-32'.*'nothing'"),

@@ -45,7 +45,7 @@ class CheckCheckpointHook(Hook):
     def _check_weights(self, runner, own: dict, state: dict, source: str,
                        fresh: bool) -> None:
         """Compare keys and shapes; a fresh training may have another head."""
-        new = ('head.', 'backbone.necks.') if fresh else ()
+        new = ('head.', 'backbone.necks.', 'video_projection.') if fresh else ()
         fitting = [k for k, v in state.items() if k in own and isinstance(
             v, Tensor) and v.shape == own[k].shape]
         missing = sorted(own.keys() - set(fitting))

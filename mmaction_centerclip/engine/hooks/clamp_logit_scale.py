@@ -18,7 +18,9 @@ class ClampLogitScaleHook(Hook):
     """Clamp the head's ``logit_scale`` after every step.
 
     CLIP (arXiv 2103.00020), Sec. 2.5, clips the scale at 100 to prevent
-    training instability; CenterCLIP also keeps its logarithm above 0.1.
+    training instability; CenterCLIP also keeps its logarithm above 0.1. A
+    head with a ``logit_bias`` is left alone: SigLIP (arXiv 2303.15343), Alg. 1,
+    clips nothing.
 
     Args:
         min (float): Lowest logarithm of the scale. Defaults to 0.1.
@@ -42,5 +44,7 @@ class ClampLogitScaleHook(Hook):
         model = runner.model
         if is_model_wrapper(model):
             model = model.module
+        if getattr(model.head, 'logit_bias', None) is not None:
+            return
         with torch.no_grad():
             model.head.logit_scale.clamp_(self.min, self.max)

@@ -20,7 +20,7 @@ class CLIPOptimWrapperConstructor:
     CLIP's weights, and what lies inside its towers such as a neck's
     embedding, learn at ``clip_lr_mult`` of the rate of new layers; biases do
     not decay, norm weights do (arXiv 2104.08860, Sec. 4.2, and the authors'
-    groups).
+    groups). A learned projection of the videos is a new layer.
 
     Args:
         optim_wrapper_cfg (dict): Config of the optimizer wrapper, with the
@@ -28,8 +28,9 @@ class CLIPOptimWrapperConstructor:
         paramwise_cfg (dict, optional): ``clip_lr_mult`` (float, defaults to
             1e-3); ``clip_keys`` (list[str], prefixes of the names of
             CLIP's parameters, defaults to the towers and the head's
-            ``logit_scale``); ``no_decay_keys`` (list[str], parts of the names
-            without decay, defaults to ``['bias']``). Defaults to None.
+            ``logit_scale`` and ``logit_bias``, which SigLIP's weights have);
+            ``no_decay_keys`` (list[str], parts of the names without decay,
+            defaults to ``['bias']``). Defaults to None.
 
     Raises:
         InputError: If ``paramwise_cfg`` has another option.
@@ -50,7 +51,8 @@ class CLIPOptimWrapperConstructor:
                      lambda x: 0 < x <= 10, 'above 0 and at most 10')
         self.clip_keys = tuple(
             options.get('clip_keys',
-                        ('backbone.', 'text_backbone.', 'head.logit_scale')))
+                        ('backbone.', 'text_backbone.', 'head.logit_scale',
+                         'head.logit_bias')))
         self.no_decay_keys = tuple(options.get('no_decay_keys', ('bias', )))
 
     def __call__(self, model: nn.Module) -> OptimWrapper:

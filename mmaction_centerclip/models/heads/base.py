@@ -26,11 +26,15 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
             scale; pretrained weights overwrite it. Defaults to ln(1 / 0.07).
         freeze_logit_scale (bool): Whether to keep the scale where it starts
             (within the range of ``ClampLogitScaleHook``). Defaults to False.
+        init_logit_bias (float, optional): Start of a learned number that the
+            loss adds to all logits, as :class:`SigmoidLoss` needs; rankings
+            do not depend on it. Defaults to None: there is none.
         init_cfg (dict, optional): Initialisation config. Defaults to None.
 
     Raises:
         InputError: If ``init_logit_scale`` is not a finite number up to
-            ln(1000); CLIP's scales are up to 100.
+            ln(1000) (CLIP's scales are up to 100), or ``init_logit_bias`` not
+            a finite number from -1000 to 1000.
     """
     separable = False
     """Whether a video is one vector, ``video``, compared by a product with a
@@ -42,7 +46,8 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
 
     def __init__(
         self, loss: dict | None = None, init_logit_scale: float = math.log(1 / 0.07),
-        freeze_logit_scale: bool = False, init_cfg: dict | None = None) -> None:
+        freeze_logit_scale: bool = False, init_logit_bias: float | None = None,
+        init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         check_number(f'{type(self).__name__}: init_logit_scale', init_logit_scale,
                      lambda x: x <= math.log(1000),
@@ -50,6 +55,12 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
         self.loss_module = MODELS.build(loss or dict(type='SymmetricInfoNCELoss'))
         self.logit_scale = nn.Parameter(torch.tensor(float(init_logit_scale)),
                                         requires_grad=not freeze_logit_scale)
+        bias = None
+        if init_logit_bias is not None:
+            check_number(f'{type(self).__name__}: init_logit_bias', init_logit_bias,
+                         lambda x: abs(x) <= 1000, 'from -1000 to 1000')
+            bias = nn.Parameter(torch.tensor(float(init_logit_bias)))
+        self.register_parameter('logit_bias', bias)
 
     def init_from_text_tower(self, tower: CLIPTextTower,
                              positions: Tensor | None = None) -> None:
@@ -101,8 +112,12 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
         """
 
     def logits(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:
-        """Return the scaled :meth:`similarity` (texts, videos) that the loss takes."""
-        return self.logit_scale.exp() * self.similarity(text, video)
+        """Return scaled and shifted similarities (texts, videos) for the loss."""
+        return self.add_bias(self.logit_scale.exp() * self.similarity(text, video))
+
+    def add_bias(self, logits: Tensor) -> Tensor:
+        """Add the learned ``logit_bias``, where there is one."""
+        return logits if self.logit_bias is None else logits + self.logit_bias
 
     def loss(self, segments: Tensor, frame_mask: Tensor,
              text: TextFeatures) -> dict[str, Tensor]:
@@ -114,7 +129,8 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
             text (TextFeatures): Features of B captions, one a video.
 
         Returns:
-            dict[str, Tensor]: The loss terms, and ``logit_scale`` to log.
+            dict[str, Tensor]: The loss terms, and ``logit_scale`` and
+            ``logit_bias``, where there is one, to log.
 
         Raises:
             InputError: If there is one pair only, of which nothing is learned.
@@ -130,5 +146,7 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
         if len(logits) < 2:
             raise InputError('the contrastive loss needs a batch of at least 2 '
                              f'pairs, got {len(logits)}; raise batch_size')
-        losses = self.loss_module(logits)
-        return dict(losses, logit_scale=self.logit_scale.detach())
+        losses = dict(self.loss_module(logits), logit_scale=self.logit_scale.detach())
+        if self.logit_bias is not None:
+            losses['logit_bias'] = self.logit_bias.detach()
+        return losses

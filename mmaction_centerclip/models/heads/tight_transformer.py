@@ -97,8 +97,8 @@ class TightTransformerHead(TextTransformerMixin, SimilarityHead):
         return torch.cat([sentence.new_zeros(0), *scores]).view(texts, videos)
 
     def logits(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:
-        """Return the similarities themselves, shape (texts, videos)."""
-        return self.similarity(text, video)
+        """Return the similarities, not scaled, shape (texts, videos)."""
+        return self.add_bias(self.similarity(text, video))
 
     def _score(self, sentence: Tensor, segments: Tensor, token_mask: Tensor,
                text_index: Tensor, video_index: Tensor) -> Tensor:

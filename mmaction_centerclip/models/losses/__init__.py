@@ -1,4 +1,5 @@
 from .dual_softmax import DualSoftmaxLoss
 from .infonce import SymmetricInfoNCELoss
+from .sigmoid import SigmoidLoss
 
-__all__ = ['DualSoftmaxLoss', 'SymmetricInfoNCELoss']
+__all__ = ['DualSoftmaxLoss', 'SigmoidLoss', 'SymmetricInfoNCELoss']

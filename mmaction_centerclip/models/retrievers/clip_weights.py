@@ -26,11 +26,12 @@ _PARTS = {
 def load_clip_weights(model: nn.Module, pretrained: str, arch: str | dict) -> list[str]:
     """Load CLIP's weights into a retriever, in place.
 
-    Each tower takes its part. Necks and the head's own layers keep their
-    initialisation, or repeat it where it comes from CLIP's weights.
+    Each tower takes its part, but for a video tower that has weights of its own
+    (``video_pretrained``). Necks, the head's own layers and a projection keep
+    their initialisation, or repeat it where it comes from CLIP's weights.
 
     Args:
-        model (nn.Module): With ``backbone``, ``text_backbone`` and ``head``.
+        model (VideoTextRetriever): The retriever.
         pretrained (str): A tag of open_clip for ``arch``, or a local file,
             see :func:`read_clip_weights`.
         arch (str | dict): The model's architecture.
@@ -44,19 +45,22 @@ def load_clip_weights(model: nn.Module, pretrained: str, arch: str | dict) -> li
             normalises frames otherwise than the tag was trained with.
     """
     own = getattr(model, 'data_preprocessor', None)
-    if isinstance(own, ActionDataPreprocessor):
+    if isinstance(own, ActionDataPreprocessor) and model.video_pretrained is None:
         check_normalization(arch, pretrained, *(
             None if values is None else values.flatten().tolist()
             for values in (getattr(own, 'mean', None), getattr(own, 'std', None))))
     source = f'pretrained={pretrained!r} for arch {arch!r}'
     parts: dict[str, dict[str, Tensor]] = {
         'backbone': {}, 'text_backbone': {}, 'head': {}}
+    projection = {}  # in a retriever's own checkpoint
     strangers = []
     weights = read_clip_weights(pretrained, arch)
     for key, value in weights.items():
         part, _, name = key.partition('.')
         if part in parts:
             parts[part][name] = value
+        elif part == 'video_projection' and model.video_projection is not None:
+            projection[name] = value
         else:
             strangers.append(key)
     if strangers:
@@ -65,11 +69,28 @@ def load_clip_weights(model: nn.Module, pretrained: str, arch: str | dict) -> li
             f'{source} is not a CLIP model: missing {absent or "nothing"}, not '
             f'part of the model {sorted(strangers)[:5]} ({len(strangers)} in '
             'all)')
-    model.backbone.load_pretrained(parts['backbone'], source)
+    _load_video_tower(model, parts['backbone'], source)
+    if projection:
+        load_strictly(model.video_projection, projection, source)
     positions = parts['text_backbone'].get('positional_embedding')
     model.text_backbone.load_pretrained(parts['text_backbone'], source)
     _load_head(model, parts['head'], positions, source)
     return sorted(model.state_dict().keys() - weights.keys())
+
+
+def _load_video_tower(model: nn.Module, state: dict[str, Tensor], source: str) -> None:
+    """Load the video tower, unless it has weights of its own."""
+    tower = model.backbone
+    if model.video_pretrained is not None:
+        print_log(f'{source}: its video tower is not used, for video_pretrained.',
+                  'current')
+        return
+    if not state.keys() & tower.state_dict().keys():
+        raise InputError(
+            f'{source} has the weights of another kind of video tower than '
+            f'{type(tower).__name__}; start that from a file of its own, with '
+            'video_pretrained')
+    tower.load_pretrained(state, source)
 
 
 def _load_head(model: nn.Module, state: dict[str, Tensor],

@@ -12,6 +12,7 @@ from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.backbones import CLIPTextTower, VideoTower
 
 from .clip_weights import load_clip_weights
+from .tower_weights import load_tower_weights
 
 __all__ = ['VideoTextRetriever']
 
@@ -33,6 +34,13 @@ class VideoTextRetriever(BaseModel):
             ``init_weights()``, which the runner calls before it trains. The
             data preprocessor must normalise as the tag was trained with; of a
             file nothing is known, and nothing is checked. Defaults to None.
+        video_pretrained (str, optional): A local file to start the video
+            tower from, where it is no CLIP's, see :func:`load_tower_weights`;
+            ``pretrained`` then gives the text tower and the head only.
+            Defaults to None.
+        video_projection (bool): Whether a learned linear layer takes the video
+            tower's features to the width of the text tower's. Defaults to
+            False: the widths must be the same.
         frozen_layers (int): Blocks to freeze in both towers, from the first.
             0 freezes the embeddings in front of the blocks only, -1 nothing.
             Defaults to -1.
@@ -41,8 +49,8 @@ class VideoTextRetriever(BaseModel):
         init_cfg (dict, optional): Initialisation config. Defaults to None.
 
     Raises:
-        InputError: If an option is out of range, or ``pretrained`` does not
-            fit ``arch``.
+        InputError: If an option is out of range, ``pretrained`` does not fit
+            ``arch``, or ``video_pretrained`` not the video tower.
 
     Examples:
         >>> import torch
@@ -68,6 +76,8 @@ class VideoTextRetriever(BaseModel):
                  text_backbone: dict,
                  head: dict,
                  pretrained: str | None = None,
+                 video_pretrained: str | None = None,
+                 video_projection: bool = False,
                  frozen_layers: int = -1,
                  data_preprocessor: dict | None = None,
                  init_cfg: dict | None = None) -> None:
@@ -82,15 +92,21 @@ class VideoTextRetriever(BaseModel):
         super().__init__(data_preprocessor, init_cfg)
         self.arch = arch
         self.pretrained = pretrained
+        self.video_pretrained = video_pretrained
         self.backbone = _build_tower('backbone', backbone, VideoTower, arch)
         self.text_backbone = _build_tower('text_backbone', text_backbone,
                                           CLIPTextTower, arch)
         self.head = MODELS.build(head)
         width = self.text_backbone.embed_dims
-        if self.backbone.embed_dims != width:
-            raise InputError(f"backbone: the video tower's features have "
-                             f"{self.backbone.embed_dims} dimensions, the text tower's "
-                             f'{width} (arch {arch!r}); they must be the same')
+        own_width, self.video_projection = self.backbone.embed_dims, None
+        if video_projection:
+            # Starts like CLIP's own projections, which have no bias either.
+            self.video_projection = nn.Linear(own_width, width, bias=False)
+            nn.init.normal_(self.video_projection.weight, std=own_width**-0.5)
+        elif own_width != width:
+            raise InputError(f"backbone: the video tower's features have {own_width} "
+                             f"dimensions, the text tower's {width} (arch {arch!r}); "
+                             'they must be the same, or video_projection=True')
         if self.head.embed_dims not in (None, width):
             raise InputError(
                 f'head: embed_dims must be {width}, the width of the embedding '
@@ -101,11 +117,13 @@ class VideoTextRetriever(BaseModel):
         self.text_backbone.freeze(frozen_layers)
 
     def init_weights(self) -> None:
-        """Load the ``pretrained`` weights, if any."""
+        """Load the pretrained weights, if any."""
         super().init_weights()
         if self.pretrained is not None:
             load_clip_weights(self, self.pretrained, self.arch)
             print_log(f'Loaded CLIP weights from {self.pretrained}.', 'current')
+        if self.video_pretrained is not None:
+            load_tower_weights(self.backbone, self.video_pretrained)
 
     def forward(self, inputs: dict[str, Tensor], data_samples: list | None = None,
                 mode: str = 'tensor') -> dict | list:
@@ -161,6 +179,8 @@ class VideoTextRetriever(BaseModel):
         mask = inputs.get('frame_mask')
         segments, mask = self.backbone.encode(
             inputs['imgs'], None if mask is None else mask.bool())
+        if self.video_projection is not None:
+            segments = self.video_projection(segments)
         if mask is None:
             mask = torch.ones(
                 segments.shape[:2], dtype=torch.bool, device=segments.device)

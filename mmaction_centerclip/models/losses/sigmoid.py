@@ -1,0 +1,59 @@
+"""The sigmoid loss of SigLIP."""
+import torch
+from mmaction.registry import MODELS
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmaction_centerclip.errors import check_number
+
+
+@MODELS.register_module()
+class SigmoidLoss(nn.Module):
+    r"""Tell pairs from all other combinations, each on its own.
+
+    SigLIP (arXiv 2303.15343), Eq. 1 and Alg. 1. Of N captions and N videos with
+    logits :math:`l_{ij}`
+
+    .. math::
+        -\frac{1}{N} \sum_i \sum_j \log \sigma(z_{ij} l_{ij}),
+
+    where :math:`z_{ij}` is 1 for a pair and -1 else: a sum over N x N decisions,
+    divided by the number of pairs N, not of decisions. N counts the pairs of all
+    processes.
+
+    Of the N decisions of a caption one is positive, so the logits need an offset,
+    the head's ``init_logit_bias``. SigLIP starts from ``init_logit_bias=-10`` and
+    ``init_logit_scale=math.log(10)``.
+
+    Args:
+        loss_weight (float): Weight of the loss. Defaults to 1.0.
+
+    Raises:
+        InputError: If ``loss_weight`` is negative.
+
+    Examples:
+        >>> import torch
+        >>> from mmaction_centerclip.models import SigmoidLoss
+        >>> logits = torch.tensor([[2., -9.], [-9., 2.]])
+        >>> {name: round(x.item(), 3) for name, x in SigmoidLoss()(logits).items()}
+        {'loss_sigmoid': 0.127}
+    """
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = check_number(f'{type(self).__name__}: loss_weight',
+                                        loss_weight, lambda x: x >= 0, 'at least 0')
+
+    def forward(self, logits: Tensor) -> dict[str, Tensor]:
+        """Compute the loss.
+
+        Args:
+            logits (Tensor): Scaled similarities with the bias, shape (texts,
+                videos), with the pairs on the diagonal.
+
+        Returns:
+            dict[str, Tensor]: The scalar ``loss_sigmoid``.
+        """
+        signs = 2 * torch.eye(len(logits), dtype=logits.dtype, device=logits.device) - 1
+        total = -F.logsigmoid(signs * logits).sum()
+        return dict(loss_sigmoid=self.loss_weight * total / len(logits))

@@ -20,7 +20,8 @@ def complete_config(cfg: Config) -> None:
     if not is_retriever(cfg):
         return
     model, text = cfg.model, cfg.model.text_backbone
-    resize = dict(model=model.arch, pretrained=model.get('pretrained'))
+    resize = dict(model=model.backbone.get('arch', model.arch),
+                  pretrained=model.get('pretrained'))
     tokenize = dict(model=text.get('arch', model.arch),
                     context_length=text.get('context_length'))
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):

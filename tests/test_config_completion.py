@@ -58,7 +58,7 @@ def test_the_text_towers_own_arch_and_wrapped_data_count():
     pipeline = cfg.train_dataloader.dataset.dataset.pipeline
     assert pipeline[3].model == 'ViT-B-32-quickgelu'
     assert pipeline[4] == dict(
-        type='OpenCLIPTokenize', model='ViT-B-16', context_length=None)
+        type='OpenCLIPTokenize', model='ViT-B-16', context_length=32)
 
 
 def test_other_configs_stay_as_they_are():

@@ -153,8 +153,8 @@ def test_ids_of_a_vocabulary_of_ones_own_need_only_be_in_it():
 
 
 @pytest.mark.parametrize('build, message', [
-    (lambda: CLIPTextTower('ViT-L-14-CLIPA', context_length=16),
-     "the model's own 32, whose last position is the feature, got 16"),
+    (lambda: CLIPTextTower('ViT-L-14-CLIPA', context_length=33),
+     "from 2 to the model's own 32, got 33"),
     (lambda: CLIPTextTower(with_text(pool_type='last'))(torch.ones(1, 9).long()),
      'text has 9 tokens a caption, .* exactly 16'),
     (lambda: CLIPTextTower(with_text(pool_type='none')),

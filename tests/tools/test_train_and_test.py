@@ -14,6 +14,7 @@ import time
 import mmaction
 import pytest
 import torch
+from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.runner.checkpoint import CheckpointLoader
 from open_clip.model import CLIP
@@ -83,8 +84,9 @@ def test_weights_to_start_from_are_tested_without_a_checkpoint(
     cfg = Config.fromfile(tiny_config)
     model = CLIP(**copy.deepcopy(dict(cfg.model.arch)))
     torch.save(model.state_dict(), tmp_path / 'clip.pt')
-    run_tool('model_converters/clip_to_mmaction.py', tmp_path / 'clip.pt',
-             tmp_path / 'converted.pth')
+    retriever = MODELS.build(dict(cfg.model, pretrained=str(tmp_path / 'clip.pt')))
+    retriever.init_weights()
+    torch.save(dict(state_dict=retriever.state_dict()), tmp_path / 'converted.pth')
     options = ('--cfg-options', f'model.pretrained={tmp_path / "clip.pt"}')
     figures = []
     for name, checkpoint in (('zero', []), ('file', [tmp_path / 'converted.pth'])):

@@ -81,12 +81,14 @@ class VideoTextRetriever(BaseModel):
                  frozen_layers: int = -1,
                  data_preprocessor: dict | None = None,
                  init_cfg: dict | None = None) -> None:
-        pictures = pictures_for(arch, pretrained)
-        self._resizing = describe_resizing(pictures)
+        pictures, self._resizing = {}, None
+        if video_pretrained is None:
+            pictures = pictures_for(backbone.get('arch', arch), pretrained)
+            self._resizing = describe_resizing(pictures)
         if isinstance(data_preprocessor, dict):
             if not {'mean', 'std'} & data_preprocessor.keys():
-                data_preprocessor = dict(
-                    data_preprocessor, mean=pictures['mean'], std=pictures['std'])
+                data_preprocessor = dict(data_preprocessor,
+                                         **_normalization(pictures))
             # In the zoo's registry, whatever the default scope is.
             data_preprocessor = MODELS.build(data_preprocessor)
         super().__init__(data_preprocessor, init_cfg)
@@ -166,8 +168,8 @@ class VideoTextRetriever(BaseModel):
         """Refuse captions and frames that are prepared for another model."""
         self.text_backbone.check_tokens(
             inputs['text'], {sample.get('tokenizer') for sample in read} or {None})
-        for resizing in {sample.get('resizing') for sample in read} - {
-                None, self._resizing}:
+        found = {sample.get('resizing') for sample in read}
+        for resizing in found - {None, self._resizing} if self._resizing else ():
             raise InputError(
                 f'the frames are resized by {resizing!r}, but arch {self.arch!r} with '
                 f'pretrained={self.pretrained!r} takes {self._resizing!r}; write '
@@ -223,6 +225,13 @@ class VideoTextRetriever(BaseModel):
             sample.set_field({k: x[i] for k, x in video.items()}, 'video_features')
             sample.set_field({k: x[captions] for k, x in text.items()}, 'text_features')
         return data_samples
+
+
+def _normalization(pictures: dict) -> dict:
+    if not pictures:
+        raise InputError('data_preprocessor: mean and std must be given, those that '
+                         'the weights of video_pretrained were trained with')
+    return dict(mean=pictures['mean'], std=pictures['std'])
 
 
 def _build_tower(option: str, config: dict, kind: type, arch: str | dict) -> nn.Module:

@@ -55,8 +55,10 @@ ENTRIES = {
 
 
 def architecture(name):
-    size = {'base': 'B', 'tiny': 'Tiny'}[name['size']]
-    return f'ViT-{size}/{name["patch"]}'
+    size = {'base': 'B', 'large': 'L', 'tiny': 'Tiny'}[name['size']]
+    family = {'pe-core': 'PE-Core', 'siglip2': 'SigLIP2', 'datacomp': 'DataComp'}.get(
+        name['pre'], 'ViT')
+    return f'{family}-{size}/{name["patch"]}'
 
 
 def recalls(fact, direction):
@@ -154,8 +156,9 @@ def test_metafile(leaf):
     assert metadata['Batch Size'] == int(name['batch'])
     assert metadata['Epochs'] == int(name['epochs'])
     assert metadata['Resolution'] == f'{name["res"]}x{name["res"]}'
-    assert metadata['Pretrained'] == (
-        'CLIP-400M' if name['size'] == 'base' else 'None')
+    assert metadata['Pretrained'] == {
+        None: 'None', 'clip': 'CLIP-400M', 'pe-core': 'PE-Core (meta)',
+        'siglip2': 'WebLI', 'datacomp': 'DataComp-1B'}[name['pre']]
     # MSR-VTT's test on all its videos trains on the 7k list.
     assert metadata['Training Data'].lower().replace('-', '') == name[
         'dataset'].replace('full', '7k').replace('-', '')

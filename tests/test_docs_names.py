@@ -83,7 +83,7 @@ def test_the_readme_is_short_and_links_all_configs():
     assert len(text.splitlines()) <= 150
     linked = set(re.findall(r'\((configs/retrieval/.*?\.py)\)', text))
     assert {str(path.relative_to(ROOT)) for path in RETRIEVAL
-            if of_name(path)['size'] == 'base'} <= linked
+            if of_name(path)['pre'] == 'clip'} <= linked
 
 
 def test_your_own_videos_take_ten_lines():

@@ -21,6 +21,12 @@ def test_attention_counts_on_every_path(training):
     assert macs == 3 * (4 * 5 * 8 * 8 + 2 * 5 * 5 * 8)
 
 
+def test_a_parameter_that_is_expanded_is_counted():
+    """As the query of timm's attention pooling is."""
+    query, layer = nn.Parameter(torch.randn(1, 1, 8)), nn.Linear(8, 4)
+    assert count_macs(lambda: layer(query.expand(3, -1, -1))) == 3 * 8 * 4
+
+
 def test_functions_take_turns_and_the_median_counts(monkeypatch):
     clock, calls = [0.], []
 

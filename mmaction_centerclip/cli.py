@@ -19,8 +19,8 @@ from mmaction_centerclip.errors import InputError, check_positive_int
 from mmaction_centerclip.files import read_checkpoint
 
 __all__ = ['add_common_arguments', 'build_runner', 'check_checkpoint', 'check_outputs',
-           'exit_on_input_error', 'load_config', 'positive_int', 'read_config',
-           'sampled_frames']
+           'exit_on_input_error', 'is_first_process', 'load_config', 'positive_int',
+           'read_config', 'sampled_frames']
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +47,19 @@ def read_config(path: str) -> Config:
         raise InputError(f'config file not found: {path} (docs/migration.md has '
                          'the names that configs of earlier versions have now)')
     return Config.fromfile(path)
+
+
+def is_first_process(launcher: str) -> bool:
+    """Whether this is the first of the processes that a launcher has started.
+
+    To be asked before MMEngine joins them, by the variables that it reads.
+
+    Args:
+        launcher (str): ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+    """
+    variable = dict(pytorch='RANK', slurm='SLURM_PROCID',
+                    mpi='OMPI_COMM_WORLD_RANK').get(launcher, '')
+    return os.environ.get(variable, '0') == '0'
 
 
 def check_model(cfg: Config) -> None:

@@ -32,12 +32,13 @@ def describe_error(error: BaseException) -> str | None:
         str | None: One line; None if the code may be at fault, whose
         traceback is then of use.
     """
-    if isinstance(error, InputError):
+    if isinstance(error, InputError) or (
+            isinstance(error, OSError) and error.errno is None):
         # One that a data worker raised carries the worker's traceback along.
-        return _line(str(error).split('InputError: ')[-1])
+        return _line(str(error).split(f'{type(error).__name__}: ')[-1])
     if isinstance(error, pickle.UnpicklingError):
         return explain_refusal(error)
-    if isinstance(error, OSError) and error.errno is not None:
+    if isinstance(error, OSError):
         return _line(f'{error.filename or "a file"}: '
                      f'{os.strerror(error.errno) or errno.errorcode[error.errno]}')
     if isinstance(error, Exception):

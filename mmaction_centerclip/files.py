@@ -61,10 +61,24 @@ def read_checkpoint(path: str) -> tuple[dict[str, Tensor], dict, bool]:
             break
     if not loaded or not all(isinstance(key, str) and isinstance(value, Tensor)
                              for key, value in loaded.items()):
-        raise InputError(f'{path} is not a state dict, it holds '
-                         f'{sorted(map(str, loaded))[:5]}')
+        held = loaded.get('format')  # which a file of features says of itself
+        if not isinstance(held, str):
+            held = sorted(map(str, loaded))[:5]
+        raise InputError(f'{path} is not a state dict, it holds {held}')
     state = {key.removeprefix('module.'): v for key, v in loaded.items()}
+    for key, value in state.items():
+        _check_weight(f'{path}: {key!r}', value)
     return state, rest, is_archive
+
+
+def _check_weight(name: str, value: Tensor) -> None:
+    """Refuse what no weight is: such a file would be loaded in part, or as NaN."""
+    if value.layout is not torch.strided or value.is_quantized or value.is_meta:
+        kind = 'quantized' if value.is_quantized else (
+            'without values' if value.is_meta else 'sparse')
+        raise InputError(f'{name} is {kind}, expected a dense tensor')
+    if value.is_floating_point() and value.float().isnan().any():
+        raise InputError(f'{name} has values that are not a number (NaN)')
 
 
 def _read(path: str) -> tuple[object, bool]:
@@ -88,7 +102,7 @@ def _read(path: str) -> tuple[object, bool]:
 def explain_refusal(error: pickle.UnpicklingError) -> str:
     """Say in one line why torch's safe loading refused a file."""
     for line in str(error).splitlines():
-        if 'GLOBAL' in line or 'attribute' in line:
+        if any(word in line for word in ('GLOBAL', 'attribute', 'dtype')):
             return ('the checkpoint is refused, it holds more than weights and '
                     f'training state: {line.strip()}')
     return 'not a readable checkpoint, it is damaged or of another kind'

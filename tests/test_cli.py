@@ -10,6 +10,7 @@ from mmaction_centerclip.cli import (
     check_checkpoint,
     check_outputs,
     exit_on_input_error,
+    is_first_process,
     load_config,
     positive_int,
     read_config,
@@ -76,6 +77,16 @@ def test_the_work_dir_is_of_the_option_the_config_or_its_name(load):
 def test_options_override_the_config(load):
     cfg = load('--cfg-options', 'a=2', 'b.c=[1,2]')
     assert (cfg.a, cfg.b.c, cfg.launcher) == (2, [1, 2], 'none')
+
+
+@pytest.mark.parametrize('launcher, variable', [
+    ('pytorch', 'RANK'), ('slurm', 'SLURM_PROCID'), ('mpi', 'OMPI_COMM_WORLD_RANK')])
+def test_one_process_of_a_launcher_is_the_first(monkeypatch, launcher, variable):
+    monkeypatch.setenv(variable, '0')
+    assert is_first_process(launcher)
+    monkeypatch.setenv(variable, '1')
+    assert not is_first_process(launcher)
+    assert is_first_process('none')
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')

@@ -106,11 +106,26 @@ def test_what_cannot_be_read_is_one_line_with_its_name(tmp_path, name, write,
     ({}, r'it holds \[\]'),
     (dict(epoch=1, names=['a']), r"it holds \['epoch', 'names'\]"),
     ({0: torch.ones(1)}, r"it holds \['0'\]"),
+    (dict(format='some.features.v1', video={}), r'it holds some\.features\.v1'),
 ])
 def test_what_is_no_state_dict_is_named(tmp_path, content, message):
     path = str(tmp_path / 'other.pth')
     torch.save(content, path)
     with pytest.raises(InputError, match=f'other.pth is not a state dict, {message}'):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize('weight, message', [
+    (torch.tensor([1, torch.nan]), 'not a number'),
+    (torch.tensor([torch.nan], dtype=torch.float8_e5m2), 'not a number'),
+    (torch.eye(2).to_sparse(), 'is sparse'),
+    (torch.ones(2, device='meta'), 'is without values'),
+    (torch.quantize_per_tensor(torch.ones(2), .1, 0, torch.qint8), 'is quantized'),
+])
+def test_what_is_no_weight_is_refused(tmp_path, weight, message):
+    path = str(tmp_path / 'other.pth')
+    torch.save(dict(good=torch.tensor([1, torch.inf]), bad=weight), path)
+    with pytest.raises(InputError, match=f"other.pth: 'bad' .*{message}"):
         read_checkpoint(path)
 
 

@@ -1,7 +1,6 @@
 #!/usr/bin/env python
 """Train a model, with the options of MMAction2's own tool."""
 import argparse
-import os
 
 import torch
 
@@ -10,6 +9,7 @@ from mmaction_centerclip.cli import (
     build_runner,
     check_checkpoint,
     exit_on_input_error,
+    is_first_process,
     load_config,
 )
 from mmaction_centerclip.engine import find_resumable, lock_work_dir
@@ -63,7 +63,8 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
         cfg.load_from = args.resume if args.resume != 'auto' else find_resumable(
             cfg.work_dir)
         cfg.resume = cfg.load_from is not None
-    check_checkpoint(cfg.get('load_from'))
+    if args.resume != 'auto':  # which has read it
+        check_checkpoint(cfg.get('load_from'))
 
     if args.auto_scale_lr:
         cfg.auto_scale_lr.enable = True
@@ -80,7 +81,7 @@ def main() -> None:
     args = parse_args()
     with exit_on_input_error():
         cfg = load_config(args)
-        if os.environ.get('RANK', '0') == '0':
+        if is_first_process(args.launcher):
             lock_work_dir(cfg.work_dir)
         merge_args(cfg, args)
         build_runner(cfg).train()

@@ -1,10 +1,11 @@
 """Find video files, and read frames of them as the input of a model."""
 from pathlib import Path
 
-import decord
 import torch
 from torch import Tensor
+from torchvision.transforms.functional import resize
 
+from mmaction_centerclip.datasets.transforms import VideoReader, decoding_errors
 from mmaction_centerclip.errors import InputError
 
 SUFFIXES = ('.mp4', '.avi', '.mkv', '.webm')
@@ -38,16 +39,19 @@ def read_frames(folder: str | Path, videos: int, frames: int, size: int) -> Tens
 
     Raises:
         InputError: If there is no video file.
+        DecodingError: If one cannot be decoded.
     """
     paths = video_files(folder)
     clips = []
     for number in range(videos):
-        reader = decord.VideoReader(
-            str(paths[number % len(paths)]), width=size, height=size)
-        start = 3 * (number // len(paths)) % max(len(reader) // 2, 1)
-        steps = torch.linspace(start, len(reader) - 1, frames).long().tolist()
-        clips.append(torch.from_numpy(reader.get_batch(steps).asnumpy()))
-    imgs = torch.stack(clips).permute(0, 1, 4, 2, 3).float()
+        path = str(paths[number % len(paths)])
+        with decoding_errors(path, everything=True):
+            reader = VideoReader(path)
+            start = 3 * (number // len(paths)) % max(len(reader) // 2, 1)
+            steps = torch.linspace(start, len(reader) - 1, frames).long().tolist()
+            clip = torch.from_numpy(reader.get_batch(steps).asnumpy())
+        clips.append(resize(clip.permute(0, 3, 1, 2), [size, size]))
+    imgs = torch.stack(clips).float()
     mean = torch.tensor([122.771, 116.746, 104.093]).view(3, 1, 1)
     std = torch.tensor([68.500, 66.632, 70.323]).view(3, 1, 1)
     return (imgs - mean) / std

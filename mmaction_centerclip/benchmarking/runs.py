@@ -1,6 +1,7 @@
 """Read what MMEngine's runner leaves in a work dir, executing none of it."""
 import ast
 import json
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,6 +86,8 @@ def read_run(work_dir: str | Path, prefix: str = 'retrieval') -> Run:
 
 def _read_config(path: Path) -> dict[str, object]:
     """Read the variables of a dumped config; none if there is no file."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise InputError(f'{path}: not a dumped config: not a regular file')
     try:
         tree = ast.parse(path.read_text(encoding='utf-8') if path.is_file() else '')
     except (MemoryError, RecursionError, SyntaxError, ValueError) as error:
@@ -124,11 +127,19 @@ def _read_json(path: Path) -> list[dict]:
     contents = []
     for number, line in enumerate(lines[:-1] or lines, start=1):
         try:
-            contents.append(dict(json.loads(line or '{}')))
+            contents.append(dict(json.loads(line or '{}', parse_int=_to_number)))
         except (RecursionError, TypeError, ValueError) as error:
             raise InputError(f'{path}, line {number}: expected a JSON object, got '
                              f'{line[:40]!r}: {error}') from None
     return contents
+
+
+def _to_number(digits: str) -> int:
+    """Read an integer that has a mean with others."""
+    number = int(digits)
+    if abs(number) > sys.float_info.max:
+        raise ValueError(f'an integer of {len(digits)} digits')
+    return number
 
 
 def _metrics(line: dict, prefix: str) -> dict[str, float]:

@@ -98,16 +98,17 @@ def write_files_whole() -> None:
     from mmengine.fileio import LocalBackend
     if hasattr(LocalBackend.put, 'in_place'):
         return
-    in_place = LocalBackend.put
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         partial = f'{filepath}.partial'
         try:
-            in_place(self, obj, partial)
+            put.in_place(self, obj, partial)
             os.replace(partial, filepath)
-        except BaseException:
+        except BaseException as error:
             Path(partial).unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.filename is None:
+                error.filename = str(filepath)  # A full disk names none.
             raise
 
-    put.in_place = in_place
+    put.in_place = LocalBackend.put
     LocalBackend.put = put

@@ -1,13 +1,17 @@
 """Convert a file of someone else's CLIP to a checkpoint and a config."""
 from collections.abc import Sequence
-from pathlib import Path
 
 from mmaction.registry import MODELS
 from mmengine.config import Config
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.files import check_absent, read_checkpoint, save_tensors
+from mmaction_centerclip.files import (
+    check_absent,
+    read_checkpoint,
+    save_tensors,
+    write_text,
+)
 
 from .clip4clip import infer_head
 from .necks import give_embeddings
@@ -70,7 +74,7 @@ def convert_checkpoint(source: str,
     save_tensors(
         dict(state_dict=model.state_dict(), meta=dict(converted_from=kind)), target)
     if config_file:
-        Path(config_file).write_text(text, encoding='utf-8')
+        write_text(text, config_file)
     return config, dict(kind=kind, unused=unused + unexpected, missing=missing)
 
 

@@ -11,8 +11,10 @@ from mmaction_centerclip.benchmarking import (
     read_frames,
     video_files,
 )
+from mmaction_centerclip.datasets.transforms import DecodingError
 from mmaction_centerclip.errors import InputError
 
+from ..datasets.clips import CLIPS, FRAMES, write_clip
 from ..reference import openai_clip
 
 
@@ -104,3 +106,15 @@ def test_frames_are_those_of_the_clips_in_turn(shapes, tmp_path):
     assert torch.equal(imgs[33, -1], imgs[0, -1])
     with pytest.raises(InputError, match='no video file'):
         read_frames(tmp_path, 1, 8, 64)
+
+
+def test_frames_are_those_asked_for_and_errors_name_the_file(tmp_path):
+    # Of which decord gives others.
+    write_clip(tmp_path / 'a.avi', **CLIPS['h264_p.avi'])
+    imgs = read_frames(tmp_path, 1, 3, 32)
+    levels = imgs.mean(dim=(3, 4)) * torch.tensor([68.500, 66.632, 70.323])
+    levels = (levels + torch.tensor([122.771, 116.746, 104.093])).mean(dim=2) - 20
+    assert (levels - torch.tensor([0., 29, FRAMES - 1])).abs().max() <= 2
+    (tmp_path / 'a.avi').write_text('no video')
+    with pytest.raises(DecodingError, match='a.avi: cannot be decoded'):
+        read_frames(tmp_path, 1, 3, 32)

@@ -1,3 +1,4 @@
+import os
 import statistics
 
 import pytest
@@ -172,6 +173,9 @@ def test_a_cut_last_line_is_left_out_and_damage_is_named(make):
     path.write_text(text.replace('{', '', 1))
     with pytest.raises(InputError, match='scalars.json, line 1: expected a JSON obj'):
         read_run(work_dir)
+    path.write_text('{"retrieval/t2v/R1": 1' + '0' * 400 + '}\n')
+    with pytest.raises(InputError, match='line 1: .*an integer of 401 digits'):
+        read_run(work_dir)
     path.write_text('3\n')
     with pytest.raises(InputError, match="line 1: expected a JSON object, got '3'"):
         read_run(work_dir)
@@ -188,6 +192,9 @@ def test_bad_options_and_folders_are_named(make, tmp_path):
     with pytest.raises(InputError, match='no metric'):
         summarize([read_run(work_dir)], METRICS, best='t2v/R50')
     with pytest.raises(InputError, match='one dumped config, .* got none'):
+        read_run(tmp_path)
+    os.mkfifo(tmp_path / 'pipe.py')
+    with pytest.raises(InputError, match='pipe.py: .* not a regular file'):
         read_run(tmp_path)
     (work_dir / 'second.py').write_text('')
     with pytest.raises(InputError, match='got centerclip_tiny, second'):

@@ -8,6 +8,7 @@ from mmengine.runner import BaseLoop
 from torch import Tensor
 
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models.utils.strict_loading import fits, form
 
 __all__ = ['CheckCheckpointHook']
 
@@ -46,20 +47,19 @@ class CheckCheckpointHook(Hook):
                        fresh: bool) -> None:
         """Compare keys and shapes; a fresh training may have another head."""
         new = ('head.', 'backbone.necks.', 'video_projection.') if fresh else ()
-        fitting = [k for k, v in state.items() if k in own and isinstance(
-            v, Tensor) and v.shape == own[k].shape]
+        fitting = [k for k, v in state.items() if k in own and fits(v, own[k])]
         missing = sorted(own.keys() - set(fitting))
         unknown = sorted(state.keys() - own.keys())
         wrong = [k for k in missing + unknown if not k.startswith(new or ('\0', ))]
         if wrong:
-            shapes = [f'{k} {tuple(state[k].shape)}, not {tuple(own[k].shape)}'
+            shapes = [f'{k} {form(state[k])}, not {form(own[k])}'
                       for k in wrong if k in own and isinstance(state.get(k), Tensor)]
             title, advice = _describe(state)
             raise InputError(
                 f'{source} holds {title}, of which {len(fitting)} of '
                 f"the model's {len(own)} keys fit; missing "
                 f'{[k for k in missing if k not in state][:3]}, not part of the '
-                f'model {unknown[:3]}, of another shape {shapes[:3]}. '
+                f'model {unknown[:3]}, of another shape or type {shapes[:3]}. '
                 + advice)
         if missing or unknown:
             runner.logger.log(

@@ -3,7 +3,19 @@ from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['load_strictly']
+__all__ = ['fits', 'form', 'load_strictly']
+
+
+def fits(value: object, own: Tensor) -> bool:
+    """Whether a value has the shape of a weight, and is of floats if that is."""
+    return (isinstance(value, Tensor) and value.shape == own.shape
+            and value.is_floating_point() == own.is_floating_point())
+
+
+def form(value: Tensor) -> str:
+    """Say the shape of a tensor, and its type unless that is the usual one."""
+    shape = tuple(value.shape)
+    return f'{shape}' if value.is_floating_point() else f'{shape} of {value.dtype}'
 
 
 def load_strictly(module: nn.Module, state: dict[str, Tensor], source: str,
@@ -29,9 +41,8 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], source: str,
             f'{missing[:5]} ({len(missing)} in all), not part of the model '
             f'{unknown[:5]} ({len(unknown)} in all)')
     for key, value in state.items():
-        if value.shape != own[key].shape:
+        if not fits(value, own[key]):
             raise InputError(
                 f'{source} does not fit {type(module).__name__}: {key} has '
-                f'the shape {tuple(value.shape)}, expected '
-                f'{tuple(own[key].shape)}')
+                f'the shape {form(value)}, expected {form(own[key])}')
     module.load_state_dict(state, strict=False)

@@ -8,10 +8,11 @@ from .models import (
     random_openai_clip,
 )
 from .peak_memory import PeakMemory, peak_mib
+from .reduced import reduced_arch
 from .runs import Run, read_run
 from .summary import run_warnings, summarize
 
 __all__ = ['MMACTION2_CONFIG', 'PeakMemory', 'Run', 'benchmark_pair', 'build_mmaction2',
            'build_pair', 'count_macs', 'describe_machine', 'peak_mib',
-           'random_openai_clip', 'read_frames', 'read_run', 'run_warnings', 'summarize',
-           'time_interleaved', 'video_files']
+           'random_openai_clip', 'read_frames', 'read_run', 'reduced_arch',
+           'run_warnings', 'summarize', 'time_interleaved', 'video_files']

@@ -8,12 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import timm.models.vision_transformer
+import torch
 from mmaction.models.backbones import VisionTransformer as VideoMAE
 from mmaction.registry import MODELS
-from open_clip.model import CLIP
+from open_clip.model import CLIP, CustomTextCLIP
 from torch import nn
 
+from mmaction_centerclip.benchmarking import reduced_arch
+
 from ..conftest import TINY_ARCH
+from ..reference.rotary import angles_of, rotary_attention
 
 TIMM = dict(img_size=32, patch_size=16, embed_dim=32, depth=3, num_heads=2,
             num_classes=0)
@@ -33,16 +37,29 @@ class Host:
     prefix: int = 1
     joint: bool = False  # attention over all frames
     random: dict = field(default_factory=dict)  # options that drop at random
+    rope: dict | None = None  # of angles_of; attention then takes them too
 
     def build(self, necks=(), **options):
         config = copy.deepcopy({**self.config, **options})
         return MODELS.build(dict(config, necks=copy.deepcopy(list(necks))))
 
-    def run_block(self, block, x, batch_size):
+    def run_block(self, block, x, batch_size, positions=None):
+        if self.rope and isinstance(block, nn.Module):
+            attention, mlp = self.halves(block)
+            x = x + self.run_block(attention, x, batch_size, positions)
+            return x + mlp(x)
+        if self.rope:
+            return block(x, self.angles(len(x), positions))
         if not self.joint:
             return block(x)
         tokens = x.unflatten(0, (batch_size, -1))
         return block(tokens.flatten(1, 2)).view_as(tokens).flatten(0, 1)
+
+    def angles(self, frames, positions):
+        places = frames * [range(4)]
+        if positions is not None:
+            places = positions.flatten(0, 1).tolist()
+        return [[angles_of(place % 4, **self.rope) for place in row] for row in places]
 
 
 def clip_arch(**vision):
@@ -85,6 +102,66 @@ def timm_host(prefix=1, **options):
         random=dict(drop_path_rate=0.5))
 
 
+def clip_timm_host(name, pool, prefix=1, rope=None):
+    arch = dict(layers=3, width=32, image_size=32, patch_size=16)
+
+    def embed(stock, imgs):
+        trunk = stock.trunk
+        x = trunk.patch_embed(imgs.flatten(0, 1))
+        if prefix:
+            x = torch.cat([trunk.cls_token.expand(len(x), -1, -1), x], dim=1)
+        return trunk.norm_pre(x + trunk.pos_embed)
+
+    def halves(block):
+        def attention(x, angles=None):
+            if name == 'EVA02-E-14':
+                return block.norm1(block.attn(x))
+            if angles is not None:
+                return rotary_attention(block.attn, block.norm1(x), angles)
+            return getattr(block, 'ls1', nn.Identity())(block.attn(block.norm1(x)))
+
+        def mlp(x):
+            if name == 'EVA02-E-14':
+                return block.norm2(block.mlp(x))
+            return getattr(block, 'ls2', nn.Identity())(block.mlp(block.norm2(x)))
+
+        return attention, mlp
+
+    config = dict(type='CLIPTimmVisionTower', arch=reduced_arch(name, **arch))
+    return Host(
+        config,
+        lambda: CustomTextCLIP(**{k: v for k, v in copy.deepcopy(
+            config['arch']).items() if k != 'custom_text'}).visual,
+        blocks=lambda stock: stock.trunk.blocks,
+        embed=embed,
+        halves=halves,
+        pool=lambda stock, x: pool(stock, stock.trunk.norm(x)),
+        prefix=prefix,
+        random=dict(arch=reduced_arch(name, **arch, timm_drop_path=0.5)),
+        rope=rope)
+
+
+def clip_timm_hosts():
+    def class_token(stock, x):
+        return stock.trunk.head(x[:, 0])
+
+    def attention(stock, x):
+        return stock.trunk.head(stock.trunk.attn_pool(x))
+
+    rope = dict(grid=(2, 2), dims=16)
+    return dict(
+        siglip=clip_timm_host('ViT-B-16-SigLIP2', attention, prefix=0),
+        timm_average=clip_timm_host(
+            'vit_medium_patch16_gap_256', lambda stock, x: stock.head.proj(x.mean(1)),
+            prefix=0),
+        eva02=clip_timm_host(
+            'EVA02-B-16', class_token, rope=dict(rope, reference=(16, 16))),
+        eva02_post_norm=clip_timm_host('EVA02-E-14', class_token),
+        pe_core=clip_timm_host(
+            'PE-Core-B-16', attention,
+            rope=dict(rope, reference=(14, 14), xy=True, offset=1)))
+
+
 def mae_host(**options):
     def embed(stock, imgs):
         x = stock.patch_embed(imgs.transpose(1, 2))[0] + stock.pos_embed
@@ -120,4 +197,5 @@ HOSTS = dict(
     videomae=mae_host(),
     videomae_first_token=mae_host(init_values=0.5, use_mean_pooling=False,
                                   use_learnable_pos_emb=True),
+    **clip_timm_hosts(),
 )

@@ -3,8 +3,9 @@ import pytest
 import torch
 from torch import nn
 
+from mmaction_centerclip.benchmarking import reduced_arch
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models.backbones import CLIPVisionTower
+from mmaction_centerclip.models import open_clip_vision_tower
 
 from ..conftest import NECK, TINY_ARCH
 
@@ -12,9 +13,9 @@ from ..conftest import NECK, TINY_ARCH
 class Encoder(nn.Module):
     """A tower as a function of frames to features, which exporters take."""
 
-    def __init__(self, *necks):
+    def __init__(self, *necks, arch=TINY_ARCH):
         super().__init__()
-        self.tower = CLIPVisionTower(arch=TINY_ARCH, necks=necks)
+        self.tower = open_clip_vision_tower(arch, necks=necks)
         self.eval()
 
     def forward(self, imgs):
@@ -25,9 +26,13 @@ def batch():
     return torch.randn(2, 4, 3, 32, 32)
 
 
+ROTARY = reduced_arch('PE-Core-B-16', image_size=32)
+
+
 @pytest.mark.parametrize('strict', [False, True])
-def test_an_exported_tower_clusters_other_batches(tmp_path, strict):
-    encoder = Encoder(NECK)
+@pytest.mark.parametrize('arch', [TINY_ARCH, ROTARY], ids=['clip', 'rotary'])
+def test_an_exported_tower_clusters_other_batches(tmp_path, arch, strict):
+    encoder = Encoder(NECK, arch=arch)
     exported = torch.export.export(encoder, (batch(), ), strict=strict)
     torch.export.save(exported, tmp_path / 'tower.pt2')
     loaded = torch.export.load(tmp_path / 'tower.pt2').module()

@@ -44,27 +44,28 @@ def mask_of(host):
 def encode_by_hand(host, stock, necks, imgs, mask):
     """Run embedding, necks, blocks and pooling one after the other."""
     batch_size, x = len(imgs), host.embed(stock, imgs)
+    known = mask, None, None  # and positions, and sizes
 
-    def apply(neck, x, mask):
+    def apply(neck, x, known):
         tokens = x.unflatten(0, (batch_size, -1))
         out = neck(VideoTokens(
-            tokens[:, :, :host.prefix], tokens[:, :, host.prefix:], mask))
-        return torch.cat(out[:2], dim=2).flatten(0, 1), out.frame_mask
+            tokens[:, :, :host.prefix], tokens[:, :, host.prefix:], *known))
+        return torch.cat(out[:2], dim=2).flatten(0, 1), out[2:]
 
     for number, block in enumerate(host.blocks(stock), start=1):
         here = [neck for neck in necks if neck.before_block == number]
         for neck in here:
-            x, mask = apply(neck, x, mask)
+            x, known = apply(neck, x, known)
         inside = [neck for neck in here if neck.inside_block]
         if not inside:
-            x = host.run_block(block, x, batch_size)
+            x = host.run_block(block, x, batch_size, known[1])
             continue
         attention, mlp = host.halves(block)
-        x = x + host.run_block(attention, x, batch_size)
+        x = x + host.run_block(attention, x, batch_size, known[1])
         for neck in inside:
-            x, mask = apply(neck, x, mask)
+            x, known = apply(neck, x, known)
         x = x + mlp(x)
-    return host.pool(stock, x).unflatten(0, (batch_size, -1)), mask
+    return host.pool(stock, x).unflatten(0, (batch_size, -1)), known[0]
 
 
 @each_host

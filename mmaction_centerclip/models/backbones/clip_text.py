@@ -39,8 +39,8 @@ class TextFeatures(NamedTuple):
 class CLIPTextTower(TextTransformer):
     """CLIP's text tower.
 
-    Parameters and state dict keys are those of ``open_clip``'s
-    ``TextTransformer``.
+    Parameters, state dict keys and, at the model's own context length, the
+    sentences to the last bit are those of ``open_clip``'s ``TextTransformer``.
 
     Args:
         arch (str | dict): As for :class:`CLIPVisionTower`.
@@ -92,14 +92,20 @@ class CLIPTextTower(TextTransformer):
         if mask is not None:
             mask = mask[..., :length, :length]
         words = self.ln_final(self.transformer(x, attn_mask=mask))
-        if isinstance(self.text_projection, nn.Linear):
-            words = self.text_projection(words)
-        elif self.text_projection is not None:
-            words = words @ self.text_projection
         # open_clip 3.0 does not know the keyword.
         eos = dict(eos_token_id=self.eos_id) if self.pool_type == 'eos' else {}
         sentence = text_global_pool(words, text, self.pool_type, **eos)
-        return TextFeatures(sentence, words, self.word_mask(text))
+        # The sentence apart: the rounding of a product depends on its rows.
+        return TextFeatures(
+            self.project(sentence), self.project(words), self.word_mask(text))
+
+    def project(self, x: Tensor) -> Tensor:
+        """Project tokens (..., C) to the embedding (..., E)."""
+        if self.text_projection is None:
+            return x
+        if isinstance(self.text_projection, nn.Linear):
+            return self.text_projection(x)
+        return x @ self.text_projection
 
     def word_mask(self, text: Tensor) -> Tensor:
         """Tell words and end token of ids (B, L) from padding, bool (B, L)."""

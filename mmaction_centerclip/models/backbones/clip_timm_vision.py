@@ -29,9 +29,9 @@ class CLIPTimmVisionTower(VideoTower, TimmModel):
 
     Rotary positions (arXiv 2104.09864) turn each token's queries and keys by
     the place in its frame that the token comes from, which necks hand on as
-    :attr:`VideoTokens.positions`: a token that stands for a cluster has the
-    place of the cluster's center, and a mean over frames that of the frames,
-    which is the same in each. Class tokens are not turned, as in timm.
+    :attr:`VideoTokens.positions`. A merged token has one place: the mean of a
+    cluster that of the cluster's center, the mean of a segment's frames that
+    of the token of the first frame. Class tokens are not turned, as in timm.
 
     Args:
         arch (str | dict): Such a model of open_clip by name
@@ -134,6 +134,18 @@ class CLIPTimmVisionTower(VideoTower, TimmModel):
     def tokens_to_features(self, x: Tensor) -> Tensor:
         """Pool and project, as timm's model and open_clip's around it do."""
         return self.head(self.trunk.forward_head(self.trunk.norm(x)))
+
+    def train(self, mode: bool = True) -> 'CLIPTimmVisionTower':
+        """Choose training or evaluation; frozen batch norms keep to the latter.
+
+        Their statistics would change otherwise, and with them the tokens of
+        frames that nothing trains. MobileCLIP's stem has such norms.
+        """
+        super().train(mode)
+        for module in self.trunk.patch_embed.modules():
+            if isinstance(module, nn.BatchNorm2d) and not module.weight.requires_grad:
+                module.eval()
+        return self
 
     def patch_positions(self) -> Tensor:
         """Return the positional embedding (N, C) of the patches, or zeros."""

@@ -20,6 +20,7 @@ _PARTS = {
     'visual.': 'backbone.',
     'text.': 'text_backbone.',
     'logit_scale': 'head.logit_scale',
+    'logit_bias': 'head.logit_bias',  # of a sigmoid loss, as SigLIP's
 }
 
 
@@ -95,13 +96,20 @@ def _load_video_tower(model: nn.Module, state: dict[str, Tensor], source: str) -
 
 def _load_head(model: nn.Module, state: dict[str, Tensor],
                positions: Tensor, source: str) -> None:
-    """Load the scale, and what there is of the head; the rest from the text."""
+    """Load scale and bias, and what there is of the head; the rest from the text."""
     head = model.head
-    own = head.state_dict().keys() - {'logit_scale'}
+    own = head.state_dict().keys() - {'logit_scale', 'logit_bias'}
+    bias = state.get('logit_bias')
+    if bias is not None and 'logit_bias' not in head.state_dict():
+        state = {key: value for key, value in state.items() if key != 'logit_bias'}
+        print_log(f'{source}: its logit_bias of {bias.item():.2f} is left out, as '
+                  f'{type(head).__name__} has none here; the ranking by similarity '
+                  'does not depend on it', 'current')
     absent = sorted(own - state.keys())
     if absent:
         head.init_from_text_tower(model.text_backbone, positions)
-    load_strictly(head, state, source, may_lack=tuple(absent))
+    # A bias that the file lacks keeps the value that it starts with.
+    load_strictly(head, state, source, may_lack=('logit_bias', *absent))
     if absent and own & state.keys():
         print_log(f'{source} has a part of the head only: missing {absent[:5]} '
                   f'({len(absent)} in all)', 'current', logging.WARNING)
@@ -147,15 +155,17 @@ def rename_clip_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
     Returns:
         dict[str, Tensor]: float32, under ``backbone.``, ``text_backbone.``
-        and ``head.logit_scale``; other keys as they are.
+        and ``head.``: ``logit_scale`` and, where there is one,
+        ``logit_bias``, of no dimension; other keys as they are.
     """
     renamed = {}
     for key, value in state.items():
         part = next((p for p in _PARTS if key.startswith(p)), '')
         key = _PARTS.get(part, '') + key[len(part):]
         renamed[key] = value.float() if value.is_floating_point() else value
-    if 'head.logit_scale' in renamed:
-        renamed['head.logit_scale'] = renamed['head.logit_scale'].reshape(())
+    for key in ('head.logit_scale', 'head.logit_bias'):
+        if key in renamed:
+            renamed[key] = renamed[key].reshape(())
     return renamed
 
 

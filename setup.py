@@ -75,9 +75,10 @@ setup(
         'lite': ['mmcv-lite>=2.1,<2.2', 'mmengine>=0.10.7,<1'],
         'onedl': ['onedl-mmcv>=2.3,<3', 'onedl-mmengine>=0.10.12,<1'],
         'hf': ['transformers[sentencepiece]'],  # tokenizers of Hugging Face
+        'peft': ['peft>=0.21,<1'],  # LoRA on the towers
         'tests': [
             'pytest', 'pytest-xdist', 'hypothesis', 'ruff', 'codespell',
-            'torchmetrics'
+            'torchmetrics', 'peft>=0.21,<1'
         ],
     },
     cmdclass={'build_py': BuildWithMim},

@@ -75,7 +75,7 @@ def leaf_of(fact):
         leaf for leaf, name in NAMES.items()
         if [name['after_blocks'], name['segments'], name['centers']] == places
         and (name['dataset'], name['kind']) == (fact['dataset'], kind)
-        and name['head'] is None
+        and name['head'] is None and name['tuning'] is None
         and architecture(name) == fact.get('backbone', 'ViT-B/32'))
     return found
 

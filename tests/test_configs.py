@@ -20,7 +20,7 @@ RETRIEVAL = sorted((CONFIGS / 'retrieval').glob('*/*.py'))
 NAME = re.compile(
     r'(?P<method>clip4clip|centerclip)(-(?P<kind>spectral|p1))?'
     r'(-b(?P<after_blocks>\d+)-(?P<segments>\d+)-(?P<centers>\d+))?'
-    r'(-(?P<head>seqtransf|seqlstm|tighttransf|wti|xpool))?'
+    r'(-(?P<head>seqtransf|seqlstm|tighttransf|wti|xpool))?(-(?P<tuning>lora))?'
     r'_vit-(?P<size>base|large|tiny)-p(?P<patch>\d+)-res(?P<res>\d+)'
     r'(-(?P<pre>clip|pe-core|siglip2|datacomp)-pre)?'
     r'_(?P<gpus>\d+)xb(?P<batch>\d+)-u(?P<frames>\d+)-(?P<epochs>\d+)e'
@@ -148,6 +148,7 @@ def test_a_config_is_what_its_name_says(path):
     else:
         assert cfg.model.arch.vision_cfg.image_size == int(name['res'])
     assert cfg.model.head.type == HEADS[name['head']]
+    assert ('lora' in cfg.model) == (name['tuning'] == 'lora')
     necks = cfg.model.backbone.get('necks', [])
     assert len(necks) == (name['method'] == 'centerclip')
     for neck in necks:
@@ -193,6 +194,7 @@ def optimizer_of(cfg):
     ('msrvtt-9k', 5e-3), ('activitynet', 1e-2), ('didemo', 1e-4), ('shapes', 1e-3)])
 def test_optimizer(dataset, lr):
     path = next(path for path in RETRIEVAL if of_name(path)['head'] is None
+                and of_name(path)['tuning'] is None
                 and of_name(path)['method'] == 'clip4clip'
                 and of_name(path)['dataset'] == dataset)
     cfg = config(path)

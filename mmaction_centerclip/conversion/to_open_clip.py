@@ -20,6 +20,9 @@ def to_open_clip(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]
     if 'text_backbone.positional_embedding' not in state:
         raise InputError('not the weights of a retriever of this project; the '
                          f'first keys are {sorted(state)[:5]}')
+    if any('.lora_' in key for key in state):
+        raise InputError('the towers have LoRA, which open_clip has not; merge it '
+                         'with tools/model_converters/merge_lora.py')
     if 'backbone.conv2.weight' in state:
         raise InputError('the vision tower sees 3-D patches, which open_clip '
                          'has not')

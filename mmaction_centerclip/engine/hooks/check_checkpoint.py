@@ -54,7 +54,7 @@ class CheckCheckpointHook(Hook):
         if wrong:
             shapes = [f'{k} {form(state[k])}, not {form(own[k])}'
                       for k in wrong if k in own and isinstance(state.get(k), Tensor)]
-            title, advice = _describe(state)
+            title, advice = _describe(state, own)
             raise InputError(
                 f'{source} holds {title}, of which {len(fitting)} of '
                 f"the model's {len(own)} keys fit; missing "
@@ -93,8 +93,16 @@ class CheckCheckpointHook(Hook):
                 '--cfg-options load_from=FILE')
 
 
-def _describe(state: dict) -> tuple[str, str]:
+def _describe(state: dict, own: dict) -> tuple[str, str]:
     """Say what weights are of, and what to do with them."""
+    adapted, wanted = (any('.lora_' in key for key in keys) for keys in (state, own))
+    if adapted != wanted:
+        return ('a retriever with LoRA', 'Use the config that it was trained with, or '
+                'merge it with tools/model_converters/merge_lora.py'
+                ) if adapted else (
+                'weights without LoRA', 'A training starts from a retriever without '
+                'LoRA with --cfg-options model.pretrained=FILE, a test runs it with '
+                'model.lora=None')
     from mmaction_centerclip.conversion import SOURCES, detect_sources
     try:
         title = SOURCES[detect_sources(state)[0]].title

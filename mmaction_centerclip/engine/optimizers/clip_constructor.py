@@ -20,7 +20,8 @@ class CLIPOptimWrapperConstructor:
     CLIP's weights, and what lies inside its towers such as a neck's
     embedding, learn at ``clip_lr_mult`` of the rate of new layers; biases do
     not decay, norm weights do (arXiv 2104.08860, Sec. 4.2, and the authors'
-    groups). A learned projection of the videos is a new layer.
+    groups). LoRA's matrices, and a learned projection of the videos, are new
+    layers.
 
     Args:
         optim_wrapper_cfg (dict): Config of the optimizer wrapper, with the
@@ -76,7 +77,7 @@ class CLIPOptimWrapperConstructor:
         groups = defaultdict(list)
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
-                is_clip = name.startswith(self.clip_keys)
+                is_clip = name.startswith(self.clip_keys) and '.lora_' not in name
                 decays = not any(key in name for key in self.no_decay_keys)
                 groups[is_clip, not decays].append(parameter)
         return [dict(params=parameters, lr=lr * self.clip_lr_mult if is_clip else lr,

@@ -151,6 +151,10 @@ class CLIPTextTower(TextTransformer):
             raise InputError(f'text has a caption without the end token {end} '
                              f'of {self.tokenizer}')
 
+    def tower_blocks(self) -> nn.ModuleList:
+        """Return the blocks, in order."""
+        return self.transformer.resblocks
+
     def freeze(self, num_blocks: int) -> None:
         """Freeze the embeddings and the first blocks.
 
@@ -162,7 +166,7 @@ class CLIPTextTower(TextTransformer):
             return
         self.positional_embedding.requires_grad = False
         for module in (self.token_embedding,
-                       *self.transformer.resblocks[:num_blocks]):
+                       *self.tower_blocks()[:num_blocks]):
             module.requires_grad_(False)
 
     def load_pretrained(self, state: dict[str, Tensor], source: str) -> None:

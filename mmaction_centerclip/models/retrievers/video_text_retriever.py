@@ -12,6 +12,7 @@ from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.backbones import CLIPTextTower, VideoTower
 
 from .clip_weights import load_clip_weights
+from .lora import add_adapters, watch_adapters, without_adapters
 from .tower_weights import load_tower_weights
 
 __all__ = ['VideoTextRetriever']
@@ -44,6 +45,8 @@ class VideoTextRetriever(BaseModel):
         frozen_layers (int): Blocks to freeze in both towers, from the first.
             0 freezes the embeddings in front of the blocks only, -1 nothing.
             Defaults to -1.
+        lora (dict, optional): Low-rank adapters to train in place of the
+            towers, see :func:`add_adapters`; needs ``peft``. Defaults to None.
         data_preprocessor (dict, optional): Without ``mean`` and ``std`` it gets
             those of :func:`pictures_for`. Defaults to None.
         init_cfg (dict, optional): Initialisation config. Defaults to None.
@@ -79,6 +82,7 @@ class VideoTextRetriever(BaseModel):
                  video_pretrained: str | None = None,
                  video_projection: bool = False,
                  frozen_layers: int = -1,
+                 lora: dict | None = None,
                  data_preprocessor: dict | None = None,
                  init_cfg: dict | None = None) -> None:
         pictures, self._resizing = {}, None
@@ -117,15 +121,23 @@ class VideoTextRetriever(BaseModel):
         # CLIPSimilarity.
         self.backbone.freeze(frozen_layers)
         self.text_backbone.freeze(frozen_layers)
+        self.lora, self.adapters_seen = lora, False
+        if lora is not None:
+            if frozen_layers > 0:
+                raise InputError('frozen_layers must be -1 or 0 beside lora, which '
+                                 f'freezes all layers, got {frozen_layers}')
+            add_adapters(self, lora)
 
     def init_weights(self) -> None:
         """Load the pretrained weights, if any."""
-        super().init_weights()
-        if self.pretrained is not None:
-            load_clip_weights(self, self.pretrained, self.arch)
-            print_log(f'Loaded CLIP weights from {self.pretrained}.', 'current')
-        if self.video_pretrained is not None:
-            load_tower_weights(self.backbone, self.video_pretrained)
+        # An initialisation of all linear layers would spoil the adapters'.
+        with without_adapters(self):
+            super().init_weights()
+            if self.pretrained is not None:
+                load_clip_weights(self, self.pretrained, self.arch)
+                print_log(f'Loaded CLIP weights from {self.pretrained}.', 'current')
+            if self.video_pretrained is not None:
+                load_tower_weights(self.backbone, self.video_pretrained)
 
     def forward(self, inputs: dict[str, Tensor], data_samples: list | None = None,
                 mode: str = 'tensor') -> dict | list:
@@ -198,8 +210,9 @@ class VideoTextRetriever(BaseModel):
 
     def loss(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Loss terms of a batch of pairs."""
-        segments, mask = self.encode_video(inputs)
-        text = self.text_backbone(inputs['text'])
+        with watch_adapters(self):
+            segments, mask = self.encode_video(inputs)
+            text = self.text_backbone(inputs['text'])
         if len(text.sentence) != len(segments):
             raise InputError(
                 'training takes one caption a video, got '

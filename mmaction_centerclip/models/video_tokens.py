@@ -21,12 +21,16 @@ class VideoTokens(NamedTuple):
             before the first neck. None where every patch is at its place.
         size (Tensor, optional): How many patches each patch token stands for,
             int64 (B, T, N). None where that is one.
+        keys (Tensor, optional): What the block's attention compared the patch
+            tokens by, averaged over its heads, (B, T, N, D). None except
+            inside a block, for a neck that needs them.
     """
     prefix: Tensor
     patches: Tensor
     frame_mask: Tensor | None = None
     positions: Tensor | None = None
     size: Tensor | None = None
+    keys: Tensor | None = None
 
     @classmethod
     def split(cls, tokens: Tensor, batch_size: int, num_prefix_tokens: int,
@@ -76,6 +80,12 @@ class VideoTokens(NamedTuple):
         """View every S videos, one after the other, as one: S times the frames."""
         return self._map_fields(
             lambda x: x.unflatten(0, (-1, num_segments)).flatten(1, 2))
+
+    def joined_frames(self) -> 'VideoTokens':
+        """View the patch tokens of all frames as one frame's, (B, 1, T * N, ...)."""
+        joined = VideoTokens(*(None if x is None else x.flatten(1, 2)[:, None]
+                               for x in self._replace(prefix=None, frame_mask=None)))
+        return joined._replace(prefix=self.prefix, frame_mask=self.frame_mask)
 
     def _map_fields(self, function: Callable[[Tensor], Tensor]) -> 'VideoTokens':
         return VideoTokens(*(None if x is None else function(x) for x in self))

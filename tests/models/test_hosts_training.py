@@ -72,11 +72,14 @@ def test_a_block_that_drops_at_random_runs_once(host, imgs):
     assert len(seen) == 1 and len(selections) == 1
 
 
+NECKS = dict(NECKS, tome=[dict(type='TokenMerging', before_block=[1, 2], r=1)])
+
+
 @pytest.mark.parametrize('host, necks, training', [
     *((host, 'kmedoids', True) for host in HOSTS),
     ('clip', 'kmedoids', False), ('clip', 'spectral', True),
     ('clip', 'two', False), ('videomae', 'two', True),
-    ('clip', 'padding', True), ('timm', 'kmedoids_mean', True)])
+    ('clip', 'padding', True), ('timm', 'tome', True), ('timm', 'kmedoids_mean', True)])
 def test_compiles_to_one_graph(host, necks, training, imgs):
     torch.compiler.reset()
     mask, _ = mask_of(HOSTS[host])

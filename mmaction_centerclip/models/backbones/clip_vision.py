@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mmaction_centerclip.errors import check_choice
 
 from .clip_arch import vision_arguments
+from .tower_steps import OpenAttention, mean_keys
 from .video_tower import Step, VideoTower
 
 __all__ = ['CLIPVisionTower']
@@ -101,6 +102,25 @@ class CLIPVisionTower(VideoTower, VisionTransformer):
             return x + block.ls_1(block.ln_attn(block.attn(block.ln_1(x))))
 
         return attention, lambda x: x + block.ls_2(block.mlp(block.ln_2(x)))
+
+    def open_attention(self, block: nn.Module) -> OpenAttention:
+        """Return the keys of open_clip's attention, and it with a bias."""
+        attn, plain = block.attn, hasattr(block, 'attention')
+        norm = block.ln_1
+
+        def keys(x: Tensor) -> Tensor:
+            return mean_keys(norm(x), attn.in_proj_weight, attn.in_proj_bias,
+                             attn.num_heads, getattr(attn, 'ln_k', None))
+
+        def attention(x: Tensor, bias: Tensor) -> Tensor:
+            q = norm(x)
+            if plain:  # torch's own attention.
+                out, _ = attn(q, q, q, need_weights=False, key_padding_mask=bias)
+            else:
+                out = block.ln_attn(attn(q, attn_mask=bias[:, None, None]))
+            return x + block.ls_1(out)
+
+        return OpenAttention(keys, attention)
 
     def tokens_to_features(self, x: Tensor) -> Tensor:
         """Pool and project, as open_clip's tower does."""

@@ -1,21 +1,20 @@
 """Turn a vision transformer of frames into a tower of videos, with necks."""
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models.necks import TokenNeck, build_neck
+from mmaction_centerclip.models.necks import TokenNeck, build_necks
 from mmaction_centerclip.models.utils import load_strictly
 from mmaction_centerclip.models.video_tokens import VideoTokens
 
-__all__ = ['Step', 'VideoTower']
+from .tower_steps import OpenAttention, Step, tower_steps
 
-Step = Callable[[Tensor], Tensor]
-"""A part of a transformer that takes and returns tokens of one layout."""
-
+__all__ = ['OpenAttention', 'Step', 'VideoTower']
 
 class VideoTower:
     """Mixin in front of a host, a vision transformer's own class.
@@ -67,6 +66,13 @@ class VideoTower:
         """
         return None
 
+    def open_attention(self, block: nn.Module) -> OpenAttention | None:
+        """Return what merging necks need of a block's attention.
+
+        None where the host cannot say: necks that need it are then refused.
+        """
+        return None
+
     def tokens_to_features(self, x: Tensor) -> Tensor:
         """Pool tokens (B * S, P + K, C) to features (B * S, E)."""
         raise NotImplementedError
@@ -89,29 +95,42 @@ class VideoTower:
         """Build the necks, once the host is built.
 
         Args:
-            necks (Sequence[dict]): Configs, each with its ``before_block``;
-                of several in front of one block the first goes first.
+            necks (Sequence[dict]): Configs, see :func:`build_necks`; of
+                several in front of one block the first goes first.
 
         Raises:
-            InputError: If one is no neck, or stands in front of no block.
+            InputError: If one is no neck, stands in front of no block, or
+                needs what the host does not give.
         """
-        width, blocks = self.patch_positions().shape[-1], self.tower_blocks()
-        if not hasattr(self, 'embed_dims'):
-            self.embed_dims = width
         if isinstance(necks, dict):
             raise InputError(f'necks must be a list of configs, got {necks!r}')
-        self.necks = nn.ModuleList()
-        for config in necks:
-            neck = build_neck(config, embed_dims=width)
-            if neck.before_block > len(blocks):
-                raise InputError(f"{neck}: before_block must be from 1 to the tower's "
-                                 f'{len(blocks)} blocks, got {neck.before_block}')
-            block = blocks[neck.before_block - 1]
-            if neck.inside_block and self.block_halves(block) is None:
-                raise InputError(f'{neck} works between attention and MLP, '
-                                 f'which {type(block).__name__} does not have')
-            self.necks.append(neck)
+        width = self.patch_positions().shape[-1]
+        if not hasattr(self, 'embed_dims'):
+            self.embed_dims = width
+        self.necks = nn.ModuleList(build_necks(necks, embed_dims=width))
+        for neck in self.necks:
+            self._check_neck(neck)
         self.init_necks()
+
+    def _check_neck(self, neck: TokenNeck) -> None:
+        """Raise an InputError unless the neck can stand where it wants to."""
+        blocks = self.tower_blocks()
+        if neck.before_block > len(blocks):
+            raise InputError(f"{neck}: before_block must be from 1 to the tower's "
+                             f'{len(blocks)} blocks, got {neck.before_block}')
+        block, *later = blocks[neck.before_block - 1:]
+        if neck.inside_block and self.block_halves(block) is None:
+            raise InputError(f'{neck} works between attention and MLP, '
+                             f'which {type(block).__name__} does not have')
+        opened = [block] * neck.needs_keys
+        if neck.proportional_attention:
+            opened += [block, *later]
+        for block in opened:
+            if self.open_attention(block) is None or self.block_halves(block) is None:
+                raise InputError(
+                    f'{neck} needs keys of the attention, or a bias in it, which '
+                    f'{type(self).__name__} does not give of {type(block).__name__}; '
+                    'without them: ' + neck.without_attention)
 
     def init_necks(self) -> None:
         """Start the necks' embeddings that come from the host's positions."""
@@ -156,8 +175,12 @@ class VideoTower:
             self._refuse_tracing()
         self._check_imgs(imgs)
         batch_size, x = len(imgs), self.frames_to_tokens(imgs)
-        positions = size = None  # Every patch is at its place, and alone.
-        for step, necks in self._steps():
+        positions = size = keys = None  # Every patch is at its place, and alone.
+        for step, necks, keys_of, weighted in tower_steps(self, self.necks):
+            if keys_of is not None:
+                keys = self._keys(keys_of, x, batch_size)
+            if weighted is not None and size is not None:
+                step = partial(weighted, bias=self._log_sizes(size, x.dtype))
             if self.with_cp and self.training:
                 step = partial(checkpoint, step, use_reentrant=False)
             if not necks:
@@ -165,39 +188,26 @@ class VideoTower:
                 continue
             tokens = VideoTokens.split(x, batch_size, self.num_prefix_tokens,
                                        frame_mask, positions, size)
-            tokens = necks[0].after(step, tokens.with_positions())
+            tokens = necks[0].after(
+                step, tokens._replace(keys=keys).with_positions())
             for neck in necks[1:]:
                 tokens = neck(tokens)
-            x, (frame_mask, positions, size) = tokens.join(), tokens[2:]
+            x, (frame_mask, positions, size, _) = tokens.join(), tokens[2:]
+            keys = None
         return x, frame_mask
 
-    def _steps(self) -> Iterator[tuple[Step, list[TokenNeck]]]:
-        """Yield the tower's steps in order, each with the necks behind it.
+    @torch.no_grad()
+    def _keys(self, keys_of: Step, x: Tensor, batch_size: int) -> Tensor:
+        """Return the patch tokens' keys (B, T, N, D)."""
+        return keys_of(x)[:, self.num_prefix_tokens:].unflatten(0, (batch_size, -1))
 
-        Necks only stand behind steps that take each token on its own.
+    def _log_sizes(self, size: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return what makes attention count a token by its size, (B * T, P + N).
+
+        ToMe (arXiv 2210.09461), Sec. 3: softmax(q k / sqrt(d) + log(size)).
         """
-        first = self._necks_before(1)
-        if first:
-            yield nn.Identity(), first
-        for number, block in enumerate(self.tower_blocks(), start=1):
-            inside = [n for n in self._necks_before(number) if n.inside_block]
-            behind = self._necks_before(number + 1)
-            halves = None
-            if inside or behind and not _is_random(block):
-                halves = self.block_halves(block)
-            if halves is None:
-                yield block, []
-                if behind:
-                    yield nn.Identity(), behind
-                continue
-            attention, mlp = halves
-            yield attention, []
-            if inside:
-                yield nn.Identity(), inside
-            yield mlp, behind
-
-    def _necks_before(self, number: int) -> list[TokenNeck]:
-        return [neck for neck in self.necks if neck.before_block == number]
+        size = F.pad(size.flatten(0, 1), (self.num_prefix_tokens, 0), value=1)
+        return size.to(dtype).log()
 
     def _check_imgs(self, imgs: Tensor) -> None:
         if imgs.ndim != 5 or imgs.shape[2] != 3:
@@ -275,12 +285,3 @@ class VideoTower:
         load_strictly(self, state, source, may_lack=self.added_keys)
         if not any(key.startswith('necks.') for key in state):
             self.init_necks()
-
-
-def _is_random(block: nn.Module) -> bool:
-    """Whether a block drops paths or values at random now.
-
-    A neck could not see the tokens that the block then computes.
-    """
-    return block.training and any(getattr(module, name, 0) for module in block.modules()
-                                  for name in ('p', 'drop_prob'))

@@ -1,6 +1,7 @@
 """MMAction2's VideoMAE transformer with necks between its blocks."""
 from collections.abc import Sequence
 
+import torch
 from mmaction.models.backbones import VisionTransformer
 from mmaction.registry import MODELS
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from torch.nn import functional as F
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.ops import segment_mask
 
+from .tower_steps import OpenAttention, mean_keys
 from .video_tower import Step, VideoTower
 
 __all__ = ['VideoMAETower']
@@ -83,6 +85,32 @@ class VideoMAETower(VideoTower, VisionTransformer):
         scale_1, scale_2 = (getattr(block, name, 1) for name in ('gamma_1', 'gamma_2'))
         return (lambda x: x + block.drop_path(scale_1 * block.attn(block.norm1(x))),
                 lambda x: x + block.drop_path(scale_2 * block.mlp(block.norm2(x))))
+
+    def open_attention(self, block: nn.Module) -> OpenAttention:
+        """Return the keys of the zoo's attention, and it with a bias.
+
+        The zoo's takes none, so that it is written out here.
+        """
+        attn, scale = block.attn, getattr(block, 'gamma_1', 1)
+
+        def attention(x: Tensor, bias: Tensor) -> Tensor:
+            qkv_bias = None
+            if hasattr(attn, 'q_bias'):
+                qkv_bias = torch.cat(
+                    [attn.q_bias, torch.zeros_like(attn.q_bias), attn.v_bias])
+            qkv = F.linear(block.norm1(x), attn.qkv.weight, qkv_bias)
+            query, key, value = qkv.unflatten(-1, (3, attn.num_heads, -1)).permute(
+                2, 0, 3, 1, 4)
+            # All tokens of a video, in the order of their frames.
+            out = F.scaled_dot_product_attention(
+                query, key, value, attn_mask=bias.view(len(x), 1, 1, -1),
+                dropout_p=attn.attn_drop.p * attn.training, scale=attn.scale)
+            out = attn.proj_drop(attn.proj(out.transpose(1, 2).flatten(2)))
+            return x + block.drop_path(scale * out)
+
+        return OpenAttention(
+            lambda x: mean_keys(block.norm1(x), attn.qkv.weight, None, attn.num_heads),
+            attention)
 
     def around(self, step: Step, x: Tensor, batch_size: int,
                positions: Tensor | None) -> Tensor:

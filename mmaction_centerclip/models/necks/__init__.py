@@ -1,4 +1,4 @@
-from .base import TokenNeck, TokenReducer, build_neck
+from .base import TokenNeck, TokenReducer, build_neck, build_necks
 from .baselines import (
     SegmentMeanPooling,
     SparseTokenSampling,
@@ -6,8 +6,9 @@ from .baselines import (
     TokenShift,
 )
 from .token_clustering import SpectralTokenClustering, TokenClustering
+from .token_merging import TokenMerging
 from .token_selection import TokenSelection
 
 __all__ = ['SegmentMeanPooling', 'SparseTokenSampling', 'SpectralTokenClustering',
-           'TemporalShift', 'TokenClustering', 'TokenNeck', 'TokenReducer',
-           'TokenSelection', 'TokenShift', 'build_neck']
+           'TemporalShift', 'TokenClustering', 'TokenMerging', 'TokenNeck',
+           'TokenReducer', 'TokenSelection', 'TokenShift', 'build_neck', 'build_necks']

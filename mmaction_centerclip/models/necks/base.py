@@ -1,6 +1,6 @@
 """Base classes of necks, and of those that reduce tokens."""
 from abc import ABCMeta, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
@@ -10,7 +10,7 @@ from mmaction_centerclip.errors import InputError, check_positive_int
 from mmaction_centerclip.models.video_tokens import VideoTokens
 from mmaction_centerclip.ops import segment_mask, weighted_mean
 
-__all__ = ['TokenNeck', 'TokenReducer', 'build_neck']
+__all__ = ['TokenNeck', 'TokenReducer', 'build_neck', 'build_necks']
 
 
 class TokenNeck(BaseModule, metaclass=ABCMeta):
@@ -27,8 +27,16 @@ class TokenNeck(BaseModule, metaclass=ABCMeta):
     Raises:
         InputError: If ``before_block`` is not a positive integer.
     """
+    in_front_of_block = True
+    """Applied in front of the block."""
     inside_block = False
-    """Also applied between the block's attention and its MLP."""
+    """Applied between the block's attention and its MLP."""
+    needs_keys = False
+    """Needs :attr:`VideoTokens.keys`; only inside a block."""
+    proportional_attention = False
+    """From this block on, attention counts a token as often as its size says."""
+    without_attention = ''
+    """The options of a neck that needs neither of these, for messages."""
 
     def __init__(self, before_block: int, embed_dims: int | None = None,
                  init_cfg: dict | None = None) -> None:
@@ -85,6 +93,32 @@ def build_neck(config: dict, embed_dims: int) -> TokenNeck:
         raise InputError(f'{name}: record is gone; the positions of the tokens that '
                          'a neck returns say which it kept')
     return MODELS.build(config, default_args=dict(embed_dims=embed_dims))
+
+
+def build_necks(configs: Sequence[dict], embed_dims: int) -> list[TokenNeck]:
+    """Build the necks of a tower.
+
+    Args:
+        configs (Sequence[dict]): See :func:`build_neck`. One whose
+            ``before_block`` is a list stands for as many necks, one in front
+            of each of those blocks.
+        embed_dims (int): Width C.
+
+    Raises:
+        InputError: If one is no neck's config, or its list is empty.
+    """
+    necks = []
+    for config in configs:
+        blocks = config.get('before_block') if isinstance(config, dict) else None
+        if not isinstance(blocks, (list, tuple)):
+            necks.append(build_neck(config, embed_dims))
+            continue
+        if not blocks:
+            raise InputError(f'before_block must be a block or a list of them, got '
+                             f'{blocks!r} in {config!r}')
+        for block in blocks:
+            necks.append(build_neck(dict(config, before_block=block), embed_dims))
+    return necks
 
 
 class TokenReducer(TokenNeck):

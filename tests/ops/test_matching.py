@@ -1,0 +1,96 @@
+"""Bipartite matching against the slow oracle."""
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.ops import (
+    alternate,
+    bipartite_matching,
+    clip_matching,
+    merge,
+)
+
+from ..reference import token_merging as reference
+
+
+def tokens_of(seed, batch, count, channels=4, grid=False):
+    """Random tokens; on a grid many of them are equal."""
+    generator = torch.Generator().manual_seed(seed)
+    tokens = torch.randn(batch, count, channels, generator=generator,
+                         dtype=torch.float64)
+    return tokens.round() if grid else tokens
+
+
+@given(st.integers(0, 999), st.integers(2, 14), st.booleans(), st.data())
+def test_matching_is_the_papers(seed, count, first, data):
+    sources, destinations = alternate(count, first)
+    num_merges = data.draw(st.integers(0, len(sources)))
+    metric = tokens_of(seed, 2, count)
+    kept, assignment = bipartite_matching(metric, num_merges, sources, destinations)
+    for b in range(2):
+        expected = reference.bipartite(metric[b], num_merges,
+                                       [i in sources for i in range(count)])
+        assert (kept[b].tolist(), assignment[b].tolist()) == expected
+
+
+@given(st.integers(0, 999), st.integers(2, 14), st.booleans(), st.data())
+def test_merging_loses_nothing(seed, count, grid, data):
+    """Of equal tokens too, whose ties go to the lowest index."""
+    parts = alternate(count, first=False)
+    num_merges = data.draw(st.integers(0, len(parts[0])))
+    tokens = tokens_of(seed, 2, count, grid=grid)
+    size = (tokens[..., 0].abs() * 9).long() + 1
+    kept, assignment = bipartite_matching(tokens, num_merges, *parts)
+    assert torch.equal(bipartite_matching(tokens, num_merges, *parts)[0], kept)
+    left = count - num_merges
+    assert torch.equal(assignment.gather(1, kept), torch.arange(left).expand(2, -1))
+    merged, sizes = merge(tokens, assignment, left, size)
+    assert torch.equal(sizes.sum(1), size.sum(1)) and sizes.dtype == torch.int64
+    torch.testing.assert_close((merged * sizes[..., None]).sum(1),
+                               (tokens * size[..., None]).sum(1))
+
+
+def test_ties_go_to_the_lowest_index():
+    kept, assignment = bipartite_matching(torch.ones(1, 6, 3), 2, *alternate(6, True))
+    assert kept.tolist() == [[4, 1, 3, 5]]
+    assert assignment.tolist() == [[1, 1, 1, 2, 0, 3]]
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_precision_is_decided_in_float32(dtype):
+    tokens = tokens_of(0, 2, 12).to(dtype)
+    parts = alternate(12, True)
+    with torch.autocast('cpu', torch.bfloat16):
+        got = bipartite_matching(tokens, 4, *parts)
+    for a, b in zip(got, bipartite_matching(tokens.float(), 4, *parts)):
+        assert torch.equal(a, b)
+
+
+@given(st.integers(0, 999), st.integers(1, 4), st.integers(1, 5), st.data())
+def test_clips_are_matched_across_and_then_within(seed, clips, patches, data):
+    count = clips * patches
+    left = data.draw(st.integers(1, count))
+    share = data.draw(st.sampled_from([0., 0.5, 0.8, 1.]))
+    tokens = tokens_of(seed, 2, count)
+    kept, assignment = clip_matching(tokens, left, clips, share)
+    for b in range(2):
+        expected = reference.join_clips(tokens[b], left, clips, share)
+        assert (kept[b].tolist(), assignment[b].tolist()) == expected
+
+
+@pytest.mark.parametrize('call, message', [
+    (lambda: bipartite_matching(torch.ones(1, 4, 2), 3, *alternate(4, True)),
+     'num_merges must be from 0 to the 2 sources, got 3'),
+    (lambda: bipartite_matching(torch.ones(4, 2), 1, *alternate(4, True)),
+     r'\(B, N, C\), got'),
+    (lambda: bipartite_matching(torch.ones(1, 1, 2), 0, *alternate(1, True)),
+     'some of the tokens, and not all, got 1 of 1'),
+    (lambda: clip_matching(torch.ones(1, 4, 2), 5, 2), 'from 1 to the 4 .* got 5'),
+    (lambda: clip_matching(torch.ones(1, 4, 2), 2, 2, 1.5),
+     'cross_share must be from 0 to 1, got 1.5'),
+])
+def test_bad_input_is_named(call, message):
+    with pytest.raises(InputError, match=message):
+        call()

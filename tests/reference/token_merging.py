@@ -1,0 +1,97 @@
+"""ToMe as the paper tells it (arXiv 2210.09461), one token and one image at a time.
+
+Slow and obvious: the oracle of the fast version. A token is a dict of its
+vector, what it is compared by, how many patches it holds and which is its own.
+"""
+import numpy as np
+import torch
+
+
+def cosine(a, b):
+    norms = [max(np.linalg.norm(x), 1e-12) for x in (a, b)]
+    return a @ b / (norms[0] * norms[1])
+
+
+def match(metric, num_merges, sources):
+    """Pairs (source, destination) to merge, the best first."""
+    metric = np.asarray(metric, dtype=np.float64)
+    sources = [i for i, is_source in enumerate(sources) if is_source]
+    destinations = [i for i in range(len(metric)) if i not in sources]
+    edges = []
+    for i in sources:
+        scores = [cosine(metric[i], metric[j]) for j in destinations]
+        best = int(np.argmax(scores))
+        edges.append((scores[best], i, destinations[best]))
+    edges.sort(key=lambda edge: -edge[0])  # Stable: ties stay in token order.
+    return [(i, j) for _, i, j in edges[:num_merges]]
+
+
+def bipartite(metric, num_merges, sources):
+    """The kept tokens' indices in the paper's order, and where each token goes."""
+    goes_to = dict(match(metric, num_merges, sources))
+    left = [i for i in range(len(metric)) if i not in goes_to]
+    kept = [i for i in left if sources[i]] + [i for i in left if not sources[i]]
+    return kept, [kept.index(goes_to.get(i, i)) for i in range(len(metric))]
+
+
+def merge_image(x, sizes, keys, num_merges, prefix=1):
+    """Merge one image's tokens (prefix and patches, in one sequence)."""
+    count = len(x)
+    num_merges = min(num_merges, (count - prefix) // 2)
+    sources = [i % 2 == 0 for i in range(prefix, count)]
+    kept, goes_to = bipartite(keys[prefix:], num_merges, sources)
+    rows, new_sizes = list(x[:prefix]), list(sizes[:prefix])
+    for k in range(len(kept)):
+        members = [prefix + i for i, g in enumerate(goes_to) if g == k]
+        total = sum(sizes[m] for m in members)
+        rows.append(sum(x[m] * (sizes[m] / total) for m in members))
+        new_sizes.append(total)
+    return torch.stack(rows), new_sizes
+
+
+def timm_vit(vit, image, num_merges, proportional=True):
+    """Tokens of one image (3, H, W) behind each block of timm's ViT."""
+    x = vit.norm_pre(vit._pos_embed(vit.patch_embed(image[None])))[0]
+    sizes, states = [1] * len(x), []
+    for block in vit.blocks:
+        attn, heads = block.attn, block.attn.num_heads
+        qkv = attn.qkv(block.norm1(x)).reshape(len(x), 3, heads, -1)
+        outputs, all_keys = [], []
+        for h in range(heads):
+            q, k, v = attn.q_norm(qkv[:, 0, h]), attn.k_norm(qkv[:, 1, h]), qkv[:, 2, h]
+            logits = q @ k.T / k.shape[1]**0.5
+            if proportional:
+                logits = logits + torch.tensor(sizes, dtype=x.dtype).log()
+            outputs.append(logits.softmax(dim=1) @ v)
+            all_keys.append(k)
+        x = x + block.ls1(attn.proj(torch.cat(outputs, dim=1)))
+        keys = (sum(all_keys) / heads).detach().numpy()
+        x, sizes = merge_image(x, sizes, keys, num_merges, vit.num_prefix_tokens)
+        x = x + block.ls2(block.mlp(block.norm2(x)))
+        states.append((x, sizes))
+    return states
+
+
+def join_clips(tokens, num_tokens, num_clips, cross_share):
+    """TempMe's merging across clips, then within: kept tokens and assignment."""
+    tokens = np.asarray(tokens, dtype=np.float64)
+    count = len(tokens)
+    groups = {i: [i] for i in range(count)}  # of each token that is left
+
+    def merge_some(num_merges, is_source):
+        left = sorted(groups)
+        means = [np.mean([tokens[m] for m in groups[i]], axis=0) for i in left]
+        sources = [is_source(place, i) for place, i in enumerate(left)]
+        for i, j in match(means, num_merges, sources):
+            groups[left[j]] += groups.pop(left[i])
+
+    per_clip = count // num_clips
+    across = min(round(cross_share * (count - num_tokens)), count - per_clip)
+    if across:
+        merge_some(across, lambda place, i: i >= per_clip)
+    while len(groups) > num_tokens:
+        merge_some(min(len(groups) - num_tokens, len(groups) // 2),
+                   lambda place, i: place % 2 == 1)
+    kept = sorted(groups)
+    return kept, [next(k for k, i in enumerate(kept) if m in groups[i])
+                  for m in range(count)]

@@ -66,6 +66,7 @@ setup(
         'open_clip_torch>=3.0,<4',
         'av>=17.1',
         'decord',
+        'scipy',
         'importlib_metadata',  # mmaction2 imports it, undeclared
         'setuptools<81',  # mmengine imports pkg_resources
     ],

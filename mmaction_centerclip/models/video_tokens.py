@@ -81,6 +81,11 @@ class VideoTokens(NamedTuple):
         return self._map_fields(
             lambda x: x.unflatten(0, (-1, num_segments)).flatten(1, 2))
 
+    def take_frames(self, index: Tensor) -> 'VideoTokens':
+        """Return the frames of an index, int64 (B, M), any of them repeatedly."""
+        batch = torch.arange(len(index), device=index.device)[:, None]
+        return self._map_fields(lambda x: x[batch, index])
+
     def joined_frames(self) -> 'VideoTokens':
         """View the patch tokens of all frames as one frame's, (B, 1, T * N, ...)."""
         joined = VideoTokens(*(None if x is None else x.flatten(1, 2)[:, None]

@@ -1,5 +1,8 @@
 """Pure tensor functions: no registry, no module, no OpenMMLab import."""
+from .agglomerative import agglomerative, check_agglomerative
 from .alternation import kkz_init
+from .cuts import cut_at_changes, frame_changes
+from .density_peaks import check_density_peaks, density_peaks
 from .distances import pairwise_distances, unit_normalize
 from .graphs import (
     affinity,
@@ -9,15 +12,25 @@ from .graphs import (
 )
 from .kmedoids import check_kmedoids, kmedoids
 from .masks import mask_or_all, segment_mask, weighted_mean
-from .matching import alternate, bipartite_matching, clip_matching, merge
+from .matching import (
+    alternate,
+    bipartite_matching,
+    check_share,
+    clip_matching,
+    merge,
+)
 from .merging import cluster_mean, cluster_sum
 from .sampling import sparse_sampling
+from .scores import largest, norms, novelty, similarity_to
 from .shift import check_fold_div, temporal_shift
 from .spectral import check_spectral, spectral_clustering, spectral_embedding
 
-__all__ = ['affinity', 'alternate', 'bipartite_matching', 'check_fold_div',
-           'check_kernels', 'check_kmedoids', 'check_spectral', 'clip_matching',
-           'cluster_mean', 'cluster_sum', 'kkz_init', 'kmedoids', 'mask_or_all',
-           'merge', 'normalized_laplacian', 'pairwise_distances', 'segment_mask',
-           'sparse_sampling', 'spatial_temporal_locality', 'spectral_clustering',
-           'spectral_embedding', 'temporal_shift', 'unit_normalize', 'weighted_mean']
+__all__ = ['affinity', 'agglomerative', 'alternate', 'bipartite_matching',
+           'check_agglomerative', 'check_density_peaks', 'check_fold_div',
+           'check_kernels', 'check_kmedoids', 'check_share', 'check_spectral',
+           'clip_matching', 'cluster_mean', 'cluster_sum', 'cut_at_changes',
+           'density_peaks', 'frame_changes', 'kkz_init', 'kmedoids', 'largest',
+           'mask_or_all', 'merge', 'normalized_laplacian', 'norms', 'novelty',
+           'pairwise_distances', 'segment_mask', 'similarity_to', 'sparse_sampling',
+           'spatial_temporal_locality', 'spectral_clustering', 'spectral_embedding',
+           'temporal_shift', 'unit_normalize', 'weighted_mean']

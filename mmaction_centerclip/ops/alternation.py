@@ -62,8 +62,8 @@ def alternate(distances: Tensor, tokens: Tensor, num_centers: int,
     active = torch.ones_like(first, dtype=torch.bool)
     check_every = _CHECK_EVERY.get(distances.device.type, 8)
     for step in range(1, max_iters + 1):
-        assignment = _assign(distances, medoids)
-        updated = _update(distances, assignment, medoids, valid)
+        assignment = assign(distances, medoids)
+        updated = update(distances, assignment, medoids, valid)
         updated = updated.where(active[:, None], medoids)
         if step % check_every == 0 and torch.equal(updated, medoids):
             break
@@ -71,7 +71,7 @@ def alternate(distances: Tensor, tokens: Tensor, num_centers: int,
         active = active & (moved.norm(dim=-1).sum(dim=-1) >= tol)
         medoids = updated
     medoids = medoids.sort(dim=1).values
-    return medoids, _assign(distances, medoids)
+    return medoids, assign(distances, medoids)
 
 
 def _rows(matrices: Tensor, indices: Tensor) -> Tensor:
@@ -86,15 +86,15 @@ def _rows(matrices: Tensor, indices: Tensor) -> Tensor:
 # they promise the first of equal values too, and take a tenth of the time.
 
 
-def _assign(distances: Tensor, medoids: Tensor) -> Tensor:
-    """Position (B, N) of each token's nearest medoid."""
+def assign(distances: Tensor, medoids: Tensor) -> Tensor:
+    """Position (B, N) of each token's nearest medoid (B, K), and a medoid's own."""
     assignment = _rows(distances, medoids).min(dim=1).indices
     positions = torch.arange(medoids.shape[1], device=medoids.device)
     return assignment.scatter_(1, medoids, positions.expand_as(medoids))
 
 
-def _update(distances: Tensor, assignment: Tensor, medoids: Tensor,
-            valid: Tensor | None) -> Tensor:
+def update(distances: Tensor, assignment: Tensor, medoids: Tensor,
+           valid: Tensor | None) -> Tensor:
     """Each cluster's member with the smallest summed distance (B, K)."""
     num_tokens = distances.shape[1]
     same = assignment[:, :, None] == assignment[:, None, :]

@@ -9,8 +9,10 @@ from mmaction_centerclip.ops import alternate, bipartite_matching, merge
 
 from ..reference.token_merging import timm_vit
 from .hosts import HOSTS, TIMM
-from .test_hosts import each_host
 
+each_host = pytest.mark.parametrize('host', [
+    pytest.param(host, id=name) for name, host in HOSTS.items()
+    if (tower := host.build()).open_attention(host.blocks(tower)[0])])
 ALL = dict(type='TokenMerging', before_block=[1, 2, 3], r=1)
 
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from mmaction_centerclip.errors import InputError
 
 from .clip_arch import timm_arguments
-from .timm_parts import timm_block_halves, timm_patch_positions
+from .timm_parts import open_timm_attention, timm_block_halves, timm_patch_positions
+from .tower_steps import OpenAttention
 from .video_tower import Step, VideoTower
 
 __all__ = ['CLIPTimmVisionTower']
@@ -108,6 +109,10 @@ class CLIPTimmVisionTower(VideoTower, TimmModel):
     def block_halves(self, block: nn.Module) -> tuple[Step, Step] | None:
         """Return the attention and the MLP of timm's and Eva's blocks."""
         return timm_block_halves(block)
+
+    def open_attention(self, block: nn.Module) -> OpenAttention | None:
+        """Return the keys of timm's plain attention, and it with a bias."""
+        return open_timm_attention(block)
 
     def around(self, step: Step, x: Tensor, batch_size: int,
                positions: Tensor | None) -> Tensor:

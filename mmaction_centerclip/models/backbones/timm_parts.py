@@ -1,10 +1,14 @@
 """Parts of timm's vision transformers, as the towers that host them need them."""
+from inspect import signature
+
 from timm.models.eva import EvaBlock, EvaBlockPostNorm
+from timm.models.vision_transformer import Attention
 from torch import Tensor, nn
 
+from .tower_steps import OpenAttention, mean_keys
 from .video_tower import Step
 
-__all__ = ['timm_block_halves', 'timm_patch_positions']
+__all__ = ['open_timm_attention', 'timm_block_halves', 'timm_patch_positions']
 
 
 def timm_block_halves(block: nn.Module) -> tuple[Step, Step] | None:
@@ -56,3 +60,25 @@ def timm_patch_positions(trunk: nn.Module) -> Tensor:
     if trunk.pos_embed is None:
         return next(trunk.parameters()).new_zeros(patches, trunk.embed_dim)
     return trunk.pos_embed[0, trunk.pos_embed.shape[1] - patches:]
+
+
+def open_timm_attention(block: nn.Module) -> OpenAttention | None:
+    """Return what merging needs of a plain block with timm's plain attention.
+
+    None where either is of another class, such as with rotary positions.
+    """
+    if not hasattr(block, 'ls1') or type(block.attn) is not Attention:
+        return None
+    attn = block.attn
+    if 'attn_mask' not in signature(attn.forward).parameters:  # of an older timm
+        return None
+
+    def keys(x: Tensor) -> Tensor:
+        return mean_keys(block.norm1(x), attn.qkv.weight, attn.qkv.bias, attn.num_heads,
+                         attn.k_norm)
+
+    def attention(x: Tensor, bias: Tensor) -> Tensor:
+        out = attn(block.norm1(x), attn_mask=bias[:, None, None])
+        return x + block.drop_path1(block.ls1(out))
+
+    return OpenAttention(keys, attention)

@@ -2,11 +2,11 @@
 from collections.abc import Sequence
 
 from mmaction.registry import MODELS
-from timm.models.vision_transformer import Attention, VisionTransformer
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from .timm_parts import timm_block_halves, timm_patch_positions
-from .tower_steps import OpenAttention, mean_keys
+from .timm_parts import open_timm_attention, timm_block_halves, timm_patch_positions
+from .tower_steps import OpenAttention
 from .video_tower import Step, VideoTower
 
 __all__ = ['TimmVisionTower']
@@ -63,17 +63,7 @@ class TimmVisionTower(VideoTower, VisionTransformer):
 
     def open_attention(self, block: nn.Module) -> OpenAttention | None:
         """Return the keys of timm's plain attention, and it with a bias."""
-        if self.block_halves(block) is None or type(block.attn) is not Attention:
-            return None  # of another form, or with rotary positions
-        attn = block.attn
-
-        def attention(x: Tensor, bias: Tensor) -> Tensor:
-            x_ = attn(block.norm1(x), attn_mask=bias[:, None, None])
-            return x + block.drop_path1(block.ls1(x_))
-
-        return OpenAttention(
-            lambda x: mean_keys(block.norm1(x), attn.qkv.weight, attn.qkv.bias,
-                                attn.num_heads, attn.k_norm), attention)
+        return open_timm_attention(block)
 
     def tokens_to_features(self, x: Tensor) -> Tensor:
         """Pool as timm does, and classify where there are classes."""

@@ -1,3 +1,4 @@
+from .agglomerative import AgglomerativeClustering
 from .base import TokenNeck, TokenReducer, build_neck, build_necks
 from .baselines import (
     SegmentMeanPooling,
@@ -5,10 +6,21 @@ from .baselines import (
     TemporalShift,
     TokenShift,
 )
+from .density_peaks import DensityPeakClustering
+from .temporal_merging import TemporalTokenMerging
 from .token_clustering import SpectralTokenClustering, TokenClustering
+from .token_dropping import (
+    ClassSimilarityTokenDrop,
+    DuplicateTokenDrop,
+    NormTokenDrop,
+    RandomTokenDrop,
+)
 from .token_merging import TokenMerging
 from .token_selection import TokenSelection
 
-__all__ = ['SegmentMeanPooling', 'SparseTokenSampling', 'SpectralTokenClustering',
-           'TemporalShift', 'TokenClustering', 'TokenMerging', 'TokenNeck',
-           'TokenReducer', 'TokenSelection', 'TokenShift', 'build_neck', 'build_necks']
+__all__ = ['AgglomerativeClustering', 'ClassSimilarityTokenDrop',
+           'DensityPeakClustering', 'DuplicateTokenDrop', 'NormTokenDrop',
+           'RandomTokenDrop', 'SegmentMeanPooling', 'SparseTokenSampling',
+           'SpectralTokenClustering', 'TemporalShift', 'TemporalTokenMerging',
+           'TokenClustering', 'TokenMerging', 'TokenNeck', 'TokenReducer',
+           'TokenSelection', 'TokenShift', 'build_neck', 'build_necks']

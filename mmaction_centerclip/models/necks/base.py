@@ -2,13 +2,24 @@
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Sequence
 
+import torch
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmaction_centerclip.errors import InputError, check_positive_int
+from mmaction_centerclip.errors import (
+    InputError,
+    check_choice,
+    check_positive_int,
+    named_errors,
+)
 from mmaction_centerclip.models.video_tokens import VideoTokens
-from mmaction_centerclip.ops import segment_mask, weighted_mean
+from mmaction_centerclip.ops import (
+    cut_at_changes,
+    frame_changes,
+    segment_mask,
+    weighted_mean,
+)
 
 __all__ = ['TokenNeck', 'TokenReducer', 'build_neck', 'build_necks']
 
@@ -135,21 +146,37 @@ class TokenReducer(TokenNeck):
             padding stay out of the reduction and of the class token's mean,
             and a segment with any other frame counts. CenterCLIP lets them
             take part. Defaults to False.
+        adaptive_segments (bool): Whether to cut a video where its frames change
+            most, see :func:`cut_at_changes` and :func:`frame_changes`, instead
+            of into equal lengths. A segment has at most twice the equal length,
+            rounded up, and at least as many frames as the tokens to keep need;
+            all are padded to that length, and padding of the video stays out as
+            with ``exclude_padding``. ``num_segments`` need not divide the
+            frames. Defaults to False.
         embed_dims (int, optional): See :class:`TokenNeck`. Defaults to None.
         init_cfg (dict, optional): Initialisation config. Defaults to None.
 
     Raises:
-        InputError: If an option is not a positive integer, or in the forward
-            pass if ``num_segments`` does not divide the frames.
+        InputError: If an option is out of range, or in the forward pass if
+            the frames cannot be cut into ``num_segments``.
     """
+    takes_masks = True
+    """Whether :meth:`reduce` heeds the mask of its segments' frames."""
 
     def __init__(self, before_block: int, num_segments: int,
-                 exclude_padding: bool = False, embed_dims: int | None = None,
-                 init_cfg: dict | None = None) -> None:
+                 exclude_padding: bool = False, adaptive_segments: bool = False,
+                 embed_dims: int | None = None, init_cfg: dict | None = None) -> None:
         super().__init__(before_block, embed_dims, init_cfg)
-        self.num_segments = check_positive_int(
-            f'{type(self).__name__}: num_segments', num_segments)
-        self.exclude_padding = exclude_padding
+        name = type(self).__name__
+        self.num_segments = check_positive_int(f'{name}: num_segments', num_segments)
+        for option, value in dict(exclude_padding=exclude_padding,
+                                  adaptive_segments=adaptive_segments).items():
+            check_choice(f'{name}: {option}', value, (True, False))
+            if value and not self.takes_masks:
+                raise InputError(f'{name}: {option} is for necks that can leave tokens '
+                                 'out, such as TokenClustering, got True')
+        self.exclude_padding = exclude_padding or adaptive_segments
+        self.adaptive_segments = adaptive_segments
 
     def forward(self, tokens: VideoTokens) -> VideoTokens:
         """Reduce (B, T, P + N, C) to (B, S, P + K, C)."""
@@ -162,6 +189,8 @@ class TokenReducer(TokenNeck):
         The frame mask is of the frames that count: None where all do.
         """
         frames = tokens.patches.shape[1]
+        if self.adaptive_segments:
+            return self._to_adaptive_segments(tokens.with_positions())
         if frames % self.num_segments:
             raise InputError(
                 f'{self}: num_segments must divide the number of frames, got '
@@ -169,6 +198,28 @@ class TokenReducer(TokenNeck):
         if not self.exclude_padding:
             tokens = tokens._replace(frame_mask=None)
         return tokens.with_positions().segments(self.num_segments)
+
+    def _to_adaptive_segments(self, tokens: VideoTokens) -> VideoTokens:
+        """Cut where frames change most, and pad with a segment's last frame."""
+        _, frames, patches, _ = tokens.patches.shape
+        shortest = self.fewest_frames(patches)
+        longest = -(-2 * frames // self.num_segments)
+        with named_errors(str(self)):
+            starts, lengths = cut_at_changes(
+                frame_changes(tokens.patches, tokens.frame_mask), self.num_segments,
+                shortest, max(shortest, longest))
+        slots = torch.arange(max(shortest, longest), device=starts.device)
+        real = slots < lengths[..., None]  # (B, S, F)
+        index = starts[..., None] + torch.minimum(slots, lengths[..., None] - 1)
+        segments = tokens.take_frames(index.flatten(1))
+        mask = real.flatten(1)
+        if tokens.frame_mask is not None:
+            mask = mask & segments.frame_mask
+        return segments._replace(frame_mask=mask).segments(self.num_segments)
+
+    def fewest_frames(self, patches: int) -> int:
+        """Return how many frames of so many patches a segment must have."""
+        return 1
 
     def to_videos(self, segments: VideoTokens, tokens: VideoTokens) -> VideoTokens:
         """Join reduced segments to videos of S frames.
@@ -183,7 +234,7 @@ class TokenReducer(TokenNeck):
             self.num_segments)
         mask = tokens.frame_mask
         if mask is not None and self.exclude_padding:
-            mask = mask.unflatten(1, (self.num_segments, -1)).any(dim=2)
+            mask = segments.frame_mask.any(dim=1).unflatten(0, (-1, self.num_segments))
         elif mask is not None:
             mask = segment_mask(mask, self.num_segments)
         return videos._replace(frame_mask=mask)

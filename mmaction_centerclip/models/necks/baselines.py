@@ -3,10 +3,10 @@ import torch
 from mmaction.registry import MODELS
 from torch import Tensor
 
-from mmaction_centerclip.errors import InputError, named_errors
+from mmaction_centerclip.errors import named_errors
 from mmaction_centerclip.models.video_tokens import VideoTokens
 from mmaction_centerclip.ops import check_fold_div, sparse_sampling, temporal_shift
-from mmaction_centerclip.ops.masks import weighted_mean
+from mmaction_centerclip.ops.masks import mask_or_all, weighted_mean
 
 from .base import TokenNeck, TokenReducer
 from .token_selection import TokenSelection
@@ -27,6 +27,8 @@ class SegmentMeanPooling(TokenReducer):
         size = segments.size
         if size is None:
             size = torch.ones_like(segments.positions)
+        if segments.frame_mask is not None:
+            size = size * mask_or_all(segments.frame_mask)[..., None]
         return segments._replace(
             patches=weighted_mean(segments.patches, segments.frame_mask),
             positions=segments.positions[:, :1], size=size.sum(dim=1, keepdim=True))
@@ -44,12 +46,7 @@ class SparseTokenSampling(TokenSelection):
         ...             num_segments=3, num_centers=49)
     """
     has_clusters = False
-
-    def __init__(self, *args, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
-        if self.exclude_padding:
-            raise InputError(f'{type(self).__name__}: exclude_padding is for '
-                             'TokenClustering, got True')
+    takes_masks = False
 
     @torch.compiler.disable
     def select(self, tokens: Tensor, token_mask: Tensor | None,

@@ -41,7 +41,8 @@ class TokenClustering(TokenSelection):
         backend (str): ``'auto'``, ``'torch'`` or ``'triton'``, see
             :func:`kmedoids`. Defaults to ``'auto'``.
         **kwargs: ``aggregation``, ``cluster_embed``, ``frame_embed``,
-            ``exclude_padding``, see :class:`TokenSelection`.
+            ``exclude_padding``, ``adaptive_segments``, see
+            :class:`TokenSelection`.
 
     Raises:
         InputError: If an option is out of range, or in the forward pass if a
@@ -89,7 +90,8 @@ class TokenClustering(TokenSelection):
 class SpectralTokenClustering(TokenSelection):
     """Keep the centers of each segment's spectral clusters.
 
-    CenterCLIP (arXiv 2205.00823), Sec. 3.3. Takes no ``exclude_padding``.
+    CenterCLIP (arXiv 2205.00823), Sec. 3.3. Takes no ``exclude_padding`` and
+    no ``adaptive_segments``.
 
     Args:
         before_block (int): Block in front of which to cluster, from 1.
@@ -120,6 +122,7 @@ class SpectralTokenClustering(TokenSelection):
         >>> neck = dict(type='SpectralTokenClustering', before_block=7,
         ...             num_segments=3, num_centers=49)
     """
+    takes_masks = False
 
     def __init__(self,
                  before_block: int,
@@ -144,8 +147,6 @@ class SpectralTokenClustering(TokenSelection):
         with named_errors(type(self).__name__):
             check_spectral(**self.options, knn=1 if knn is None else knn)
             check_kernels(spatial_kernel or 1, temporal_kernel)
-            if self.exclude_padding:
-                raise InputError('exclude_padding is for TokenClustering, got True')
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, Tensor]:

@@ -68,7 +68,8 @@ class TokenMerging(TokenReducer):
     def __init__(self, before_block: int, r: int, num_segments: int | None = None,
                  metric: str = 'keys', proportional: bool = True,
                  embed_dims: int | None = None, init_cfg: dict | None = None) -> None:
-        super().__init__(before_block, num_segments or 1, False, embed_dims, init_cfg)
+        super().__init__(before_block, num_segments or 1, embed_dims=embed_dims,
+                         init_cfg=init_cfg)
         name = type(self).__name__
         if num_segments is not None:
             check_positive_int(f'{name}: num_segments', num_segments)

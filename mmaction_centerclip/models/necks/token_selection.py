@@ -11,7 +11,7 @@ from mmaction_centerclip.errors import (
     check_positive_int,
 )
 from mmaction_centerclip.models.video_tokens import VideoTokens
-from mmaction_centerclip.ops import cluster_mean, cluster_sum
+from mmaction_centerclip.ops import mask_or_all, merge
 
 from .base import TokenReducer
 
@@ -29,8 +29,9 @@ class TokenSelection(TokenReducer):
         num_segments (int): Segments S; must divide the frames.
         num_centers (int): Tokens K to keep of each segment's.
         aggregation (str): ``'medoid'``: keep the centers themselves;
-            ``'mean'``: the mean of each center's cluster, at the center's
-            position. Defaults to ``'medoid'``.
+            ``'mean'``: the mean of the patches in each center's cluster, a
+            token as often as its size says, at the center's position.
+            Defaults to ``'medoid'``.
         cluster_embed (str, optional): A learned embedding of the K kept
             tokens, in token order, that starts from ``'zeros'``,
             ``'random'``, or ``'clip'``: the first K patch positions of the
@@ -41,6 +42,7 @@ class TokenSelection(TokenReducer):
         frames_per_segment (int, optional): Frames of a segment, required by
             ``frame_embed``. Defaults to None.
         exclude_padding (bool): See :class:`TokenReducer`. Defaults to False.
+        adaptive_segments (bool): See :class:`TokenReducer`. Defaults to False.
         embed_dims (int, optional): Width C, required by the embeddings; a
             tower gives its own. Defaults to None.
         init_cfg (dict, optional): Initialisation config. Defaults to None.
@@ -50,6 +52,8 @@ class TokenSelection(TokenReducer):
             segment has fewer tokens than ``num_centers``.
     """
     has_clusters = True
+    reads_prefix = False
+    """Whether :meth:`select` takes the prefix tokens (B * S, F, P, C) too."""
 
     def __init__(self,
                  before_block: int,
@@ -60,10 +64,11 @@ class TokenSelection(TokenReducer):
                  frame_embed: str | None = None,
                  frames_per_segment: int | None = None,
                  exclude_padding: bool = False,
+                 adaptive_segments: bool = False,
                  embed_dims: int | None = None,
                  init_cfg: dict | None = None) -> None:
         super().__init__(before_block, num_segments, exclude_padding,
-                         embed_dims, init_cfg)
+                         adaptive_segments, embed_dims, init_cfg)
         name = type(self).__name__
         self.num_centers = check_positive_int(f'{name}: num_centers', num_centers)
         self.aggregation = check_choice(
@@ -110,15 +115,14 @@ class TokenSelection(TokenReducer):
         indices, assignment = self._select(segments)
         kept = self._keep(segments, indices)
         if self.aggregation == 'mean':
-            patches, size = segments.patches, segments.size
-            mask = self._token_mask(segments)
-            if size is None:
-                size = torch.ones_like(assignment)
-            kept = kept._replace(
-                patches=cluster_mean(patches.flatten(1, 2), assignment,
-                                     self.num_centers, mask)[:, None],
-                size=cluster_sum(size.flatten(1), assignment,
-                                 self.num_centers)[:, None])
+            size, mask = segments.size, self._token_mask(segments)
+            size = None if size is None else size.flatten(1)
+            if mask is not None:
+                mask = mask_or_all(mask)
+                size = mask.long() if size is None else size * mask
+            patches, size = merge(segments.patches.flatten(1, 2), assignment,
+                                  self.num_centers, size)
+            kept = kept._replace(patches=patches[:, None], size=size[:, None])
         return self._embed(kept, segments, indices)
 
     def after(self, step: Callable[[Tensor], Tensor],
@@ -137,13 +141,18 @@ class TokenSelection(TokenReducer):
         Returns:
             VideoTokens: As of :meth:`forward`, up to rounding.
         """
-        if self.aggregation != 'medoid' or not torch.is_grad_enabled():
+        if (self.aggregation != 'medoid' or self.adaptive_segments
+                or not torch.is_grad_enabled()):
             return super().after(step, tokens)
         segments = self.to_segments(tokens)
         patches = segments.patches
         with torch.no_grad(), _autocast_without_cache(patches.device.type):
-            mapped = step(patches.flatten(0, 1)).view(patches.shape)
-            indices, _ = self._select(segments._replace(patches=mapped))
+            if self.reads_prefix:
+                mapped = segments.map(step)
+            else:
+                mapped = segments._replace(
+                    patches=step(patches.flatten(0, 1)).view(patches.shape))
+            indices, _ = self._select(mapped)
         kept = self._keep(segments, indices)
         parts = kept.prefix, kept.patches
         mapped = step(torch.cat([x.flatten(0, 2) for x in parts])[None])[0]
@@ -152,14 +161,19 @@ class TokenSelection(TokenReducer):
                              patches=patches.view_as(kept.patches))
         return self.to_videos(self._embed(kept, segments, indices), tokens)
 
+    def fewest_frames(self, patches: int) -> int:
+        """Return how many frames have ``num_centers`` tokens."""
+        return -(-self.num_centers // patches)
+
     def _select(self, segments: VideoTokens) -> tuple[Tensor, Tensor | None]:
         """Select tokens (B * S, K) of segments (B * S, F, N, C)."""
         tokens = segments.patches.flatten(1, 2)
         if self.num_centers > tokens.shape[1]:
             raise InputError(f'{self}: num_centers must not exceed the '
                              f'{tokens.shape[1]} tokens of a segment')
+        prefix = [segments.prefix] * self.reads_prefix
         return self.select(tokens, self._token_mask(segments),
-                           segments.patches.shape[1])
+                           segments.patches.shape[1], *prefix)
 
     def _token_mask(self, segments: VideoTokens) -> Tensor | None:
         """Spread the mask of frames (B * S, F) over their tokens."""
@@ -192,7 +206,7 @@ class TokenSelection(TokenReducer):
 
     @abstractmethod
     def select(self, tokens: Tensor, token_mask: Tensor | None,
-               frames: int) -> tuple[Tensor, Tensor | None]:
+               frames: int, *prefix: Tensor) -> tuple[Tensor, Tensor | None]:
         """Select the tokens to keep.
 
         Args:
@@ -200,6 +214,8 @@ class TokenSelection(TokenReducer):
             token_mask (Tensor | None): Tokens that count, bool
                 (B * S, F * N); None if all do.
             frames (int): F.
+            *prefix (Tensor): With :attr:`reads_prefix`, the prefix tokens
+                (B * S, F, P, C).
 
         Returns:
             tuple[Tensor, Tensor | None]: Ascending indices, int64

@@ -1,0 +1,106 @@
+"""Density peaks with k nearest neighbours, as Chat-UniVi and TCFormer use them."""
+import torch
+from torch import Tensor
+
+from mmaction_centerclip.errors import check_number, check_positive_int
+
+from .alternation import assign
+from .distances import pairwise_distances
+from .kmedoids import check_problem
+
+
+@torch.no_grad()
+def density_peaks(tokens: Tensor, num_centers: int, *, neighbors: int = 5,
+                  scale: float | None = None,
+                  valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Cluster tokens around those that are dense and far from denser ones.
+
+    DPC-KNN, as in TCFormer (arXiv 2204.08680, Sec. 3.2). With d the distance
+    of two tokens, a token's density is exp(-mean of d^2) over its k nearest
+    neighbours, itself not among them; its separation is d to the nearest token
+    of larger density, and for the densest d to the farthest of all. The centers
+    are the K tokens with the largest product of both, and all others go to the
+    nearest center.
+
+    The product is compared by its logarithm, which does not underflow. Of two
+    equally dense tokens the first one is the denser, so that copies of a token
+    do not all become centers; every tie goes to the lowest index. The papers
+    leave the unit of d open, which their exponent depends on, see ``scale``.
+
+    Args:
+        tokens (Tensor): Shape (B, N, C); half precision is computed in
+            float32. No gradient flows through the decision.
+        num_centers (int): K, from 1 to N.
+        neighbors (int): k; all other tokens where there are fewer.
+            Defaults to 5.
+        scale (float, optional): What Euclidean distances are divided by.
+            Defaults to None: sqrt(C).
+        valid (Tensor, optional): False for padding, bool (B, N). Padding is
+            nobody's neighbour, and a center only where fewer than K tokens are
+            valid. Defaults to None: all are.
+
+    Returns:
+        tuple[Tensor, Tensor]: ``centers``, int64 (B, K), ascending token
+        indices; and ``assignment``, int64 (B, N), for each token the position
+        of its center in ``centers``.
+
+    Raises:
+        InputError: If ``num_centers`` or an option is out of range.
+
+    Examples:
+        >>> tokens = torch.tensor([[[0.], [1], [2], [10], [11], [12]]])
+        >>> density_peaks(tokens, 2, neighbors=2)
+        (tensor([[1, 4]]), tensor([[0, 0, 0, 1, 1, 1]]))
+    """
+    check_problem(tokens, num_centers)
+    check_density_peaks(neighbors, scale)
+    count = tokens.shape[1]
+    # Tokens that overflowed upstream must not break the invariants.
+    distances = pairwise_distances(tokens.detach()).nan_to_num(0)
+    distances = distances / (scale or tokens.shape[2]**0.5)
+    density = _log_density(distances, min(neighbors, count - 1), valid)
+    # Of equal ones the first is denser: a strict order, which has one top.
+    earlier = torch.ones(count, count, dtype=torch.bool, device=tokens.device).tril(-1)
+    denser = (density[:, None] > density[:, :, None]) | (
+        (density[:, None] == density[:, :, None]) & earlier)
+    separation = distances.masked_fill(~denser, torch.inf).amin(dim=-1)
+    reachable = distances
+    if valid is not None:
+        reachable = distances.masked_fill(~valid[:, None], 0)
+    separation = torch.where(denser.any(dim=-1), separation, reachable.amax(dim=-1))
+    score = density + separation.log()
+    if valid is not None:
+        score = score.masked_fill(~valid, -torch.inf)
+    order = _last_where_invalid(score, valid).argsort(
+        dim=-1, descending=True, stable=True)
+    centers = order[:, :num_centers].sort(dim=-1).values
+    return centers, assign(distances, centers)
+
+
+def _log_density(distances: Tensor, neighbors: int, valid: Tensor | None) -> Tensor:
+    """Return the logarithms of the densities, (B, N) of (B, N, N)."""
+    if neighbors == 0:
+        return distances.new_zeros(distances.shape[:2])
+    others = distances.square()
+    others.diagonal(dim1=-2, dim2=-1).fill_(torch.inf)
+    if valid is not None:
+        others = others.masked_fill(~valid[:, None], torch.inf)
+    nearest = others.topk(neighbors, dim=-1, largest=False).values
+    known = nearest.isfinite()
+    density = -nearest.where(known, 0).sum(dim=-1) / known.sum(dim=-1).clamp(min=1)
+    return density if valid is None else density.masked_fill(~valid, -torch.inf)
+
+
+def _last_where_invalid(score: Tensor, valid: Tensor | None) -> Tensor:
+    """Let scores of -inf, of copies, stand before padding."""
+    if valid is None:
+        return score
+    lowest = torch.finfo(score.dtype).min
+    return score.clamp(min=lowest).masked_fill(~valid, -torch.inf)
+
+
+def check_density_peaks(neighbors: int, scale: float | None) -> None:
+    """Raise an InputError unless these are options of :func:`density_peaks`."""
+    check_positive_int('neighbors', neighbors)
+    if scale is not None:
+        check_number('scale', scale, lambda x: x > 0, 'positive')

@@ -1,0 +1,79 @@
+"""Scores of tokens, and the tokens with the largest ones."""
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .kmedoids import check_problem
+
+
+@torch.no_grad()
+def largest(scores: Tensor, num_centers: int, valid: Tensor | None = None) -> Tensor:
+    """Return the tokens with the largest scores; ties go to the lowest index.
+
+    Args:
+        scores (Tensor): Shape (B, N), floating point.
+        num_centers (int): K, from 1 to N.
+        valid (Tensor, optional): False for padding, bool (B, N), which comes
+            after all others. Defaults to None: all are valid.
+
+    Returns:
+        Tensor: Ascending indices, int64 (B, K).
+
+    Raises:
+        InputError: If ``num_centers`` is out of range.
+
+    Examples:
+        >>> largest(torch.tensor([[1., 3, 3, 0]]), 2)
+        tensor([[1, 2]])
+    """
+    check_problem(scores[..., None], num_centers)
+    order = scores.argsort(dim=1, descending=True, stable=True)
+    if valid is not None:
+        first = valid.gather(1, order).to(torch.int8)
+        order = order.gather(1, first.argsort(dim=1, descending=True, stable=True))
+    return order[:, :num_centers].sort(dim=1).values
+
+
+@torch.no_grad()
+def norms(tokens: Tensor) -> Tensor:
+    """Return the Euclidean norms of tokens (B, N, C), float32 or more, (B, N)."""
+    dtype = torch.promote_types(tokens.dtype, torch.float32)
+    return torch.linalg.vector_norm(tokens, dim=-1, dtype=dtype)
+
+
+@torch.no_grad()
+def similarity_to(tokens: Tensor, references: Tensor) -> Tensor:
+    """Return the cosines of tokens and references of one shape (..., C), (...)."""
+    dtype = torch.promote_types(tokens.dtype, torch.float32)
+    return F.cosine_similarity(tokens.to(dtype), references.to(dtype), dim=-1)
+
+
+@torch.no_grad()
+def novelty(tokens: Tensor, frames: int, valid: Tensor | None = None) -> Tensor:
+    """Return how far each token is from the nearest one in the frame before.
+
+    Args:
+        tokens (Tensor): Frame-major, shape (B, F * N, C).
+        frames (int): F.
+        valid (Tensor, optional): False for padding, bool (B, F * N). What
+            follows a frame of padding is new. Defaults to None: all are.
+
+    Returns:
+        Tensor: Cosine distances, (B, F * N), float32 or more; infinite in the
+        first frame.
+
+    Examples:
+        >>> tokens = torch.tensor([[[1., 0], [0, 1], [0, 2], [1, 1]]])
+        >>> novelty(tokens, 2).round(decimals=2)
+        tensor([[  inf,   inf, 0.0000, 0.2900]])
+    """
+    check_problem(tokens, 1)
+    dtype = torch.promote_types(tokens.dtype, torch.float32)
+    with torch.autocast(tokens.device.type, enabled=False):
+        tokens = F.normalize(tokens.to(dtype), dim=-1).unflatten(1, (frames, -1))
+        similarity = tokens[:, 1:] @ tokens[:, :-1].mT  # (B, F - 1, N, N)
+    if valid is not None:
+        before = valid.unflatten(1, (frames, -1))[:, :-1, None]
+        similarity = similarity.masked_fill(~before, -torch.inf)
+    nearest = (1 - similarity.amax(dim=-1)).clamp(min=0)
+    return F.pad(nearest, (0, 0, 1, 0), value=torch.inf).flatten(1)

@@ -1,0 +1,88 @@
+"""Each reducer in each host: runs, trains, and changes nothing where it keeps all."""
+import pytest
+import torch
+
+from mmaction_centerclip.errors import InputError
+
+from .hosts import HOSTS
+from .test_hosts import mask_of
+
+CENTERS = dict(before_block=2, num_segments=2, num_centers=3)
+REDUCERS = {
+    'kmedoids': dict(type='TokenClustering'),
+    'kmedoids_mean': dict(type='TokenClustering', aggregation='mean'),
+    'spectral': dict(type='SpectralTokenClustering', sigma='auto'),
+    'sampling': dict(type='SparseTokenSampling'),
+    'mean': dict(type='SegmentMeanPooling'),
+    'tome': dict(type='TokenMerging', r=2),
+    'tempme': dict(type='TemporalTokenMerging'),
+    'peaks': dict(type='DensityPeakClustering'),
+    'peaks_kept': dict(type='DensityPeakClustering', aggregation='medoid'),
+    'agglomerative': dict(type='AgglomerativeClustering'),
+    'random': dict(type='RandomTokenDrop'),
+    'norm': dict(type='NormTokenDrop'),
+    'class': dict(type='ClassSimilarityTokenDrop'),
+    'duplicates': dict(type='DuplicateTokenDrop'),
+    'adaptive': dict(type='TokenClustering', adaptive_segments=True),
+    'adaptive_mean': dict(type='SegmentMeanPooling', adaptive_segments=True),
+}
+each_pair = pytest.mark.parametrize('host, reducer', [
+    pytest.param(host, reducer, id=f'{name}-{reducer}')
+    for name, host in HOSTS.items() for reducer in REDUCERS])
+
+
+def config_of(reducer, **options):
+    config = {**CENTERS, **REDUCERS[reducer], **options}
+    if config['type'] in ('SegmentMeanPooling', 'TokenMerging'):
+        del config['num_centers']
+    return config
+
+
+def refused(host, reducer):
+    """What the host lacks, if it lacks something that the reducer needs."""
+    if reducer == 'class' and not host.prefix:
+        return 'needs a class token'
+    tower = host.build()
+    if reducer == 'tome' and tower.open_attention(host.blocks(tower)[1]) is None:
+        return 'needs keys of the attention'
+    return None
+
+
+@each_pair
+def test_runs_and_trains(host, reducer, imgs):
+    frames, _ = mask_of(host)
+    reason = refused(host, reducer)
+    if reason:
+        with pytest.raises(InputError, match=reason):
+            host.build([config_of(reducer)]).encode(imgs, frames)
+        return
+    tower = host.build([config_of(reducer)])
+    with torch.autocast('cpu', torch.bfloat16):
+        features, segments = tower.train().encode(imgs, frames)
+    assert features.shape == (3, 2, tower.embed_dims)
+    assert segments.shape == (3, 2) and segments.any(dim=1).all()
+    features.float()[segments].square().sum().backward()
+    for block in host.blocks(tower):
+        for parameter in block.parameters():
+            assert parameter.grad.isfinite().all()
+    x = tower.run_blocks(imgs, None)[0].detach()
+    assert len(x) == 6 and x.isfinite().all()
+
+
+@each_pair
+@torch.no_grad()
+def test_keeping_all_is_no_reducer(host, reducer, imgs):
+    """To the last bit: each frame a segment, or all frames joined where they are."""
+    if refused(host, reducer):
+        pytest.skip('tested above')
+    frames = 4 if host.joint else 8
+    cases = [(frames, 4)]
+    if host.joint and reducer not in ('mean', 'adaptive_mean'):
+        cases.append((2, 8))
+    for segments, centers in cases:
+        options = dict(r=0) if reducer == 'tome' else dict(num_centers=centers)
+        tower = host.build([config_of(reducer, num_segments=segments, **options)])
+        got, _ = tower.eval().run_blocks(imgs, None)
+        tower.necks = torch.nn.ModuleList()
+        expected, _ = tower.run_blocks(imgs, None)
+        assert torch.equal(got, expected.view_as(got))

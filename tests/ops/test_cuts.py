@@ -1,0 +1,58 @@
+"""Cuts at changes against all cuts, tried one by one."""
+import itertools
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.ops import cut_at_changes, frame_changes
+
+
+def all_cuts(frames, segments, shortest, longest):
+    lengths = range(shortest, longest + 1)
+    return [x for x in itertools.product(lengths, repeat=segments) if sum(x) == frames]
+
+
+@given(st.integers(0, 99), st.integers(1, 9), st.integers(1, 4), st.integers(1, 3),
+       st.integers(1, 9))
+def test_cuts_are_the_best_of_all(seed, frames, segments, shortest, longest):
+    changes = torch.rand(2, frames - 1, generator=torch.Generator().manual_seed(seed))
+    options = all_cuts(frames, segments, shortest, longest)
+    if not options:
+        with pytest.raises(InputError, match=f'{frames} frames cannot be cut into '):
+            cut_at_changes(changes, segments, shortest, longest)
+        return
+    starts, lengths = cut_at_changes(changes, segments, shortest, longest)
+    for b in range(2):
+        got = tuple(lengths[b].tolist())
+        assert got in options
+        assert starts[b].tolist() == [sum(got[:s]) for s in range(segments)]
+
+        def worth(option):
+            return sum(changes[b, sum(option[:s]) - 1].item()  # noqa: B023
+                       for s in range(1, segments))
+
+        assert worth(got) >= max(map(worth, options)) - 1e-4
+
+
+@pytest.mark.parametrize('value', [0., 0.7])
+def test_a_still_video_is_cut_evenly(value):
+    _, lengths = cut_at_changes(torch.full((1, 11), value), 3, 1, 8)
+    assert lengths.tolist() == [[4, 4, 4]]
+
+
+def test_changes_of_frames():
+    tokens = torch.randn(2, 4, 3, 5)
+    means = tokens.mean(2)
+    got = frame_changes(tokens)
+    for b in range(2):
+        for t in range(3):
+            x, y = means[b, t], means[b, t + 1]
+            torch.testing.assert_close(got[b, t], 1 - x @ y / x.norm() / y.norm())
+    assert frame_changes(tokens.half()).dtype == torch.float32
+    mask = torch.tensor([[1, 1, 1, 0], [0, 1, 1, 1]]).bool()
+    masked = frame_changes(tokens, mask)
+    assert torch.equal(masked == 0, torch.tensor([[0, 0, 1], [1, 0, 0]]).bool())
+    assert torch.equal(masked[masked > 0], got[masked > 0])

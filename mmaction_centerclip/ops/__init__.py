@@ -20,6 +20,7 @@ from .matching import (
     merge,
 )
 from .merging import cluster_mean, cluster_sum
+from .run_lengths import check_threshold, pack, run_lengths
 from .sampling import sparse_sampling
 from .scores import largest, norms, novelty, similarity_to
 from .shift import check_fold_div, temporal_shift
@@ -28,9 +29,10 @@ from .spectral import check_spectral, spectral_clustering, spectral_embedding
 __all__ = ['affinity', 'agglomerative', 'alternate', 'bipartite_matching',
            'check_agglomerative', 'check_density_peaks', 'check_fold_div',
            'check_kernels', 'check_kmedoids', 'check_share', 'check_spectral',
-           'clip_matching', 'cluster_mean', 'cluster_sum', 'cut_at_changes',
-           'density_peaks', 'frame_changes', 'kkz_init', 'kmedoids', 'largest',
-           'mask_or_all', 'merge', 'normalized_laplacian', 'norms', 'novelty',
-           'pairwise_distances', 'segment_mask', 'similarity_to', 'sparse_sampling',
-           'spatial_temporal_locality', 'spectral_clustering', 'spectral_embedding',
-           'temporal_shift', 'unit_normalize', 'weighted_mean']
+           'check_threshold', 'clip_matching', 'cluster_mean', 'cluster_sum',
+           'cut_at_changes', 'density_peaks', 'frame_changes', 'kkz_init', 'kmedoids',
+           'largest', 'mask_or_all', 'merge', 'normalized_laplacian', 'norms',
+           'novelty', 'pack', 'pairwise_distances', 'run_lengths', 'segment_mask',
+           'similarity_to', 'sparse_sampling', 'spatial_temporal_locality',
+           'spectral_clustering', 'spectral_embedding', 'temporal_shift',
+           'unit_normalize', 'weighted_mean']

@@ -65,7 +65,7 @@ def novelty(tokens: Tensor, frames: int, valid: Tensor | None = None) -> Tensor:
     Examples:
         >>> tokens = torch.tensor([[[1., 0], [0, 1], [0, 2], [1, 1]]])
         >>> novelty(tokens, 2).round(decimals=2)
-        tensor([[  inf,   inf, 0.0000, 0.2900]])
+        tensor([[   inf,    inf, 0.0000, 0.2900]])
     """
     check_problem(tokens, 1)
     dtype = torch.promote_types(tokens.dtype, torch.float32)

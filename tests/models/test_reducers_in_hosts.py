@@ -15,6 +15,7 @@ REDUCERS = {
     'sampling': dict(type='SparseTokenSampling'),
     'mean': dict(type='SegmentMeanPooling'),
     'tome': dict(type='TokenMerging', r=2),
+    'run_lengths': dict(type='RunLengthTokens', threshold=0.5),
     'tempme': dict(type='TemporalTokenMerging'),
     'peaks': dict(type='DensityPeakClustering'),
     'peaks_kept': dict(type='DensityPeakClustering', aggregation='medoid'),
@@ -33,7 +34,7 @@ each_pair = pytest.mark.parametrize('host, reducer', [
 
 def config_of(reducer, **options):
     config = {**CENTERS, **REDUCERS[reducer], **options}
-    if config['type'] in ('SegmentMeanPooling', 'TokenMerging'):
+    if config['type'] in ('SegmentMeanPooling', 'TokenMerging', 'RunLengthTokens'):
         del config['num_centers']
     return config
 
@@ -43,8 +44,11 @@ def refused(host, reducer):
     if reducer == 'class' and not host.prefix:
         return 'needs a class token'
     tower = host.build()
-    if reducer == 'tome' and tower.open_attention(host.blocks(tower)[1]) is None:
+    if reducer in ('tome', 'run_lengths') and not tower.open_attention(
+            host.blocks(tower)[1]):
         return 'needs keys of the attention'
+    if reducer == 'run_lengths' and tower.pools_patches():
+        return 'must pool a class token'
     return None
 
 

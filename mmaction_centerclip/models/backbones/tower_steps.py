@@ -5,9 +5,11 @@ from typing import NamedTuple, Protocol
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.necks import TokenNeck
 
-__all__ = ['OpenAttention', 'Step', 'TowerStep', 'mean_keys', 'tower_steps']
+__all__ = ['OpenAttention', 'Step', 'TowerStep', 'check_necks', 'mean_keys',
+           'tower_steps']
 
 Step = Callable[[Tensor], Tensor]
 """A part of a transformer that takes and returns tokens of one layout."""
@@ -53,6 +55,39 @@ class Host(Protocol):
     def block_halves(self, block: nn.Module) -> tuple[Step, Step] | None: ...
 
     def open_attention(self, block: nn.Module) -> OpenAttention | None: ...
+
+    def pools_patches(self) -> bool: ...
+
+
+def check_necks(host: Host, necks: Sequence[TokenNeck]) -> None:
+    """Raise an InputError unless the necks can stand where they want to."""
+    blocks = host.tower_blocks()
+    for neck in necks:
+        if neck.before_block > len(blocks):
+            raise InputError(f"{neck}: before_block must be from 1 to the tower's "
+                             f'{len(blocks)} blocks, got {neck.before_block}')
+        block, *later = blocks[neck.before_block - 1:]
+        if neck.inside_block and host.block_halves(block) is None:
+            raise InputError(f'{neck} works between attention and MLP, '
+                             f'which {type(block).__name__} does not have')
+        opened = [block] * neck.needs_keys
+        if neck.proportional_attention:
+            opened += [block, *later]
+        for block in opened:
+            if host.open_attention(block) is None or host.block_halves(block) is None:
+                raise InputError(
+                    f'{neck} needs keys of the attention, or a bias in it, which '
+                    f'{type(host).__name__} does not give of {type(block).__name__}'
+                    + (neck.without_attention and
+                       f'; without them: {neck.without_attention}'))
+        if neck.pads and len(necks) > 1:
+            raise InputError(f'{neck} pads with tokens that stand for nothing, which '
+                             'others would count; it must be the only neck, got '
+                             f'{len(necks)}')
+        if neck.pads and host.pools_patches():
+            raise InputError(f'{neck} pads with tokens that stand for nothing, which '
+                             f'{type(host).__name__} would pool; it must pool a class '
+                             'token')
 
 
 def tower_steps(host: Host, necks: Sequence[TokenNeck]) -> Iterator[TowerStep]:

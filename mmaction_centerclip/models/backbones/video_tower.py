@@ -8,11 +8,11 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models.necks import TokenNeck, build_necks
+from mmaction_centerclip.models.necks import build_necks
 from mmaction_centerclip.models.utils import load_strictly
 from mmaction_centerclip.models.video_tokens import VideoTokens
 
-from .tower_steps import OpenAttention, Step, tower_steps
+from .tower_steps import OpenAttention, Step, check_necks, tower_steps
 
 __all__ = ['OpenAttention', 'Step', 'VideoTower']
 
@@ -108,29 +108,8 @@ class VideoTower:
         if not hasattr(self, 'embed_dims'):
             self.embed_dims = width
         self.necks = nn.ModuleList(build_necks(necks, embed_dims=width))
-        for neck in self.necks:
-            self._check_neck(neck)
+        check_necks(self, self.necks)
         self.init_necks()
-
-    def _check_neck(self, neck: TokenNeck) -> None:
-        """Raise an InputError unless the neck can stand where it wants to."""
-        blocks = self.tower_blocks()
-        if neck.before_block > len(blocks):
-            raise InputError(f"{neck}: before_block must be from 1 to the tower's "
-                             f'{len(blocks)} blocks, got {neck.before_block}')
-        block, *later = blocks[neck.before_block - 1:]
-        if neck.inside_block and self.block_halves(block) is None:
-            raise InputError(f'{neck} works between attention and MLP, '
-                             f'which {type(block).__name__} does not have')
-        opened = [block] * neck.needs_keys
-        if neck.proportional_attention:
-            opened += [block, *later]
-        for block in opened:
-            if self.open_attention(block) is None or self.block_halves(block) is None:
-                raise InputError(
-                    f'{neck} needs keys of the attention, or a bias in it, which '
-                    f'{type(self).__name__} does not give of {type(block).__name__}; '
-                    'without them: ' + neck.without_attention)
 
     def init_necks(self) -> None:
         """Start the necks' embeddings that come from the host's positions."""
@@ -208,6 +187,14 @@ class VideoTower:
         """
         size = F.pad(size.flatten(0, 1), (self.num_prefix_tokens, 0), value=1)
         return size.to(dtype).log()
+
+    @torch.no_grad()
+    def pools_patches(self) -> bool:
+        """Return whether the features are made of patch tokens too."""
+        patches = self.patch_positions()
+        tokens = F.pad(patches.new_full((1, *patches.shape), torch.nan),
+                       (0, 0, self.num_prefix_tokens, 0))
+        return bool(self.tokens_to_features(tokens).isnan().any())
 
     def _check_imgs(self, imgs: Tensor) -> None:
         if imgs.ndim != 5 or imgs.shape[2] != 3:

@@ -7,6 +7,7 @@ from .baselines import (
     TokenShift,
 )
 from .density_peaks import DensityPeakClustering
+from .run_lengths import RunLengthTokens
 from .temporal_merging import TemporalTokenMerging
 from .token_clustering import SpectralTokenClustering, TokenClustering
 from .token_dropping import (
@@ -20,7 +21,7 @@ from .token_selection import TokenSelection
 
 __all__ = ['AgglomerativeClustering', 'ClassSimilarityTokenDrop',
            'DensityPeakClustering', 'DuplicateTokenDrop', 'NormTokenDrop',
-           'RandomTokenDrop', 'SegmentMeanPooling', 'SparseTokenSampling',
-           'SpectralTokenClustering', 'TemporalShift', 'TemporalTokenMerging',
-           'TokenClustering', 'TokenMerging', 'TokenNeck', 'TokenReducer',
-           'TokenSelection', 'TokenShift', 'build_neck', 'build_necks']
+           'RandomTokenDrop', 'RunLengthTokens', 'SegmentMeanPooling',
+           'SparseTokenSampling', 'SpectralTokenClustering', 'TemporalShift',
+           'TemporalTokenMerging', 'TokenClustering', 'TokenMerging', 'TokenNeck',
+           'TokenReducer', 'TokenSelection', 'TokenShift', 'build_neck', 'build_necks']

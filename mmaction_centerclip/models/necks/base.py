@@ -48,6 +48,8 @@ class TokenNeck(BaseModule, metaclass=ABCMeta):
     """From this block on, attention counts a token as often as its size says."""
     without_attention = ''
     """The options of a neck that needs neither of these, for messages."""
+    pads = False
+    """Leaves tokens of size 0, which only attention by size leaves out."""
 
     def __init__(self, before_block: int, embed_dims: int | None = None,
                  init_cfg: dict | None = None) -> None:

@@ -73,6 +73,22 @@ def test_runs_and_trains(host, reducer, imgs):
     assert len(x) == 6 and x.isfinite().all()
 
 
+@pytest.mark.parametrize('reducer', REDUCERS)
+@pytest.mark.parametrize('name', ['timm', 'videomae'])
+def test_training_sees_the_same_tokens(name, reducer, imgs):
+    """Necks that keep tokens choose them apart from where the gradient flows."""
+    host = HOSTS[name]
+    if refused(host, reducer):
+        pytest.skip('tested above')
+    tower = host.build([config_of(reducer)]).eval()
+    frames, _ = mask_of(host)
+    got, _ = tower.encode(imgs, frames)
+    with torch.no_grad():
+        expected, _ = tower.encode(imgs, frames)
+    assert got.requires_grad
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+
+
 @each_pair
 @torch.no_grad()
 def test_keeping_all_is_no_reducer(host, reducer, imgs):

@@ -1,4 +1,6 @@
 """ToMe in hosts: the paper's outputs, keys and sizes in the attention."""
+from functools import partial
+
 import pytest
 import torch
 from mmaction.registry import MODELS
@@ -66,20 +68,33 @@ def test_the_bias_is_what_copies_of_a_token_do(host, imgs):
                                    rtol=0.1, atol=0.1)
 
 
+def projected_keys(attn, x):
+    """By the names that the hosts' attentions have."""
+    if hasattr(attn, 'in_proj_weight'):
+        return x @ attn.in_proj_weight[32:64].T + attn.in_proj_bias[32:64]
+    if getattr(attn, 'k_proj', None) is not None:
+        return attn.k_proj(x)
+    if attn.qkv.bias is None:
+        return x @ attn.qkv.weight[32:64].T
+    return attn.qkv(x)[..., 32:64]
+
+
 @each_host
 @torch.no_grad()
 def test_the_keys_are_those_of_the_attention(host):
     """Keys of one token decide, with its query, how much it is attended to."""
     tower = host.build().eval()
     block = host.blocks(tower)[1]
+    for parameter in block.attn.parameters():
+        parameter.add_(0.1 * torch.randn_like(parameter))
     x = torch.randn(2, 6, 32)
     keys = tower.open_attention(block).keys(x)
     norm = getattr(block, 'ln_1', None) or block.norm1
-    weight = block.attn.in_proj_weight if hasattr(block, 'ln_1') \
-        else block.attn.qkv.weight
-    heads = (norm(x) @ weight[32:64].T).unflatten(-1, (2, 16))
-    if hasattr(block.attn, 'ln_k'):
-        heads = block.attn.ln_k(heads)
+    if type(block).__name__ == 'EvaBlockPostNorm':
+        norm = torch.nn.Identity()
+    heads = projected_keys(block.attn, norm(x)).unflatten(-1, (2, 16))
+    for name in ('ln_k', 'k_norm'):
+        heads = getattr(block.attn, name, torch.nn.Identity())(heads)
     torch.testing.assert_close(keys, heads.mean(2), rtol=1e-4, atol=1e-5)
 
 
@@ -90,23 +105,27 @@ def test_merging_in_a_host_is_its_parts_run_by_hand(host, imgs):
     tower = host.build([dict(ALL, r=2, num_segments=segments)]).eval()
     got, _ = tower.encode(imgs)
     x, size = host.embed(tower, imgs), None
+    positions = torch.arange(len(x) // len(imgs) * 4).view(1, -1, 4).expand(3, -1, -1)
     if host.joint:
-        x = x.unflatten(0, (len(imgs), -1)).flatten(1, 2)
+        x, positions = x.unflatten(0, (len(imgs), -1)).flatten(1, 2), None
     for block in host.blocks(tower):
         opened = tower.open_attention(block)
         attention, mlp = tower.block_halves(block)
         keys = opened.keys(x)[:, host.prefix:]
         if size is None:
-            x, size = attention(x), torch.ones(keys.shape[:2])
+            step, size = attention, torch.ones(keys.shape[:2])
         else:
             ones = torch.ones(len(x), host.prefix)
-            x = opened.attention(x, bias=torch.cat([ones, size], dim=1).log())
+            step = partial(opened.attention, bias=torch.cat([ones, size], dim=1).log())
+        x = step(x) if host.joint else tower.around(step, x, len(imgs), positions)
         count = keys.shape[1]
         if count > 1:
             kept, assignment = bipartite_matching(
                 keys, min(2, count // 2), *alternate(count, host.prefix % 2 == 0))
             patches, size = merge(x[:, host.prefix:], assignment, kept.shape[1], size)
             x = torch.cat([x[:, :host.prefix], patches], dim=1)
+            if not host.joint:  # Rotary hosts turn a token by its place.
+                positions = positions.gather(2, kept.unflatten(0, (len(imgs), -1)))
         x = mlp(x)
     expected = host.pool(tower, x).unflatten(0, (len(imgs), -1))
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)

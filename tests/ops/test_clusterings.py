@@ -28,6 +28,7 @@ def as_lists(result, problem):
 
 @given(st.integers(0, 999), st.integers(1, 12), st.integers(1, 6),
        st.sampled_from([None, 0.5]), st.booleans(), st.data())
+@settings(deadline=None)
 def test_density_peaks_are_the_papers(seed, count, neighbors, scale, masked, data):
     num_centers = data.draw(st.integers(1, count))
     tokens = random_tokens(seed, count)
@@ -45,7 +46,7 @@ def test_density_peaks_are_the_papers(seed, count, neighbors, scale, masked, dat
 
 
 @given(st.integers(0, 999), st.integers(1, 9), st.sampled_from(LINKAGES), st.data())
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_bottom_up_clusters_are_the_papers(seed, count, options, data):
     num_centers = data.draw(st.integers(1, count))
     tokens = random_tokens(seed, count)
@@ -58,7 +59,7 @@ def test_bottom_up_clusters_are_the_papers(seed, count, options, data):
 
 @each_op
 @given(st.integers(0, 999), st.integers(1, 9), st.data())
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_equal_tokens_and_padding_keep_the_contract(cluster, seed, count, data):
     """Distinct ascending centers, each its own; the valid ones first."""
     num_centers = data.draw(st.integers(1, count))

@@ -1,7 +1,7 @@
 """Bipartite matching against the slow oracle."""
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmaction_centerclip.errors import InputError
@@ -24,6 +24,7 @@ def tokens_of(seed, batch, count, channels=4, grid=False):
 
 
 @given(st.integers(0, 999), st.integers(2, 14), st.booleans(), st.data())
+@settings(deadline=None)
 def test_matching_is_the_papers(seed, count, first, data):
     sources, destinations = alternate(count, first)
     num_merges = data.draw(st.integers(0, len(sources)))
@@ -36,6 +37,7 @@ def test_matching_is_the_papers(seed, count, first, data):
 
 
 @given(st.integers(0, 999), st.integers(2, 14), st.booleans(), st.data())
+@settings(deadline=None)
 def test_merging_loses_nothing(seed, count, grid, data):
     """Of equal tokens too, whose ties go to the lowest index."""
     parts = alternate(count, first=False)
@@ -69,6 +71,7 @@ def test_half_precision_is_decided_in_float32(dtype):
 
 
 @given(st.integers(0, 999), st.integers(1, 4), st.integers(1, 5), st.data())
+@settings(deadline=None)
 def test_clips_are_matched_across_and_then_within(seed, clips, patches, data):
     count = clips * patches
     left = data.draw(st.integers(1, count))

@@ -1,7 +1,7 @@
 """Run lengths by counting them one by one."""
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmaction_centerclip.errors import InputError
@@ -28,6 +28,7 @@ def count_runs(tokens, threshold, real):
 
 @given(st.integers(0, 999), st.integers(1, 6), st.sampled_from([0., 0.3, 1.]),
        st.booleans())
+@settings(deadline=None)
 def test_runs_are_counted(seed, frames, threshold, masked):
     generator = torch.Generator().manual_seed(seed)
     tokens = torch.randint(1, 3, (2, frames, 3, 2), generator=generator).double()
@@ -46,6 +47,7 @@ def test_half_precision_is_compared_in_float32(dtype):
 
 @given(st.lists(st.lists(st.integers(0, 2), min_size=5, max_size=5), min_size=1,
                 max_size=3).filter(lambda rows: any(map(any, rows))))
+@settings(deadline=None)
 def test_packing_keeps_all_that_count(rows):
     size = torch.tensor(rows)
     index = pack(size)

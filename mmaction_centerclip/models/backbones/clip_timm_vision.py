@@ -111,7 +111,7 @@ class CLIPTimmVisionTower(VideoTower, TimmModel):
         return timm_block_halves(block)
 
     def open_attention(self, block: nn.Module) -> OpenAttention | None:
-        """Return the keys of timm's plain attention, and it with a bias."""
+        """Return the keys of timm's and Eva's attention, and it with a bias."""
         return open_timm_attention(block)
 
     def around(self, step: Step, x: Tensor, batch_size: int,

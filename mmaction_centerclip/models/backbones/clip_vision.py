@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from mmaction_centerclip.errors import check_choice
 
 from .clip_arch import vision_arguments
-from .tower_steps import OpenAttention, mean_keys
+from .tower_steps import OpenAttention, key_part, mean_keys
 from .video_tower import Step, VideoTower
 
 __all__ = ['CLIPVisionTower']
@@ -109,8 +109,9 @@ class CLIPVisionTower(VideoTower, VisionTransformer):
         norm = block.ln_1
 
         def keys(x: Tensor) -> Tensor:
-            return mean_keys(norm(x), attn.in_proj_weight, attn.in_proj_bias,
-                             attn.num_heads, getattr(attn, 'ln_k', None))
+            return mean_keys(norm(x), key_part(attn.in_proj_weight),
+                             key_part(attn.in_proj_bias), attn.num_heads,
+                             getattr(attn, 'ln_k', None))
 
         def attention(x: Tensor, bias: Tensor) -> Tensor:
             q = norm(x)

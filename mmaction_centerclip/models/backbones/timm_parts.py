@@ -5,7 +5,7 @@ from timm.models.eva import EvaBlock, EvaBlockPostNorm
 from timm.models.vision_transformer import Attention
 from torch import Tensor, nn
 
-from .tower_steps import OpenAttention, mean_keys
+from .tower_steps import OpenAttention, key_part, mean_keys
 from .video_tower import Step
 
 __all__ = ['open_timm_attention', 'timm_block_halves', 'timm_patch_positions']
@@ -47,6 +47,27 @@ def _eva_halves(block: EvaBlock) -> tuple[Step, Step]:
     return attention, mlp
 
 
+def _open_eva_attention(block: EvaBlock | EvaBlockPostNorm) -> OpenAttention:
+    attn, scale = block.attn, getattr(block, 'gamma_1', None)
+    norm, norm_behind = block.norm1, nn.Identity()
+    if isinstance(block, EvaBlockPostNorm):
+        norm, norm_behind = norm_behind, norm
+
+    def keys(x: Tensor) -> Tensor:
+        if attn.qkv is None:
+            weight, bias = attn.k_proj.weight, attn.k_proj.bias
+        else:  # Where the bias is a parameter of its own, that of the keys is zero.
+            weight, bias = key_part(attn.qkv.weight), key_part(attn.qkv.bias)
+        heads = getattr(attn, 'num_kv_heads', attn.num_heads)
+        return mean_keys(norm(x), weight, bias, heads, attn.k_norm)
+
+    def attention(x: Tensor, bias: Tensor, rope: Tensor | None = None) -> Tensor:
+        y = norm_behind(attn(norm(x), rope=rope, attn_mask=bias[:, None, None]))
+        return x + block.drop_path1(y if scale is None else scale * y)
+
+    return OpenAttention(keys, attention)
+
+
 def timm_patch_positions(trunk: nn.Module) -> Tensor:
     """Return the positional embedding of the patches, or zeros.
 
@@ -63,10 +84,17 @@ def timm_patch_positions(trunk: nn.Module) -> Tensor:
 
 
 def open_timm_attention(block: nn.Module) -> OpenAttention | None:
-    """Return what merging needs of a plain block with timm's plain attention.
+    """Return what merging needs of a block.
 
-    None where either is of another class, such as with rotary positions.
+    Args:
+        block (nn.Module): Of a ``VisionTransformer`` or an ``Eva``.
+
+    Returns:
+        OpenAttention | None: The keys are those before rotary positions turn
+        them. None where the block or its attention is of another class.
     """
+    if isinstance(block, (EvaBlock, EvaBlockPostNorm)):
+        return _open_eva_attention(block)
     if not hasattr(block, 'ls1') or type(block.attn) is not Attention:
         return None
     attn = block.attn
@@ -74,8 +102,8 @@ def open_timm_attention(block: nn.Module) -> OpenAttention | None:
         return None
 
     def keys(x: Tensor) -> Tensor:
-        return mean_keys(block.norm1(x), attn.qkv.weight, attn.qkv.bias, attn.num_heads,
-                         attn.k_norm)
+        return mean_keys(block.norm1(x), key_part(attn.qkv.weight),
+                         key_part(attn.qkv.bias), attn.num_heads, attn.k_norm)
 
     def attention(x: Tensor, bias: Tensor) -> Tensor:
         out = attn(block.norm1(x), attn_mask=bias[:, None, None])

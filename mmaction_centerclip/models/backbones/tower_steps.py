@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.necks import TokenNeck
 
-__all__ = ['OpenAttention', 'Step', 'TowerStep', 'check_necks', 'mean_keys',
+__all__ = ['OpenAttention', 'Step', 'TowerStep', 'check_necks', 'key_part', 'mean_keys',
            'tower_steps']
 
 Step = Callable[[Tensor], Tensor]
@@ -134,14 +134,19 @@ def _is_random(block: nn.Module) -> bool:
                                   for name in ('p', 'drop_prob'))
 
 
+def key_part(parameter: Tensor | None) -> Tensor | None:
+    """Return the middle third, of queries, keys and values in one parameter."""
+    return None if parameter is None else parameter.chunk(3)[1]
+
+
 def mean_keys(x: Tensor, weight: Tensor, bias: Tensor | None, num_heads: int,
               norm: nn.Module | None = None) -> Tensor:
     """Return an attention's keys, averaged over its heads.
 
     Args:
         x (Tensor): What the attention takes, shape (B, L, C).
-        weight (Tensor): Of the queries, keys and values, shape (3 * H * D, C).
-        bias (Tensor, optional): Shape (3 * H * D, ).
+        weight (Tensor): Of the keys, shape (H * D, C).
+        bias (Tensor, optional): Of the keys, shape (H * D, ).
         num_heads (int): H.
         norm (nn.Module, optional): What each head's keys go through.
             Defaults to None: nothing.
@@ -149,10 +154,10 @@ def mean_keys(x: Tensor, weight: Tensor, bias: Tensor | None, num_heads: int,
     Returns:
         Tensor: Shape (B, L, D).
     """
-    weight = weight.chunk(3)[1].unflatten(0, (num_heads, -1))
-    bias = None if bias is None else bias.chunk(3)[1].unflatten(0, (num_heads, -1))
     if norm is None or isinstance(norm, nn.Identity):
         # The mean of linear maps is one linear map, which is H times cheaper.
-        return F.linear(x, weight.mean(0), None if bias is None else bias.mean(0))
-    keys = F.linear(x, weight.flatten(0, 1), None if bias is None else bias.flatten())
+        weight, bias = (None if part is None else part.unflatten(
+            0, (num_heads, -1)).mean(0) for part in (weight, bias))
+        return F.linear(x, weight, bias)
+    keys = F.linear(x, weight, bias)
     return norm(keys.unflatten(-1, (num_heads, -1))).mean(-2)

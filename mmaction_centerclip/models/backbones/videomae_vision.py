@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.ops import segment_mask
 
-from .tower_steps import OpenAttention, mean_keys
+from .tower_steps import OpenAttention, key_part, mean_keys
 from .video_tower import Step, VideoTower
 
 __all__ = ['VideoMAETower']
@@ -109,8 +109,8 @@ class VideoMAETower(VideoTower, VisionTransformer):
             return x + block.drop_path(scale * out)
 
         return OpenAttention(
-            lambda x: mean_keys(block.norm1(x), attn.qkv.weight, None, attn.num_heads),
-            attention)
+            lambda x: mean_keys(block.norm1(x), key_part(attn.qkv.weight), None,
+                                attn.num_heads), attention)
 
     def around(self, step: Step, x: Tensor, batch_size: int,
                positions: Tensor | None) -> Tensor:

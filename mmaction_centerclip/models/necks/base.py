@@ -148,6 +148,8 @@ class TokenReducer(TokenNeck):
             padding stay out of the reduction and of the class token's mean,
             and a segment with any other frame counts. CenterCLIP lets them
             take part. Defaults to False.
+        embed_dims (int, optional): See :class:`TokenNeck`. Defaults to None.
+        init_cfg (dict, optional): Initialisation config. Defaults to None.
         adaptive_segments (bool): Whether to cut a video where its frames change
             most, see :func:`cut_at_changes` and :func:`frame_changes`, instead
             of into equal lengths. A segment has at most twice the equal length,
@@ -155,8 +157,6 @@ class TokenReducer(TokenNeck):
             all are padded to that length, and padding of the video stays out as
             with ``exclude_padding``. ``num_segments`` need not divide the
             frames. Defaults to False.
-        embed_dims (int, optional): See :class:`TokenNeck`. Defaults to None.
-        init_cfg (dict, optional): Initialisation config. Defaults to None.
 
     Raises:
         InputError: If an option is out of range, or in the forward pass if
@@ -166,8 +166,9 @@ class TokenReducer(TokenNeck):
     """Whether :meth:`reduce` heeds the mask of its segments' frames."""
 
     def __init__(self, before_block: int, num_segments: int,
-                 exclude_padding: bool = False, adaptive_segments: bool = False,
-                 embed_dims: int | None = None, init_cfg: dict | None = None) -> None:
+                 exclude_padding: bool = False, embed_dims: int | None = None,
+                 init_cfg: dict | None = None,
+                 adaptive_segments: bool = False) -> None:
         super().__init__(before_block, embed_dims, init_cfg)
         name = type(self).__name__
         self.num_segments = check_positive_int(f'{name}: num_segments', num_segments)

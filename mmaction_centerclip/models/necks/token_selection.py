@@ -40,12 +40,13 @@ class TokenSelection(TokenReducer):
             kept token comes from, starting from ``'zeros'`` or ``'random'``.
             Defaults to None: none.
         frames_per_segment (int, optional): Frames of a segment, required by
-            ``frame_embed``. Defaults to None.
+            ``frame_embed``; with ``adaptive_segments`` the most that one may
+            have. Defaults to None.
         exclude_padding (bool): See :class:`TokenReducer`. Defaults to False.
-        adaptive_segments (bool): See :class:`TokenReducer`. Defaults to False.
         embed_dims (int, optional): Width C, required by the embeddings; a
             tower gives its own. Defaults to None.
         init_cfg (dict, optional): Initialisation config. Defaults to None.
+        adaptive_segments (bool): See :class:`TokenReducer`. Defaults to False.
 
     Raises:
         InputError: If an option is out of range, or in the forward pass if a
@@ -64,11 +65,11 @@ class TokenSelection(TokenReducer):
                  frame_embed: str | None = None,
                  frames_per_segment: int | None = None,
                  exclude_padding: bool = False,
-                 adaptive_segments: bool = False,
                  embed_dims: int | None = None,
-                 init_cfg: dict | None = None) -> None:
+                 init_cfg: dict | None = None,
+                 adaptive_segments: bool = False) -> None:
         super().__init__(before_block, num_segments, exclude_padding,
-                         adaptive_segments, embed_dims, init_cfg)
+                         embed_dims, init_cfg, adaptive_segments)
         name = type(self).__name__
         self.num_centers = check_positive_int(f'{name}: num_centers', num_centers)
         self.aggregation = check_choice(

@@ -6,6 +6,7 @@ from mmaction.registry import MODELS
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError, check_choice
+from mmaction_centerclip.models.utils import use_plain_drop_probs
 
 from .video_tower import Step, VideoTower
 
@@ -63,6 +64,7 @@ class MMPretrainVisionTower(VideoTower, VisionTransformer):
                              f'got {kwargs["out_indices"]!r}')
         self.num_prefix_tokens = self.num_extra_tokens
         self.with_cp = with_cp
+        use_plain_drop_probs(self)
         self.attach(necks)
 
     def init_weights(self) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.necks import TokenNeck
+from mmaction_centerclip.models.utils import use_plain_drop_probs
 from mmaction_centerclip.models.video_tokens import VideoTokens
 
 from .video_tower import Step, VideoTower
@@ -55,6 +56,7 @@ class TimeSformerTower(VideoTower, TimeSformer):
         super().__init__(**kwargs)
         self.image_size = self.patch_embed.img_size
         self.with_cp = with_cp
+        use_plain_drop_probs(self)
         self.attach(necks)
 
     def check_neck(self, neck: TokenNeck) -> None:

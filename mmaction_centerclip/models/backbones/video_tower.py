@@ -11,6 +11,8 @@ from mmaction_centerclip.models.necks import TokenNeck, build_neck
 from mmaction_centerclip.models.utils import load_strictly
 from mmaction_centerclip.models.video_tokens import VideoTokens
 
+from .tower_checks import check_imgs, refuse_tracing
+
 __all__ = ['Step', 'VideoTower']
 
 Step = Callable[[Tensor], Tensor]
@@ -67,6 +69,10 @@ class VideoTower:
         """
         return None
 
+    def block_step(self, block: nn.Module) -> Step:
+        """Return a whole block as a step, where that is not the block itself."""
+        return block
+
     def tokens_to_features(self, x: Tensor) -> Tensor:
         """Pool tokens (B * S, P + K, C) to features (B * S, E)."""
         raise NotImplementedError
@@ -110,8 +116,12 @@ class VideoTower:
             if neck.inside_block and self.block_halves(block) is None:
                 raise InputError(f'{neck} works between attention and MLP, '
                                  f'which {type(block).__name__} does not have')
+            self.check_neck(neck)
             self.necks.append(neck)
         self.init_necks()
+
+    def check_neck(self, neck: TokenNeck) -> None:
+        """Raise an InputError where a neck cannot be right in this host."""
 
     def init_necks(self) -> None:
         """Start the necks' embeddings that come from the host's positions."""
@@ -149,36 +159,60 @@ class VideoTower:
                              f'{self.embed_dims}')
         return features.unflatten(0, (len(imgs), -1)), frame_mask
 
-    def run_blocks(self, imgs: Tensor, frame_mask: Tensor | None
+    def run_blocks(self, imgs: Tensor, frame_mask: Tensor | None,
+                   read: Callable[[int, Tensor], None] | None = None
                    ) -> tuple[Tensor, Tensor | None]:
-        """Return the last block's tokens (B * S, P + K, C), and their mask."""
+        """Run the blocks and the necks.
+
+        Args:
+            imgs (Tensor): See :meth:`encode`.
+            frame_mask (Tensor, optional): See :meth:`encode`.
+            read (Callable, optional): Called with the number of each block,
+                from 1, and the tokens behind it (B * S, P + K, C), unless a
+                neck joins its MLP. Defaults to None.
+
+        Returns:
+            tuple[Tensor, Tensor | None]: The last block's tokens, and the
+            mask of the segments (B, S).
+        """
         if self.necks:
-            self._refuse_tracing()
-        self._check_imgs(imgs)
+            refuse_tracing(self)
+        check_imgs(self, imgs)
         batch_size, x = len(imgs), self.frames_to_tokens(imgs)
         positions = size = None  # Every patch is at its place, and alone.
-        for step, necks in self._steps():
+        for number, step, necks in self._steps():
             if self.with_cp and self.training:
                 step = partial(checkpoint, step, use_reentrant=False)
             if not necks:
                 x = self.around(step, x, batch_size, positions)
+                if read is not None and number:
+                    read(number, x)
                 continue
             tokens = VideoTokens.split(x, batch_size, self.num_prefix_tokens,
                                        frame_mask, positions, size)
-            tokens = necks[0].after(step, tokens.with_positions())
-            for neck in necks[1:]:
-                tokens = neck(tokens)
+            tokens = self.run_necks(step, necks, tokens.with_positions())
             x, (frame_mask, positions, size) = tokens.join(), tokens[2:]
         return x, frame_mask
 
-    def _steps(self) -> Iterator[tuple[Step, list[TokenNeck]]]:
+    def run_necks(self, step: Step, necks: Sequence[TokenNeck],
+                  tokens: VideoTokens) -> VideoTokens:
+        """Run a step, each token on its own, and the necks behind it.
+
+        Where a class token belongs to no frame, a host keeps it from them here.
+        """
+        tokens = necks[0].after(step, tokens)
+        for neck in necks[1:]:
+            tokens = neck(tokens)
+        return tokens
+
+    def _steps(self) -> Iterator[tuple[int, Step, list[TokenNeck]]]:
         """Yield the tower's steps in order, each with the necks behind it.
 
-        Necks only stand behind steps that take each token on its own.
+        Before it the number of the block that the step ends, else 0. Necks
+        only stand behind steps that take each token on its own.
         """
-        first = self._necks_before(1)
-        if first:
-            yield nn.Identity(), first
+        if first := self._necks_before(1):
+            yield 0, nn.Identity(), first
         for number, block in enumerate(self.tower_blocks(), start=1):
             inside = [n for n in self._necks_before(number) if n.inside_block]
             behind = self._necks_before(number + 1)
@@ -186,41 +220,18 @@ class VideoTower:
             if inside or behind and not _is_random(block):
                 halves = self.block_halves(block)
             if halves is None:
-                yield block, []
+                yield number, self.block_step(block), []
                 if behind:
-                    yield nn.Identity(), behind
+                    yield 0, nn.Identity(), behind
                 continue
             attention, mlp = halves
-            yield attention, []
+            yield 0, attention, []
             if inside:
-                yield nn.Identity(), inside
-            yield mlp, behind
+                yield 0, nn.Identity(), inside
+            yield number, mlp, behind
 
     def _necks_before(self, number: int) -> list[TokenNeck]:
         return [neck for neck in self.necks if neck.before_block == number]
-
-    def _check_imgs(self, imgs: Tensor) -> None:
-        if imgs.ndim != 5 or imgs.shape[2] != 3:
-            raise InputError('imgs must have the shape (B, T, 3, H, W), got '
-                             f'{tuple(imgs.shape)}')
-        if self.image_size and imgs.shape[-2:] != tuple(self.image_size):
-            raise InputError(
-                f'imgs must be frames of {tuple(self.image_size)} pixels, the '
-                f"tower's size, got {tuple(imgs.shape[-2:])}; resize or crop "
-                'them in the pipeline')
-
-    def _refuse_tracing(self) -> None:
-        """Refuse what would be wrong, or fail, without saying why.
-
-        A trace takes shapes for constants: for a batch of another size some
-        necks then give other features, without an error. ONNX has no operator
-        that clusters.
-        """
-        if torch.jit.is_tracing() or torch.onnx.is_in_onnx_export():
-            raise InputError(
-                f'{type(self).__name__}: a tower with necks can be neither '
-                'traced by torch.jit nor exported to ONNX, got '
-                f'{len(self.necks)} necks; use torch.export.export')
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Choose whether to recompute activations in the backward pass."""

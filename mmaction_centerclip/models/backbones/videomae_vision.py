@@ -16,7 +16,9 @@ __all__ = ['VideoMAETower']
 
 @MODELS.register_module()
 class VideoMAETower(VideoTower, VisionTransformer):
-    """MMAction2's ``VisionTransformer`` (VideoMAE, arXiv 2203.12602).
+    """MMAction2's ``VisionTransformer``: VideoMAE, and VideoMAE V2.
+
+    Of arXiv 2203.12602 and 2303.16727.
 
     Attention joins all frames of a video. A *frame* of the necks is a
     tubelet: ``tubelet_size`` frames of the video, embedded together; there is
@@ -54,6 +56,11 @@ class VideoMAETower(VideoTower, VisionTransformer):
         self.tubelet_size = tubelet_size
         self.with_cp = with_cp
         self.attach(necks)
+
+    def init_weights(self) -> None:
+        """Start as the zoo does, and the necks from its positions."""
+        super().init_weights()
+        self.init_necks()
 
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
         """Embed frames (B, T, 3, H, W) as tokens (B * T / tubelet, N, C)."""

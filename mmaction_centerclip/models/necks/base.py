@@ -29,6 +29,9 @@ class TokenNeck(BaseModule, metaclass=ABCMeta):
     """
     inside_block = False
     """Also applied between the block's attention and its MLP."""
+    keeps_places = False
+    """Leaves every frame, or segment, the full grid of its patches, each at its
+    place: hosts whose blocks tell tokens apart by their order take no other."""
 
     def __init__(self, before_block: int, embed_dims: int | None = None,
                  init_cfg: dict | None = None) -> None:

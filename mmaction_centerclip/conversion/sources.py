@@ -73,9 +73,9 @@ def detect_sources(keys: Collection[str]) -> list[str]:
         raise InputError('a CLIP whose vision tower is a ResNet, which has no '
                          'transformer blocks')
     if _has(keys, 'visual.trunk.'):
-        raise InputError("a CLIP whose vision tower is timm's, which needs no conversion: "
-                         'write its architecture as model.arch of a config, and the '
-                         'file as model.pretrained')
+        raise InputError("a CLIP whose vision tower is timm's, which needs no "
+                         'conversion: write its architecture as model.arch of a '
+                         'config, and the file as model.pretrained')
     found = [name for name, source in SOURCES.items() if source.matches(keys)]
     if not found:
         titles = ', '.join(source.title for source in SOURCES.values())

@@ -1,5 +1,12 @@
 import json
 
+import open_clip
+import pytest
+
+from mmaction_centerclip.benchmarking import group_families, survey
+
+from ..paths import ROOT
+
 TOOL = 'analysis_tools/list_models.py'
 NAMES = 'PE-Core-T-16-384', 'PE-Core-S-16-384', 'RN50'
 
@@ -37,3 +44,16 @@ def test_a_difference_ends_in_an_error(run_tool, monkeypatch):
     monkeypatch.setattr(families, 'compare_keys', lambda name: 'backbone.x: () here')
     assert run_tool(TOOL, 'ViT-S-16') == (
         "error: other than open_clip's: ViT-S-16: backbone.x: () here")
+
+@pytest.mark.slow
+def test_every_model_is_open_clips_as_the_docs_say(load_tool):
+    """Keys and shapes at full size, outputs to the last bit at two blocks."""
+    models = [survey(name, 2) for name in open_clip.list_models()]
+    assert {m.name: m.difference for m in models if m.difference} == {}
+    built = [model for model in models if model.tower]
+    page = (ROOT / 'docs/models.md').read_text()
+    assert load_tool('analysis_tools/list_models.py').markdown(
+        group_families(models)) in page
+    count = (f'{len(built)} of {len(models)} architectures, and '
+             f'{sum(m.tags for m in built)} of {sum(m.tags for m in models)} tags')
+    assert count in ' '.join(page.split())

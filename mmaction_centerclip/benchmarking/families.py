@@ -3,7 +3,7 @@ import re
 import time
 from collections.abc import Iterable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import open_clip
@@ -97,15 +97,11 @@ def survey(name: str, depth: int | None = None) -> Model:
         text_arguments(name)
     except InputError as error:
         reason = str(error).removeprefix(f'arch {name!r}: ').partition(';')[0]
-        return Model(*_start(model), reason=re.sub(r' \(.*?\)', '', reason))
+        return replace(model, reason=re.sub(r' \(.*?\)', '', reason))
     difference = compare_keys(name)
     if difference is None and depth:
         difference = compare_outputs(name, depth)
-    return Model(*_start(model), tower=tower, difference=difference)
-
-
-def _start(model: Model) -> tuple[str, str, int]:
-    return model.name, model.family, model.tags
+    return replace(model, tower=tower, difference=difference)
 
 
 def compare_keys(arch: str | dict) -> str | None:

@@ -144,9 +144,8 @@ def text_arguments(arch: str | dict) -> dict:
                          f'({sizes.hf_model_name}), not the transformer of open_clip; '
                          'that alone is supported')
     if sizes.embed_cls:
-        raise InputError(f'arch {arch!r}: its text tower has a class token at the end, '
-                         "which its decoder of captions needs; such a tower's words "
-                         'are not supported')
+        raise InputError(f'arch {arch!r}: its text tower has a class token, as '
+                         "CoCa's does, which is not supported")
     check_choice('arch: text_cfg: pool_type', sizes.pool_type,
                  ('argmax', 'eos', 'first', 'last'))
     return _arguments(TextTransformer, sizes, config)

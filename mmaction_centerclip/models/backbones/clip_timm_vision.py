@@ -86,7 +86,7 @@ class CLIPTimmVisionTower(VideoTower, TimmModel):
                              f'{trunk.patch_embed.img_size}, got {self.image_size}')
         if rope is None:
             return
-        if trunk.rope_mixed or getattr(rope, 'aug_active', False):
+        if getattr(trunk, 'rope_mixed', False) or getattr(rope, 'aug_active', False):
             raise InputError(f"timm's {name} has rotary positions that differ by block "
                              'or at random, which are not hosted')
         if trunk.patch_drop is not None:

@@ -74,8 +74,12 @@ def test_a_block_that_drops_at_random_runs_once(host, imgs):
     assert len(seen) == 1 and len(selections) == 1
 
 
+# Compiling takes seconds: of hosts that differ by their modules alone, one.
+COMPILED = [host for host in HOSTS if host not in ('timm_average', 'eva02_post_norm')]
+
+
 @pytest.mark.parametrize('host, necks, training', [
-    *((host, 'kmedoids', True) for host in HOSTS),
+    *((host, 'kmedoids', True) for host in COMPILED),
     ('clip', 'kmedoids', False), ('clip', 'spectral', True),
     ('clip', 'two', False), ('videomae', 'two', True),
     ('clip', 'padding', True), ('timm', 'kmedoids_mean', True)])

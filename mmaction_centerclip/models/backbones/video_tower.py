@@ -83,7 +83,7 @@ class VideoTower:
 
     def around(self, step: Step, x: Tensor, batch_size: int,
                positions: Tensor | None) -> Tensor:
-        """Run a block, or its attention, on tokens (B * S, P + K, C).
+        """Run a block, or a half of one, on tokens (B * S, P + K, C).
 
         Hosts whose attention joins the frames of a video reshape here, and
         rotary ones gather their embedding at ``positions`` (B, S, K), see

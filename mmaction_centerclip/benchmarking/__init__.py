@@ -8,10 +8,12 @@ from .models import (
     random_openai_clip,
 )
 from .peak_memory import PeakMemory, peak_mib
+from .recognizers import benchmark_backbones, build_backbones
 from .runs import Run, read_run
 from .summary import run_warnings, summarize
 
-__all__ = ['MMACTION2_CONFIG', 'PeakMemory', 'Run', 'benchmark_pair', 'build_mmaction2',
-           'build_pair', 'count_macs', 'describe_machine', 'peak_mib',
-           'random_openai_clip', 'read_frames', 'read_run', 'run_warnings', 'summarize',
-           'time_interleaved', 'video_files']
+__all__ = ['MMACTION2_CONFIG', 'PeakMemory', 'Run', 'benchmark_backbones',
+           'benchmark_pair', 'build_backbones', 'build_mmaction2', 'build_pair',
+           'count_macs', 'describe_machine', 'peak_mib', 'random_openai_clip',
+           'read_frames', 'read_run', 'run_warnings', 'summarize', 'time_interleaved',
+           'video_files']

@@ -84,7 +84,9 @@ def test_without_necks_it_is_the_stock_model(host, imgs):
     tower.load_state_dict(stock.state_dict())
     if host.clips:
         clips = imgs.transpose(1, 2)
-        assert torch.equal(tower(clips), stock(clips))
+        for layout in (torch.contiguous_format, torch.channels_last_3d):
+            clips = clips.contiguous(memory_format=layout)
+            assert torch.equal(tower(clips), stock(clips))
         expected, _ = encode_by_hand(host, stock, [], imgs, None)
         torch.testing.assert_close(tower.encode(imgs)[0], expected)
     else:

@@ -44,8 +44,9 @@ def test_without_necks_it_is_the_stock_model(options, imgs):
     tower = build(**options)
     stock = build_stock(tower, **options)
     assert list(tower.state_dict()) == list(stock.state_dict())
-    clips = imgs.transpose(1, 2)
-    assert torch.equal(tower(clips), stock(clips))
+    for layout in (torch.channels_last_3d, torch.contiguous_format):
+        clips = imgs.transpose(1, 2).contiguous(memory_format=layout)
+        assert torch.equal(tower(clips), stock(clips))
     mask = torch.arange(8) < torch.tensor([[8], [5], [2]])
     features, mask = tower.encode(imgs, mask)
     assert torch.equal(features[:, 0], stock(clips))

@@ -1,6 +1,7 @@
 """MMAction2's VideoMAE transformer with necks between its blocks."""
 from collections.abc import Sequence
 
+import torch
 from mmaction.models.backbones import VisionTransformer
 from mmaction.registry import MODELS
 from torch import Tensor, nn
@@ -130,6 +131,9 @@ class VideoMAETower(VideoTower, VisionTransformer):
             height, width = (s // self.patch_size for s in x.shape[-2:])
             return self.norm(tokens).unflatten(
                 2, (height, width)).permute(0, 4, 1, 2, 3)
-        # The zoo's tokens lie channel by channel in memory, and the rounding
-        # of their mean depends on it.
-        return self.tokens_to_features(tokens.flatten(1, 2).mT.contiguous().mT)
+        tokens = tokens.flatten(1, 2)
+        # The zoo's tokens lie channel by channel in memory, unless the frames'
+        # pixels do not, and the rounding of their mean depends on it.
+        if not x.is_contiguous(memory_format=torch.channels_last_3d):
+            tokens = tokens.mT.contiguous().mT
+        return self.tokens_to_features(tokens)

@@ -50,6 +50,9 @@ class VideoTowerBackbone(BaseModule):
     def __init__(self, tower: dict, pretrained: str | None = None,
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
+        if not isinstance(tower, dict) or 'type' not in tower:
+            raise InputError('tower must be the config of a video tower, with its '
+                             f'type, got {tower!r}')
         check_host({'necks': (), **tower})
         if pretrained is not None and tower.get('arch') is None:
             raise InputError('pretrained is of CLIP weights for the arch of the tower, '

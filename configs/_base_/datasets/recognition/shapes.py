@@ -1,5 +1,5 @@
 # As rendered by tools/data/shapes/prepare_shapes.py, in frames of 64 x 64. The
-# class is the direction of motion; *_color.txt and *_shape.txt are there too.
+# class is the color; *_shape.txt and *_motion.txt are there too.
 data_root = 'data/shapes'
 
 train_pipeline = [
@@ -22,7 +22,7 @@ train_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         type='VideoDataset',
-        ann_file='train_motion.txt',
+        ann_file='train_color.txt',
         data_root=data_root,
         data_prefix=dict(video='videos'),
         pipeline=train_pipeline))
@@ -33,7 +33,7 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='VideoDataset',
-        ann_file='test_motion.txt',
+        ann_file='test_color.txt',
         data_root=data_root,
         data_prefix=dict(video='videos'),
         pipeline=test_pipeline,

@@ -11,7 +11,7 @@ model = dict(
         type='VideoMAETower', img_size=64, patch_size=16, embed_dims=128, depth=4,
         num_heads=4, num_frames=8),
     cls_head=dict(
-        type='TimeSformerHead', num_classes=4, in_channels=128, average_clips='prob'),
+        type='TimeSformerHead', num_classes=8, in_channels=128, average_clips='prob'),
     data_preprocessor=dict(
         type='ActionDataPreprocessor',
         mean=[123.675, 116.28, 103.53],

@@ -36,14 +36,18 @@ def count_macs(function: Callable[[], object]) -> int:
 
 
 def time_interleaved(functions: dict[str, Callable[[], object]], repeats: int = 15,
-                     warmup: int = 3) -> dict[str, float]:
-    """Return the median wall time of each function, their calls taking turns.
+                     warmup: int = 3, clock: Callable[[], float] = time.perf_counter
+                     ) -> dict[str, float]:
+    """Return the median time of each function, their calls taking turns.
 
     Args:
         functions (dict[str, Callable]): What to time, by name; called
             without gradients. CUDA work is waited for.
         repeats (int): Timed calls of each. Defaults to 15.
         warmup (int): Calls of each before. Defaults to 3.
+        clock (Callable): Returns seconds; ``time.process_time`` those of the
+            processor, which other programs do not add to. Defaults to
+            ``time.perf_counter``.
 
     Returns:
         dict[str, float]: Milliseconds a call.
@@ -53,11 +57,11 @@ def time_interleaved(functions: dict[str, Callable[[], object]], repeats: int = 
         for turn in range(warmup + repeats):
             for name, function in functions.items():
                 synchronize()
-                start = time.perf_counter()
+                start = clock()
                 function()
                 synchronize()
                 if turn >= warmup:
-                    times[name].append(time.perf_counter() - start)
+                    times[name].append(clock() - start)
     return {name: 1e3 * statistics.median(seconds) for name, seconds in times.items()}
 
 

@@ -72,6 +72,10 @@ def detect_sources(keys: Collection[str]) -> list[str]:
     if any('visual.layer1.' in key for key in keys):
         raise InputError('a CLIP whose vision tower is a ResNet, which has no '
                          'transformer blocks')
+    if _has(keys, 'visual.trunk.'):
+        raise InputError("a CLIP whose vision tower is timm's, which needs no "
+                         'conversion: write its architecture as model.arch of a '
+                         'config, and the file as model.pretrained')
     found = [name for name, source in SOURCES.items() if source.matches(keys)]
     if not found:
         titles = ', '.join(source.title for source in SOURCES.values())

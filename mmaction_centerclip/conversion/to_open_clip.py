@@ -5,7 +5,7 @@ from mmaction_centerclip.errors import InputError
 
 
 def to_open_clip(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Name a retriever's towers as open_clip's ``CLIP`` does.
+    """Name a retriever's towers as open_clip does.
 
     Args:
         state (dict[str, Tensor]): A retriever's state dict.
@@ -26,11 +26,16 @@ def to_open_clip(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]
     if 'backbone.conv2.weight' in state:
         raise InputError('the vision tower sees 3-D patches, which open_clip '
                          'has not')
+    # Text towers of CLIP's own form are at the top; open_clip's CustomTextCLIP,
+    # whose projections may be others, takes those too.
+    text = '' if 'text_backbone.text_projection' in state else 'text.'
     renamed, dropped = {}, []
     for key, value in state.items():
         tower, _, rest = key.partition('.')
-        if key in ('head.logit_scale', 'head.logit_bias') or tower == 'text_backbone':
+        if key in ('head.logit_scale', 'head.logit_bias'):
             renamed[rest] = value
+        elif tower == 'text_backbone':
+            renamed[f'{text}{rest}'] = value
         elif tower == 'backbone' and not rest.startswith('necks.'):
             renamed[f'visual.{rest}'] = value
         else:

@@ -7,8 +7,9 @@ from .losses import *  # noqa: F403
 from .losses import __all__ as _losses
 from .necks import *  # noqa: F403
 from .necks import __all__ as _necks
+from .recognizers import VideoTowerBackbone
 from .retrievers import VideoTextRetriever
 from .video_tokens import VideoTokens
 
 __all__ = ['VideoTextDataPreprocessor', 'VideoTextRetriever', 'VideoTokens',
-           *_backbones, *_heads, *_losses, *_necks]
+           'VideoTowerBackbone', *_backbones, *_heads, *_losses, *_necks]

@@ -44,6 +44,8 @@ def test_weights_that_make_no_clip_are_named():
         detect_sources(['weight', 'bias'])
     with pytest.raises(InputError, match='is a ResNet'):
         detect_sources([*CLIP_KEYS, 'clip.visual.layer1.0.conv1.weight'])
+    with pytest.raises(InputError, match='no conversion: .* model.pretrained'):
+        detect_sources(['visual.trunk.cls_token', 'text.positional_embedding'])
 
 
 def test_converting_there_and_back_gives_the_same(state):

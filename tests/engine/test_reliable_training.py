@@ -117,10 +117,11 @@ def test_other_weights_are_not_tested_or_resumed(run_tool, tiny_config, work):  
 def test_load_from_may_start_another_head(train, trained, tmp_path):
     printed = train(f'load_from={trained / "epoch_2.pth"}',
                     'train_cfg.max_epochs=1', 'param_scheduler.end=1',
-                    'model.head.type=SequentialLSTMHead', 'model.head.embed_dims=16')
+                    'model.head.type=SequentialLSTMHead', 'model.head.embed_dims=16',
+                    'model.video_projection=True')
     assert (tmp_path / 'work/epoch_1.pth').is_file(), printed
     log, = (tmp_path / 'work').glob('*/*.log')
-    assert '4 keys of the model are new' in log.read_text()
+    assert '5 keys of the model are new' in log.read_text()
     printed = train(f'load_from={trained / "epoch_2.pth"}',
                     'model.arch.vision_cfg.width=64', work_dir=tmp_path / 'other')
     assert 'of another shape' in printed

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 
 import timm.models.vision_transformer
 import torch
+from mmaction.models.backbones import TimeSformer
 from mmaction.models.backbones import VisionTransformer as VideoMAE
 from mmaction.registry import MODELS
+from mmpretrain.models.backbones import VisionTransformer as MMPretrain
 from open_clip.model import CLIP, CustomTextCLIP
 from torch import nn
 
@@ -23,6 +25,8 @@ TIMM = dict(img_size=32, patch_size=16, embed_dim=32, depth=3, num_heads=2,
             num_classes=0)
 MAE = dict(img_size=32, patch_size=16, embed_dims=32, depth=3, num_heads=2,
            mlp_ratio=2, num_frames=8)
+TIMESFORMER = dict(img_size=32, patch_size=16, embed_dims=32, num_heads=2,
+                   num_transformer_layers=3, num_frames=8)
 
 
 @dataclass
@@ -36,6 +40,9 @@ class Host:
     pool: Callable = None  # (stock, (B * S, P + K, C)) -> (B * S, E)
     prefix: int = 1
     joint: bool = False  # attention over all frames
+    clips: bool = False  # the stock model takes (B, 3, T, H, W)
+    tubelet: int = 1  # frames that are embedded together
+    video_token: Callable = None  # (stock, B) -> (B, 1, C), of no frame
     random: dict = field(default_factory=dict)  # options that drop at random
     rope: dict | None = None  # of angles_of; attention then takes them too
 
@@ -43,17 +50,22 @@ class Host:
         config = copy.deepcopy({**self.config, **options})
         return MODELS.build(dict(config, necks=copy.deepcopy(list(necks))))
 
-    def run_block(self, block, x, batch_size, positions=None):
+    def run_block(self, block, x, token, batch_size, positions=None):
+        """Run on tokens of frames, and of the video where there are."""
         if self.rope and isinstance(block, nn.Module):
             attention, mlp = self.halves(block)
-            x = x + self.run_block(attention, x, batch_size, positions)
-            return x + mlp(x)
+            x = x + self.run_block(attention, x, None, batch_size, positions)[0]
+            return x + mlp(x), None
         if self.rope:
-            return block(x, self.angles(len(x), positions))
+            return block(x, self.angles(len(x), positions)), None
         if not self.joint:
-            return block(x)
+            return block(x), None
         tokens = x.unflatten(0, (batch_size, -1))
-        return block(tokens.flatten(1, 2)).view_as(tokens).flatten(0, 1)
+        video = tokens.flatten(1, 2)
+        if token is None:
+            return block(video).view_as(tokens).flatten(0, 1), None
+        video = block(torch.cat([video, token], dim=1))
+        return video[:, :-1].view_as(tokens).flatten(0, 1), video[:, -1:]
 
     def angles(self, frames, positions):
         places = frames * [range(4)]
@@ -182,6 +194,83 @@ def mae_host(**options):
         if stock.fc_norm else stock.norm(x)[:, 0],
         prefix=0,
         joint=True,
+        clips=True,
+        tubelet=2,
+        random=dict(drop_path_rate=0.5))
+
+
+def timesformer_host(attention_type):
+    joint = attention_type == 'joint_space_time'
+
+    def embed(stock, imgs):
+        x = torch.stack([stock.patch_embed(frames[:, :, None])
+                         for frames in imgs.unbind(1)], dim=1)
+        x = x + stock.pos_embed[:, None, 1:]
+        if joint:
+            return (x + stock.time_embed[:, :, None]).flatten(0, 1)
+        token = stock.cls_token + stock.pos_embed[:, :1]
+        return torch.cat([token[:, None].expand(*x.shape[:2], 1, -1), x], 2).flatten(
+            0, 1)
+
+    def video_token(stock, batch_size):
+        return (stock.cls_token + stock.pos_embed[:, :1]).expand(batch_size, -1, -1)
+
+    def init(model):
+        """Else the class token's embedding is zero."""
+        model.init_weights()
+        return model
+
+    options = dict(TIMESFORMER, attention_type=attention_type)
+    return Host(
+        dict(type='TimeSformerTower', **options),
+        lambda: init(TimeSformer(**options)),
+        blocks=lambda stock: stock.transformer_layers.layers,
+        embed=embed,
+        halves=lambda block: (
+            lambda x: block.attentions[0](block.norms[0](x)) - block.norms[0](x),
+            lambda x: block.ffns[0].layers(block.norms[1](x))),
+        pool=lambda stock, x: stock.norm(x)[:, 0],
+        prefix=0 if joint else 1,
+        joint=joint,
+        clips=True,
+        video_token=video_token if joint else None)
+
+
+def mmpretrain_host(**options):
+    class Stock(MMPretrain):
+
+        def train(self, mode=True):
+            super().train(mode)
+            return self  # which theirs does not
+
+        def forward(self, x):
+            return super().forward(x)[0]
+
+    options = dict(arch=dict(embed_dims=32, num_layers=3, num_heads=2,
+                             feedforward_channels=64),
+                   img_size=32, patch_size=16, **options)
+    prefix = int(options.get('with_cls_token', True))
+
+    def embed(stock, imgs):
+        x = stock.patch_embed(imgs.flatten(0, 1))[0]
+        if prefix:
+            x = torch.cat([stock.cls_token.expand(len(x), 1, -1), x], dim=1)
+        return stock.pre_norm(x + stock.pos_embed)
+
+    def pool(stock, x):
+        x = stock.ln1(x)
+        return x[:, 0] if prefix else stock.ln2(x.mean(1))
+
+    return Host(
+        dict(type='MMPretrainVisionTower', **options),
+        lambda: Stock(**copy.deepcopy(options)),
+        blocks=lambda stock: stock.layers,
+        embed=embed,
+        halves=lambda block: (
+            lambda x: block.attn(block.ln1(x)),
+            lambda x: block.ffn(block.ln2(x), identity=torch.zeros_like(x))),
+        pool=pool,
+        prefix=prefix,
         random=dict(drop_path_rate=0.5))
 
 
@@ -198,4 +287,8 @@ HOSTS = dict(
     videomae_first_token=mae_host(init_values=0.5, use_mean_pooling=False,
                                   use_learnable_pos_emb=True),
     **clip_timm_hosts(),
+    timesformer_space=timesformer_host('space_only'),
+    timesformer_joint=timesformer_host('joint_space_time'),
+    mmpretrain=mmpretrain_host(pre_norm=True, layer_scale_init_value=0.5),
+    mmpretrain_mean=mmpretrain_host(with_cls_token=False, out_type='avg_featmap'),
 )

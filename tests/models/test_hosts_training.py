@@ -39,6 +39,7 @@ def gradients(tower, imgs, autocast):
         return x
 
     tower.train().zero_grad()
+    torch.manual_seed(0)  # The zoo's TimeSformer always drops some paths.
     with (torch.autocast('cpu', torch.bfloat16, enabled=autocast),
           torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x)):
         features, _ = tower.encode(imgs)
@@ -54,6 +55,7 @@ def test_checkpointing_clusters_once_and_changes_no_gradient(host, imgs):
     other.set_grad_checkpointing()
     selections = record_selections(other.necks[0])
     for model in (tower, other):
+        torch.manual_seed(0)
         model.encode(imgs)[0].square().sum().backward()
     assert len(selections) == 1
     for a, b in zip(tower.parameters(), other.parameters()):
@@ -73,10 +75,12 @@ def test_a_block_that_drops_at_random_runs_once(host, imgs):
 
 
 NECKS = dict(NECKS, tome=[dict(type='TokenMerging', before_block=[1, 2], r=1)])
+# Compiling takes seconds: of hosts that differ by their modules alone, one.
+COMPILED = [host for host in HOSTS if host not in ('timm_average', 'eva02_post_norm')]
 
 
 @pytest.mark.parametrize('host, necks, training', [
-    *((host, 'kmedoids', True) for host in HOSTS),
+    *((host, 'kmedoids', True) for host in COMPILED),
     ('clip', 'kmedoids', False), ('clip', 'spectral', True),
     ('clip', 'two', False), ('videomae', 'two', True),
     ('clip', 'padding', True), ('timm', 'tome', True), ('timm', 'kmedoids_mean', True)])
@@ -86,7 +90,9 @@ def test_compiles_to_one_graph(host, necks, training, imgs):
     tower = HOSTS[host].build(NECKS[necks]).train(training)
     compiled = torch.compile(tower.encode, fullgraph=True, backend='aot_eager')
     with torch.set_grad_enabled(training):
+        torch.manual_seed(0)
         got, _ = compiled(imgs, mask)
+        torch.manual_seed(0)
         expected, _ = tower.encode(imgs, mask)
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
     if training:

@@ -34,10 +34,10 @@ def test_builds_the_tower_of_the_retrievers_arch(retriever_cfg):
 
 @pytest.mark.parametrize('arch, message', [
     ('RN50', 'RN50.*a ResNet.*no transformer blocks'),
-    ('convnext_base_w', "timm's convnext_base.*convolutions"),
+    ('convnext_base_w', r"a ConvNeXt \(convnext_base\).*convolutions"),
     ('swin_base_patch4_window7_224', 'within windows'),
-    ('ViTamin-L', "timm's vitamin_large_224.*hierarchy"),
-    ('MobileCLIP2-S4', "timm's fastvit_mci4.*convolutions"),
+    ('ViTamin-L', r"\(vitamin_large_224\).*hierarchy"),
+    ('MobileCLIP2-S4', r"\(fastvit_mci4\).*convolutions"),
     ('vit_relpos_medium_patch16_cls_224', 'bias to its attention'),
     (with_vision(timm_model_name='vit_base'), "timm.list_models.*got 'vit_base'"),
     (with_vision(timm_model_name='deit_tiny_distilled_patch16_224', timm_pool=''),

@@ -5,6 +5,7 @@ from mmaction.models.backbones import VisionTransformer as VideoMAE
 from mmaction.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.logging import MMLogger
 from open_clip.model import CLIP
+from timm.models.vision_transformer import VisionTransformer
 
 from mmaction_centerclip.errors import InputError
 
@@ -83,6 +84,20 @@ def test_text_and_video_come_from_their_own_files(cfg, files, tmp_path):
     again.init_weights()
     for key, value in model.state_dict().items():
         assert torch.equal(again.state_dict()[key], value), key
+
+
+def test_weights_of_timm_have_their_own_keys(retriever_cfg, inputs, tmp_path):
+    sizes = dict(img_size=32, patch_size=16, embed_dim=24, depth=2, num_heads=2,
+                 num_classes=0)
+    stock = VisionTransformer(**sizes).eval()
+    torch.save(stock.state_dict(), tmp_path / 'timm.pth')
+    cfg = retriever_cfg(video_projection=True,
+                        video_pretrained=str(tmp_path / 'timm.pth'))
+    cfg['backbone'] = dict(type='TimmVisionTower', **sizes)
+    model = MODELS.build(cfg).eval()
+    model.init_weights()
+    features, _ = model.backbone.encode(inputs['imgs'])
+    assert torch.equal(features.flatten(0, 1), stock(inputs['imgs'].flatten(0, 1)))
 
 
 def test_what_comes_from_which_file_is_logged(cfg, files, caplog):

@@ -2,11 +2,16 @@ from .clip_arch import clip_config
 from .clip_text import CLIPTextTower, TextFeatures
 from .clip_timm_vision import CLIPTimmVisionTower
 from .clip_vision import CLIPVisionTower
+from .mmpretrain_vision import MMPretrainVisionTower
 from .open_clip_vision import open_clip_vision_tower
+from .timesformer_vision import TimeSformerTower
 from .timm_vision import TimmVisionTower
+from .uniformerv2_vision import UniFormerV2Tower
+from .unsuited import check_host
 from .video_tower import VideoTower
 from .videomae_vision import VideoMAETower
 
-__all__ = ['CLIPTextTower', 'CLIPTimmVisionTower', 'CLIPVisionTower', 'TextFeatures',
-           'TimmVisionTower', 'VideoMAETower', 'VideoTower', 'clip_config',
-           'open_clip_vision_tower']
+__all__ = ['CLIPTextTower', 'CLIPTimmVisionTower', 'CLIPVisionTower',
+           'MMPretrainVisionTower', 'TextFeatures', 'TimeSformerTower',
+           'TimmVisionTower', 'UniFormerV2Tower', 'VideoMAETower', 'VideoTower',
+           'check_host', 'clip_config', 'open_clip_vision_tower']

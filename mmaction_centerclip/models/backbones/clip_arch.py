@@ -19,18 +19,21 @@ from mmaction_centerclip.errors import InputError, check_choice
 __all__ = ['clip_config', 'text_arguments', 'timm_arguments', 'vision_arguments',
            'vision_tower_type']
 
+_STAGES = 'in stages of fewer and fewer places'
 REFUSED = {
-    'convnext': 'has no transformer blocks, but convolutions in stages of fewer and '
-                'fewer places',
-    'fastvit': 'mixes places by convolutions, in stages of fewer and fewer places',
-    'swin_transformer': 'attends within windows of the full grid of places, in stages '
-                        'of fewer and fewer of them',
-    'vision_transformer_relpos': 'adds a bias to its attention for each two places of '
-                                 'the full grid',
-    'vitamin': 'is a hierarchy: two of its three stages are convolutions, on finer '
-               'grids than its transformer blocks',
+    'convnext': (
+        'a ConvNeXt', f'has no transformer blocks, but convolutions {_STAGES}'),
+    'fastvit': ('a FastViT', f'mixes places by convolutions, {_STAGES}'),
+    'swin_transformer': (
+        'a Swin', f'attends within windows of the full grid of places, {_STAGES}'),
+    'vision_transformer_relpos': (
+        'a ViT with relative positions',
+        'adds a bias to its attention for each two places of the full grid'),
+    'vitamin': (
+        'a ViTamin', 'is a hierarchy: two of its three stages are convolutions, on '
+                     'finer grids than its transformer blocks'),
 }
-"""Modules of timm whose models no tower hosts, and why."""
+"""Modules of timm whose models no tower hosts: what they are, and why."""
 
 
 def vision_tower_type(arch: str | dict) -> str:
@@ -61,9 +64,9 @@ def vision_tower_type(arch: str | dict) -> str:
     if not timm.is_model(name):
         raise InputError(f'arch {arch!r}: vision_cfg: timm_model_name must be one of '
                          f'timm.list_models(), got {name!r}')
-    for module, reason in REFUSED.items():
+    for module, (kind, reason) in REFUSED.items():
         if is_model_in_modules(name, (module, )):
-            _refuse(arch, f"timm's {name}", reason)
+            _refuse(arch, f'{kind} ({name})', reason)
     return 'CLIPTimmVisionTower'
 
 
@@ -137,8 +140,9 @@ def text_arguments(arch: str | dict) -> dict:
     config = clip_config(arch)
     sizes = _sizes(open_clip.CLIPTextCfg, config, 'text_cfg')
     if sizes.hf_model_name:
-        raise InputError(f'arch {arch!r}: its text tower is {sizes.hf_model_name} of '
-                         "Hugging Face; only open_clip's own transformer is supported")
+        raise InputError(f"arch {arch!r}: its text tower is Hugging Face's "
+                         f'({sizes.hf_model_name}), not the transformer of open_clip; '
+                         'that alone is supported')
     if sizes.embed_cls:
         raise InputError(f'arch {arch!r}: its text tower has a class token, as '
                          "CoCa's does, which is not supported")

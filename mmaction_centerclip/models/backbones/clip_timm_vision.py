@@ -51,12 +51,12 @@ class CLIPTimmVisionTower(VideoTower, TimmModel):
         >>> import torch
         >>> from mmaction_centerclip.models import CLIPTimmVisionTower
         >>> tower = CLIPTimmVisionTower(
-        ...     'PE-Core-B-16',
+        ...     'PE-Core-T-16-384',
         ...     necks=[dict(type='TokenClustering', before_block=7,
-        ...                 num_segments=2, num_centers=49)])
-        >>> features, mask = tower(torch.rand(1, 4, 3, 224, 224))
+        ...                 num_segments=2, num_centers=96)])
+        >>> features, mask = tower(torch.rand(1, 4, 3, 384, 384))
         >>> features.shape
-        torch.Size([1, 2, 1024])
+        torch.Size([1, 2, 512])
     """
 
     def __init__(self, arch: str | dict, necks: Sequence[dict] = (),
@@ -87,7 +87,7 @@ class CLIPTimmVisionTower(VideoTower, TimmModel):
                              f'{trunk.patch_embed.img_size}, got {self.image_size}')
         if rope is None:
             return
-        if trunk.rope_mixed or getattr(rope, 'aug_active', False):
+        if getattr(trunk, 'rope_mixed', False) or getattr(rope, 'aug_active', False):
             raise InputError(f"timm's {name} has rotary positions that differ by block "
                              'or at random, which are not hosted')
         if trunk.patch_drop is not None:

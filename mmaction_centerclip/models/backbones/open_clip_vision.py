@@ -33,7 +33,7 @@ def open_clip_vision_tower(arch: str | dict, **options) -> VideoTower:
     Examples:
         >>> from mmaction.registry import MODELS
         >>> tower = MODELS.build(
-        ...     dict(type='OpenCLIPVisionTower', arch='ViT-B-16-SigLIP2'))
+        ...     dict(type='OpenCLIPVisionTower', arch='PE-Core-T-16-384'))
         >>> type(tower).__name__
         'CLIPTimmVisionTower'
     """

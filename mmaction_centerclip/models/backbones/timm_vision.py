@@ -1,12 +1,16 @@
 """timm's vision transformer with necks between its blocks."""
 from collections.abc import Sequence
 
+import timm
 from mmaction.registry import MODELS
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from mmaction_centerclip.errors import InputError
+
 from .timm_parts import open_timm_attention, timm_block_halves, timm_patch_positions
 from .tower_steps import OpenAttention
+from .unsuited import why_unsuited
 from .video_tower import Step, VideoTower
 
 __all__ = ['TimmVisionTower']
@@ -26,27 +30,50 @@ class TimmVisionTower(VideoTower, VisionTransformer):
             use. Defaults to None.
         with_cp (bool): Whether to recompute the blocks' activations in the
             backward pass. Defaults to False.
+        model_name (str, optional): A model of timm's by name, which must be a
+            plain ``VisionTransformer``; what the zoo writes as a backbone's
+            ``type='timm.<name>'``. Its ``num_classes`` is 0 unless it is
+            given. Defaults to None: built by the sizes in ``kwargs``.
         **kwargs: Those of ``timm.models.vision_transformer.VisionTransformer``:
             ``img_size``, ``patch_size``, ``embed_dim``, ``depth``, ...; with
             ``num_classes=0`` the features are the pooled tokens, else the
-            classifier's logits.
+            classifier's logits. With ``model_name``, those of
+            ``timm.create_model``, such as ``pretrained`` too.
+
+    Raises:
+        InputError: If ``model_name`` is none of timm's, or no plain
+            transformer.
 
     Examples:
         >>> backbone = dict(
-        ...     type='TimmVisionTower', img_size=224, patch_size=16,
-        ...     num_classes=0,
+        ...     type='TimmVisionTower', model_name='vit_base_patch16_224',
+        ...     pretrained=True,
         ...     necks=[dict(type='TokenClustering', before_block=7,
         ...                 num_segments=4, num_centers=160)])
     """
 
     def __init__(self, necks: Sequence[dict] = (), arch: str | dict | None = None,
-                 with_cp: bool = False, **kwargs) -> None:
-        super().__init__(**kwargs)
+                 with_cp: bool = False, model_name: str | None = None,
+                 **kwargs) -> None:
+        if model_name is None:
+            super().__init__(**kwargs)
+        else:
+            nn.Module.__init__(self)
+            # timm's own factory knows sizes and weights, but no class of ours.
+            vars(self).update(vars(_create(model_name, kwargs)))
         if not self.dynamic_img_size:
             self.image_size = tuple(self.patch_embed.img_size)
         self.embed_dims = self.num_classes or self.head_hidden_size
         self.with_cp = with_cp
         self.attach(necks)
+
+    def init_weights(self, *args, **kwargs) -> None:
+        """Start as timm does in its ``__init__``; later calls change nothing.
+
+        MMEngine's would draw new weights over pretrained ones.
+        """
+        if not hasattr(self, 'necks'):
+            super().init_weights(*args, **kwargs)
 
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
         """Embed frames (B, T, 3, H, W) as tokens (B * T, P + N, C)."""
@@ -72,3 +99,16 @@ class TimmVisionTower(VideoTower, VisionTransformer):
     def patch_positions(self) -> Tensor:
         """Return the positional embedding (N, C) of the patches, or zeros."""
         return timm_patch_positions(self)
+
+
+def _create(name: str, options: dict) -> VisionTransformer:
+    """Let timm build a model, and refuse one that is no plain transformer."""
+    if not isinstance(name, str) or not timm.is_model(name.removeprefix('timm.')):
+        raise InputError("model_name must be a model of timm's, see "
+                         f'timm.list_models(), got {name!r}')
+    model = timm.create_model(
+        name.removeprefix('timm.'), **{'num_classes': 0, **options})
+    if type(model) is not VisionTransformer:
+        raise InputError(f"model_name={name!r} is timm's {type(model).__name__}, not "
+                         f'its VisionTransformer: {why_unsuited(type(model).__name__)}')
+    return model

@@ -5,10 +5,9 @@ from typing import NamedTuple, Protocol
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.necks import TokenNeck
 
-__all__ = ['OpenAttention', 'Step', 'TowerStep', 'check_necks', 'key_part', 'mean_keys',
+__all__ = ['OpenAttention', 'Step', 'TowerStep', 'key_part', 'mean_keys',
            'tower_steps']
 
 Step = Callable[[Tensor], Tensor]
@@ -36,6 +35,7 @@ class TowerStep(NamedTuple):
         run (Callable): Takes and returns tokens (B * T, P + N, C).
         necks (Sequence[TokenNeck]): Those behind it. Where there are any, the
             step takes each token on its own.
+        number (int): Of the block that it ends, from 1, else 0.
         keys (Callable, optional): See :class:`OpenAttention`; where the step
             is an attention whose keys a neck needs.
         weighted (Callable, optional): The same attention with a bias; where
@@ -43,6 +43,7 @@ class TowerStep(NamedTuple):
     """
     run: Step
     necks: Sequence[TokenNeck] = ()
+    number: int = 0
     keys: Step | None = None
     weighted: Callable[..., Tensor] | None = None
 
@@ -52,42 +53,11 @@ class Host(Protocol):
 
     def tower_blocks(self) -> Sequence[nn.Module]: ...
 
+    def block_step(self, block: nn.Module) -> Step: ...
+
     def block_halves(self, block: nn.Module) -> tuple[Step, Step] | None: ...
 
     def open_attention(self, block: nn.Module) -> OpenAttention | None: ...
-
-    def pools_patches(self) -> bool: ...
-
-
-def check_necks(host: Host, necks: Sequence[TokenNeck]) -> None:
-    """Raise an InputError unless the necks can stand where they want to."""
-    blocks = host.tower_blocks()
-    for neck in necks:
-        if neck.before_block > len(blocks):
-            raise InputError(f"{neck}: before_block must be from 1 to the tower's "
-                             f'{len(blocks)} blocks, got {neck.before_block}')
-        block, *later = blocks[neck.before_block - 1:]
-        if neck.inside_block and host.block_halves(block) is None:
-            raise InputError(f'{neck} works between attention and MLP, '
-                             f'which {type(block).__name__} does not have')
-        opened = [block] * neck.needs_keys
-        if neck.proportional_attention:
-            opened += [block, *later]
-        for block in opened:
-            if host.open_attention(block) is None or host.block_halves(block) is None:
-                raise InputError(
-                    f'{neck} needs keys of the attention, or a bias in it, which '
-                    f'{type(host).__name__} does not give of {type(block).__name__}'
-                    + (neck.without_attention and
-                       f'; without them: {neck.without_attention}'))
-        if neck.pads and len(necks) > 1:
-            raise InputError(f'{neck} pads with tokens that stand for nothing, which '
-                             'others would count; it must be the only neck, got '
-                             f'{len(necks)}')
-        if neck.pads and host.pools_patches():
-            raise InputError(f'{neck} pads with tokens that stand for nothing, which '
-                             f'{type(host).__name__} would pool; it must pool a class '
-                             'token')
 
 
 def tower_steps(host: Host, necks: Sequence[TokenNeck]) -> Iterator[TowerStep]:
@@ -112,17 +82,17 @@ def tower_steps(host: Host, necks: Sequence[TokenNeck]) -> Iterator[TowerStep]:
         if inside or weighted or behind and not random:
             halves = host.block_halves(block)
         if halves is None:
-            yield TowerStep(block)
+            yield TowerStep(host.block_step(block), number=number)
             yield from identity(behind)
             continue
         attention, mlp = halves
-        yield TowerStep(attention, (), keys, weighted)
+        yield TowerStep(attention, keys=keys, weighted=weighted)
         yield from identity(inside)
         if random:
-            yield TowerStep(mlp)
+            yield TowerStep(mlp, number=number)
             yield from identity(behind)
         else:
-            yield TowerStep(mlp, behind)
+            yield TowerStep(mlp, behind, number)
 
 
 def _is_random(block: nn.Module) -> bool:

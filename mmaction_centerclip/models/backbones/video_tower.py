@@ -1,5 +1,5 @@
 """Turn a vision transformer of frames into a tower of videos, with necks."""
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -8,13 +8,15 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models.necks import build_necks
+from mmaction_centerclip.models.necks import TokenNeck, build_necks
 from mmaction_centerclip.models.utils import load_strictly
 from mmaction_centerclip.models.video_tokens import VideoTokens
 
-from .tower_steps import OpenAttention, Step, check_necks, tower_steps
+from .tower_checks import check_imgs, check_necks, refuse_tracing
+from .tower_steps import OpenAttention, Step, tower_steps
 
 __all__ = ['OpenAttention', 'Step', 'VideoTower']
+
 
 class VideoTower:
     """Mixin in front of a host, a vision transformer's own class.
@@ -66,6 +68,10 @@ class VideoTower:
         """
         return None
 
+    def block_step(self, block: nn.Module) -> Step:
+        """Return a whole block as a step, where that is not the block itself."""
+        return block
+
     def open_attention(self, block: nn.Module) -> OpenAttention | None:
         """Return what merging necks need of a block's attention.
 
@@ -83,7 +89,7 @@ class VideoTower:
 
     def around(self, step: Step, x: Tensor, batch_size: int,
                positions: Tensor | None) -> Tensor:
-        """Run a block, or its attention, on tokens (B * S, P + K, C).
+        """Run a block, or a half of one, on tokens (B * S, P + K, C).
 
         Hosts whose attention joins the frames of a video reshape here, and
         rotary ones gather their embedding at ``positions`` (B, S, K), see
@@ -110,6 +116,9 @@ class VideoTower:
         self.necks = nn.ModuleList(build_necks(necks, embed_dims=width))
         check_necks(self, self.necks)
         self.init_necks()
+
+    def check_neck(self, neck: TokenNeck) -> None:
+        """Raise an InputError where a neck cannot be right in this host."""
 
     def init_necks(self) -> None:
         """Start the necks' embeddings that come from the host's positions."""
@@ -147,15 +156,28 @@ class VideoTower:
                              f'{self.embed_dims}')
         return features.unflatten(0, (len(imgs), -1)), frame_mask
 
-    def run_blocks(self, imgs: Tensor, frame_mask: Tensor | None
+    def run_blocks(self, imgs: Tensor, frame_mask: Tensor | None,
+                   read: Callable[[int, Tensor], None] | None = None
                    ) -> tuple[Tensor, Tensor | None]:
-        """Return the last block's tokens (B * S, P + K, C), and their mask."""
+        """Run the blocks and the necks.
+
+        Args:
+            imgs (Tensor): See :meth:`encode`.
+            frame_mask (Tensor, optional): See :meth:`encode`.
+            read (Callable, optional): Called with the number of each block,
+                from 1, and the tokens behind it (B * S, P + K, C), unless a
+                neck joins its MLP. Defaults to None.
+
+        Returns:
+            tuple[Tensor, Tensor | None]: The last block's tokens, and the
+            mask of the segments (B, S).
+        """
         if self.necks:
-            self._refuse_tracing()
-        self._check_imgs(imgs)
+            refuse_tracing(self)
+        check_imgs(self, imgs)
         batch_size, x = len(imgs), self.frames_to_tokens(imgs)
         positions = size = keys = None  # Every patch is at its place, and alone.
-        for step, necks, keys_of, weighted in tower_steps(self, self.necks):
+        for step, necks, number, keys_of, weighted in tower_steps(self, self.necks):
             if keys_of is not None:
                 keys = self._keys(keys_of, x, batch_size)
             if weighted is not None and size is not None:
@@ -164,13 +186,12 @@ class VideoTower:
                 step = partial(checkpoint, step, use_reentrant=False)
             if not necks:
                 x = self.around(step, x, batch_size, positions)
+                if read is not None and number:
+                    read(number, x)
                 continue
             tokens = VideoTokens.split(x, batch_size, self.num_prefix_tokens,
-                                       frame_mask, positions, size)
-            tokens = necks[0].after(
-                step, tokens._replace(keys=keys).with_positions())
-            for neck in necks[1:]:
-                tokens = neck(tokens)
+                                       frame_mask, positions, size, keys)
+            tokens = self.run_necks(step, necks, tokens.with_positions())
             x, (frame_mask, positions, size, _) = tokens.join(), tokens[2:]
             keys = None
         return x, frame_mask
@@ -188,6 +209,17 @@ class VideoTower:
         size = F.pad(size.flatten(0, 1), (self.num_prefix_tokens, 0), value=1)
         return size.to(dtype).log()
 
+    def run_necks(self, step: Step, necks: Sequence[TokenNeck],
+                  tokens: VideoTokens) -> VideoTokens:
+        """Run a step, each token on its own, and the necks behind it.
+
+        Where a class token belongs to no frame, a host keeps it from them here.
+        """
+        tokens = necks[0].after(step, tokens)
+        for neck in necks[1:]:
+            tokens = neck(tokens)
+        return tokens
+
     @torch.no_grad()
     def pools_patches(self) -> bool:
         """Return whether the features are made of patch tokens too."""
@@ -195,29 +227,6 @@ class VideoTower:
         tokens = F.pad(patches.new_full((1, *patches.shape), torch.nan),
                        (0, 0, self.num_prefix_tokens, 0))
         return bool(self.tokens_to_features(tokens).isnan().any())
-
-    def _check_imgs(self, imgs: Tensor) -> None:
-        if imgs.ndim != 5 or imgs.shape[2] != 3:
-            raise InputError('imgs must have the shape (B, T, 3, H, W), got '
-                             f'{tuple(imgs.shape)}')
-        if self.image_size and imgs.shape[-2:] != tuple(self.image_size):
-            raise InputError(
-                f'imgs must be frames of {tuple(self.image_size)} pixels, the '
-                f"tower's size, got {tuple(imgs.shape[-2:])}; resize or crop "
-                'them in the pipeline')
-
-    def _refuse_tracing(self) -> None:
-        """Refuse what would be wrong, or fail, without saying why.
-
-        A trace takes shapes for constants: for a batch of another size some
-        necks then give other features, without an error. ONNX has no operator
-        that clusters.
-        """
-        if torch.jit.is_tracing() or torch.onnx.is_in_onnx_export():
-            raise InputError(
-                f'{type(self).__name__}: a tower with necks can be neither '
-                'traced by torch.jit nor exported to ONNX, got '
-                f'{len(self.necks)} necks; use torch.export.export')
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Choose whether to recompute activations in the backward pass."""

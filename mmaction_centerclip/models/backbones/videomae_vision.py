@@ -18,7 +18,9 @@ __all__ = ['VideoMAETower']
 
 @MODELS.register_module()
 class VideoMAETower(VideoTower, VisionTransformer):
-    """MMAction2's ``VisionTransformer`` (VideoMAE, arXiv 2203.12602).
+    """MMAction2's ``VisionTransformer``: VideoMAE, and VideoMAE V2.
+
+    Of arXiv 2203.12602 and 2303.16727.
 
     Attention joins all frames of a video. A *frame* of the necks is a
     tubelet: ``tubelet_size`` frames of the video, embedded together; there is
@@ -56,6 +58,11 @@ class VideoMAETower(VideoTower, VisionTransformer):
         self.tubelet_size = tubelet_size
         self.with_cp = with_cp
         self.attach(necks)
+
+    def init_weights(self) -> None:
+        """Start as the zoo does, and the necks from its positions."""
+        super().init_weights()
+        self.init_necks()
 
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
         """Embed frames (B, T, 3, H, W) as tokens (B * T / tubelet, N, C)."""
@@ -151,6 +158,9 @@ class VideoMAETower(VideoTower, VisionTransformer):
             height, width = (s // self.patch_size for s in x.shape[-2:])
             return self.norm(tokens).unflatten(
                 2, (height, width)).permute(0, 4, 1, 2, 3)
-        # The zoo's tokens lie channel by channel in memory, and the rounding
-        # of their mean depends on it.
-        return self.tokens_to_features(tokens.flatten(1, 2).mT.contiguous().mT)
+        tokens = tokens.flatten(1, 2)
+        # The zoo's tokens lie channel by channel in memory, unless the frames'
+        # pixels do not, and the rounding of their mean depends on it.
+        if not x.is_contiguous(memory_format=torch.channels_last_3d):
+            tokens = tokens.mT.contiguous().mT
+        return self.tokens_to_features(tokens)

@@ -50,6 +50,9 @@ class TokenNeck(BaseModule, metaclass=ABCMeta):
     """The options of a neck that needs neither of these, for messages."""
     pads = False
     """Leaves tokens of size 0, which only attention by size leaves out."""
+    keeps_places = False
+    """Leaves every frame, or segment, the full grid of its patches, each at its
+    place: hosts whose blocks tell tokens apart by their order take no other."""
 
     def __init__(self, before_block: int, embed_dims: int | None = None,
                  init_cfg: dict | None = None) -> None:

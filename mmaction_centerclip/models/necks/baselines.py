@@ -21,6 +21,7 @@ class SegmentMeanPooling(TokenReducer):
     Examples:
         >>> neck = dict(type='SegmentMeanPooling', before_block=7, num_segments=3)
     """
+    keeps_places = True
 
     def reduce(self, segments: VideoTokens) -> VideoTokens:
         """Average over the frames, at the first one's positions."""
@@ -69,6 +70,7 @@ class _Shift(TokenNeck):
     Raises:
         InputError: If ``fold_div`` is less than 2.
     """
+    keeps_places = True
 
     def __init__(self, before_block: int, fold_div: int = 8, **kwargs) -> None:
         super().__init__(before_block, **kwargs)

@@ -1,5 +1,7 @@
 #!/usr/bin/env python
-"""Render the shapes data: small real videos with captions, the same each time.
+"""Render the shapes data: small real videos with captions and labels.
+
+They are the same each time.
 
 A coloured shape moves over a background with distractors and sensor noise; in
 some videos a second shape is there at the start or at the end only. Direction
@@ -34,6 +36,7 @@ SIZES = dict(small=7, large=13)
 MOTIONS = dict(left=(-1, 0), right=(1, 0), up=(0, -1), down=(0, 1))
 SHAPES = ('circle', 'square', 'triangle', 'star', 'cross', 'ring')
 TIMES = ('start', 'end')
+LABELS = dict(color=tuple(COLORS), shape=SHAPES, motion=tuple(MOTIONS))
 
 MAIN = ('a {size} {color} {shape} moves {motion} on a {background} background',
         'there is a {size} {color} {shape} going {motion} over {background}',
@@ -181,6 +184,15 @@ def plan_videos(split: str, count: int, seed: int, only_motion: bool) -> list[tu
     return videos
 
 
+def write_labels(out: Path, splits: dict[str, list[tuple]]) -> None:
+    """Write lists of videos and classes for MMAction2's ``VideoDataset``."""
+    for split, planned in splits.items():
+        for name, classes in LABELS.items():
+            lines = [f'{file} {classes.index(attributes[name])}\n'
+                     for file, attributes, _, _ in planned]
+            (out / f'{split}_{name}.txt').write_text(''.join(lines))
+
+
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
@@ -220,6 +232,9 @@ def main() -> None:
                     num_test=args.num_test, seed=args.seed)
     if args.only_motion:
         settings.update(only_motion=True, motion_version=2)
+    splits = dict(
+        train=plan_videos('train', args.num_train, args.seed, args.only_motion),
+        test=plan_videos('test', args.num_test, args.seed, args.only_motion))
     manifest = out / 'manifest.json'
     if manifest.is_file():
         try:
@@ -228,6 +243,7 @@ def main() -> None:
             sys.exit(f'error: {manifest} is damaged; remove the folder, or choose '
                      'another --out')
         if found == settings:
+            write_labels(out, splits)  # Of which earlier versions have none.
             print(f'{out} is complete, nothing to do.')
             return
         sys.exit(f'error: {out} holds other data ({found}); expected '
@@ -238,15 +254,13 @@ def main() -> None:
         videos.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         sys.exit(f'error: --out {out}: {error.strerror}')
-    splits = dict(
-        train=plan_videos('train', args.num_train, args.seed, args.only_motion),
-        test=plan_videos('test', args.num_test, args.seed, args.only_motion))
     for name, attributes, _, rng in track_iter_progress(
         [video for split in splits.values() for video in split]):
         write_video(videos / name, render_video(attributes, rng, args.only_motion))
     for split, planned in splits.items():
         captions = {name: texts for name, _, texts, _ in planned}
         (out / f'{split}.json').write_text(json.dumps(captions, indent=1))
+    write_labels(out, splits)
     partial = out / 'manifest.partial'
     partial.write_text(json.dumps(settings))
     partial.replace(manifest)

@@ -1,0 +1,11 @@
+_base_ = 'mmaction::recognition/videomaev2/vit-base-p16_videomaev2-vit-g-dist-k710-pre_16x4x1_kinetics-400.py'
+custom_imports = dict(imports=['mmaction_centerclip'], allow_failed_imports=False)
+
+# From 8 x 196 tokens to 4 x 196, after four of twelve blocks.
+model = dict(
+    backbone=dict(
+        type='VideoMAETower',
+        necks=[
+            dict(type='TokenClustering', before_block=5, num_segments=4,
+                 num_centers=196)
+        ]))

@@ -1,0 +1,107 @@
+"""mmpretrain's vision transformer with necks between its blocks."""
+from collections.abc import Sequence
+
+import torch
+from mmaction.registry import MODELS
+from torch import Tensor, nn
+
+from mmaction_centerclip.errors import InputError, check_choice
+from mmaction_centerclip.models.utils import use_plain_drop_probs
+
+from .video_tower import Step, VideoTower
+
+try:
+    from mmpretrain.models.backbones import VisionTransformer
+    from mmpretrain.models.utils import resize_pos_embed
+except (ImportError, AssertionError):  # The latter where it refuses the mmcv.
+
+    class VisionTransformer(nn.Module):
+        """Placeholder for a package that is not there."""
+
+        def __init__(self, **kwargs) -> None:
+            raise InputError('MMPretrainVisionTower needs the package mmpretrain, '
+                             'which is not installed, or not for this mmcv')
+
+
+__all__ = ['MMPretrainVisionTower']
+
+
+@MODELS.register_module()
+class MMPretrainVisionTower(VideoTower, VisionTransformer):
+    """mmpretrain's ``VisionTransformer`` applied to every frame of a video.
+
+    Parameters, state dict keys and, without necks, the output to the last
+    bit are mmpretrain's. The package is optional.
+
+    Args:
+        necks (Sequence[dict]): Necks, see :meth:`VideoTower.attach`.
+            Defaults to ().
+        arch (str | dict): mmpretrain's, such as ``'base'``, or a dict of
+            sizes. Defaults to ``'base'``.
+        with_cp (bool): Whether to recompute the blocks' activations in the
+            backward pass. Defaults to False.
+        **kwargs: Those of mmpretrain's class. ``out_type`` is ``'cls_token'``
+            (its default) or ``'avg_featmap'``, and ``out_indices`` the last.
+
+    Raises:
+        InputError: If mmpretrain is not installed, or an option asks for
+            more than one feature of a frame.
+
+    Examples:
+        >>> backbone = dict(
+        ...     type='MMPretrainVisionTower', arch='base',
+        ...     necks=[dict(type='TokenClustering', before_block=7,
+        ...                 num_segments=4, num_centers=160)])
+    """
+
+    def __init__(self, necks: Sequence[dict] = (), arch: str | dict = 'base',
+                 with_cp: bool = False, **kwargs) -> None:
+        check_choice('MMPretrainVisionTower: out_type',
+                     kwargs.get('out_type', 'cls_token'), ('cls_token', 'avg_featmap'))
+        super().__init__(arch=arch, **kwargs)
+        if list(self.out_indices) != [self.num_layers - 1]:
+            raise InputError('MMPretrainVisionTower: out_indices must be the last, -1, '
+                             f'got {kwargs["out_indices"]!r}')
+        self.num_prefix_tokens = self.num_extra_tokens
+        self.with_cp = with_cp
+        use_plain_drop_probs(self)
+        self.attach(necks)
+
+    def init_weights(self) -> None:
+        """Start as mmpretrain does, and the necks from its positions."""
+        super().init_weights()
+        self.init_necks()
+
+    def train(self, mode: bool = True) -> 'MMPretrainVisionTower':
+        """Set the mode and return the tower, which mmpretrain's does not."""
+        super().train(mode)
+        return self
+
+    def frames_to_tokens(self, imgs: Tensor) -> Tensor:
+        """Embed frames (B, T, 3, H, W) as tokens (B * T, P + N, C)."""
+        x, grid = self.patch_embed(imgs.flatten(0, 1))
+        if self.cls_token is not None:
+            x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)
+        x = x + resize_pos_embed(
+            self.pos_embed, self.patch_resolution, grid, mode=self.interpolate_mode,
+            num_extra_tokens=self.num_extra_tokens)
+        return self.pre_norm(self.drop_after_pos(x))
+
+    def tower_blocks(self) -> Sequence[nn.Module]:
+        """Return the blocks."""
+        return self.layers
+
+    def block_halves(self, block: nn.Module) -> tuple[Step, Step]:
+        """Return the attention and the MLP of a block."""
+        return (lambda x: x + block.attn(block.ln1(x)),
+                lambda x: block.ffn(block.ln2(x), identity=x))
+
+    def tokens_to_features(self, x: Tensor) -> Tensor:
+        """Normalise and pool as mmpretrain does."""
+        if self.final_norm:
+            x = self.ln1(x)
+        return self._format_output(x, None)
+
+    def patch_positions(self) -> Tensor:
+        """Return the positional embedding (N, C) of the patches."""
+        return self.pos_embed[0, self.num_extra_tokens:]

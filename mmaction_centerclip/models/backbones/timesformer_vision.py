@@ -1,0 +1,190 @@
+"""MMAction2's TimeSformer with necks between its blocks."""
+import copy
+from collections.abc import Sequence
+
+import torch
+from mmaction.models.backbones import TimeSformer
+from mmaction.registry import MODELS
+from torch import Tensor, nn
+
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models.necks import TokenNeck
+from mmaction_centerclip.models.utils import use_plain_drop_probs
+from mmaction_centerclip.models.video_tokens import VideoTokens
+
+from .video_tower import Step, VideoTower
+
+__all__ = ['TimeSformerTower']
+
+JOINT = ('norm', 'self_attn', 'norm', 'ffn')
+DIVIDED = ('self_attn', 'self_attn', 'ffn')  # Whose parts have norms of their own.
+
+
+@MODELS.register_module()
+class TimeSformerTower(VideoTower, TimeSformer):
+    """MMAction2's ``TimeSformer`` (arXiv 2102.05095).
+
+    With ``attention_type='space_only'`` it is a transformer of frames. With
+    ``'joint_space_time'`` attention joins all frames, and one class token is
+    the whole video's: necks do not see it. ``'divided_space_time'`` compares a
+    place with the same place of other frames, and takes only necks that keep
+    every patch at its place. Parameters, state dict keys and, without necks,
+    the output of :meth:`forward` to the last bit are the zoo's.
+
+    Args:
+        necks (Sequence[dict]): Necks, see :meth:`VideoTower.attach`.
+            Defaults to ().
+        arch (str | dict, optional): A retriever's, which this tower does not
+            use. Defaults to None.
+        with_cp (bool): Whether to recompute the blocks' activations in the
+            backward pass. Defaults to False.
+        **kwargs: Those of the zoo's class.
+
+    Raises:
+        InputError: If a neck moves patches of divided attention.
+
+    Examples:
+        >>> # In a recogniser's config, over the zoo's own:
+        >>> model = dict(backbone=dict(
+        ...     type='TimeSformerTower',
+        ...     necks=[dict(type='TokenClustering', before_block=5,
+        ...                 num_segments=4, num_centers=196)]))
+    """
+
+    def __init__(self, necks: Sequence[dict] = (), arch: str | dict | None = None,
+                 with_cp: bool = False, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.image_size = self.patch_embed.img_size
+        self.with_cp = with_cp
+        use_plain_drop_probs(self)
+        self.attach(necks)
+
+    def check_neck(self, neck: TokenNeck) -> None:
+        """Refuse necks after which a place is not the same in every frame."""
+        if self.attention_type != 'divided_space_time':
+            return
+        if not neck.keeps_places:
+            raise InputError(
+                f"{neck}: attention_type='divided_space_time' attends from a patch "
+                'to the same place of other frames, which the tokens that this neck '
+                "leaves do not have; use 'space_only' or 'joint_space_time', or a "
+                'neck that keeps places, such as SegmentMeanPooling')
+        if None in map(self.block_halves, self.tower_blocks()):
+            raise InputError(f"{neck}: transformer_layers must have the zoo's "
+                             f'operation_order {DIVIDED} for necks')
+
+    def init_weights(self, pretrained: str | None = None) -> None:
+        """Start as the zoo does, and the necks from its positions."""
+        super().init_weights(pretrained)
+        self.init_necks()
+
+    def frames_to_tokens(self, imgs: Tensor) -> Tensor:
+        """Embed frames (B, T, 3, H, W) as tokens (B * T, 1 + N, C)."""
+        frames = imgs.shape[1]
+        x = self.patch_embed(imgs.transpose(1, 2))
+        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)
+        x = self.drop_after_pos(x + self.pos_embed)
+        if self.attention_type == 'space_only':
+            return x
+        if frames != self.num_frames:
+            raise InputError(f'imgs must have {self.num_frames} frames, as '
+                             f'num_frames says, got {frames}')
+        x = x.unflatten(0, (-1, frames))
+        patches = self.drop_after_time(x[:, :, 1:] + self.time_embed[0, :, None])
+        return torch.cat([_repeat(x[:, 0, :1], frames), patches], dim=2).flatten(0, 1)
+
+    def tower_blocks(self) -> Sequence[nn.Module]:
+        """Return the blocks."""
+        return self.transformer_layers.layers
+
+    def block_halves(self, block: nn.Module) -> tuple[Step, Step] | None:
+        """Return the attention, or both, and the MLP of a block of the zoo's."""
+        order = tuple(block.operation_order)
+        if order == JOINT:
+            return (lambda x: block.attentions[0](block.norms[0](x), identity=x),
+                    lambda x: block.ffns[0](block.norms[1](x), x))
+        if order == DIVIDED and self.attention_type == 'divided_space_time':
+            patches = self.patch_embed.num_patches
+
+            def attention(x: Tensor) -> Tensor:
+                for part in block.attentions:
+                    x = _of_frames(part, (x.shape[1] - 1) // patches)(x)
+                return x
+
+            return attention, lambda x: block.ffns[0](x)
+        return None
+
+    def block_step(self, block: nn.Module) -> Step:
+        """Return a block; one of divided attention takes fewer frames too."""
+        halves = self.block_halves(block)
+        if halves is None or self.attention_type != 'divided_space_time':
+            return block
+        return lambda x: halves[1](halves[0](x))
+
+    def around(self, step: Step, x: Tensor, batch_size: int,
+               positions: Tensor | None) -> Tensor:
+        """Run a block on all tokens of a video, and one class token, together."""
+        if self.attention_type == 'space_only':
+            return step(x)
+        tokens = x.unflatten(0, (batch_size, -1))
+        frames = tokens.shape[1]
+        # As the zoo orders them: a place in all frames, then the next place.
+        patches = tokens[:, :, 1:].transpose(1, 2).flatten(1, 2)
+        video = step(torch.cat([tokens[:, 0, :1], patches], dim=1))
+        patches = video[:, 1:].unflatten(1, (-1, frames)).transpose(1, 2)
+        return torch.cat([_repeat(video[:, :1], frames), patches], dim=2).flatten(0, 1)
+
+    def run_necks(self, step: Step, necks: Sequence[TokenNeck],
+                  tokens: VideoTokens) -> VideoTokens:
+        """Keep the class token of a whole video from the necks."""
+        if self.attention_type == 'space_only':
+            return super().run_necks(step, necks, tokens)
+        token = step(tokens.prefix[:, 0])
+        tokens = super().run_necks(
+            step, necks, tokens._replace(prefix=tokens.prefix[:, :, :0]))
+        return tokens._replace(prefix=_repeat(token, tokens.patches.shape[1]))
+
+    def tokens_to_features(self, x: Tensor) -> Tensor:
+        """Return the class token, normalised."""
+        return self.norm(x[:, 0])
+
+    def patch_positions(self) -> Tensor:
+        """Return the positional embedding (N, C) of a frame's patches."""
+        return self.pos_embed[0, 1:]
+
+    def encode(self, imgs: Tensor, frame_mask: Tensor | None = None
+               ) -> tuple[Tensor, Tensor | None]:
+        """Encode videos; where they have one class token, as one segment."""
+        features, mask = super().encode(imgs, frame_mask)
+        if self.attention_type == 'space_only':
+            return features, mask
+        return features[:, :1], None if mask is None else mask.any(1, keepdim=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Encode videos as the zoo's class does, for recognisers.
+
+        Args:
+            x (Tensor): Normalised frames, shape (B, 3, T, H, W).
+
+        Returns:
+            Tensor: Features (B, C): of the class token of the video, or of
+            the mean of those of its frames, or segments.
+        """
+        tokens, _ = self.run_blocks(x.transpose(1, 2), None)
+        tokens = tokens.unflatten(0, (len(x), -1))
+        if self.attention_type == 'space_only':
+            return self.tokens_to_features(tokens.mean(1))
+        return self.tokens_to_features(tokens[:, 0])
+
+
+def _repeat(token: Tensor, frames: int) -> Tensor:
+    """Give each of a video's frames its class token (B, 1, C): (B, T, 1, C)."""
+    return token[:, None].expand(-1, frames, -1, -1)
+
+
+def _of_frames(attention: nn.Module, frames: int) -> nn.Module:
+    """Return a divided attention, with the same weights, for other frames."""
+    if attention.num_frames != frames:
+        attention = copy.copy(attention)
+        attention.num_frames = frames
+    return attention

@@ -1,0 +1,91 @@
+"""What a tower checks before it encodes frames."""
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models.necks import TokenNeck
+
+__all__ = ['check_imgs', 'check_necks', 'refuse_tracing']
+
+
+def check_imgs(tower: nn.Module, imgs: Tensor) -> None:
+    """Refuse frames of another shape or size than a tower takes.
+
+    Args:
+        tower (VideoTower): With its ``image_size``.
+        imgs (Tensor): Should have the shape (B, T, 3, H, W).
+
+    Raises:
+        InputError: If they are not of that shape and size.
+    """
+    if imgs.ndim != 5 or imgs.shape[2] != 3:
+        raise InputError('imgs must have the shape (B, T, 3, H, W), got '
+                         f'{tuple(imgs.shape)}')
+    if tower.image_size and imgs.shape[-2:] != tuple(tower.image_size):
+        raise InputError(
+            f'imgs must be frames of {tuple(tower.image_size)} pixels, the '
+            f"tower's size, got {tuple(imgs.shape[-2:])}; resize or crop "
+            'them in the pipeline')
+
+
+def refuse_tracing(tower: nn.Module) -> None:
+    """Refuse what would be wrong, or fail, without saying why.
+
+    A trace takes shapes for constants: for a batch of another size some necks
+    then give other features, without an error. ONNX has no operator that
+    clusters.
+
+    Args:
+        tower (VideoTower): One with necks.
+
+    Raises:
+        InputError: While torch traces, or exports to ONNX.
+    """
+    if torch.jit.is_tracing() or torch.onnx.is_in_onnx_export():
+        raise InputError(
+            f'{type(tower).__name__}: a tower with necks can be neither '
+            'traced by torch.jit nor exported to ONNX, got '
+            f'{len(tower.necks)} necks; use torch.export.export')
+
+
+def check_necks(tower: nn.Module, necks: Sequence[TokenNeck]) -> None:
+    """Refuse necks that cannot stand where they want to.
+
+    Args:
+        tower (VideoTower): The tower.
+        necks (Sequence[TokenNeck]): All of them.
+
+    Raises:
+        InputError: If there is no such block, or the host does not give what
+            one needs.
+    """
+    blocks = tower.tower_blocks()
+    for neck in necks:
+        if neck.before_block > len(blocks):
+            raise InputError(f"{neck}: before_block must be from 1 to the tower's "
+                             f'{len(blocks)} blocks, got {neck.before_block}')
+        block, *later = blocks[neck.before_block - 1:]
+        if neck.inside_block and tower.block_halves(block) is None:
+            raise InputError(f'{neck} works between attention and MLP, '
+                             f'which {type(block).__name__} does not have')
+        tower.check_neck(neck)
+        opened = [block] * neck.needs_keys
+        if neck.proportional_attention:
+            opened += [block, *later]
+        for block in opened:
+            if tower.open_attention(block) is None or tower.block_halves(block) is None:
+                raise InputError(
+                    f'{neck} needs keys of the attention, or a bias in it, which '
+                    f'{type(tower).__name__} does not give of {type(block).__name__}'
+                    + (neck.without_attention and
+                       f'; without them: {neck.without_attention}'))
+        if neck.pads and len(necks) > 1:
+            raise InputError(f'{neck} pads with tokens that stand for nothing, which '
+                             'others would count; it must be the only neck, got '
+                             f'{len(necks)}')
+        if neck.pads and tower.pools_patches():
+            raise InputError(f'{neck} pads with tokens that stand for nothing, which '
+                             f'{type(tower).__name__} would pool; it must pool a class '
+                             'token')

@@ -1,0 +1,174 @@
+"""MMAction2's UniFormerV2 with necks between its blocks."""
+from collections.abc import Sequence
+
+import torch
+from mmaction.models.backbones import UniFormerV2
+from mmaction.registry import MODELS
+from torch import Tensor, nn
+
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models.necks import TokenNeck
+from mmaction_centerclip.ops import segment_mask
+
+from .video_tower import Step, VideoTower
+
+__all__ = ['UniFormerV2Tower']
+
+
+@MODELS.register_module()
+class UniFormerV2Tower(VideoTower, UniFormerV2):
+    """MMAction2's ``UniFormerV2`` (arXiv 2211.09552).
+
+    Its global blocks read the full grid of patches behind the blocks of
+    ``return_list``, by a convolution. In front of such a block only necks that
+    keep every patch at its place are right, such as ``SegmentMeanPooling``;
+    with local blocks (``no_lmhra=False``), in front of every block. The zoo's
+    configs read the last block: they have no place for any other neck.
+
+    Parameters, state dict keys and, without necks, the output of
+    :meth:`forward` to the last bit are the zoo's.
+
+    Args:
+        necks (Sequence[dict]): Necks, see :meth:`VideoTower.attach`.
+            Defaults to ().
+        arch (str | dict, optional): A retriever's, which this tower does not
+            use. Defaults to None.
+        with_cp (bool): Whether to recompute the blocks' activations in the
+            backward pass. Defaults to False.
+        **kwargs: Those of the zoo's class.
+
+    Raises:
+        InputError: If a neck that moves patches stands in front of a block
+            that reads their grid.
+
+    Examples:
+        >>> # In a recogniser's config, over the zoo's own:
+        >>> model = dict(backbone=dict(
+        ...     type='UniFormerV2Tower',
+        ...     necks=[dict(type='SegmentMeanPooling', before_block=5,
+        ...                 num_segments=4)]))
+    """
+
+    def __init__(self, necks: Sequence[dict] = (), arch: str | dict | None = None,
+                 with_cp: bool = False, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.image_size = (self.input_resolution, self.input_resolution)
+        self.with_cp = with_cp
+        self.attach(necks)
+
+    def check_neck(self, neck: TokenNeck) -> None:
+        """Refuse necks in front of a block that needs every patch's place."""
+        if neck.keeps_places:
+            return
+        here = neck.before_block
+        read = sorted(i + 1 for i in self.transformer.return_list if i + 1 >= here)
+        if read:
+            raise InputError(
+                f'{neck}: the global blocks of UniFormerV2 read the full grid of '
+                f'patches behind the blocks {read}, which this neck in front of '
+                'them does not leave; take a neck that keeps places, such as '
+                'SegmentMeanPooling')
+        if not self.transformer.resblocks[here - 1].no_lmhra:
+            raise InputError(
+                f'{neck}: the local blocks of UniFormerV2 (no_lmhra=False) convolve '
+                'the full grid of patches, which this neck does not leave')
+
+    def init_weights(self) -> None:
+        """Start as the zoo does, and the necks from its positions."""
+        super().init_weights()
+        self.init_necks()
+
+    def frames_to_tokens(self, imgs: Tensor) -> Tensor:
+        """Embed frames (B, T, 3, H, W) as tokens (B * T', 1 + N, C)."""
+        x = self.conv1(imgs.transpose(1, 2))
+        frames = x.shape[2]
+        if frames != self.transformer.T:
+            times = imgs.shape[1] // frames
+            raise InputError(f'imgs must have {self.transformer.T * times} frames, as '
+                             f't_size says, got {imgs.shape[1]}')
+        x = x.permute(0, 2, 3, 4, 1).flatten(2, 3).flatten(0, 1)
+        token = self.class_embedding.to(x.dtype).expand(len(x), 1, -1)
+        x = torch.cat([token, x], dim=1) + self.positional_embedding.to(x.dtype)
+        return self.ln_pre(x)
+
+    def tower_blocks(self) -> Sequence[nn.Module]:
+        """Return the local blocks."""
+        return self.transformer.resblocks
+
+    def block_step(self, block: nn.Module) -> Step:
+        """Return a block for tokens (1 + N, B, S, C), see :meth:`around`."""
+        return lambda x: block(x.flatten(1, 2), x.shape[2]).view_as(x)
+
+    def block_halves(self, block: nn.Module) -> tuple[Step, Step] | None:
+        """Return the attention and the MLP, where nothing reads the block."""
+        number = list(self.tower_blocks()).index(block)
+        if number in self.transformer.return_list or not block.no_lmhra:
+            return None
+
+        def attention(x: Tensor) -> Tensor:
+            y = block.attention(block.ln_1(x.flatten(1, 2))).view_as(x)
+            return x + block.drop_path(y)
+
+        return attention, lambda x: x + block.drop_path(block.mlp(block.ln_2(x)))
+
+    def around(self, step: Step, x: Tensor, batch_size: int,
+               positions: Tensor | None) -> Tensor:
+        """Run a block in the zoo's layout, tokens first, and videos apart."""
+        x = step(x.transpose(0, 1).unflatten(1, (batch_size, -1)))
+        return x.flatten(1, 2).transpose(0, 1)
+
+    def patch_positions(self) -> Tensor:
+        """Return the positional embedding (N, C) of a frame's patches."""
+        return self.positional_embedding[1:]
+
+    def encode(self, imgs: Tensor, frame_mask: Tensor | None = None
+               ) -> tuple[Tensor, Tensor | None]:
+        """Encode videos, each as one segment, see :meth:`VideoTower.encode`."""
+        if frame_mask is not None:
+            frame_mask = segment_mask(frame_mask, self.transformer.T)
+        reading = self.transformer
+        grids: list[Tensor] = []
+
+        def read(number: int, x: Tensor) -> None:
+            if number - 1 in reading.return_list:
+                grids.append(x)
+
+        x, frame_mask = self.run_blocks(imgs, frame_mask, read)
+        token = reading.temporal_cls_token.repeat(1, len(imgs), 1)
+        for convolution, block, grid in zip(reading.dpe, reading.dec, grids):
+            token = block(token, self._all_tokens(convolution, grid, len(imgs)))
+        share = reading.sigmoid(reading.balance)
+        mean = x[:, 0].unflatten(0, (len(imgs), -1)).mean(1)
+        features = reading.norm((1 - share) * token[0] + share * mean)
+        if frame_mask is not None:
+            frame_mask = frame_mask.any(1, keepdim=True)
+        return features[:, None], frame_mask
+
+    @staticmethod
+    def _all_tokens(convolution: nn.Module, x: Tensor, batch_size: int) -> Tensor:
+        """Return tokens (S * (1 + N), B, C), patches with their surroundings."""
+        x = x.unflatten(0, (batch_size, -1))
+        grid = x[:, :, 1:].permute(0, 3, 1, 2)  # (B, C, S, N)
+        width = int(grid.shape[-1]**0.5)
+        around = convolution(grid.unflatten(3, (width, width)).contiguous())
+        patches = x[:, :, 1:] + around.flatten(3).permute(0, 2, 3, 1)
+        x = torch.cat([x[:, :, :1], patches], dim=2)
+        return x.permute(1, 2, 0, 3).flatten(0, 1)
+
+    def _pooling_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of the global blocks, and of what joins them."""
+        reading = self.transformer
+        return [reading.temporal_cls_token, reading.balance,
+                *(p for part in (reading.dpe, reading.dec, reading.norm)
+                  for p in part.parameters())]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Encode videos as the zoo's class does, for recognisers.
+
+        Args:
+            x (Tensor): Normalised frames, shape (B, 3, T, H, W).
+
+        Returns:
+            Tensor: Features (B, C).
+        """
+        return self.encode(x.transpose(1, 2))[0][:, 0]

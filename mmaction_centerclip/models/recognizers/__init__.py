@@ -1,0 +1,3 @@
+from .video_tower_backbone import VideoTowerBackbone
+
+__all__ = ['VideoTowerBackbone']

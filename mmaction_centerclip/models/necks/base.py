@@ -30,7 +30,8 @@ class TokenNeck(BaseModule, metaclass=ABCMeta):
     Args:
         before_block (int): The transformer block in front of which this neck
             stands, counted from 1: 7 means after six complete blocks, the
-            paper's B6.
+            paper's B6. In a tower's config also a list, see
+            :func:`build_necks`.
         embed_dims (int, optional): Width C of the tokens; a tower gives its
             own. Defaults to None.
         init_cfg (dict, optional): Initialisation config. Defaults to None.

@@ -22,6 +22,12 @@ __all__ = ['add_common_arguments', 'build_runner', 'check_checkpoint', 'check_ou
            'read_config', 'sampled_frames']
 
 
+# Settings that are configs of something themselves.
+_SECTIONS = ('model', 'train_dataloader', 'val_dataloader', 'test_dataloader',
+             'train_cfg', 'val_cfg', 'test_cfg', 'optim_wrapper', 'default_hooks',
+             'env_cfg', 'randomness', 'log_processor', 'visualizer', 'auto_scale_lr')
+
+
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that training and testing share with MMAction2's tools."""
     parser.add_argument(
@@ -110,9 +116,18 @@ def load_config(args: argparse.Namespace) -> Config:
 
 def _check_config(cfg: Config) -> None:
     """Check settings that no class owns, and fit loaders without workers."""
-    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        loader = cfg.get(loader)
-        if loader and loader.get('num_workers') == 0:
+    for name in _SECTIONS:
+        if not isinstance(cfg.get(name) or {}, dict):
+            raise InputError(f'{name} must be a dict, got {cfg[name]!r}')
+    if not isinstance(cfg.get('load_from') or '', str):
+        raise InputError(f'load_from must be a file, got {cfg.load_from!r}')
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = cfg.get(name) or {}
+        workers = loader.get('num_workers', 0)
+        if type(workers) is not int or workers < 0:
+            raise InputError(f'{name}.num_workers must be an integer that is not '
+                             f'negative, got {workers!r}')
+        if loader.get('num_workers') == 0:
             # torch takes them with workers only.
             loader.persistent_workers = False
             loader.pop('prefetch_factor', None)

@@ -135,10 +135,11 @@ def _check_config(cfg: Config) -> None:
     if seed is not None and (type(seed) is not int or not 0 <= seed < 2**32):
         raise InputError('randomness.seed must be an integer from 0 to 2 ** 32 - 1, '
                          f'got {seed!r}')
-    train = cfg.get('train_cfg') or {}
-    for name in ('max_epochs', 'max_iters', 'val_interval'):
-        if name in train:
-            check_positive_int(f'train_cfg.{name}', train[name])
+    for section, names in dict(
+            train_cfg=('max_epochs', 'max_iters', 'val_interval'),
+            log_processor=('window_size', )).items():
+        for name in set(names) & set(cfg.get(section) or {}):
+            check_positive_int(f'{section}.{name}', cfg[section][name])
 
 
 def _use_cpu_processes(cfg: Config) -> None:

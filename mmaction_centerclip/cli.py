@@ -23,6 +23,12 @@ __all__ = ['add_common_arguments', 'build_runner', 'check_checkpoint', 'check_ou
            'read_config', 'sampled_frames']
 
 
+# Settings that are configs of something themselves.
+_SECTIONS = ('model', 'train_dataloader', 'val_dataloader', 'test_dataloader',
+             'train_cfg', 'val_cfg', 'test_cfg', 'optim_wrapper', 'default_hooks',
+             'env_cfg', 'randomness', 'log_processor', 'visualizer', 'auto_scale_lr')
+
+
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that training and testing share with MMAction2's tools."""
     parser.add_argument(
@@ -111,9 +117,18 @@ def load_config(args: argparse.Namespace) -> Config:
 
 def _check_config(cfg: Config) -> None:
     """Check settings that no class owns, and fit loaders without workers."""
-    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        loader = cfg.get(loader)
-        if loader and loader.get('num_workers') == 0:
+    for name in _SECTIONS:
+        if not isinstance(cfg.get(name) or {}, dict):
+            raise InputError(f'{name} must be a dict, got {cfg[name]!r}')
+    if not isinstance(cfg.get('load_from') or '', str):
+        raise InputError(f'load_from must be a file, got {cfg.load_from!r}')
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = cfg.get(name) or {}
+        workers = loader.get('num_workers', 0)
+        if type(workers) is not int or workers < 0:
+            raise InputError(f'{name}.num_workers must be an integer that is not '
+                             f'negative, got {workers!r}')
+        if loader.get('num_workers') == 0:
             # torch takes them with workers only.
             loader.persistent_workers = False
             loader.pop('prefetch_factor', None)
@@ -121,10 +136,11 @@ def _check_config(cfg: Config) -> None:
     if seed is not None and (type(seed) is not int or not 0 <= seed < 2**32):
         raise InputError('randomness.seed must be an integer from 0 to 2 ** 32 - 1, '
                          f'got {seed!r}')
-    train = cfg.get('train_cfg') or {}
-    for name in ('max_epochs', 'max_iters', 'val_interval'):
-        if name in train:
-            check_positive_int(f'train_cfg.{name}', train[name])
+    for section, names in dict(
+            train_cfg=('max_epochs', 'max_iters', 'val_interval'),
+            log_processor=('window_size', )).items():
+        for name in set(names) & set(cfg.get(section) or {}):
+            check_positive_int(f'{section}.{name}', cfg[section][name])
 
 
 def _use_cpu_processes(cfg: Config) -> None:

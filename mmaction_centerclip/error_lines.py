@@ -9,12 +9,14 @@ from mmaction_centerclip.files import explain_refusal
 
 __all__ = ['describe_error']
 
-# Where MMEngine and torch turn a config into objects. What is raised below
-# them is about the config, unless it is raised further down, in their work.
+# Where a config is read and turned into objects. What is raised below them is
+# about the config.
 _BUILDING = {
-    'registry/build_functions.py': ('build_from_cfg', 'build_scheduler_from_cfg'),
-    'config/config.py': None,
-    'runner/runner.py': ('from_cfg', '__init__', 'build_dataloader',
+    'centerclip/cli.py': ('load_config', 'build_runner'),
+    'mmengine/registry/build_functions.py': (
+        'build_from_cfg', 'build_scheduler_from_cfg'),
+    'mmengine/config/config.py': None,
+    'mmengine/runner/runner.py': ('from_cfg', '__init__', 'build_dataloader',
                          'build_train_loop', 'build_val_loop', 'build_test_loop',
                          'build_optim_wrapper', 'build_param_scheduler',
                          'build_evaluator', 'build_model', 'set_randomness',
@@ -48,11 +50,14 @@ def describe_error(error: BaseException) -> str | None:
 
 def _describe_building(error: Exception) -> str | None:
     """Describe what a class has against the options that a config gives it."""
-    place, found = '', False
+    place, found, fault = '', False, 'the config is at fault'
     for frame, _ in traceback.walk_tb(error.__traceback__):
         code = frame.f_code
+        if code.co_filename.endswith('mmengine/runner/runner.py') and code.co_name in (
+                'load_checkpoint', 'resume'):
+            found, fault = True, f'{frame.f_locals["filename"]} cannot be loaded'
         for path, names in _BUILDING.items():
-            if code.co_filename.endswith(f'mmengine/{path}') and (
+            if code.co_filename.endswith(path) and (
                     names is None or code.co_name in names):
                 found = True
                 place = place or _config_file(frame.f_locals)
@@ -64,7 +69,7 @@ def _describe_building(error: Exception) -> str | None:
     kind = type(error).__name__
     if kind in ('KeyError', 'AssertionError', 'AttributeError', 'NameError'):
         place += f'{kind}: '
-    return _line(f'the config is at fault: {place}{error}')
+    return _line(f'{fault}: {place}{error}')
 
 
 def _config_file(names: dict[str, object]) -> str:

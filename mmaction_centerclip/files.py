@@ -12,8 +12,8 @@ from torch import Tensor
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.torchscript import is_torchscript, read_torchscript
 
-__all__ = ['check_absent', 'explain_refusal', 'read_checkpoint', 'read_tensors',
-           'save_tensors', 'whole_file', 'write_text']
+__all__ = ['check_absent', 'check_dense', 'explain_refusal', 'read_checkpoint',
+           'read_tensors', 'save_tensors', 'whole_file', 'write_text']
 
 # Facts about a model that OpenAI's archives store as if they were weights.
 _NOT_WEIGHTS = ('input_resolution', 'context_length', 'vocab_size')
@@ -71,12 +71,29 @@ def read_checkpoint(path: str) -> tuple[dict[str, Tensor], dict, bool]:
     return state, rest, is_archive
 
 
+def check_dense(name: str, value: Tensor) -> None:
+    """Refuse a tensor that is not all of its values, one beside the other.
+
+    Args:
+        name (str): The file and the tensor, for messages.
+        value (Tensor): As read. One that is larger than what is stored of it
+            may be larger than the memory.
+
+    Raises:
+        InputError: If it is sparse, quantized, expanded or without values.
+    """
+    kind = ('without values' if value.is_meta else
+            'sparse' if value.layout is not torch.strided else
+            'quantized' if value.is_quantized else
+            'expanded' if value.numel() * value.element_size() >
+            value.untyped_storage().nbytes() else '')
+    if kind:
+        raise InputError(f'{name} is {kind}, expected a dense tensor')
+
+
 def _check_weight(name: str, value: Tensor) -> None:
     """Refuse what no weight is: such a file would be loaded in part, or as NaN."""
-    if value.layout is not torch.strided or value.is_quantized or value.is_meta:
-        kind = 'quantized' if value.is_quantized else (
-            'without values' if value.is_meta else 'sparse')
-        raise InputError(f'{name} is {kind}, expected a dense tensor')
+    check_dense(name, value)
     if value.is_floating_point() and value.float().isnan().any():
         raise InputError(f'{name} has values that are not a number (NaN)')
 

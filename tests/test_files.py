@@ -120,6 +120,7 @@ def test_what_is_no_state_dict_is_named(tmp_path, content, message):
     (torch.tensor([torch.nan], dtype=torch.float8_e5m2), 'not a number'),
     (torch.eye(2).to_sparse(), 'is sparse'),
     (torch.ones(2, device='meta'), 'is without values'),
+    (torch.ones(1).expand(10**12), 'is expanded'),
     (torch.quantize_per_tensor(torch.ones(2), .1, 0, torch.qint8), 'is quantized'),
 ])
 def test_what_is_no_weight_is_refused(tmp_path, weight, message):

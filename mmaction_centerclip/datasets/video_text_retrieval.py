@@ -60,6 +60,9 @@ class VideoTextRetrievalDataset(BaseActionDataset):
         if type(max_refetch) is not int or max_refetch < 0:
             raise InputError('max_refetch must be an integer that is not negative, '
                              f'got {max_refetch!r}')
+        if not isinstance(pipeline, (list, tuple)) or not pipeline:
+            raise InputError('pipeline must be a list of transforms that is not empty, '
+                             f'got {pipeline!r}')
         for transform in pipeline:
             _check_sampling(transform, test_mode)
         if captions == 'paragraph':

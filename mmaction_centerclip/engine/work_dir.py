@@ -11,6 +11,8 @@ from mmengine.logging import print_log
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.files import read_checkpoint
 
+from .training_state import check_training_state
+
 try:
     import fcntl
 except ImportError:  # Not on every system; then nothing is locked.
@@ -74,7 +76,7 @@ def find_resumable(work_dir: str) -> str | None:
     """
     folder = Path(work_dir)
     numbered = {path: int(match[1]) for path in folder.glob('*.pth')
-                if (match := re.fullmatch(r'(?:epoch|iter)_(\d+)\.pth', path.name))}
+                if (match := re.fullmatch(r'(?:epoch|iter)_([0-9]+)\.pth', path.name))}
     paths = sorted(numbered, key=numbered.get, reverse=True)
     named = folder / 'last_checkpoint'
     if named.is_file():
@@ -85,8 +87,7 @@ def find_resumable(work_dir: str) -> str | None:
     for path in paths:
         try:
             _, rest, _ = read_checkpoint(str(path))
-            if not {'optimizer', 'meta'} <= rest.keys():
-                raise InputError(f'{path} has weights only')
+            check_training_state(rest, str(path))
         except InputError as error:
             problems.append(str(error))
             print_log(f'Not resumed from: {error}', 'current', level=30)

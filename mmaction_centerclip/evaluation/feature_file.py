@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError, named_errors
-from mmaction_centerclip.files import read_tensors, save_tensors
+from mmaction_centerclip.files import check_dense, read_tensors, save_tensors
 
 from .stored_head import build_stored_head
 
@@ -58,11 +58,22 @@ class RetrievalFeatures(NamedTuple):
         """Build the head that compares them, see :func:`build_stored_head`.
 
         Raises:
-            InputError: If these features know none, or it cannot be built.
+            InputError: If these features know none, or it cannot be built,
+                or cannot compare them.
         """
         if self.head is None:
             raise InputError(NO_HEAD)
-        return build_stored_head(self.head)
+        head = build_stored_head(self.head)
+        text, video = ({k: x[:1].float() if x.is_floating_point() else x[:1]
+                        for k, x in part.items()} for part in (self.text, self.video))
+        try:  # One pair tells whether the features are what it compares.
+            with torch.no_grad():
+                head.similarity(text, video)
+        except (IndexError, KeyError, RuntimeError) as error:
+            reason = ' '.join(str(error).split())
+            raise InputError(f'{type(head).__name__}, the stored head, cannot compare '
+                             f'the stored features: {reason}') from error
+        return head
 
     def captions_per_video(self) -> list[int]:
         """Count the captions of each video."""
@@ -99,6 +110,15 @@ def check_features(features: RetrievalFeatures) -> RetrievalFeatures:
                              f'{type(parts).__name__}')
         for name, x in parts.items():
             _check_tensor(f'{field} {name!r}', x, count)
+    if features.separable:
+        video, text = features.video['video'], features.text['text']
+        if not (video.ndim == text.ndim == 2 and video.shape[1] == text.shape[1] > 0
+                and video.is_floating_point() and text.is_floating_point()):
+            raise InputError(
+                'video and text must be vectors of floats of one width, got '
+                f'{tuple(video.shape)} {video.dtype}, {tuple(text.shape)} {text.dtype}')
+    if features.head is not None and not isinstance(features.head, dict):
+        raise InputError(f'head must be a dict, got {type(features.head).__name__}')
     own = features.video_of_text
     if not isinstance(own, Tensor) or own.dtype != torch.int64 or (
             own.shape != (len(captions), )):
@@ -108,10 +128,12 @@ def check_features(features: RetrievalFeatures) -> RetrievalFeatures:
         raise InputError('video_of_text must ascend from 0 to at most '
                          f'{len(names) - 1}, got {own.min()} to {own.max()}')
     if features.similarity is not None:
-        _check_tensor('similarity', features.similarity, len(captions))
-        if features.similarity.shape != (len(captions), len(names)):
-            raise InputError(f'similarity must be ({len(captions)}, {len(names)}), got '
-                             f'{tuple(features.similarity.shape)}')
+        scores = features.similarity
+        _check_tensor('similarity', scores, len(captions))
+        if scores.shape != (len(captions), len(names)) or (
+                not scores.is_floating_point()):
+            raise InputError(f'similarity must be floats ({len(captions)}, '
+                             f'{len(names)}), got {tuple(scores.shape)} {scores.dtype}')
     if not isinstance(features.paragraph, bool):
         raise InputError(f'paragraph must be a bool, got {features.paragraph!r}')
     return features
@@ -122,6 +144,7 @@ def _check_tensor(name: str, x: object, count: int) -> None:
             x.ndim < 1 or len(x) != count):
         shape = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
         raise InputError(f'{name} must be a tensor ({count}, ...), got {shape}')
+    check_dense(name, x)
     if x.is_floating_point() and not x.isfinite().all():
         raise InputError(f'{name} has values that are not finite')
     if not x.is_floating_point() and x.dtype not in (torch.bool, torch.int64):

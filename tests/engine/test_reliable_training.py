@@ -251,6 +251,18 @@ def test_old_checkpoints_go_when_the_new_one_is_there(train, tmp_path, monkeypat
     (['train_cfg.type=NoSuchLoop'], 'NoSuchLoop'),
     (['randomness.seed=x'], 'seed'),
     (['model.backbone.necks.0.num_segments=True'], 'num_segments .* got True'),
+    (['default_hooks.checkpoint.interval=0'], 'interval .* positive integer, got 0'),
+    (['default_hooks.checkpoint.filename_tmpl=a.pth'], "filename_tmpl .* 'a.pth'"),
+    (['optim_wrapper.clip_grad.max_norm=-1'], 'clip_grad.max_norm must be above 0'),
+    (['param_scheduler.begin=-1'], 'begin must not be negative, got -'),
+    (['model.data_preprocessor.mean=[1,2]'], r'mean must .* three .* got \[1, 2\]'),
+    (['model.data_preprocessor.std=[0,1,1]'], 'std must be above 0, got 0'),
+    (['train_dataloader.dataset.pipeline=[]'], 'pipeline must be a list'),
+    (['train_dataloader.num_workers=1.5'], 'num_workers must .* got 1.5'),
+    (['log_processor.window_size=x'], "log_processor.window_size .* got 'x'"),
+    (['model=3'], 'model must be a dict, got 3'),
+    (['load_from=3'], 'load_from must be a file, got 3'),
+    (['load_from=torchvision://none'], 'torchvision://none cannot be loaded'),
 ])
 def test_a_wrong_setting_is_one_line_before_the_training(train, tmp_path, options,
                                                          message):

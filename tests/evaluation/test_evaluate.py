@@ -182,7 +182,8 @@ def test_a_reranking_goes_by_its_name_alone():
 
 def test_a_bank_of_another_model_is_named(tmp_path):
     path = str(tmp_path / 'bank.pth')
-    save_features(features(video=dict(video=torch.rand(6, 4))), path)
+    save_features(features(video=dict(video=torch.rand(6, 4)),
+                           text=dict(text=torch.rand(13, 4))), path)
     with pytest.raises(InputError, match='of the same model'):
         evaluate_features(features(), rerank=[dict(type='qb_norm', bank=path)])
 
@@ -200,6 +201,17 @@ def pairs(segments=3, dims=8, **options):
             text=head.text_features(
                 TextFeatures(words[:, 0], words, torch.ones(13, 4).bool())),
             head=dict(config=config, state_dict=head.state_dict()))
+
+
+@pytest.mark.parametrize('part, name, value', [
+    ('text', 'word_mask', None), ('video', 'segments', torch.rand(6, 3, 7))])
+def test_a_stored_head_that_cannot_compare_is_named(part, name, value):
+    stored = pairs()
+    values = {k: x for k, x in getattr(stored, part).items() if k != name}
+    if value is not None:
+        values[name] = value
+    with pytest.raises(InputError, match='stored head, cannot compare'):
+        stored._replace(**{part: values}).build_head()
 
 
 def test_a_bank_of_pairs_is_of_the_same_head(tmp_path):

@@ -37,7 +37,9 @@ NAN = torch.full((5, 3), torch.nan)
     (dict(similarity=torch.zeros(5, 3).index_put(
         (torch.tensor(1), torch.tensor(2)), torch.tensor(torch.inf))),
      'similarity has values that are not finite'),
-    (dict(similarity=torch.zeros(5, 4)), r'similarity must be \(5, 3\), got'),
+    (dict(similarity=torch.zeros(5, 4)), r'similarity must be floats \(5, 3\), got'),
+    (dict(similarity=torch.zeros(5, 3).long()), 'must be floats .* torch.int64'),
+    (dict(head='x'), 'head must be a dict, got str'),
     (dict(similarity=[[1.]]), 'similarity must be a tensor'),
     (dict(video_of_text=torch.tensor([0, 0, 1, 2, 3])), 'got 0 to 3'),
     (dict(video_of_text=torch.tensor([-1, 0, 1, 2, 2])), 'got -1 to 2'),
@@ -49,6 +51,11 @@ NAN = torch.full((5, 3), torch.nan)
     (dict(text={}), 'text must be a dict'), (dict(text=[1]), 'text must be a dict'),
     (dict(text=dict(text='x')), "text 'text' must be a tensor"),
     (dict(text=dict(text=torch.zeros(5, 4, dtype=torch.complex64))), 'complex64'),
+    (dict(text=dict(text=torch.zeros(5, 4).to_sparse())), "text 'text' is sparse"),
+    (dict(video=dict(video=torch.zeros(1).expand(3, 10**12))), 'is expanded'),
+    (dict(video=dict(video=torch.zeros(3, 1, 4))), 'vectors of floats of one width'),
+    (dict(video=dict(video=torch.zeros(3, 5))), 'vectors of floats of one width'),
+    (dict(video=dict(video=torch.zeros(3, 4).long())), 'vectors of floats of one'),
     (dict(filenames=[]), 'filenames must be'), (dict(captions=[1] * 5), 'captions'),
     (dict(paragraph='yes'), "paragraph must be a bool, got 'yes'"),
 ])

@@ -244,3 +244,20 @@ def test_videomae_takes_frames_of_another_size_as_the_zoo_does():
     clips = torch.randn(2, 3, 8, 32, 32)
     # The zoo's feature map has no norm where the mean is pooled.
     assert torch.equal(tower(clips), stock(clips))
+
+
+@torch.no_grad()
+def test_videomae_v2s_options(imgs):
+    """As in its ViT-g, whose MLP is 48 / 11 times as wide as the tokens."""
+    sizes = dict(img_size=32, patch_size=8, embed_dims=44, depth=3, num_heads=4,
+                 mlp_ratio=48 / 11, num_frames=8, qkv_bias=True, qk_scale=0.3,
+                 norm_cfg=dict(type='LN', eps=1e-6))
+    stock = MODELS.build(dict(sizes, type='VisionTransformer')).eval()
+    tower = MODELS.build(dict(sizes, type='VideoMAETower')).eval()
+    tower.load_state_dict(stock.state_dict())
+    clips = imgs.transpose(1, 2)
+    assert torch.equal(tower(clips), stock(clips))
+    tower = MODELS.build(dict(sizes, type='VideoMAETower', necks=[
+        dict(NECK, num_centers=16)])).eval()
+    assert tower(clips).shape == (3, 44)
+    assert tower.encode(imgs)[0].shape == (3, 2, 44)

@@ -101,6 +101,7 @@ def test_a_checkpoint_of_the_zoos_loads_strictly(path, tmp_path, shapes):
     torch.testing.assert_close(scores.sum(), torch.tensor(1.0))
 
 
+@pytest.mark.slow
 def test_the_shapes_configs_train_and_resume(shapes, tmp_path):
     plain, clustered = sorted(
         (p for p in RECOGNITION if 'shapes' in p.stem), key=lambda p: '-b2-' in p.stem)

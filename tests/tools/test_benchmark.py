@@ -8,11 +8,13 @@ from mmaction.datasets.transforms import DecordDecode
 from mmaction.registry import MODELS
 from mmengine.config import Config
 
+from ..paths import CONFIGS
 from ..reference import openai_clip
 
 BENCHMARK = 'analysis_tools/benchmark.py'
 FLOPS = 'analysis_tools/get_flops.py'
 EVALUATION = 'analysis_tools/benchmark_evaluation.py'
+RECOGNIZER = 'analysis_tools/benchmark_recognizer.py'
 
 
 def test_a_config_beside_the_same_without_clustering(run_tool, tiny_config,
@@ -84,7 +86,7 @@ def test_flops_are_those_of_the_sizes(run_tool, tiny_config, tmp_path):
     assert row['frames'] == clustered['frames'] == 8
     assert row['video_gmacs'] == pytest.approx(8 * frame / 1e9, rel=1e-12)
     assert row['text_gmacs'] == clustered['text_gmacs'] == pytest.approx(
-        (transformer(16, 32, 2) + 16 * embedding) / 1e9, rel=1e-12)
+        (transformer(16, 32, 2) + (16 + 1) * embedding) / 1e9, rel=1e-12)
     assert row['params_m'] == pytest.approx(sum(
         p.numel() for p in MODELS.build(cfg.model).parameters()) / 1e6)
     # Behind the neck there are two segments of sixteen centers, not eight frames.
@@ -123,3 +125,15 @@ def test_an_evaluation_beside_mmaction2s(run_tool, tiny_config, shapes, tmp_path
         row['mmaction2/seconds'] / row['ours/seconds'])
     assert '3 videos, 2 captions each, ' in printed
     assert printed.splitlines()[-1] == f'ratio: {row["ratio"]:.1f}'
+
+
+def test_a_recogniser_beside_the_zoos(run_tool, shapes, tmp_path):
+    config = next((CONFIGS / 'recognition').glob('*/*-b2-*shapes*.py'))
+    printed = run_tool(RECOGNIZER, config, '--repeats', 1, '--videos',
+                       shapes / 'videos', '--json', tmp_path / 'out.json')
+    row, = json.loads((tmp_path / 'out.json').read_text())
+    machine, titles, values = printed.splitlines()[-3:]
+    assert machine.startswith('cpu, 1 CPU threads') and 'frames of ' in machine
+    assert titles.split()[:3] == ['config', 'GMACs', 'ms']
+    assert values.split()[1] == f'{row["clustered/gmacs"]:.3f}'
+    assert values.split()[-1] == f'{row["host_ratio"]:.3f}'

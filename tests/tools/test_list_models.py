@@ -25,6 +25,7 @@ def test_models_are_counted_and_written(run_tool, tmp_path):
     assert [model['name'] for model in json.loads(facts.read_text())] == list(NAMES)
 
 
+@pytest.mark.slow
 def test_towers_are_timed_beside_open_clips(run_tool):
     *_, titles, row = run_tool(TOOL, 'ViT-S-32', '--time', 1).splitlines()
     assert titles.split() == ['model', 'ms', 'here', 'ms', 'of', "open_clip's", 'ratio']

@@ -31,6 +31,7 @@ def read(path):
     return CheckpointLoader.load_checkpoint(str(path), 'cpu')
 
 
+@pytest.mark.slow
 def test_adapters_train_resume_test_and_merge(run_tool, config, tmp_path):
     whole, start = tmp_path / 'whole', torch.load(tmp_path / 'clip.pt')
     run_tool('train.py', config, '--work-dir', whole)

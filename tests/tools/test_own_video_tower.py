@@ -31,6 +31,7 @@ def config(tiny_config, tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_a_videomae_trains_and_tests_as_a_video_tower(run_tool, config, tmp_path):
     run_tool('train.py', config, '--work-dir', tmp_path / 'train')
     path = tmp_path / 'train/epoch_1.pth'

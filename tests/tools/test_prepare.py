@@ -76,6 +76,24 @@ def test_shapes_test_captions_tell_their_video(shapes):
     assert len(set(texts)) == len(texts)
 
 
+def test_shapes_labels_are_what_the_captions_tell(prepare, tmp_path):
+    options = ['--out', tmp_path / 'a', '--num-train', 3, '--num-test', 4]
+    assert prepare('shapes', *options)[0] == 0
+    tool = runpy.run_path(str(TOOLS / 'data/shapes/prepare_shapes.py'))
+    for split in ('train', 'test'):
+        captions = json.loads((tmp_path / f'a/{split}.json').read_text())
+        for name, classes in tool['LABELS'].items():
+            path = tmp_path / f'a/{split}_{name}.txt'
+            lines = [line.split() for line in path.read_text().splitlines()]
+            assert [file for file, _ in lines] == list(captions)
+            for file, label in lines:
+                assert all(classes[int(label)] in text for text in captions[file])
+    written = path.read_text()
+    path.unlink()  # As in a folder of an earlier version.
+    assert prepare('shapes', *options)[0] == 0
+    assert path.read_text() == written
+
+
 @pytest.mark.parametrize('directions', [('left', 'right'), ('up', 'down')])
 def test_motion_is_nothing_but_an_order_of_frames(directions, tmp_path,
                                                   monkeypatch):

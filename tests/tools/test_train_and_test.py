@@ -79,6 +79,7 @@ def test_a_short_training_and_its_test(run_tool, tiny_config, tmp_path):
     assert {'t2v/R1', 'v2t/MnR'} <= tested.keys()
 
 
+@pytest.mark.slow
 def test_weights_to_start_from_are_tested_without_a_checkpoint(
         run_tool, tiny_config, tmp_path):
     cfg = Config.fromfile(tiny_config)

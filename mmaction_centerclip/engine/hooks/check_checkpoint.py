@@ -4,11 +4,14 @@ import logging
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import BaseLoop
+from mmengine.optim import OptimWrapper
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop
 from torch import Tensor
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.utils.strict_loading import fits, form
+
+from ..training_state import check_training_state
 
 __all__ = ['CheckCheckpointHook']
 
@@ -69,28 +72,75 @@ class CheckCheckpointHook(Hook):
                 f'are not used, such as {unknown[:3]}')
 
     def _check_state(self, runner, checkpoint: dict, source: str) -> None:
-        """Compare the schedules of the checkpoint and of the config."""
-        if 'optimizer' not in checkpoint or not {'epoch', 'iter'} <= set(
-                checkpoint.get('meta', ())):
+        """Compare the training of the checkpoint with that of the config."""
+        check_training_state(checkpoint, source)
+        _check_schedules(runner, checkpoint, source)
+        _check_optimizer(runner, checkpoint['optimizer'], source)
+        _check_place(runner, checkpoint, source)
+
+
+def _check_schedules(runner, checkpoint: dict, source: str) -> None:
+    """Compare the schedules of the checkpoint and of the config."""
+    saved, built = checkpoint.get('param_schedulers'), runner.param_schedulers
+    if built and not saved:
+        raise InputError(f'{source} has no state of the learning rate (param_'
+                         'schedulers), which a resumed training needs')
+    if not isinstance(saved, list) or not isinstance(built, list):
+        return
+    saved, built = ([{k: v for k, v in state.items() if k not in _PLACE}
+                     for state in states]
+                    for states in (saved, [s.state_dict() for s in built]))
+    if saved != built:
+        differing = sorted({
+            f'{k}={a.get(k)!r}, not {b.get(k)!r}' for a, b in zip(saved, built)
+            for k in a.keys() | b.keys() if a.get(k) != b.get(k)})
+        raise InputError(
+            f'{source} was trained with another schedule than the config '
+            f'has, in iterations: {"; ".join(differing[:4]) or len(saved)}. '
+            'Resume with the same length, batch size, number of processes and '
+            'learning rate, or start anew from its weights with '
+            '--cfg-options load_from=FILE')
+
+
+def _check_optimizer(runner, saved: dict, source: str) -> None:
+    """Compare the parameters that an optimizer's state is of."""
+    if 'param_groups' not in saved or not isinstance(
+            runner.optim_wrapper, OptimWrapper):
+        return  # of several optimizers
+    groups = runner.optim_wrapper.optimizer.param_groups
+    found = [len(group.get('params', ())) for group in saved['param_groups']]
+    own = [len(group['params']) for group in groups]
+    parameters = [p for group in groups for p in group['params']]
+    wrong = [number for number, state in saved['state'].items()
+             for name in ('exp_avg', 'exp_avg_sq', 'momentum_buffer')
+             if isinstance(state, dict) and isinstance(state.get(name), Tensor)
+             and (number not in range(len(parameters))
+                  or state[name].shape != parameters[number].shape)]
+    if found != own or wrong:
+        raise InputError(
+            f'{source} has the state of another optimizer: groups of {found} '
+            f'parameters, expected {own}, of other shapes {wrong[:5]}')
+
+
+def _check_place(runner, checkpoint: dict, source: str) -> None:
+    """Check that the counts of a checkpoint are those of this training."""
+    epoch, iteration = (checkpoint['meta'][name] for name in ('epoch', 'iter'))
+    loop = runner.train_loop
+    if isinstance(loop, EpochBasedTrainLoop):
+        length = len(loop.dataloader)
+        if epoch > loop.max_epochs or iteration // length != epoch:
             raise InputError(
-                f'{source} has weights only, without the state of a training to '
-                'resume; start from it with --cfg-options load_from=FILE')
-        saved, built = checkpoint.get('param_schedulers'), runner.param_schedulers
-        if not isinstance(saved, list) or not isinstance(built, list):
-            return
-        saved, built = ([{k: v for k, v in state.items() if k not in _PLACE}
-                         for state in states]
-                        for states in (saved, [s.state_dict() for s in built]))
-        if saved != built:
-            differing = sorted({
-                f'{k}={a.get(k)!r}, not {b.get(k)!r}' for a, b in zip(saved, built)
-                for k in a.keys() | b.keys() if a.get(k) != b.get(k)})
+                f'{source} is of epoch {epoch}, iteration {iteration}; the config '
+                f'has {loop.max_epochs} epochs of {length} iterations. Resume with '
+                'the same length, batch size and number of processes')
+    saved = checkpoint.get('param_schedulers')
+    for state in saved if isinstance(saved, list) else ():
+        place = epoch if state.get('by_epoch') else iteration
+        # A schedule that monitors a figure counts validations.
+        if 'monitor' not in state and state.get('_global_step', place) != place:
             raise InputError(
-                f'{source} was trained with another schedule than the config '
-                f'has, in iterations: {"; ".join(differing[:4]) or len(saved)}. '
-                'Resume with the same length, batch size, number of processes and '
-                'learning rate, or start anew from its weights with '
-                '--cfg-options load_from=FILE')
+                f'{source} is damaged: its learning rate is that of step '
+                f'{state["_global_step"]!r}, its weights are of {place}')
 
 
 def _describe(state: dict, own: dict) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from mmaction.registry import HOOKS
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 
-from mmaction_centerclip.errors import InputError, check_positive_int
+from mmaction_centerclip.errors import InputError, check_choice, check_positive_int
 from mmaction_centerclip.files import write_text
 
 __all__ = ['WholeCheckpointHook']
@@ -35,8 +35,9 @@ class WholeCheckpointHook(CheckpointHook):
             be given for metrics of others. Defaults to None.
 
     Raises:
-        InputError: If ``max_keep_ckpts`` is neither -1 nor positive, or,
-            before training, if no metric has the name ``save_best``.
+        InputError: If ``max_keep_ckpts`` or ``interval`` is neither -1 nor
+            positive, ``filename_tmpl`` has no place for a number, or, before
+            training, if no metric has the name ``save_best``.
     """
 
     def __init__(self, interval: int = 1, save_best: str | Sequence[str] | None = None,
@@ -47,8 +48,17 @@ class WholeCheckpointHook(CheckpointHook):
             rule = ['less' if name.endswith(_LOWER_IS_BETTER) else 'greater'
                     for name in names]
         keep = kwargs.get('max_keep_ckpts', -1)
-        if keep != -1:
-            check_positive_int('CheckpointHook: max_keep_ckpts (or -1: all)', keep)
+        for option, value in (('max_keep_ckpts (or -1: all)', keep),
+                              ('interval (or -1: the last only)', interval)):
+            if value != -1:
+                check_positive_int(f'CheckpointHook: {option}', value)
+        check_choice('CheckpointHook: by_epoch', kwargs.get('by_epoch', True),
+                     (True, False))
+        template = kwargs.get('filename_tmpl')
+        if template is not None and (
+                not isinstance(template, str) or template.count('{}') != 1):
+            raise InputError('CheckpointHook: filename_tmpl must have one {} for the '
+                             f'number of the epoch, got {template!r}')
         super().__init__(interval=interval, save_best=names or None, rule=rule,
                          **kwargs)
 
@@ -60,7 +70,9 @@ class WholeCheckpointHook(CheckpointHook):
         for name, path in list(hub.runtime_info.items()):
             if name.startswith('best_ckpt') and isinstance(path, str):
                 here = osp.join(folder, osp.basename(path))
-                hub.update_info(name, here if osp.isfile(here) else None)
+                # It is deleted when there is a better one: no other file.
+                is_one = osp.basename(path).startswith('best_') and osp.isfile(here)
+                hub.update_info(name, here if is_one else None)
         super().before_train(runner)
 
     def _check_names(self, runner) -> None:

@@ -34,7 +34,8 @@ class CLIPOptimWrapperConstructor:
             defaults to ``['bias']``). Defaults to None.
 
     Raises:
-        InputError: If ``paramwise_cfg`` has another option.
+        InputError: If ``paramwise_cfg`` has another option, or a number is out
+            of range.
     """
 
     def __init__(self, optim_wrapper_cfg: dict,
@@ -50,6 +51,11 @@ class CLIPOptimWrapperConstructor:
             'at least 0')
         check_number('optimizer.lr', optim_wrapper_cfg['optimizer'].get('lr'),
                      lambda x: 0 < x <= 10, 'above 0 and at most 10')
+        clip_grad = optim_wrapper_cfg.get('clip_grad') or {}
+        for name in {'max_norm', 'clip_value'} & set(clip_grad):
+            # One below zero would turn the gradients round.
+            check_number(f'clip_grad.{name}', clip_grad[name], lambda x: x > 0,
+                         'above 0')
         self.clip_keys = tuple(
             options.get('clip_keys',
                         ('backbone.', 'text_backbone.', 'head.logit_scale',

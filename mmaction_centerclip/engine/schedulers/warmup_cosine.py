@@ -32,7 +32,8 @@ class LinearWarmupCosineLR(LRSchedulerMixin, _ParamScheduler):
         **kwargs: ``last_step``, ``by_epoch`` and ``verbose`` as in mmengine.
 
     Raises:
-        InputError: If ``end`` is not given or a ratio is out of range.
+        InputError: If ``end`` is not given, or ``begin`` or a ratio is out of
+            range.
 
     Examples:
         >>> # In a config, for five epochs:
@@ -50,6 +51,8 @@ class LinearWarmupCosineLR(LRSchedulerMixin, _ParamScheduler):
                                                              floor_ratio)):
             if not 0 <= ratio < 1:
                 raise InputError(f'{name} must be in [0, 1), got {ratio!r}')
+        if begin < 0:
+            raise InputError(f'begin must not be negative, got {begin!r}')
         self.warmup = int(warmup_ratio * (end - begin))
         self.floor_ratio = floor_ratio
         super().__init__(optimizer, begin=begin, end=end, **kwargs)

@@ -1,9 +1,12 @@
 """Stack videos and captions of a batch on the model's device."""
+import math
+from collections.abc import Sequence
+
 import torch
 from mmaction.models.data_preprocessors import ActionDataPreprocessor
 from mmaction.registry import MODELS
 
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import InputError, check_number
 
 __all__ = ['VideoTextDataPreprocessor']
 
@@ -18,8 +21,26 @@ class VideoTextDataPreprocessor(ActionDataPreprocessor):
     left out here, so that a model never meets them.
 
     Args:
-        **kwargs: As for ``ActionDataPreprocessor``: ``mean``, ``std``, ...
+        mean (Sequence[float], optional): Of each channel. Defaults to None.
+        std (Sequence[float], optional): Likewise. Defaults to None.
+        **kwargs: As for ``ActionDataPreprocessor``.
+
+    Raises:
+        InputError: If ``mean`` or ``std`` is not of three numbers, or a
+            deviation not above 0.
     """
+
+    def __init__(self, mean: Sequence[float] | None = None,
+                 std: Sequence[float] | None = None, **kwargs) -> None:
+        for name, values, lowest in (('mean', mean, -math.inf), ('std', std, 0)):
+            if values is not None and (
+                    not isinstance(values, Sequence) or len(values) != 3):
+                raise InputError(f'data_preprocessor: {name} must be a list of three '
+                                 f'numbers, got {values!r}')
+            for value in values or ():
+                check_number(f'data_preprocessor: {name}', value,
+                             lambda x, lowest=lowest: x > lowest, f'above {lowest}')
+        super().__init__(mean=mean, std=std, **kwargs)
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Stack a batch.

@@ -257,6 +257,7 @@ def test_old_checkpoints_go_when_the_new_one_is_there(train, tmp_path, monkeypat
     (['param_scheduler.begin=-1'], 'begin must not be negative, got -'),
     (['model.data_preprocessor.mean=[1,2]'], r'mean must .* three .* got \[1, 2\]'),
     (['model.data_preprocessor.std=[0,1,1]'], 'std must be above 0, got 0'),
+    (['model.data_preprocessor.format_shape=NCTHW'], "format_shape .* 'NCTHW'"),
     (['train_dataloader.dataset.pipeline=[]'], 'pipeline must be a list'),
     (['train_dataloader.num_workers=1.5'], 'num_workers must .* got 1.5'),
     (['log_processor.window_size=x'], "log_processor.window_size .* got 'x'"),

@@ -6,7 +6,7 @@ import torch
 from mmaction.models.data_preprocessors import ActionDataPreprocessor
 from mmaction.registry import MODELS
 
-from mmaction_centerclip.errors import InputError, check_number
+from mmaction_centerclip.errors import InputError, check_choice, check_number
 
 __all__ = ['VideoTextDataPreprocessor']
 
@@ -26,8 +26,8 @@ class VideoTextDataPreprocessor(ActionDataPreprocessor):
         **kwargs: As for ``ActionDataPreprocessor``.
 
     Raises:
-        InputError: If ``mean`` or ``std`` is not of three numbers, or a
-            deviation not above 0.
+        InputError: If ``mean`` or ``std`` is not of three numbers, a deviation
+            not above 0, or ``format_shape`` not ``'NCHW'``.
     """
 
     def __init__(self, mean: Sequence[float] | None = None,
@@ -40,6 +40,8 @@ class VideoTextDataPreprocessor(ActionDataPreprocessor):
             for value in values or ():
                 check_number(f'data_preprocessor: {name}', value,
                              lambda x, lowest=lowest: x > lowest, f'above {lowest}')
+        check_choice('data_preprocessor: format_shape',
+                     kwargs.get('format_shape', 'NCHW'), ('NCHW', ))
         super().__init__(mean=mean, std=std, **kwargs)
 
     def forward(self, data: dict, training: bool = False) -> dict:

@@ -1,4 +1,4 @@
-"""Videos with their captions, from MMAction2's retrieval annotations."""
+"""Videos with their captions, from an annotation file."""
 import inspect
 import os.path as osp
 from collections.abc import Callable
@@ -12,9 +12,10 @@ from mmengine.fileio import exists
 
 from mmaction_centerclip.errors import InputError, check_choice, check_positive_int
 
-from .annotation_file import read_annotations
+from .annotation_file import read_entries
+from .clip_times import narrow_to_clip
 from .sample_rng import sample_rng
-from .transforms import DecodingError, run_transform
+from .transforms import DecodingError, decoding_errors, run_transform
 
 __all__ = ['VideoTextRetrievalDataset']
 
@@ -26,6 +27,9 @@ class VideoTextRetrievalDataset(BaseActionDataset):
     Reads the JSON of MMAction2's ``tools/data/video_retrieval``::
 
         {"video7010.mp4": ["a girl wearing red top ...", ...], ...}
+
+    and that of this project's ``tools/data``, in which an entry may be a clip
+    of a video, from ``start`` to ``end``: only its frames are sampled.
 
     In evaluation (``test_mode=True``) a sample is a video with all its
     captions, so that a video is decoded and encoded once. A video that cannot
@@ -79,21 +83,25 @@ class VideoTextRetrievalDataset(BaseActionDataset):
 
     def load_data_list(self) -> list[dict]:
         """Read the annotation file into samples."""
-        videos = read_annotations(self.ann_file)
+        entries = read_entries(self.ann_file)
         samples = []
-        for name, captions in videos.items():
+        for entry in entries:
+            name, captions = entry.video, entry.captions
             if self.captions == 'paragraph':
                 captions = [' '.join(captions)]
             filename = name if '://' in name else osp.join(
                 self.data_prefix['video'], name)
+            clip = dict(filename=filename)
+            if (entry.start, entry.end) != (None, None):
+                clip['clip'] = entry.start, entry.end
             if self.test_mode or self.captions == 'random':
-                samples.append(dict(filename=filename, text=captions))
+                samples.append(dict(clip, text=captions))
             else:
-                samples += [dict(filename=filename, text=[text]) for text in captions]
+                samples += [dict(clip, text=[text]) for text in captions]
         if not any('://' in sample['filename'] or exists(sample['filename'])
                    for sample in samples):
             raise InputError(
-                f'{self.ann_file}: none of its {len(videos)} videos exists, '
+                f'{self.ann_file}: none of its {len(entries)} videos exists, '
                 f'such as {samples[0]["filename"]}; expected them under '
                 f'data_prefix video={self.data_prefix["video"]!r}')
         return samples
@@ -148,9 +156,16 @@ class VideoTextRetrievalDataset(BaseActionDataset):
         Raises:
             DecodingError: If the video cannot be read.
         """
-        data = info
+        data, clip = info, info.pop('clip', None)
         for transform in self.pipeline.transforms:
             data = run_transform(transform, data, info['filename'])
+            if clip and 'total_frames' in data:
+                with decoding_errors(info['filename']):
+                    narrow_to_clip(data, *clip)
+                clip = None
+        if clip:
+            raise InputError('no step of the pipeline says the total_frames of a '
+                             f'video, of which {info["filename"]} is to give a clip')
         data['data_samples'].set_metainfo(
             dict(meta, num_truncated=info.get('num_truncated', 0),
                  tokenizer=info.get('tokenizer'), resizing=info.get('resizing')))

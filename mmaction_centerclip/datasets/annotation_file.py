@@ -100,12 +100,14 @@ def _without_repeats(pairs: list[tuple[str, object]]) -> dict:
     return content
 
 
-def read_entries(path: str) -> list[AnnotationEntry]:
+def read_entries(path: str, keep_empty: bool = False) -> list[AnnotationEntry]:
     """Read what has captions, and log how many empty captions are dropped.
 
     Args:
         path (str): The annotation file, of :func:`annotation_text` or of
             MMAction2's form, ``{video: [captions]}``.
+        keep_empty (bool): Whether to drop none and log nothing. Defaults to
+            False.
 
     Returns:
         list[AnnotationEntry]: Those that have any captions.
@@ -115,6 +117,8 @@ def read_entries(path: str) -> list[AnnotationEntry]:
             caption.
     """
     entries = convert_annotations(path, _to_entries, _FORM)
+    if keep_empty:
+        return entries
     kept = [[text for text in entry.captions if text.strip()] for entry in entries]
     fewer = [entry for entry, texts in zip(entries, kept)
              if len(texts) < len(entry.captions)]

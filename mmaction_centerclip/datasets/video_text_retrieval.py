@@ -82,7 +82,27 @@ class VideoTextRetrievalDataset(BaseActionDataset):
         self._rng_key[0], self._rng_key[1] = seed, epoch
 
     def load_data_list(self) -> list[dict]:
-        """Read the annotation file into samples."""
+        """Read the annotation file into samples, of which some video exists."""
+        samples = self.list_samples()
+        if not any('://' in sample['filename'] or exists(sample['filename'])
+                   for sample in samples):
+            videos = len({sample['filename'] for sample in samples})
+            raise InputError(
+                f'{self.ann_file}: none of its {videos} videos exists, '
+                f'such as {samples[0]["filename"]}; expected them under '
+                f'data_prefix video={self.data_prefix["video"]!r}')
+        return samples
+
+    def list_samples(self) -> list[dict]:
+        """Read the annotation file into samples, whatever there is of videos.
+
+        Returns:
+            list[dict]: Each with ``filename``, ``text``, the list of its
+            captions, and, if it is one, ``clip``, its start and end.
+
+        Raises:
+            InputError: If the annotation file is missing or of another form.
+        """
         entries = read_entries(self.ann_file)
         samples = []
         for entry in entries:
@@ -98,12 +118,6 @@ class VideoTextRetrievalDataset(BaseActionDataset):
                 samples.append(dict(clip, text=captions))
             else:
                 samples += [dict(clip, text=[text]) for text in captions]
-        if not any('://' in sample['filename'] or exists(sample['filename'])
-                   for sample in samples):
-            raise InputError(
-                f'{self.ann_file}: none of its {len(entries)} videos exists, '
-                f'such as {samples[0]["filename"]}; expected them under '
-                f'data_prefix video={self.data_prefix["video"]!r}')
         return samples
 
     def __getitem__(self, idx: int) -> dict:
@@ -123,7 +137,7 @@ class VideoTextRetrievalDataset(BaseActionDataset):
         meta = dict(sample_idx=idx, filename=info['filename'],
                     captions=list(info['text']))
         try:
-            return self._run_pipeline(info, dict(meta, missing=False))
+            return self.run_pipeline(info, dict(meta, missing=False))
         except DecodingError as error:
             meta.update(missing=True, reason=error.reason, num_truncated=0)
         # The keys of the other samples, with which it is collated.
@@ -143,15 +157,19 @@ class VideoTextRetrievalDataset(BaseActionDataset):
             meta = dict(sample_idx=index, filename=info['filename'],
                         captions=list(info['text']), skipped=skipped)
             try:
-                return self._run_pipeline(info, meta)
+                return self.run_pipeline(info, meta)
             except DecodingError as error:
                 skipped.append((meta['filename'], error.reason))
         raise InputError(
             f'{self.ann_file}: {len(skipped)} videos in turn cannot be read, '
             f'the last being {skipped[-1][0]}: {skipped[-1][1]}')
 
-    def _run_pipeline(self, info: dict, meta: dict) -> dict:
+    def run_pipeline(self, info: dict, meta: dict) -> dict:
         """Pack a sample, and store what it is on its data sample.
+
+        Args:
+            info (dict): Of ``get_data_info``; the transforms write to it.
+            meta (dict): What else to store.
 
         Raises:
             DecodingError: If the video cannot be read.

@@ -71,10 +71,23 @@ def _describe(split: DataSplit, videos: list[dict]) -> dict:
                  if video.get('codec', 'h264') not in COMMON_CODECS],
         figures={name: [video[name] for video in videos if video.get(name)]
                  for name in ('duration', 'rate', 'width', 'height', 'frames')},
+        shapes=_group_shapes(videos),
         captions=check_captions(split), speed=_time_epoch(split, videos))
     if split.name.startswith('train'):
         found['false_negatives'] = find_false_negatives(split)
     return found
+
+
+def _group_shapes(videos: list[dict]) -> list[dict]:
+    """Count the shapes of samples, which must be one to make a batch."""
+    first: dict[tuple, str] = {}
+    counts = Counter()
+    for video in videos:
+        if 'shape' in video:
+            first.setdefault(tuple(video['shape']), video['file'])
+            counts[tuple(video['shape'])] += 1
+    return [dict(shape=list(shape), videos=count, file=first[shape])
+            for shape, count in counts.most_common()]
 
 
 def _time_epoch(split: DataSplit, videos: list[dict]) -> dict | None:

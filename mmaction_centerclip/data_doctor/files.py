@@ -3,6 +3,8 @@ import contextlib
 import os
 import os.path as osp
 import struct
+import sys
+from collections.abc import Iterator
 
 import av
 import cv2
@@ -42,7 +44,7 @@ def probe_file(path: str) -> dict:
         facts['packets'] = count
         if facts['duration'] is None:
             facts['duration'] = round(end, 3) or None
-        facts['cut_off'] = fault or _is_short(facts, stream, end) or (
+        facts['cut_off'] = fault or _is_short(facts, end) or (
             _lacks_end(path) if 'gif' in container.format.name else None)
     return facts
 
@@ -75,13 +77,15 @@ def _read_packets(container: av.container.InputContainer,
     return count, end, fault
 
 
-def _is_short(facts: dict, stream: av.VideoStream, end: float) -> str | None:
+def _is_short(facts: dict, end: float) -> str | None:
     """Compare what is there with what the header says."""
     duration, rate = facts['duration'], facts['rate']
-    if not duration or not rate or end >= duration - max(2.5 / rate, 0.1):
+    # The index of an MP4 names packets, and reading one that is gone is a fault.
+    if facts['container'].startswith('mov,') or not duration or not rate:
         return None
-    if stream.frames and facts['packets'] < stream.frames:
-        return f'{facts["packets"]} of {stream.frames} frames are there'
+    # FLV's duration is of other packets than the frames.
+    if end >= duration - (2.5 if facts['container'] == 'flv' else 1.5) / rate:
+        return None
     return f'{end:.2f} of {duration:.2f} s are there'
 
 
@@ -109,7 +113,7 @@ def guess_kind(path: str) -> str | None:
         if head.startswith(begin):
             return kind
     if head[4:8] == b'ftyp':
-        return None if _has_index(path) else 'an MP4 without its index, cut off'
+        return None if _has_index(path) else 'an MP4 without its whole index, cut off'
     with contextlib.suppress(UnicodeDecodeError):
         text = head[:4000].decode('utf-8', errors='strict' if len(head) < 4000
                                   else 'ignore')
@@ -119,12 +123,13 @@ def guess_kind(path: str) -> str | None:
 
 
 def _has_index(path: str) -> bool:
-    """Whether one of the boxes of an MP4 file is its index."""
+    """Whether one of the boxes of an MP4 file is its index, to its end."""
+    total = osp.getsize(path)
     with open(path, 'rb') as file:
         while len(header := file.read(8)) == 8:
             size, name = struct.unpack('>I4s', header)
             if name == b'moov':
-                return True
+                return file.tell() - 8 + size <= total
             if size == 1:
                 size = struct.unpack('>Q', file.read(8).rjust(8, b'\0'))[0] - 8
             if size < 8:
@@ -144,11 +149,26 @@ def find_decoders(path: str) -> list[str]:
         'decord': lambda: decord.VideoReader(path)[0],
         'OpenCV': lambda: _read_opencv(path)}
     found = []
-    for name, read in tries.items():
-        with contextlib.suppress(Exception):
-            read()
-            found.append(name)
+    with _silence():
+        for name, read in tries.items():
+            with contextlib.suppress(Exception):
+                read()
+                found.append(name)
     return found
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep what the libraries below Python say of a file from the screen."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, 'wb') as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _read_opencv(path: str) -> None:

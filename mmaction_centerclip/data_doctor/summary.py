@@ -25,9 +25,11 @@ def summarize(report: dict) -> list[str]:
             speed = split['speed']
             lines.append(
                 f'  {1e3 * speed["seconds_per_sample"]:.1f} ms a sample, measured with '
-                f'{report["workers"]} processes at once; data alone of all '
-                f'{speed["samples"]} samples: {speed["hours_one_process"]:.3g} h of one '
-                f'process, {speed["hours_with_workers"]:.3g} h of {speed["processes"]}')
+                f'{report["workers"]} processes at once; an epoch of '
+                f'{speed["samples"]} samples, the data alone: '
+                f'{speed["hours_one_process"]:.3g} h with one process, '
+                f'{speed["hours_with_workers"]:.3g} h with {speed["processes"]}, of '
+                f'{speed["num_workers"]} workers on {report["cores"]} cores')
     for leak in report['leaks']:
         counts = ', '.join(f'{len(leak[key])} {words}' for key, words in (
             ('same_name', 'files'),
@@ -47,8 +49,13 @@ def _summarize_videos(split: dict) -> Iterator[str]:
               if 'decoders' in video else '')
         yield f'  {video["file"]}: {STATES[video["state"]]}: {video["reason"]}{by}'
     for video in split['unusual'][:MOST_FILES]:
-        yield (f'  {video["file"]}: its codec is {video["codec"]}, which VideoInit reads '
-               'and some other decoders do not')
+        yield (f'  {video["file"]}: its codec is {video["codec"]}, which VideoInit '
+               'reads and some other decoders do not')
+    if len(split['shapes']) > 1:
+        yield ('  samples of several shapes make no batch; the pipeline needs a step '
+               'that resizes: ' + ', '.join(
+                   f'{found["videos"]} of {found["shape"]}, such as {found["file"]}'
+                   for found in split['shapes'][:5]))
     more = sum(max(0, len(split[name]) - MOST_FILES) for name in ('faults', 'unusual'))
     if more:
         yield f'  and {more} more'

@@ -14,6 +14,8 @@ __all__ = ['STATES', 'examine_video', 'key_of']
 STATES = dict(
     missing='not there', empty='of zero length', unreadable='cannot be read',
     cut_off='ends too early', short='has fewer frames than asked for', ok='in order')
+# Data sets whose pipeline has run once in this process.
+_WARM: set[int] = set()
 
 
 def key_of(sample: dict, pipeline: str) -> str:
@@ -37,7 +39,8 @@ def examine_video(dataset: VideoTextRetrievalDataset, sample: dict) -> dict:
         dict: ``state``, one of ``STATES``, and ``reason``; what
         :func:`probe_file` says; ``seconds`` that the pipeline took; of what
         cannot be read, the ``decoders`` that can; ``frames`` of the video or
-        clip, and ``wanted``, those asked for.
+        clip, and ``wanted``, those asked for; ``shape`` of what a batch is
+        made of.
     """
     path = sample['filename']
     if '://' not in path:
@@ -50,9 +53,12 @@ def examine_video(dataset: VideoTextRetrievalDataset, sample: dict) -> dict:
     facts = {} if '://' in path else probe_file(path)
     info = dict(sample, text=list(sample['text']), sample_idx=0,
                 modality=dataset.modality, start_index=dataset.start_index)
-    start = time.perf_counter()
     try:
-        dataset.run_pipeline(info, dict(filename=path))
+        if id(dataset) not in _WARM:  # A tokenizer is loaded when it is first used.
+            dataset.run_pipeline(dict(info), dict(filename=path))
+            _WARM.add(id(dataset))
+        start = time.perf_counter()
+        packed = dataset.run_pipeline(info, dict(filename=path))
     except DecodingError as error:
         kind = guess_kind(path) if facts else None
         facts.update(state='unreadable',
@@ -60,6 +66,8 @@ def examine_video(dataset: VideoTextRetrievalDataset, sample: dict) -> dict:
                      decoders=find_decoders(path) if facts else [])
         return facts
     facts['seconds'] = round(time.perf_counter() - start, 6)
+    if hasattr(packed['inputs'].get('imgs'), 'shape'):
+        facts['shape'] = list(packed['inputs']['imgs'].shape)
     if 'total_frames' in info:
         facts.update(frames=int(info['total_frames']))
     if 'clip_len' in info:

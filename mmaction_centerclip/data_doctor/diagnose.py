@@ -37,9 +37,7 @@ def diagnose(cfg: Config, results_file: str, workers: int) -> dict:
     splits = read_data_splits(cfg)
     jobs, keys, videos_of = [], [], {}
     for split in splits:
-        pipeline = hashlib.sha256(
-            repr((split.dataset.pipeline, split.dataset.captions)).encode()
-        ).hexdigest()[:16]
+        pipeline = hashlib.sha256(split.recipe.encode()).hexdigest()[:16]
         clips = {(sample['filename'], sample.get('clip')): sample
                  for sample in split.samples}
         videos_of[split.name] = range(len(jobs), len(jobs) + len(clips))

@@ -30,6 +30,7 @@ class DataSplit:
         samples (list[dict]): As the data set goes through them.
         batch_size (int): Of the loader, in one process.
         num_workers (int): Of the loader.
+        recipe (str): What the config says of the pipeline, to tell a change.
         same_as (list[str]): Other splits that are the same.
     """
     name: str
@@ -38,6 +39,7 @@ class DataSplit:
     samples: list[dict]
     batch_size: int
     num_workers: int
+    recipe: str
     same_as: list[str] = field(default_factory=list)
 
 
@@ -70,7 +72,8 @@ def read_data_splits(cfg: Config) -> list[DataSplit]:
                 splits.append(DataSplit(
                     own_name, dataset, read_entries(dataset.ann_file, keep_empty=True),
                     dataset.list_samples(), loader.get('batch_size', 1),
-                    loader.get('num_workers', 0)))
+                    loader.get('num_workers', 0),
+                    f'{options["pipeline"]} {dataset.captions}'))
     if not splits:
         raise InputError(f'{cfg.filename} has none of {", ".join(LOADERS.values())}')
     return splits

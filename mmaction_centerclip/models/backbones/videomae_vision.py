@@ -101,6 +101,7 @@ class VideoMAETower(VideoTower, VisionTransformer):
         attn, scale = block.attn, getattr(block, 'gamma_1', 1)
 
         def attention(x: Tensor, bias: Tensor) -> Tensor:
+            """Compute softmax(q k / sqrt(d) + bias) v, and add it to ``x``."""
             qkv_bias = None
             if hasattr(attn, 'q_bias'):
                 qkv_bias = torch.cat(

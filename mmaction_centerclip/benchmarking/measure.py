@@ -28,7 +28,7 @@ def count_macs(function: Callable[[], object]) -> int:
 
 
 def time_interleaved(functions: dict[str, Callable[[], object]], repeats: int = 15,
-                     warmup: int = 3, clock: Callable[[], float] = time.perf_counter
+                     warmup: int = 3, clock: Callable[[], float] | None = None
                      ) -> dict[str, float]:
     """Return the median time of each function, their calls taking turns.
 
@@ -37,12 +37,14 @@ def time_interleaved(functions: dict[str, Callable[[], object]], repeats: int = 
             without gradients. CUDA work is waited for.
         repeats (int): Timed calls of each. Defaults to 15.
         warmup (int): Calls of each before. Defaults to 3.
-        clock (Callable): Returns seconds: by default those on the wall; beside
-            other work, with one thread, ``time.process_time``.
+        clock (Callable, optional): Returns seconds, such as
+            ``time.process_time``, which other work on the machine does not
+            add to. Defaults to None: those on the wall.
 
     Returns:
         dict[str, float]: Milliseconds a call.
     """
+    clock = clock or time.perf_counter
     times: dict[str, list[float]] = {name: [] for name in functions}
     with torch.no_grad():
         for turn in range(warmup + repeats):

@@ -14,7 +14,7 @@ _REASONS = {
     'it pools the grid of tokens between stages, ' + _PLACE:
     r'mvit|multiscale|hiera|pyramid|pooling|levit',
     'it has convolutions between its blocks, ' + _PLACE:
-    r'vitamin|mobilevit|mobileclip|fastvit|coat|convit|cvt|xcit|uniformer$',
+    r'mobilevit|mobileclip|fastvit|coat|convit|cvt|xcit|uniformer$',
     'it mixes tokens by weights of a fixed number of them': r'mixer|mlp',
     'it is made of convolutions, which have no tokens to drop':
     r'c3d|c2d|r2plus1d|tsm|tanet|omni|csn|x3d|slowfast|conv|.*net|stgcn|aagcn|vgg',

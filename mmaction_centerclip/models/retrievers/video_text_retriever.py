@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmaction_centerclip.clip_pictures import describe_resizing, pictures_for
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models.backbones import CLIPTextTower, VideoTower
+from mmaction_centerclip.models.backbones import CLIPTextTower, VideoTower, advise
 
 from .clip_weights import load_clip_weights
 from .lora import add_adapters, watch_adapters, without_adapters
@@ -255,4 +255,6 @@ def _build_tower(option: str, config: dict, kind: type, arch: str | dict) -> nn.
         tower = MODELS.build({'arch': arch, **config})
         if isinstance(tower, kind):
             return tower
-    raise InputError(f'{option}: type must be a {kind.__name__}, got {name!r}')
+    is_known = build is not None or str(name).startswith('timm.')
+    reason = f'; {advise(name)}' if kind is VideoTower and is_known else ''
+    raise InputError(f'{option}: type must be a {kind.__name__}, got {name!r}{reason}')

@@ -32,8 +32,11 @@ def check_pipelines(cfg: Config) -> None:
         _check_recognizer(cfg.get('model') or {})
         return
     model = cfg.model
+    if model.get('data_preprocessor') is None:
+        raise InputError("model.data_preprocessor must be a config, such as dict(type="
+                         "'VideoTextDataPreprocessor', format_shape='NCHW'), got None")
     known = pictures_of(model.arch, model.get('pretrained'))
-    own = model.get('data_preprocessor') or {}
+    own = model.data_preprocessor
     if 'mean' in own or 'std' in own:  # else the retriever fills them in
         check_normalization(model.arch, model.get('pretrained'),
                             own.get('mean'), own.get('std'))

@@ -34,7 +34,7 @@ def test_the_pair_has_the_same_weights(pair):
 def test_bfloat16_and_compiled(pair, monkeypatch):
     compiled, dtypes = [], []
     monkeypatch.setattr(torch, 'compile',
-                        lambda encode: compiled.append(encode) or encode)
+                        lambda encode, backend: compiled.append(encode) or encode)
     for model in pair:
         model.backbone.transformer.resblocks[0].mlp.c_fc.register_forward_hook(
             lambda module, args, output: dtypes.append(output.dtype))

@@ -37,6 +37,13 @@ def _seed():
     init_default_scope('mmaction')
 
 
+def pytest_collection_modifyitems(items):
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker('gpu'):
+                item.add_marker(pytest.mark.skip(reason='no GPU'))
+
+
 @pytest.fixture
 def retriever_cfg():
     """A three-block CLIP; a function of its necks."""

@@ -33,8 +33,9 @@ from mmaction_centerclip.config_completion import complete_config
 from mmaction_centerclip.datasets.transforms import run_transform
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.files import read_checkpoint, whole_file
-from mmaction_centerclip.models import VideoTextRetriever, VideoTowerBackbone
+from mmaction_centerclip.models import VideoTextRetriever
 from mmaction_centerclip.models.retrievers import load_clip_weights
+from mmaction_centerclip.models.retrievers.tower_weights import load_tower_weights
 from mmaction_centerclip.models.utils import load_strictly
 from mmaction_centerclip.visualization import (
     draw_tokens,
@@ -84,23 +85,27 @@ def build_model(cfg: Config, args: argparse.Namespace) -> nn.Module:
 
 
 def load_pretrained(model: nn.Module, config: str) -> None:
-    """Load the weights that the config starts a training from."""
-    backbone = getattr(model, 'backbone', None)
-    if isinstance(model, VideoTextRetriever) and model.pretrained is not None:
+    """Load the weights that the config starts the video tower from.
+
+    Raises:
+        InputError: If it names none, or they leave a part of it untrained.
+    """
+    backbone, untrained = model.backbone, []
+    if getattr(model, 'video_pretrained', None) is not None:
+        load_tower_weights(backbone, model.video_pretrained)
+    elif isinstance(model, VideoTextRetriever) and model.pretrained is not None:
         untrained = load_clip_weights(model, model.pretrained, model.arch)
         untrained = [key for key in untrained if key.startswith('backbone.')]
-        if untrained and model.video_pretrained is None:
-            raise InputError(f'pretrained={model.pretrained!r} has no weights for '
-                             f'{untrained[:3]}, which are learned in training; give a '
-                             'checkpoint')
-        if model.video_pretrained is not None:
-            model.init_weights()
-    elif isinstance(backbone, VideoTowerBackbone) and backbone.pretrained is not None:
+    elif getattr(backbone, 'pretrained', None) is not None:
         backbone.init_weights()
     else:
         raise InputError(f'{config}: checkpoint is missing, and the config names no '
                          'pretrained weights for the video tower; --random draws what '
                          'random ones keep')
+    if untrained:
+        raise InputError(f'pretrained={model.pretrained!r} has no weights for '
+                         f'{untrained[:3]} ({len(untrained)} in all), which are '
+                         'learned in training; give a checkpoint')
 
 
 def read_video(cfg: Config, path: str) -> dict:
@@ -144,7 +149,8 @@ def draw(args: argparse.Namespace) -> None:
         path = args.out if len(views) == 1 else f'{stem}_{number}{suffix}'
         center, size = (x[0].cpu().numpy() for x in (view.center, view.size))
         write_picture(draw_tokens(videos.frames[0], center, size, args.columns), path)
-        print(f'{path}: {(size > 0).sum()} of {size.size} patches kept by {view.neck}')
+        print(f'{path}: {(size > 0).sum()} of {size.size} patches kept by {view.neck}'
+              + ', with random weights' * args.random)
 
 
 def main() -> None:

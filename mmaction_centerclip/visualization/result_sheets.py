@@ -1,4 +1,5 @@
 """Draw what a query found: the first clips as film strips."""
+import textwrap
 import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,7 +14,8 @@ __all__ = ['Hit', 'result_sheet']
 
 RIGHT = '#0a8a0a'
 DPI = 100
-LABEL, MARGIN, LINE = 26, 10, 110  # pixels, and letters of a line
+LABEL, MARGIN, LINE = 26, 10, 20  # pixels: of a label, around all, of a query's line
+MAX_LINES = 4
 
 
 class Hit(NamedTuple):
@@ -43,7 +45,8 @@ def result_sheet(hits: Sequence[Hit], query: str = '') -> np.ndarray:
 
     Args:
         hits (Sequence[Hit]): In the order of their ranks.
-        query (str): Written above them. Defaults to ``''``: nothing.
+        query (str): Written above them, in at most four lines. Defaults to
+            ``''``: nothing.
 
     Returns:
         ndarray: RGB, uint8 (height, width, 3).
@@ -57,7 +60,7 @@ def result_sheet(hits: Sequence[Hit], query: str = '') -> np.ndarray:
         >>> hits = [Hit('1', 'a.mp4', 0.31, False, strip),
         ...         Hit('2', 'b.mp4', 0.29, True, None, 'no such file')]
         >>> result_sheet(hits, 'a dog runs').shape
-        (240, 520, 3)
+        (208, 520, 3)
     """
     if not hits:
         raise InputError('a result sheet needs at least one hit')
@@ -65,14 +68,14 @@ def result_sheet(hits: Sequence[Hit], query: str = '') -> np.ndarray:
     strip_width = max((strip.shape[1] for strip in strips), default=500)
     heights = [0 if hit.strip is None else hit.strip.shape[0] for hit in hits]
     width = strip_width + 2 * MARGIN
-    height = sum(heights) + len(hits) * (LABEL + MARGIN) + MARGIN
-    height += (LABEL + MARGIN) * bool(query)
+    lines = textwrap.wrap(query, width // 9, max_lines=MAX_LINES, placeholder=' ...')
+    top = MARGIN + bool(lines) * (len(lines) * LINE + MARGIN)
+    height = top + sum(heights) + len(hits) * (LABEL + MARGIN)
     figure = Figure((width / DPI, height / DPI), dpi=DPI)
     canvas = FigureCanvasAgg(figure)
-    y = MARGIN
-    if query:
-        _write(figure, width, height, y, query, size=11, weight='bold')
-        y += LABEL + MARGIN
+    for i, line in enumerate(lines):
+        _write(figure, width, height, MARGIN + i * LINE, line, size=11, weight='bold')
+    y = top
     for hit, own in zip(hits, heights):
         label = f'{hit.rank}. {hit.name}   {hit.score:.3f}'
         label += '   right' * hit.is_right + f'   {hit.reason}' * (hit.strip is None)
@@ -83,7 +86,7 @@ def result_sheet(hits: Sequence[Hit], query: str = '') -> np.ndarray:
         warnings.filterwarnings('ignore', message='Glyph')
         canvas.draw()
     sheet = np.asarray(canvas.buffer_rgba())[..., :3].copy()
-    _put_strips(sheet, hits, MARGIN + (LABEL + MARGIN) * bool(query))
+    _put_strips(sheet, hits, top)
     return sheet
 
 

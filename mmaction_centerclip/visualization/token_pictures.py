@@ -44,8 +44,8 @@ def draw_tokens(frames: np.ndarray, center: np.ndarray,
         >>> frames = np.full((2, 32, 32, 3), 200, dtype=np.uint8)
         >>> center = np.array([[0, -1, 0, -1], [-1, -1, -1, 7]])
         >>> picture = draw_tokens(frames, center, columns=2)
-        >>> picture.shape, picture[16, 16, 0], picture[16, 48, 0]
-        ((64, 132, 3), 200, 50)
+        >>> picture.shape, picture[16, [16, 48], 0].tolist()
+        ((64, 132, 3), [200, 50])
     """
     check_positive_int('columns', columns)
     check_positive_int('patch_pixels', patch_pixels)

@@ -92,9 +92,9 @@ def test_a_sheet_frames_the_right_clip():
     hits = [Hit(str(i), f'{i}.mp4', 0.5, i == 2, strip)
             for i, strip in enumerate(strips, 1)]
     sheet = result_sheet(hits, 'a query')
-    assert sheet.shape == (10 + 36 + 3 * 76, 320, 3)
+    assert sheet.shape == (10 + 30 + 3 * 76, 320, 3)
     for i, strip in enumerate(strips):
-        y = 10 + 36 + 26 + 76 * i
+        y = 10 + 30 + 26 + 76 * i
         assert np.array_equal(sheet[y:y + 40, 10:310], strip)
         for edge in (sheet[y - 4:y, 6:314], sheet[y + 40:y + 44, 6:314],
                      sheet[y:y + 40, 6:10], sheet[y:y + 40, 310:314]):
@@ -102,7 +102,7 @@ def test_a_sheet_frames_the_right_clip():
             assert i == 1 or not (edge == GREEN).all(axis=2).any()
     # The query and three labels are written, each above its strip.
     dark = (sheet < 100).all(axis=2).any(axis=1)
-    assert dark[10:36].any() and dark[46:70].any()
+    assert dark[10:30].any() and dark[40:60].any()
     with pytest.raises(InputError, match='at least one hit'):
         result_sheet([])
 
@@ -113,8 +113,9 @@ def test_any_text_can_be_written():
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         sheets = [result_sheet([hit], text) for text in (
-            r'costs $5 and $\frac{$', '\u4e00\u4e2a\u4eba \U0001f415', 'a' * 10000)]
-    assert {sheet.shape for sheet in sheets} == {(10 + 2 * 36, 520, 3)}
+            r'costs $5 and $\frac{$', '\u4e00\u4e2a\u4eba \U0001f415', 'word ' * 10000)]
+    assert [sheet.shape for sheet in sheets] == [
+        (10 + lines * 20 + 10 + 36, 520, 3) for lines in (1, 1, 4)]
 
 
 class Page(HTMLParser):

@@ -27,7 +27,7 @@ def place(tmp_path, tiny_config, shapes):
         'numbers.json': b'{"a.mp4": [1]}', 'blank.json': b'{"a.mp4": [" "]}',
         'none.json': b'{"nowhere.mp4": ["a caption"]}', 'syntax.py': b'a = (',
         'nomodel.py': b'a = 1', 'raises.py': b'a = undefined', 'base.py':
-        b'_base_ = "nowhere.py"', 'lsmdc.csv': b'one\ttwo\n'}
+        b'_base_ = "nowhere.py"'}
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
     torch.save([1, 2], tmp_path / 'list.pth')
@@ -143,13 +143,12 @@ FAULTS = {
     'runs of an empty folder': ((RUNS, 'folder'), 'folder'),
     'runs with damage': ((RUNS, 'runs'), 'scalars.json'),
     'runs of a binary config': ((RUNS, 'binary'), 'binary'),
-    'lsmdc': (('data/lsmdc/prepare_lsmdc.py', 'lsmdc.csv', 'out.json'), 'lsmdc.csv'),
-    'activitynet': (
-        ('data/activitynet/prepare_activitynet.py', 'list.json', 'out.json'),
-        'list.json'),
-    'didemo': (('data/didemo/prepare_didemo.py', 'bad.json', 'out.json'), 'bad.json'),
-    'msrvtt': (('data/msrvtt_full/prepare_msrvtt_full.py', 'numbers.json', 'out.json'),
-               'numbers.json'),
+    **{f'{name} of a file': ((f'data/{name}/prepare_{name}.py', 'bad.json'), 'bad.json')
+       for name in ('msrvtt', 'msvd', 'lsmdc', 'activitynet', 'didemo', 'vatex',
+                    'own')},
+    'lsmdc of an empty folder': (('data/lsmdc/prepare_lsmdc.py', 'folder'), 'folder'),
+    'own captions of no kind': (('data/own/prepare_own.py', 'folder', 'bad.json'),
+                                'bad.json'),
     'flops': (('analysis_tools/get_flops.py', 'nomodel.py'), 'nomodel.py'),
 }
 

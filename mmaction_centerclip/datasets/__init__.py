@@ -1,4 +1,10 @@
-from .annotation_file import convert_annotations, read_annotations, write_annotations
+from .annotation_file import (
+    AnnotationEntry,
+    annotation_text,
+    convert_annotations,
+    read_annotations,
+    read_entries,
+)
 from .sample_rng import sample_rng
 from .transforms import (
     DecordInitFromFile,
@@ -11,8 +17,8 @@ from .transforms import (
 from .video_text_retrieval import VideoTextRetrievalDataset
 
 __all__ = [
-    'DecordInitFromFile', 'OpenCLIPResize', 'OpenCLIPTokenize',
+    'AnnotationEntry', 'DecordInitFromFile', 'OpenCLIPResize', 'OpenCLIPTokenize',
     'SampleFramesWithMask', 'VideoDecode', 'VideoInit', 'VideoTextRetrievalDataset',
-    'convert_annotations', 'read_annotations', 'sample_rng',
-    'write_annotations'
+    'annotation_text', 'convert_annotations', 'read_annotations', 'read_entries',
+    'sample_rng'
 ]

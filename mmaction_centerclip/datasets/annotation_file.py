@@ -1,27 +1,72 @@
-"""Annotation files: JSON that maps video files to lists of captions."""
+"""Annotation files: JSON that says which captions a video or a clip of it has."""
 import json
 import logging
-import os
 import os.path as osp
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 
 from mmengine.logging import print_log
 
-from mmaction_centerclip.errors import InputError, named_errors
-from mmaction_centerclip.files import write_text
+from mmaction_centerclip.errors import InputError, check_number, named_errors
 
-__all__ = ['convert_annotations', 'read_annotations', 'write_annotations']
+__all__ = ['SCHEMA_VERSION', 'AnnotationEntry', 'annotation_text',
+           'convert_annotations', 'read_annotations', 'read_entries']
+
+SCHEMA_VERSION = 1
+_FORM = ('map video files to lists of captions, such as '
+         '{"video0.mp4": ["a caption", ...]}, or have a schema_version and a list '
+         'of videos')
+_ENTRY = ('an object with a video, an id and captions, and with start and end, '
+          'in seconds, if it is a clip')
 
 
-def convert_annotations(path: str, convert: Callable,
-                        expected: str) -> dict[str, list[str]]:
-    """Read a JSON file of any form as captions of videos.
+@dataclass(frozen=True)
+class AnnotationEntry:
+    """A video, or a clip of one, with its captions.
+
+    Args:
+        video (str): The file, in the folder of the videos.
+        captions (list[str]): Its captions.
+        id (str): Its name in the annotations, which no other entry has.
+        start (float, optional): Where the clip begins, in seconds. Defaults to
+            None: at the start of the video.
+        end (float, optional): Where it ends, in seconds. Defaults to None: at
+            the end of the video.
+
+    Raises:
+        InputError: If one of these is something else, or the end is not after
+            the start.
+    """
+    video: str
+    captions: list[str]
+    id: str
+    start: float | None = None
+    end: float | None = None
+
+    def __post_init__(self) -> None:
+        if not all(isinstance(text, str) and text for text in (self.video, self.id)):
+            raise InputError('video and id must be texts that are not empty, got '
+                             f'{self.video!r} and {self.id!r}')
+        if not isinstance(self.captions, list) or not all(
+                isinstance(text, str) for text in self.captions):
+            raise InputError(f'{self.id}: captions must be a list of texts, got '
+                             f'{self.captions!r}')
+        for name in ('start', 'end'):
+            if getattr(self, name) is not None:
+                check_number(f'{self.id}: {name}', getattr(self, name),
+                             lambda seconds: seconds >= 0, 'seconds, 0 or more')
+        if self.end is not None and self.end <= (self.start or 0):
+            raise InputError(f'{self.id}: end must be after start, got '
+                             f'{self.start or 0} to {self.end}')
+
+
+def convert_annotations(path: str, convert: Callable, expected: str) -> object:
+    """Read a JSON file of any form, and convert what it holds.
 
     Args:
         path (str): The file.
-        convert (Callable): Turns its content into a dict from video files to
-            lists of captions.
+        convert (Callable): Turns its content into what is wanted.
         expected (str): What the file must do or be, for the message.
 
     Raises:
@@ -37,7 +82,10 @@ def convert_annotations(path: str, convert: Callable,
     except (RecursionError, ValueError) as error:
         raise InputError(f'{path} is not JSON: {error}') from None
     try:
-        return convert(content)
+        with named_errors(path):
+            return convert(content)
+    except InputError:
+        raise
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         raise InputError(f'{path} must {expected}') from None
 
@@ -52,37 +100,85 @@ def _without_repeats(pairs: list[tuple[str, object]]) -> dict:
     return content
 
 
-def read_annotations(path: str) -> dict[str, list[str]]:
-    """Read captions of videos, and log how many empty ones are dropped.
+def read_entries(path: str, keep_empty: bool = False) -> list[AnnotationEntry]:
+    """Read what has captions, and log how many empty captions are dropped.
 
     Args:
-        path (str): The annotation file.
+        path (str): The annotation file, of :func:`annotation_text` or of
+            MMAction2's form, ``{video: [captions]}``.
+        keep_empty (bool): Whether to drop none and log nothing. Defaults to
+            False.
 
     Returns:
-        dict[str, list[str]]: Captions of each video that has any.
+        list[AnnotationEntry]: Those that have any captions.
 
     Raises:
         InputError: If the file is missing, of another form, or without any
             caption.
     """
-    videos = convert_annotations(
-        path, _check_form, 'map video files to lists of captions, such as '
-        '{"video0.mp4": ["a caption", ...]}')
-    kept = {name: [text for text in captions if text.strip()]
-            for name, captions in videos.items()}
-    fewer = [name for name in videos if len(kept[name]) < len(videos[name])]
-    bare = [name for name in videos if not kept[name]]
-    if len(bare) == len(videos):
-        raise InputError(f'{path}: none of its {len(videos)} videos has a '
+    entries = convert_annotations(path, _to_entries, _FORM)
+    if keep_empty:
+        return entries
+    kept = [[text for text in entry.captions if text.strip()] for entry in entries]
+    fewer = [entry for entry, texts in zip(entries, kept)
+             if len(texts) < len(entry.captions)]
+    bare = [entry for entry, texts in zip(entries, kept) if not texts]
+    if len(bare) == len(entries):
+        raise InputError(f'{path}: none of its {len(entries)} videos has a '
                          'caption that is not empty')
-    empty = sum(len(videos[name]) - len(kept[name]) for name in fewer)
-    for dropped, names in (
+    empty = sum(len(entry.captions) for entry in entries) - sum(map(len, kept))
+    for dropped, named in (
         (f'{empty} empty captions of {len(fewer)} videos', fewer),
         (f'{len(bare)} videos without a caption', bare)):
-        if names:
-            print_log(f'{path}: dropped {dropped}, the first being {names[0]}',
+        if named:
+            print_log(f'{path}: dropped {dropped}, the first being {named[0].video}',
                       'current', logging.WARNING)
-    return {name: captions for name, captions in kept.items() if captions}
+    return [AnnotationEntry(**dict(asdict(entry), captions=texts))
+            for entry, texts in zip(entries, kept) if texts]
+
+
+def read_annotations(path: str) -> dict[str, list[str]]:
+    """Read the captions of videos as :func:`read_entries` does, by file.
+
+    Args:
+        path (str): The annotation file.
+
+    Returns:
+        dict[str, list[str]]: Captions of each video that has any; those of
+        the clips of a video are together.
+
+    Raises:
+        InputError: As :func:`read_entries`.
+    """
+    captions: dict[str, list[str]] = {}
+    for entry in read_entries(path):
+        captions.setdefault(entry.video, []).extend(entry.captions)
+    return captions
+
+
+def _to_entries(content: dict) -> list[AnnotationEntry]:
+    """Take the content of a file of either form as entries."""
+    # A video of that name would have a list.
+    version = content.get('schema_version', [])
+    if isinstance(version, list):
+        return [AnnotationEntry(video, captions, video)
+                for video, captions in _check_form(content).items()]
+    if version != SCHEMA_VERSION or isinstance(version, bool):
+        raise InputError(f'schema_version must be {SCHEMA_VERSION}, got {version!r}; '
+                         'another version of this package may have written the file')
+    unknown = set(content) - {'schema_version', 'split', 'videos'}
+    if unknown or not isinstance(content['videos'], list) or not content['videos']:
+        raise TypeError
+    entries = []
+    for number, entry in enumerate(content['videos']):
+        with named_errors(f'videos[{number}]'):
+            # A misspelt end would otherwise be the end of the video.
+            if (not isinstance(entry, dict) or not {'video', 'captions', 'id'} <= set(
+                    entry) <= set(AnnotationEntry.__dataclass_fields__)):
+                raise InputError(f'expected {_ENTRY}, got {str(entry)[:200]}')
+            entries.append(AnnotationEntry(**entry))
+    _check_repeats(entries)
+    return entries
 
 
 def _check_form(videos: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -94,19 +190,39 @@ def _check_form(videos: dict[str, list[str]]) -> dict[str, list[str]]:
     return videos
 
 
-def write_annotations(captions: dict[str, list[str]], path: str) -> None:
-    """Write captions of videos to a new file, all or nothing, and say so.
+def _check_repeats(entries: Sequence[AnnotationEntry]) -> None:
+    """Refuse two entries of one id, or of one clip, each other's negatives."""
+    for kind, keys in (
+        ('id', [entry.id for entry in entries]),
+        ('clip', [(entry.video, entry.start, entry.end) for entry in entries])):
+        key, count = Counter(keys).most_common(1)[0] if keys else (None, 0)
+        if count > 1:
+            raise InputError(f'the {kind} {key!r} stands {count} times; list its '
+                             'captions together')
+
+
+def annotation_text(entries: Sequence[AnnotationEntry], split: str) -> str:
+    """Write annotations as JSON with the schema version, an entry a line.
 
     Args:
-        captions (dict[str, list[str]]): Captions of each video.
-        path (str): The file; its folder is made.
+        entries (Sequence[AnnotationEntry]): What has captions.
+        split (str): Which part of the data it is, such as ``'train'``.
 
     Raises:
-        InputError: If the file exists.
+        InputError: If there is none, or an id or a clip is there twice.
+
+    Examples:
+        >>> entry = AnnotationEntry('a.mp4', ['a cat'], 'a', start=1.5)
+        >>> print(annotation_text([entry], 'test'), end='')
+        {"schema_version": 1, "split": "test", "videos": [
+        {"video": "a.mp4", "captions": ["a cat"], "id": "a", "start": 1.5}
+        ]}
     """
-    if osp.exists(path):
-        raise InputError(f'{path} exists already, choose another file')
-    os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
-    write_text(json.dumps(captions, indent=1), path)
-    print(f'{path}: {len(captions)} videos, '
-          f'{sum(map(len, captions.values()))} captions')
+    if not entries:
+        raise InputError(f'there is no video of the split {split!r}')
+    _check_repeats(entries)
+    lines = (json.dumps({name: value for name, value in asdict(entry).items()
+                         if value is not None}, ensure_ascii=False)
+             for entry in entries)
+    return (f'{{"schema_version": {SCHEMA_VERSION}, "split": {json.dumps(split)}, '
+            '"videos": [\n' + ',\n'.join(lines) + '\n]}\n')

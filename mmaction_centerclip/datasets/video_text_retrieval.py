@@ -1,4 +1,4 @@
-"""Videos with their captions, from MMAction2's retrieval annotations."""
+"""Videos with their captions, from an annotation file."""
 import inspect
 import os.path as osp
 from collections.abc import Callable
@@ -12,9 +12,10 @@ from mmengine.fileio import exists
 
 from mmaction_centerclip.errors import InputError, check_choice, check_positive_int
 
-from .annotation_file import read_annotations
+from .annotation_file import read_entries
+from .clip_times import narrow_to_clip
 from .sample_rng import sample_rng
-from .transforms import DecodingError, run_transform
+from .transforms import DecodingError, decoding_errors, run_transform
 
 __all__ = ['VideoTextRetrievalDataset']
 
@@ -26,6 +27,9 @@ class VideoTextRetrievalDataset(BaseActionDataset):
     Reads the JSON of MMAction2's ``tools/data/video_retrieval``::
 
         {"video7010.mp4": ["a girl wearing red top ...", ...], ...}
+
+    and that of this project's ``tools/data``, in which an entry may be a clip
+    of a video, from ``start`` to ``end``: only its frames are sampled.
 
     In evaluation (``test_mode=True``) a sample is a video with all its
     captions, so that a video is decoded and encoded once. A video that cannot
@@ -78,24 +82,42 @@ class VideoTextRetrievalDataset(BaseActionDataset):
         self._rng_key[0], self._rng_key[1] = seed, epoch
 
     def load_data_list(self) -> list[dict]:
-        """Read the annotation file into samples."""
-        videos = read_annotations(self.ann_file)
+        """Read the annotation file into samples, of which some video exists."""
+        samples = self.list_samples()
+        if not any('://' in sample['filename'] or exists(sample['filename'])
+                   for sample in samples):
+            videos = len({sample['filename'] for sample in samples})
+            raise InputError(
+                f'{self.ann_file}: none of its {videos} videos exists, '
+                f'such as {samples[0]["filename"]}; expected them under '
+                f'data_prefix video={self.data_prefix["video"]!r}')
+        return samples
+
+    def list_samples(self) -> list[dict]:
+        """Read the annotation file into samples, whatever there is of videos.
+
+        Returns:
+            list[dict]: Each with ``filename``, ``text``, the list of its
+            captions, and, if it is one, ``clip``, its start and end.
+
+        Raises:
+            InputError: If the annotation file is missing or of another form.
+        """
+        entries = read_entries(self.ann_file)
         samples = []
-        for name, captions in videos.items():
+        for entry in entries:
+            name, captions = entry.video, entry.captions
             if self.captions == 'paragraph':
                 captions = [' '.join(captions)]
             filename = name if '://' in name else osp.join(
                 self.data_prefix['video'], name)
+            clip = dict(filename=filename)
+            if (entry.start, entry.end) != (None, None):
+                clip['clip'] = entry.start, entry.end
             if self.test_mode or self.captions == 'random':
-                samples.append(dict(filename=filename, text=captions))
+                samples.append(dict(clip, text=captions))
             else:
-                samples += [dict(filename=filename, text=[text]) for text in captions]
-        if not any('://' in sample['filename'] or exists(sample['filename'])
-                   for sample in samples):
-            raise InputError(
-                f'{self.ann_file}: none of its {len(videos)} videos exists, '
-                f'such as {samples[0]["filename"]}; expected them under '
-                f'data_prefix video={self.data_prefix["video"]!r}')
+                samples += [dict(clip, text=[text]) for text in captions]
         return samples
 
     def __getitem__(self, idx: int) -> dict:
@@ -115,7 +137,7 @@ class VideoTextRetrievalDataset(BaseActionDataset):
         meta = dict(sample_idx=idx, filename=info['filename'],
                     captions=list(info['text']))
         try:
-            return self._run_pipeline(info, dict(meta, missing=False))
+            return self.run_pipeline(info, dict(meta, missing=False))
         except DecodingError as error:
             meta.update(missing=True, reason=error.reason, num_truncated=0)
         # The keys of the other samples, with which it is collated.
@@ -135,22 +157,33 @@ class VideoTextRetrievalDataset(BaseActionDataset):
             meta = dict(sample_idx=index, filename=info['filename'],
                         captions=list(info['text']), skipped=skipped)
             try:
-                return self._run_pipeline(info, meta)
+                return self.run_pipeline(info, meta)
             except DecodingError as error:
                 skipped.append((meta['filename'], error.reason))
         raise InputError(
             f'{self.ann_file}: {len(skipped)} videos in turn cannot be read, '
             f'the last being {skipped[-1][0]}: {skipped[-1][1]}')
 
-    def _run_pipeline(self, info: dict, meta: dict) -> dict:
+    def run_pipeline(self, info: dict, meta: dict) -> dict:
         """Pack a sample, and store what it is on its data sample.
+
+        Args:
+            info (dict): Of ``get_data_info``; the transforms write to it.
+            meta (dict): What else to store.
 
         Raises:
             DecodingError: If the video cannot be read.
         """
-        data = info
+        data, clip = info, info.pop('clip', None)
         for transform in self.pipeline.transforms:
             data = run_transform(transform, data, info['filename'])
+            if clip and 'total_frames' in data:
+                with decoding_errors(info['filename']):
+                    narrow_to_clip(data, *clip)
+                clip = None
+        if clip:
+            raise InputError('no step of the pipeline says the total_frames of a '
+                             f'video, of which {info["filename"]} is to give a clip')
         data['data_samples'].set_metainfo(
             dict(meta, num_truncated=info.get('num_truncated', 0),
                  tokenizer=info.get('tokenizer'), resizing=info.get('resizing')))

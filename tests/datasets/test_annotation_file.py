@@ -3,9 +3,11 @@ import json
 import pytest
 
 from mmaction_centerclip.datasets import (
+    AnnotationEntry,
     annotation_file,
+    annotation_text,
     read_annotations,
-    write_annotations,
+    read_entries,
 )
 from mmaction_centerclip.errors import InputError
 
@@ -40,13 +42,39 @@ def test_empty_captions_are_dropped_and_counted(tmp_path, monkeypatch):
     assert 'dropped 1 videos without a caption' in said[1]
 
 
-def test_a_file_is_written_whole_or_not_at_all(tmp_path):
-    path = tmp_path / 'new' / 'out.json'
-    captions = {'b.mp4': ['zwei', 'Ωmega'], 'a.mp4': ['one']}
-    write_annotations(captions, str(path))
-    assert read_annotations(str(path)) == captions
-    with pytest.raises(InputError, match='out.json exists already'):
-        write_annotations({}, str(path))
-    with pytest.raises(TypeError, match='not JSON serializable'):
-        write_annotations({'a.mp4': [b'one']}, str(tmp_path / 'other.json'))
-    assert not (tmp_path / 'other.json').exists()
+def test_entries_are_read_as_written(tmp_path):
+    entries = [AnnotationEntry('b.mp4', ['zwei', 'Ωmega'], 'b'),
+               AnnotationEntry('a.mp4', ['one'], 'a1', end=2.5),
+               AnnotationEntry('a.mp4', ['two'], 'a2', 2.5)]
+    path = tmp_path / 'some.json'
+    path.write_text(annotation_text(entries, 'val'), encoding='utf-8')
+    assert read_entries(str(path)) == entries
+    assert json.loads(path.read_text())['split'] == 'val'
+    assert read_annotations(str(path)) == {
+        'b.mp4': ['zwei', 'Ωmega'], 'a.mp4': ['one', 'two']}
+    path.write_text('{"a.mp4": ["one"], "schema_version": ["two"]}')
+    assert read_annotations(str(path)) == {'a.mp4': ['one'], 'schema_version': ['two']}
+
+
+@pytest.mark.parametrize('change, message', [
+    (dict(schema_version=2), 'schema_version must be 1, got 2'),
+    (dict(schema_version=True), 'schema_version must be 1, got True'),
+    (dict(more=1), 'or have a schema_version'), (dict(videos=[]), 'or have a schema'),
+    (dict(videos=[3]), r'videos\[0\]: expected an object with a video'),
+    *((dict(videos=[dict(dict(video='a', captions=['b'], id='c'), **entry)]), message)
+      for entry, message in (
+          (dict(stop=3), 'expected an object with a video'),
+          (dict(video=''), 'video and id must be texts'),
+          (dict(captions='b'), 'c: captions must be a list'),
+          (dict(start=-1), 'c: start must be seconds, 0 or more, got -1'),
+          (dict(start='1'), 'c: start must be a finite number'),
+          (dict(start=3, end=3), 'c: end must be after start, got 3 to 3'))),
+    (dict(videos=[dict(video='a', captions=['b'], id=i) for i in 'cd']), 'the clip'),
+    (dict(videos=[dict(video=i, captions=['b'], id='c') for i in 'ab']), "the id 'c'")])
+def test_bad_entries_are_named(change, message, tmp_path):
+    path = tmp_path / 'bad.json'
+    path.write_text(json.dumps(dict(
+        dict(schema_version=1, split='test',
+             videos=[dict(video='a', captions=['b'], id='c')]), **change)))
+    with pytest.raises(InputError, match=f'bad.json.*{message}'):
+        read_entries(str(path))

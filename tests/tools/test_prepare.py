@@ -1,8 +1,6 @@
 import importlib.util
 import json
-import re
 import runpy
-import sys
 
 import numpy as np
 import pytest
@@ -11,43 +9,7 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import Compose
 from mmengine.config import Config
 
-from ..paths import CONFIGS, SHARED, TOOLS
-
-
-@pytest.fixture
-def prepare(monkeypatch, capfd):
-    """Run a tool in this process, which is faster; its status and words."""
-
-    def run(name, *args):
-        path = str(TOOLS / 'data' / name / f'prepare_{name}.py')
-        monkeypatch.setattr(sys, 'argv', [path, *map(str, args)])
-        status = 0
-        try:
-            runpy.run_path(path, run_name='__main__')
-        except SystemExit as exit_:
-            status = exit_.code
-        said = ''.join(capfd.readouterr())
-        # A text is what Python prints then, and the status is 1.
-        return (1, said + status) if isinstance(status, str) else (status, said)
-
-    return run
-
-
-@pytest.fixture
-def prepared(prepare, tmp_path):
-    """Run a tool on a file of some content; the annotations that it writes."""
-
-    def run(name, content, *options):
-        source, out = tmp_path / 'source', tmp_path / 'new' / 'out.json'
-        source.write_text(
-            content if isinstance(content, str) else json.dumps(content))
-        out.unlink(missing_ok=True)
-        status, said = prepare(name, source, out, *options)
-        assert status == 0 and f'{out}: ' in said
-        assert [*out.parent.iterdir()] == [out]
-        return json.loads(out.read_text())
-
-    return run
+from ..paths import CONFIGS, TOOLS
 
 
 def test_shapes_are_the_same_each_time_and_never_overwritten(prepare, tmp_path):
@@ -120,83 +82,3 @@ def test_motion_is_nothing_but_an_order_of_frames(directions, tmp_path,
     assert len(frames[0]) == 4
     assert torch.equal(frames[0], frames[1].flip(0))
     assert not torch.equal(frames[0], frames[1])
-
-
-LSMDC = 'a_00.1\t1\t2\t1\t2\tSOMEONE smiles.\nb\t1\t2\t1\t2\tHe "runs".\n'
-ACTIVITYNET = dict(
-    v_a=dict(duration=9, timestamps=[[4, 9], [0, 5]],
-             sentences=[' Then he sits.', 'A man stands.']))
-DIDEMO = [
-    dict(video='b.mov', description='camera pans left', times=[[0, 1]]),
-    dict(video='a.avi', description='a dog runs. ', times=[[2, 2]]),
-    dict(video='b.mov', description='a car drives by', times=[[4, 4]])]
-MSRVTT = dict(
-    videos=[dict(video_id='video1', split='train'),
-            dict(video_id='video9', split='test'),
-            dict(video_id='video8', split='test')],
-    sentences=[dict(sen_id=i, video_id=v, caption=f'caption {i}') for i, v in
-               enumerate(('video8', 'video9', 'video1', 'video8'))])
-
-
-@pytest.mark.parametrize('name, content, options, expected', [
-    ('lsmdc', LSMDC, [],
-     {'a_00.1.avi': ['SOMEONE smiles.'], 'b.avi': ['He "runs".']}),
-    ('activitynet', ACTIVITYNET, [],
-     {'v_a.mp4': ['A man stands. Then he sits.']}),
-    ('didemo', DIDEMO, [], {'b.mov': ['camera pans left a car drives by'],
-                            'a.avi': ['a dog runs.']}),
-    ('didemo', DIDEMO, ['--suffix', '.mp4'],
-     {'b.mp4': ['camera pans left a car drives by'],
-      'a.mp4': ['a dog runs.']}),
-    ('msrvtt_full', MSRVTT, [],
-     {'video9.mp4': ['caption 1'], 'video8.mp4': ['caption 0', 'caption 3']}),
-    ('msrvtt_full', MSRVTT, ['--split', 'train', '--suffix', '.avi'],
-     {'video1.avi': ['caption 2']}),
-])
-def test_annotations(name, content, options, expected, prepared):
-    written = prepared(name, content, *options)
-    assert written == expected and [*written] == [*expected]
-
-
-@pytest.mark.parametrize('name, content, options, message', [
-    ('lsmdc', 'a,b\n', [],
-     'source, line 1: expected 6 fields separated by tabs, got 1'),
-    ('activitynet', '[1]', [], 'source must map videos to their timestamps'),
-    ('activitynet', 'a\tb', [], 'source is not JSON'),
-    ('didemo', '{"a": 1}', [], 'source must be a list of annotations'),
-    ('msrvtt_full', '[]', [], 'source must have videos with a video_id'),
-    ('msrvtt_full', json.dumps(MSRVTT), ['--split', 'validate'],
-     "source has no video of the split 'validate'"),
-    *((name, None, [], 'annotation file not found: .*source')
-      for name in ('lsmdc', 'activitynet', 'didemo', 'msrvtt_full')),
-])
-def test_bad_files_are_named(name, content, options, message, prepare, tmp_path):
-    source, out = tmp_path / 'source', tmp_path / 'out.json'
-    if content is not None:
-        source.write_text(content)
-    status, said = prepare(name, source, out, *options)
-    assert status == 1 and re.search(f'^error: .*{message}', said, re.M)
-    assert not out.exists()
-
-
-@pytest.mark.parametrize('name, content', [
-    ('lsmdc', LSMDC), ('activitynet', json.dumps(ACTIVITYNET)),
-    ('didemo', json.dumps(DIDEMO)), ('msrvtt_full', json.dumps(MSRVTT))])
-def test_annotations_are_never_overwritten(name, content, prepare, tmp_path):
-    source, out = tmp_path / 'source', tmp_path / 'out.json'
-    source.write_text(content)
-    out.write_text('mine')
-    status, said = prepare(name, source, out)
-    assert status == 1 and f'error: {out} exists already' in said
-    assert out.read_text() == 'mine'
-
-
-@pytest.mark.parametrize('name, file, count', [
-    ('lsmdc', 'lsmdc/LSMDC16_challenge_1000_publictect.csv', 1000),
-    ('activitynet', 'activitynet/val_1.json', 4917)])
-def test_the_real_lists(name, file, count, prepare, tmp_path):
-    source = SHARED / 'annotations' / file
-    if not source.is_file():
-        pytest.skip('no real annotations beside the checkout')
-    prepare(name, source, tmp_path / 'out.json')
-    assert len(json.loads((tmp_path / 'out.json').read_text())) == count

@@ -1,4 +1,4 @@
-# As prepared by MMAction2's tools/data/video_retrieval. Training samples are
+# As prepared by tools/data/msrvtt/prepare_msrvtt.py. Training samples are
 # the pairs, every caption of every video, as in the paper.
 data_root = 'data/video_retrieval/msrvtt'
 

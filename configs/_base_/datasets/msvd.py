@@ -1,6 +1,6 @@
 _base_ = 'msrvtt-9k.py'
 
-# As prepared by MMAction2's tools/data/video_retrieval; 40 captions a video.
+# As prepared by tools/data/msvd/prepare_msvd.py; 40 captions a video.
 data_root = 'data/video_retrieval/msvd'
 train_dataloader = dict(
     dataset=dict(ann_file='train.json', data_root=data_root))

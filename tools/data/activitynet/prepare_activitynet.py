@@ -1,33 +1,52 @@
 #!/usr/bin/env python
 """Turn ActivityNet Captions into annotations for paragraph retrieval.
 
-All sentences of a video are joined to one paragraph, in order of their start,
-as CLIP4Clip does (arXiv 2104.08860, Sec. 4.1).
+From train.json and val_1.json. All sentences of a video are joined to one
+paragraph, in order of their start, as CLIP4Clip does (arXiv 2104.08860, Sec. 4.1).
 """
-import argparse
-
 from mmaction_centerclip.cli import exit_on_input_error
-from mmaction_centerclip.datasets import convert_annotations, write_annotations
+from mmaction_centerclip.datasets import AnnotationEntry, convert_annotations
+from mmaction_centerclip.datasets.published import (
+    Split,
+    prepare_parser,
+    prepare_splits,
+)
+from mmaction_centerclip.errors import InputError, named_errors
 
 
-def join_sentences(video: dict) -> str:
+def join_sentences(timestamps: list, sentences: list[str]) -> str:
     """Join the sentences of a video, in order of their start."""
-    starts = [start for start, _ in video['timestamps']]
+    if len(timestamps) != len(sentences):
+        raise InputError(f'expected a sentence a timestamp, got {len(sentences)} and '
+                         f'{len(timestamps)}')
+    starts = [float(start) for start, _ in timestamps]
     order = sorted(range(len(starts)), key=starts.__getitem__)
-    return ' '.join(video['sentences'][i].strip() for i in order)
+    return ' '.join(sentences[i].strip() for i in order)
+
+
+def read_paragraphs(path: str, suffix: str) -> list[AnnotationEntry]:
+    """Read the paragraph of each video."""
+
+    def convert(videos: dict) -> list[AnnotationEntry]:
+        entries = []
+        for name, video in videos.items():
+            with named_errors(name):
+                paragraph = join_sentences(video['timestamps'], video['sentences'])
+            entries.append(AnnotationEntry(name + suffix, [paragraph], name))
+        return entries
+
+    return convert_annotations(
+        path, convert, 'map videos to their timestamps and sentences')
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('annotations', help='train.json or val_1.json')
-    parser.add_argument('out', help='annotation file to write')
-    parser.add_argument('--suffix', default='.mp4', help='suffix of the video files')
-    args = parser.parse_args()
-    captions = convert_annotations(
-        args.annotations, lambda videos: {name + args.suffix: [join_sentences(video)]
-                                          for name, video in videos.items()},
-        'map videos to their timestamps and sentences')
-    write_annotations(captions, args.out)
+    args = prepare_parser(
+        __doc__, 'data/video_retrieval/activitynet', '.mp4').parse_args()
+    prepare_splits([
+        Split(f'{name}.json', split, (f'{name}.json', ),
+              lambda path: read_paragraphs(path, args.suffix), count)
+        for name, split, count in (('train', 'train', 10009),
+                                   ('val_1', 'val', 4917))], args)
 
 
 if __name__ == '__main__':

@@ -1,44 +1,44 @@
 #!/usr/bin/env python
 """Turn DiDeMo's annotations into annotations for paragraph retrieval.
 
-All descriptions of a video are joined to one paragraph, in the order of the
-file, as CLIP4Clip does (arXiv 2104.08860, Sec. 4.1). The names of the videos
-are kept, but for their suffix if --suffix gives another.
+From train_data.json, val_data.json and test_data.json. All descriptions of a video
+are joined to one paragraph, in the order of the file, as CLIP4Clip does (arXiv
+2104.08860, Sec. 4.1). The names of the videos are kept, but for their suffix if
+--suffix gives another.
 """
-import argparse
 import os.path as osp
 
 from mmaction_centerclip.cli import exit_on_input_error
-from mmaction_centerclip.datasets import convert_annotations, write_annotations
+from mmaction_centerclip.datasets import AnnotationEntry, convert_annotations
+from mmaction_centerclip.datasets.published import (
+    Split,
+    prepare_parser,
+    prepare_splits,
+)
 
 
-def join_descriptions(annotations: list[dict],
-                      suffix: str | None) -> dict[str, list[str]]:
+def read_paragraphs(path: str, suffix: str | None) -> list[AnnotationEntry]:
     """Join the descriptions of each video to one paragraph."""
-    sentences: dict[str, list[str]] = {}
-    for annotation in annotations:
-        name = annotation['video']
-        if suffix is not None:
-            name = osp.splitext(name)[0] + suffix
-        sentences.setdefault(name, []).append(annotation['description'].strip())
-    return {name: [' '.join(parts)] for name, parts in sentences.items()}
+
+    def convert(annotations: list[dict]) -> list[AnnotationEntry]:
+        sentences: dict[str, list[str]] = {}
+        for annotation in annotations:
+            sentences.setdefault(annotation['video'], []).append(
+                annotation['description'].strip())
+        return [AnnotationEntry(
+            name if suffix is None else osp.splitext(name)[0] + suffix,
+            [' '.join(parts)], name) for name, parts in sentences.items()]
+
+    return convert_annotations(
+        path, convert, 'be a list of annotations with a video and a description')
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument(
-        'annotations', help='train_data.json, val_data.json or test_data.json')
-    parser.add_argument('out', help='annotation file to write')
-    parser.add_argument(
-        '--suffix',
-        help='suffix of the video files, such as .mp4 if they were converted')
-    args = parser.parse_args()
-    captions = convert_annotations(
-        args.annotations,
-        lambda annotations: join_descriptions(annotations, args.suffix),
-        'be a list of annotations with a video and a description')
-    write_annotations(captions, args.out)
+    args = prepare_parser(__doc__, 'data/video_retrieval/didemo', None).parse_args()
+    prepare_splits([
+        Split(f'{split}.json', split, (f'{split}_data.json', ),
+              lambda path: read_paragraphs(path, args.suffix))
+        for split in ('train', 'val', 'test')], args)
 
 
 if __name__ == '__main__':

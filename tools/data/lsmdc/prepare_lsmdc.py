@@ -1,47 +1,44 @@
 #!/usr/bin/env python
-"""Turn LSMDC's tab-separated lists into retrieval annotations.
+"""Turn LSMDC's tab-separated lists into annotations.
 
-LSMDC16_annos_training.csv and LSMDC16_challenge_1000_publictect.csv have a
-clip a line: its name, start and end aligned, start and end extracted, and the
-sentence. The clip m3086_UGLY_TRUTH_00.23.23.000-00.23.28.886 is the file
-m3086_UGLY_TRUTH_00.23.23.000-00.23.28.886.avi.
+From LSMDC16_annos_training.csv, LSMDC16_annos_val.csv and the public test list
+LSMDC16_challenge_1000_publictect.csv, which have a clip a line: its name, start and
+end aligned, start and end extracted, and the sentence. The clips are files of
+their own, so that start and end, which are those in the film, are left out.
 """
-import argparse
-import os.path as osp
-
 from mmaction_centerclip.cli import exit_on_input_error
-from mmaction_centerclip.datasets import write_annotations
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.datasets import AnnotationEntry
+from mmaction_centerclip.datasets.published import (
+    Split,
+    prepare_parser,
+    prepare_splits,
+    read_tabs,
+)
 
 
-def read_clips(path: str) -> list[tuple[str, str]]:
-    """Read the name and the sentence of each clip of a list."""
-    if not osp.isfile(path):
-        raise InputError(f'annotation file not found: {path}')
-    clips = []
-    with open(path, encoding='utf-8', errors='replace') as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            fields = line.rstrip('\n').split('\t')
-            if len(fields) != 6:
-                raise InputError(f'{path}, line {number}: expected 6 fields '
-                                 f'separated by tabs, got {len(fields)}')
-            clips.append((fields[0], fields[5]))
-    return clips
+def read_clips(path: str, suffix: str, by_film: bool) -> list[AnnotationEntry]:
+    """Read the clips of a list, those of a name together."""
+    captions: dict[str, list[str]] = {}
+    for _, (name, *_, sentence) in read_tabs(path, 6):
+        captions.setdefault(name, []).append(sentence)
+    return [AnnotationEntry(
+        (f'{name.rpartition("_")[0]}/' if by_film else '') + name + suffix, texts, name)
+        for name, texts in captions.items()]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('lists', nargs='+', help='LSMDC lists, joined')
-    parser.add_argument('out', help='annotation file to write')
-    parser.add_argument('--suffix', default='.avi', help='suffix of the video files')
+    parser = prepare_parser(__doc__, 'data/video_retrieval/lsmdc', '.avi')
+    parser.add_argument(
+        '--by-film', action='store_true',
+        help='the videos lie in a folder for each film, as they are downloaded')
     args = parser.parse_args()
-    captions = {}
-    for path in args.lists:
-        for name, sentence in read_clips(path):
-            captions.setdefault(name + args.suffix, []).append(sentence)
-    write_annotations(captions, args.out)
+    prepare_splits([
+        Split(f'{split}.json', split, (name, ),
+              lambda path: read_clips(path, args.suffix, args.by_film), count)
+        for split, name, count in (
+            ('train', 'LSMDC16_annos_training.csv', None),
+            ('val', 'LSMDC16_annos_val.csv', None),
+            ('test', 'LSMDC16_challenge_1000_publictect.csv', 1000))], args)
 
 
 if __name__ == '__main__':

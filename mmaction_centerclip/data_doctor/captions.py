@@ -1,0 +1,116 @@
+"""Captions that are empty, too long or repeated, and videos that are."""
+import hashlib
+import os.path as osp
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable
+
+from mmaction_centerclip.datasets import OpenCLIPTokenize
+
+from .splits import DataSplit
+
+__all__ = ['check_captions', 'find_false_negatives', 'find_leaks']
+
+
+def check_captions(split: DataSplit) -> dict:
+    """Count captions, and list those that are empty or cut to the context.
+
+    Returns:
+        dict: ``captions``, how many there are; ``empty``, the ids of entries
+        with empty ones; ``over_long``, captions with more tokens than the
+        pipeline's context length; ``context_length``, None if no step
+        tokenizes.
+    """
+    empty = [entry.id for entry in split.entries
+             if not entry.captions or any(not text.strip() for text in entry.captions)]
+    steps = [step for step in split.dataset.pipeline.transforms
+             if isinstance(step, OpenCLIPTokenize)]
+    # A caption that stands often is tokenized once.
+    texts = {text: sample['filename'] for sample in split.samples
+             for text in sample['text']}
+    over_long = []
+    for text, filename in texts.items() if steps else ():
+        if steps[0](dict(text=[text], filename=filename))['num_truncated']:
+            over_long.append(text)
+    return dict(captions=sum(len(entry.captions) for entry in split.entries),
+                empty=empty, over_long=over_long,
+                context_length=steps[0].context_length if steps else None)
+
+
+def find_leaks(splits: list[DataSplit]) -> list[dict]:
+    """Find videos and captions of the training that stand in an evaluation too.
+
+    Returns:
+        list[dict]: For each pair of a split to train on and another one:
+        ``splits``, ``same_name`` (files), ``same_content`` (pairs of files of
+        other names with the same bytes) and ``same_caption`` (texts).
+    """
+    contents = _same_bytes(
+        {sample['filename'] for split in splits for sample in split.samples})
+    leaks = []
+    for train in splits:
+        for other in splits:
+            if not train.name.startswith('train') or other.name.startswith('train'):
+                continue
+            ours, theirs = (_files_of(split) for split in (train, other))
+            copies = [(a, b) for group in contents for a in sorted(group & ours)
+                      for b in sorted((group & theirs) - {a})]
+            texts, their_texts = (
+                {_plain(text) for sample in split.samples for text in sample['text']}
+                for split in (train, other))
+            leaks.append(dict(
+                splits=[train.name, other.name], same_name=sorted(ours & theirs),
+                same_content=copies, same_caption=sorted(texts & their_texts)))
+    return leaks
+
+
+def find_false_negatives(split: DataSplit) -> dict:
+    """Count samples that a batch of the training takes for each other's negatives.
+
+    Returns:
+        dict: ``same_video`` and ``same_caption``, each with ``groups`` of
+        samples, the ``samples`` in them, ``pairs_per_batch``, how many pairs
+        a shuffled batch of one process holds on average, and ``examples``.
+    """
+    size, total = split.batch_size, len(split.samples)
+    together = min(size, total) * (min(size, total) - 1) / max(total * (total - 1), 1)
+
+    def count(key: Callable[[dict], Iterable[Hashable]]) -> dict:
+        groups = defaultdict(set)
+        for number, sample in enumerate(split.samples):
+            for value in key(sample):
+                groups[value].add(number)
+        repeated = {value: group for value, group in groups.items() if len(group) > 1}
+        pairs = sum(len(group) * (len(group) - 1) / 2 for group in repeated.values())
+        return dict(groups=len(repeated), samples=len(set().union(*repeated.values())),
+                    # A pair of all pairs of samples is in a batch with the
+                    # probability that two of its places fall on them.
+                    pairs_per_batch=round(pairs * together, 4),
+                    examples=[str(value) for value in list(repeated)[:20]])
+
+    return dict(
+        same_video=count(lambda sample: [sample['filename']]),
+        same_caption=count(lambda sample: {_plain(text) for text in sample['text']}))
+
+
+def _files_of(split: DataSplit) -> set[str]:
+    return {sample['filename'] for sample in split.samples}
+
+
+def _plain(text: str) -> str:
+    return ' '.join(text.casefold().split()).rstrip('.')
+
+
+def _same_bytes(paths: Iterable[str]) -> list[set[str]]:
+    """Group files of the same bytes; only those of one size are read."""
+    by_size = defaultdict(list)
+    for path in paths:
+        if osp.isfile(path) and osp.getsize(path):
+            by_size[osp.getsize(path)].append(path)
+    groups = defaultdict(set)
+    for same in by_size.values():
+        for path in same if len(same) > 1 else ():
+            with open(path, 'rb') as file:
+                groups[hashlib.file_digest(file, 'sha256').digest()
+                       if hasattr(hashlib, 'file_digest')
+                       else hashlib.sha256(file.read()).digest()].add(path)
+    return [group for group in groups.values() if len(group) > 1]

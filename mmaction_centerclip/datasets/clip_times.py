@@ -1,0 +1,50 @@
+"""Keep the frames of a clip of a video, by its start and end in seconds."""
+import math
+
+from mmaction_centerclip.errors import InputError
+
+from .transforms import DecodingError
+
+__all__ = ['narrow_to_clip']
+
+
+def narrow_to_clip(results: dict, start: float | None, end: float | None) -> None:
+    """Let what samples frames see those of a clip only, in place.
+
+    Frame i is shown from i / avg_fps on: where the rate of a video changes,
+    its times are those of its mean rate.
+
+    Args:
+        results (dict): As a step leaves them that has opened the video:
+            ``total_frames``, ``avg_fps`` and, optionally, ``start_index``,
+            which sampling adds to the numbers of frames. The first and the
+            last become those of the clip; an end beyond the video is its end.
+        start (float, optional): Seconds; None for the start of the video.
+        end (float, optional): Seconds; None for the end of the video.
+
+    Raises:
+        InputError: If frames have been chosen already.
+        DecodingError: If the video says no rate or ends before the clip.
+
+    Examples:
+        >>> results = dict(total_frames=100, avg_fps=25.0)
+        >>> narrow_to_clip(results, 1.0, 3.0)
+        >>> results['start_index'], results['total_frames']
+        (25, 50)
+    """
+    if 'frame_inds' in results:
+        raise InputError('clips with start and end need a step that opens the video '
+                         'and another one that samples, such as VideoInit and '
+                         'SampleFramesWithMask')
+    total, rate = results['total_frames'], results.get('avg_fps') or 0
+    if not 0 < rate < math.inf:
+        raise DecodingError('has a clip with start and end, for which it must say '
+                            f'its rate, got avg_fps={results.get("avg_fps")!r}')
+    # Rounded, so that a time that was written as frame / rate is that frame.
+    first = math.ceil(round((start or 0) * rate, 3))
+    last = total if end is None else min(total, math.ceil(round(end * rate, 3)))
+    if first >= total:
+        raise DecodingError(f'ends at {total / rate:.2f} s, before its clip from '
+                            f'{start} s on')
+    results['start_index'] = results.get('start_index', 0) + first
+    results['total_frames'] = max(last - first, 1)

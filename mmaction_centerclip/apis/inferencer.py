@@ -228,7 +228,8 @@ class VideoTextRetrievalInferencer(BaseInferencer):
 
     def postprocess(self, preds: list[ActionDataSample], visualization: None = None,
                     return_datasamples: bool = False, *, texts: Encoded,
-                    topk: int = 10, pred_out_dir: str = '', print_result: bool = False) -> dict:
+                    topk: int = 10, pred_out_dir: str = '',
+                    print_result: bool = False) -> dict:
         """Rank the encoded videos.
 
         Args:

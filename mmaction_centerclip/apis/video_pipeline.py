@@ -52,12 +52,20 @@ class VideoPipeline:
         tokenize = [s for s in pipeline if step_type(s) == 'OpenCLIPTokenize']
         packed = pipeline[-1].get('collect_keys') or () if pipeline else ()
         if len(tokenize) != 1 or kinds[-1] != 'PackActionInputs' or (
-                'imgs' not in packed):
+                'imgs' not in packed or 'FormatShape' not in kinds):
             raise InputError('test_dataloader: the pipeline must have one '
-                             'OpenCLIPTokenize and end with PackActionInputs(collect_'
-                             f"keys=('imgs', 'text', ...)), got {kinds}")
+                             'OpenCLIPTokenize and FormatShape, and end with '
+                             "PackActionInputs(collect_keys=('imgs', 'text', ...)), "
+                             f'got {kinds}')
         for step in pipeline:
             check_sampling(step, test_mode=True)
+        if not any('Resize' in kind or 'Crop' in kind for kind in kinds) and (
+                cfg.model.get('video_pretrained') is None):
+            # The config's own videos have the model's size; others have any.
+            model = cfg.model
+            pipeline.insert(kinds.index('FormatShape'), dict(
+                type='OpenCLIPResize', model=model.backbone.get('arch', model.arch),
+                pretrained=model.get('pretrained')))
         self._tokenize = TRANSFORMS.build(tokenize[0])
         self.collect_keys = [key for key in packed if key != 'text']
         pack = dict(pipeline[-1], collect_keys=self.collect_keys)
@@ -67,6 +75,11 @@ class VideoPipeline:
         if not isinstance(self._init, DecordInit):
             raise InputError('test_dataloader: the pipeline must begin with VideoInit, '
                              f'got {kinds[0]}')
+
+    def describe(self) -> str:
+        """Return all steps' options, as far as they change what a model sees."""
+        return repr([getattr(step, 'resizing', step) for step in (
+            *self._steps, self._tokenize.model, self._tokenize.context_length)])
 
     def tokenize(self, texts: list[str]) -> tuple[Tensor, int]:
         """Return the token ids of texts, int64 (C, L), and how many are cut."""

@@ -27,6 +27,7 @@ SCHEMA = (
     'CREATE TABLE segments (file INTEGER NOT NULL REFERENCES files (id), '
     'start REAL NOT NULL, "end" REAL NOT NULL, vector BLOB NOT NULL)',
     'CREATE INDEX segments_of_file ON segments (file, start)')
+HEADER = b'SQLite format 3\0'
 SECONDS_TO_WAIT = 30  # for the short moments in which another process writes
 
 
@@ -91,6 +92,7 @@ class IndexStore:
         if os.path.isdir(self.path) or is_new and not os.path.isdir(
                 os.path.dirname(self.path) or '.'):
             raise InputError(f'{self.path}: expected a file, in a folder that exists')
+        self._check_header(is_new)
         with self._explained():
             self._db = sqlite3.connect(self.path, timeout=SECONDS_TO_WAIT,
                                        isolation_level=None)
@@ -101,6 +103,15 @@ class IndexStore:
                 self._create(settings)
             self._check_schema()
             self.settings = dict(self._db.execute('SELECT name, value FROM settings'))
+
+    def _check_header(self, is_new: bool) -> None:
+        """Refuse other files, since SQLite takes a very short one for empty."""
+        if not is_new:
+            with open(self.path, 'rb') as file:
+                start = file.read(len(HEADER))
+            # Zeros, where a process was killed as it made the file.
+            if start not in (HEADER, bytes(len(HEADER))):
+                raise InputError(f'{self.path} is no index of videos')
 
     def _create(self, settings: dict[str, str]) -> None:
         with self._transaction():
@@ -142,6 +153,11 @@ class IndexStore:
             }.get(getattr(error, 'sqlite_errorname', ''),
                   'the index is damaged; delete it and index anew')
             raise InputError(f'{self.path}: {advice} ({error})') from error
+        except InputError:
+            raise
+        except (TypeError, ValueError, OverflowError) as error:  # of what rows hold
+            raise InputError(f'{self.path}: the index is damaged; delete it and index '
+                             f'anew ({error})') from error
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

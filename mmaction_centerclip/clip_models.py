@@ -6,7 +6,7 @@ from copy import deepcopy
 import open_clip
 from open_clip.tokenizer import HFTokenizer
 
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import InputError, check_positive_int
 
 __all__ = ['BPE', 'BPE_END', 'build_tokenizer', 'check_tokenizer', 'clip_config',
            'context_length_of', 'tokenizer_of']
@@ -47,6 +47,7 @@ def clip_config(arch: str | dict) -> dict:
     missing = {'embed_dim', 'vision_cfg', 'text_cfg'} - config.keys()
     if missing:
         raise InputError(f'arch lacks {sorted(missing)}, got {config!r}')
+    check_positive_int('arch: embed_dim', config['embed_dim'])
     return config
 
 

@@ -22,16 +22,21 @@ def check_pipelines(cfg: Config) -> None:
     trained on; of a local file nothing is known, and nothing is checked.
 
     Args:
-        cfg (Config): Of a run. One whose model is no retriever passes.
+        cfg (Config): Of a run. Of a recogniser with a ``VideoTowerBackbone``
+            the normalisation is compared; other models pass.
 
     Raises:
         InputError: Naming both tokenizers, or both values.
     """
     if not is_retriever(cfg):
+        _check_recognizer(cfg.get('model') or {})
         return
     model = cfg.model
+    if model.get('data_preprocessor') is None:
+        raise InputError("model.data_preprocessor must be a config, such as dict(type="
+                         "'VideoTextDataPreprocessor', format_shape='NCHW'), got None")
     known = pictures_of(model.arch, model.get('pretrained'))
-    own = model.get('data_preprocessor') or {}
+    own = model.data_preprocessor
     if 'mean' in own or 'std' in own:  # else the retriever fills them in
         check_normalization(model.arch, model.get('pretrained'),
                             own.get('mean'), own.get('std'))
@@ -43,6 +48,15 @@ def check_pipelines(cfg: Config) -> None:
                     _check_resizing(pipeline, known,
                                     f'pretrained={model.pretrained!r} for arch '
                                     f'{model.arch!r}')
+
+
+def _check_recognizer(model: dict) -> None:
+    """Compare the normalisation with that of the tag of a recogniser's tower."""
+    backbone = model.get('backbone') or {}
+    if backbone.get('type') == 'VideoTowerBackbone' and backbone.get('pretrained'):
+        own = model.get('data_preprocessor') or {}
+        check_normalization(backbone.tower.get('arch'), backbone.pretrained,
+                            own.get('mean'), own.get('std'))
 
 
 def _check_tokenizer(pipeline: list[dict], arch: str | dict) -> None:

@@ -64,12 +64,24 @@ def _describe_building(error: Exception) -> str | None:
                 cfg = frame.f_locals.get('cfg')
                 if code.co_name == 'build_from_cfg' and hasattr(cfg, 'get'):
                     place = f'{cfg.get("type")}: '
+                    if "'necks'" in str(error) and (reason := _why_no_host(cfg)):
+                        return reason
     if not found:
         return None
     kind = type(error).__name__
     if kind in ('KeyError', 'AssertionError', 'AttributeError', 'NameError'):
         place += f'{kind}: '
     return _line(f'{fault}: {place}{error}')
+
+
+def _why_no_host(config: dict) -> str | None:
+    """Say why a backbone takes no necks, if that is what a config gives it."""
+    from mmaction_centerclip.models import check_host
+    try:
+        check_host(config)
+    except InputError as error:
+        return _line(str(error))
+    return None
 
 
 def _config_file(names: dict[str, object]) -> str:

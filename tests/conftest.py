@@ -18,6 +18,9 @@ from mmaction.registry import MODELS  # noqa: E402
 from mmengine.config import Config  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
 
+from mmaction_centerclip.apis import VideoTextRetrievalInferencer  # noqa: E402
+from mmaction_centerclip.config_completion import complete_config  # noqa: E402
+
 from .paths import CONFIGS, TOOLS  # noqa: E402
 
 TINY_ARCH = dict(
@@ -35,6 +38,13 @@ def _seed():
     """Begin alike, whatever ran before: a runner leaves its scope behind."""
     torch.manual_seed(0)
     init_default_scope('mmaction')
+
+
+def pytest_collection_modifyitems(items):
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker('gpu'):
+                item.add_marker(pytest.mark.skip(reason='no GPU'))
 
 
 @pytest.fixture
@@ -112,3 +122,20 @@ def tiny_config(shapes, tmp_path_factory):
     path = tmp_path_factory.mktemp('config') / 'tiny.py'
     cfg.dump(path)
     return path
+
+
+@pytest.fixture(scope='session')
+def tiny_checkpoint(tiny_config, tmp_path_factory):
+    """Random weights of the tiny CenterCLIP, given as a checkpoint."""
+    torch.manual_seed(0)
+    cfg = Config.fromfile(tiny_config)
+    complete_config(cfg)
+    path = tmp_path_factory.mktemp('checkpoint') / 'tiny.pth'
+    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), path)
+    return str(path)
+
+
+@pytest.fixture(scope='session')
+def inferencer(tiny_config, tiny_checkpoint):
+    return VideoTextRetrievalInferencer(
+        tiny_config, tiny_checkpoint, 'cpu', show_progress=False)

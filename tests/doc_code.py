@@ -171,7 +171,7 @@ def check_command(program: str, args: list[str]) -> None:
         assert set(re.findall(r'\w+', args[2])) <= set(extras)
     elif program == 'pytest':
         assert args in ([], ['-m', 'not slow'])
-        assert 'markers = ["slow: ' in (ROOT / 'pyproject.toml').read_text()
+        assert '    "slow: ' in (ROOT / 'pyproject.toml').read_text()
     elif program == 'bash':
         assert (ROOT / args[0]).is_file()
         tool, positional, count = LAUNCHERS[args[0]]

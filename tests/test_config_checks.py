@@ -161,3 +161,14 @@ def test_the_text_towers_own_arch_counts(cfg, tmp_path):
     for pipeline in pipelines(cfg):
         step(pipeline, 'OpenCLIPTokenize').update(model=copy.deepcopy(arch))
     check_pipelines(cfg)
+
+
+def test_a_recognizers_normalisation_is_that_of_its_towers_tag():
+    path, = (CONFIGS / 'recognition' / 'clip').glob('clip_vit-base-p16*.py')
+    cfg = Config.fromfile(path)
+    check_pipelines(cfg)
+    cfg.model.data_preprocessor.mean = [123.675, 116.28, 103.53]
+    with pytest.raises(InputError, match="'openai' for arch 'ViT-B-16-quickgelu' was"):
+        check_pipelines(cfg)
+    cfg.model.backbone.pretrained = None
+    check_pipelines(cfg)

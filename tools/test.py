@@ -3,8 +3,8 @@
 import argparse
 
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
 
+from mmaction_centerclip.apis import load_pretrained
 from mmaction_centerclip.cli import (
     add_common_arguments,
     build_runner,
@@ -15,7 +15,6 @@ from mmaction_centerclip.cli import (
 from mmaction_centerclip.config_checks import is_retriever
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.evaluation import check_new_file
-from mmaction_centerclip.models.retrievers import load_clip_weights
 
 
 def parse_args() -> argparse.Namespace:
@@ -68,22 +67,6 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
         ours[0].update(dump=args.dump, dump_only=args.dump_only)
 
 
-def load_pretrained(runner: Runner) -> None:
-    """Load the weights that the config starts a training from.
-
-    Raises:
-        InputError: If they leave a part of the model untrained.
-    """
-    model = runner.model
-    if is_model_wrapper(model):
-        model = model.module
-    untrained = load_clip_weights(model, model.pretrained, model.arch)
-    if untrained:
-        raise InputError(f'pretrained={model.pretrained!r} has no weights for '
-                         f'{untrained[:3]} ({len(untrained)} in all), which are '
-                         'learned in training; give a checkpoint')
-
-
 def main() -> None:
     args = parse_args()
     with exit_on_input_error():
@@ -91,7 +74,8 @@ def main() -> None:
         merge_args(cfg, args)
         runner = build_runner(cfg)
         if args.checkpoint is None:
-            load_pretrained(runner)
+            model = runner.model
+            load_pretrained(model.module if is_model_wrapper(model) else model)
         runner.test()
 
 

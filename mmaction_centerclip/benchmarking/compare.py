@@ -1,13 +1,23 @@
 """Measure a model beside the same without clustering, and MMAction2's."""
+import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from mmaction_centerclip.evaluation import (
+    RetrievalEvaluation,
+    RetrievalFeatures,
+    choose_scorer,
+)
+
 from .measure import count_macs, synchronize, time_interleaved
 from .peak_memory import peak_mib
+
+Call = Callable[[], object]
+Clock = Callable[[], float]
 
 
 def benchmark_pair(model: nn.Module,
@@ -17,7 +27,13 @@ def benchmark_pair(model: nn.Module,
                    compile: bool = False,
                    repeats: int = 7,
                    train_imgs: Tensor | None = None,
-                   mmaction2: nn.Module | None = None) -> dict[str, float]:
+                   mmaction2: nn.Module | None = None,
+                   *,
+                   evaluation: bool = False,
+                   backend: str = 'inductor',
+                   clock: Clock = time.perf_counter,
+                   alone: contextlib.AbstractContextManager | None = None
+                   ) -> dict[str, float]:
     """Measure a model, the same without necks, and MMAction2's, in turns.
 
     Args:
@@ -26,73 +42,117 @@ def benchmark_pair(model: nn.Module,
         imgs (Tensor): Frames, shape (B, T, 3, H, W), on the models' device.
         dtype (torch.dtype): Autocast to it unless it is float32.
             Defaults to torch.float32.
-        compile (bool): Whether to ``torch.compile`` both vision towers.
-            Defaults to False.
+        compile (bool): Whether to ``torch.compile`` both vision towers,
+            wherever they are called. Defaults to False.
         repeats (int): Timed calls of each. Defaults to 7.
         train_imgs (Tensor, optional): Frames of a training step.
             Defaults to None: no step is measured.
         mmaction2 (nn.Module, optional): From :func:`build_mmaction2`; it runs
             as it ships, in float32 and eager. Defaults to None.
+        evaluation (bool): Whether to measure the whole evaluation of
+            ``imgs`` and a caption each too, from frames in memory to recalls:
+            both towers, head and metric. Not of ``mmaction2``, whose own loop
+            decodes a video for each caption. Defaults to False.
+        backend (str): Of ``torch.compile``. Defaults to ``'inductor'``.
+        clock (Callable): See :func:`time_interleaved`.
+        alone (AbstractContextManager, optional): Entered, more than once,
+            around what is timed, to keep other work off the device meanwhile.
+            Defaults to None.
 
     Returns:
         dict[str, float]: GMACs and milliseconds per video of the vision
         tower, their ratios to those without clustering, the clustering's
-        share of the time, videos per second, and peak memory in MiB; of a
-        training step, of the whole model, milliseconds and peak memory; and
-        how many times MMAction2's speed that is, if it is there.
+        share of the eager tower's time (``clustering_share``; of each neck
+        ``share/1 TokenClustering``), videos per second, and peak memory in
+        MiB; of an evaluation, milliseconds per video; of a training step, of
+        the whole model, milliseconds and peak memory; of all three,
+        ``cold_ms`` of the first call, compilation included; and how many
+        times MMAction2's speed that is, if it is there.
     """
     models = dict(clustered=model.eval(), unclustered=unclustered.eval())
+    own = dict(models)
     if mmaction2 is not None:
         mmaction2.eval()  # Unlike torch's, it returns nothing.
         models['mmaction2'] = mmaction2
     autocast = torch.autocast(imgs.device.type, dtype, enabled=dtype != torch.float32)
-    result = _measure_towers(models, imgs, autocast, compile, repeats)
-    if train_imgs is not None:
-        result.update(_measure_steps(models, train_imgs, autocast, repeats))
+    alone = alone or contextlib.nullcontext()
+    timing = partial(_time, repeats=repeats, clock=clock, alone=alone)
+    with _compiled(own.values(), backend if compile else None):
+        result = _measure_towers(models, imgs, autocast, timing)
+        if evaluation:
+            result.update(_measure_evaluations(own, imgs, autocast, timing))
+        if train_imgs is not None:
+            result.update(_measure_steps(
+                models, train_imgs, autocast,
+                partial(timing, repeats=max(repeats // 2, 1), warmup=1)))
+    for name, each in models.items():
+        first = imgs[:1] if name == 'mmaction2' else dict(imgs=imgs[:1])
+        result[f'{name}/gmacs'] = count_macs(partial(each.encode_video, first)) / 1e9
+    result['mac_ratio'] = result['clustered/gmacs'] / result['unclustered/gmacs']
+    with alone:
+        result.update(_clustering_shares(
+            model.backbone.necks,
+            autocast(partial(model.encode_video, dict(imgs=imgs))), repeats, clock))
     return result
 
 
+@contextlib.contextmanager
+def _compiled(models: Sequence[nn.Module], backend: str | None) -> Iterator[None]:
+    """Compile the models' vision towers inside, unless there is no backend."""
+    if backend is None:
+        yield
+        return
+    # What was compiled before counts against a limit, beyond which torch runs
+    # eagerly, with no more than a line in a log.
+    torch.compiler.reset()
+    for model in models:
+        model.encode_video = torch.compile(model.encode_video, backend=backend)
+    try:
+        yield
+    finally:
+        for model in models:
+            del model.encode_video
+
+
+def _time(calls: dict[str, Call], repeats: int, clock: Clock,
+          alone: contextlib.AbstractContextManager, warmup: int = 2
+          ) -> tuple[dict[str, float], dict[str, float]]:
+    """Return milliseconds of the first call of each, and the median of later ones."""
+    cold = {name: time_interleaved({name: call}, 1, 0, clock)[name]
+            for name, call in calls.items()}
+    with alone:
+        return cold, time_interleaved(calls, repeats, warmup - 1, clock)
+
+
 def _measure_towers(models: dict[str, nn.Module], imgs: Tensor,
-                    autocast: torch.autocast, compile: bool,
-                    repeats: int) -> dict[str, float]:
+                    autocast: torch.autocast, timing: Callable) -> dict[str, float]:
     """Measure the vision towers, without gradients."""
     videos, result = len(imgs), {'videos': len(imgs)}
-    calls: dict[str, Callable[[], object]] = {}
+    calls: dict[str, Call] = {}
     for name, model in models.items():
-        encode, theirs = model.encode_video, name == 'mmaction2'
-        inputs = imgs if theirs else dict(imgs=imgs)
-        first = imgs[:1] if theirs else dict(imgs=imgs[:1])
-        result[f'{name}/gmacs'] = count_macs(partial(encode, first)) / 1e9
-        if compile and not theirs:
-            encode = torch.compile(encode)
-        call = partial(encode, inputs)
-        calls[name] = call if theirs else autocast(call)
-
-    times = time_interleaved(calls, repeats, warmup=2)
+        calls[name] = (partial(model.encode_video, imgs) if name == 'mmaction2' else
+                       autocast(partial(model.encode_video, dict(imgs=imgs))))
+    cold, times = timing(calls)
     for name, call in calls.items():
+        result[f'{name}/cold_ms'] = cold[name] / videos
         result[f'{name}/ms'] = times[name] / videos
         result[f'{name}/videos_per_s'] = 1e3 * videos / times[name]
         with torch.no_grad():
             result[f'{name}/peak_mib'] = peak_mib(call, imgs.device)
-    result['mac_ratio'] = result['clustered/gmacs'] / result['unclustered/gmacs']
     result['time_ratio'] = times['clustered'] / times['unclustered']
-    model = models['clustered']
-    result['clustering_share'] = _clustering_share(
-        model.backbone.necks,
-        autocast(partial(model.encode_video, dict(imgs=imgs))), repeats)
     if 'mmaction2' in models:
         result['times_mmaction2'] = times['mmaction2'] / times['clustered']
     return result
 
 
-def _clustering_share(necks: Iterable[nn.Module], call: Callable[[], object],
-                      repeats: int) -> float:
-    """Return the median share of a call's time that goes to the necks."""
+def _clustering_shares(necks: Sequence[nn.Module], call: Call, repeats: int,
+                       clock: Clock) -> dict[str, float]:
+    """Return the median share of a call's time that goes to each neck, and to all."""
     moments: list[float] = []
 
     def note(*args: object) -> None:
         synchronize()
-        moments.append(time.perf_counter())
+        moments.append(clock())
 
     hooks = [hook for neck in necks
              for hook in (neck.register_forward_pre_hook(note),
@@ -106,23 +166,58 @@ def _clustering_share(necks: Iterable[nn.Module], call: Callable[[], object],
             note()
             start, *inside, end = moments
             # Necks do not nest: entered and left in turn.
-            spent = sum(inside[1::2]) - sum(inside[::2])
-            shares.append(spent / (end - start))
+            spent = [b - a for a, b in zip(inside[::2], inside[1::2])]
+            shares.append([x / (end - start) for x in (sum(spent), *spent)])
     for hook in hooks:
         hook.remove()
-    return sorted(shares)[len(shares) // 2]
+    names = ['clustering_share', *(f'share/{number} {type(neck).__name__}'
+                                   for number, neck in enumerate(necks, start=1))]
+    return {name: sorted(values)[len(values) // 2]
+            for name, values in zip(names, zip(*shares))}
+
+
+def _measure_evaluations(models: dict[str, nn.Module], imgs: Tensor,
+                         autocast: torch.autocast,
+                         timing: Callable) -> dict[str, float]:
+    """Measure from frames in memory to recalls."""
+    cold, times = timing({name: _evaluation(model.eval(), imgs, autocast)
+                          for name, model in models.items()})
+    result = {'eval_ms_ratio': times['clustered'] / times['unclustered']}
+    for name in models:
+        result[f'{name}/eval_cold_ms'] = cold[name] / len(imgs)
+        result[f'{name}/eval_ms'] = times[name] / len(imgs)
+    return result
+
+
+def _evaluation(model: nn.Module, imgs: Tensor, autocast: torch.autocast) -> Call:
+    """Return what encodes a batch and a caption each, and ranks them."""
+    text, evaluate = _captions(model, imgs), RetrievalEvaluation()
+    names = [str(number) for number in range(len(imgs))]
+
+    def run() -> dict[str, float]:
+        with autocast:
+            video = model.head.video_features(*model.encode_video(dict(imgs=imgs)))
+            texts = model.head.text_features(model.text_backbone(text))
+        features = RetrievalFeatures(
+            {k: x.cpu() for k, x in video.items()},
+            {k: x.cpu() for k, x in texts.items()},
+            torch.arange(len(imgs)), names, names)
+        return evaluate(features, choose_scorer(features, model.head))
+
+    return run
 
 
 def _measure_steps(models: dict[str, nn.Module], imgs: Tensor,
-                   autocast: torch.autocast, repeats: int) -> dict[str, float]:
+                   autocast: torch.autocast, timing: Callable) -> dict[str, float]:
     """Measure forward, backward and optimizer step of the whole models."""
     plain = torch.autocast(imgs.device.type, enabled=False)
     steps = {name: _training_step(model, imgs,
                                   plain if name == 'mmaction2' else autocast)
              for name, model in models.items()}
-    times = time_interleaved(steps, max(repeats // 2, 1), warmup=1)
+    cold, times = timing(steps)
     result: dict[str, float] = {'train_videos': len(imgs)}
     for name, step in steps.items():
+        result[f'{name}/step_cold_ms'] = cold[name]
         result[f'{name}/step_ms'] = times[name]
         result[f'{name}/step_peak_mib'] = peak_mib(step, imgs.device)
         models[name].eval()
@@ -135,15 +230,10 @@ def _measure_steps(models: dict[str, nn.Module], imgs: Tensor,
 
 
 def _training_step(model: nn.Module, imgs: Tensor,
-                   autocast: torch.autocast) -> Callable[[], None]:
+                   autocast: torch.autocast) -> Call:
     """Put a model into training, and return what does one step of it."""
     model.train()
-    # The captions of MMAction2's model have 77 tokens, whatever they say.
-    tower = getattr(model, 'text_backbone', None)
-    text = torch.ones(len(imgs), 77 if tower is None else tower.context_length,
-                      dtype=torch.long, device=imgs.device)
-    if tower is not None:
-        text[:, -1] = tower.vocab_size - 1  # the end token
+    text = _captions(model, imgs)
     optimizer = torch.optim.AdamW(
         (p for p in model.parameters() if p.requires_grad), lr=1e-9)
 
@@ -156,3 +246,14 @@ def _training_step(model: nn.Module, imgs: Tensor,
         optimizer.zero_grad()
 
     return step
+
+
+def _captions(model: nn.Module, imgs: Tensor) -> Tensor:
+    """Token ids (B, L) of a caption each, as long as the model takes."""
+    # The captions of MMAction2's model have 77 tokens, whatever they say.
+    tower = getattr(model, 'text_backbone', None)
+    text = torch.ones(len(imgs), 77 if tower is None else tower.context_length,
+                      dtype=torch.long, device=imgs.device)
+    if tower is not None:
+        text[:, -1] = tower.vocab_size - 1  # the end token
+    return text

@@ -100,6 +100,7 @@ def write_files_whole() -> None:
         return
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write bytes beside the file, then under its name."""
         partial = f'{filepath}.partial'
         try:
             put.in_place(self, obj, partial)

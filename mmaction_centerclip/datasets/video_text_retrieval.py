@@ -17,7 +17,7 @@ from .clip_times import narrow_to_clip
 from .sample_rng import sample_rng
 from .transforms import DecodingError, decoding_errors, run_transform
 
-__all__ = ['VideoTextRetrievalDataset']
+__all__ = ['VideoTextRetrievalDataset', 'check_sampling']
 
 
 @DATASETS.register_module()
@@ -68,7 +68,7 @@ class VideoTextRetrievalDataset(BaseActionDataset):
             raise InputError('pipeline must be a list of transforms that is not empty, '
                              f'got {pipeline!r}')
         for transform in pipeline:
-            _check_sampling(transform, test_mode)
+            check_sampling(transform, test_mode)
         if captions == 'paragraph':
             kwargs['metainfo'] = dict(kwargs.get('metainfo') or {}, paragraph=True)
         # Shared with persistent workers: [seed, epoch], -1 for unseeded.
@@ -190,7 +190,7 @@ class VideoTextRetrievalDataset(BaseActionDataset):
         return data
 
 
-def _check_sampling(transform: dict | Callable, test_mode: bool) -> None:
+def check_sampling(transform: dict | Callable, test_mode: bool) -> None:
     """Refuse a sampling of frames that is another than it seems to be."""
     if not isinstance(transform, dict):
         return

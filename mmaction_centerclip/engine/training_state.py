@@ -1,4 +1,4 @@
-"""What a checkpoint must hold for a training to go on from it."""
+"""Check that a checkpoint holds all that a training needs to go on from it."""
 from mmaction_centerclip.errors import InputError
 
 __all__ = ['check_training_state']

@@ -59,16 +59,7 @@ def density_peaks(tokens: Tensor, num_centers: int, *, neighbors: int = 5,
     distances = pairwise_distances(tokens.detach()).nan_to_num(0)
     distances = distances / (scale or tokens.shape[2]**0.5)
     density = _log_density(distances, min(neighbors, count - 1), valid)
-    # Of equal ones the first is denser: a strict order, which has one top.
-    earlier = torch.ones(count, count, dtype=torch.bool, device=tokens.device).tril(-1)
-    denser = (density[:, None] > density[:, :, None]) | (
-        (density[:, None] == density[:, :, None]) & earlier)
-    separation = distances.masked_fill(~denser, torch.inf).amin(dim=-1)
-    reachable = distances
-    if valid is not None:
-        reachable = distances.masked_fill(~valid[:, None], 0)
-    separation = torch.where(denser.any(dim=-1), separation, reachable.amax(dim=-1))
-    score = density + separation.log()
+    score = density + _separation(distances, density, valid).log()
     if valid is not None:
         score = score.masked_fill(~valid, -torch.inf)
     order = _last_where_invalid(score, valid).argsort(
@@ -89,6 +80,20 @@ def _log_density(distances: Tensor, neighbors: int, valid: Tensor | None) -> Ten
     known = nearest.isfinite()
     density = -nearest.where(known, 0).sum(dim=-1) / known.sum(dim=-1).clamp(min=1)
     return density if valid is None else density.masked_fill(~valid, -torch.inf)
+
+
+def _separation(distances: Tensor, density: Tensor, valid: Tensor | None) -> Tensor:
+    """Return the distances to the nearest denser token, (B, N) of (B, N, N)."""
+    count = density.shape[1]
+    # Of equal ones the first is denser: a strict order, which has one top.
+    earlier = torch.ones(count, count, dtype=torch.bool, device=density.device).tril(-1)
+    denser = (density[:, None] > density[:, :, None]) | (
+        (density[:, None] == density[:, :, None]) & earlier)
+    separation = distances.masked_fill(~denser, torch.inf).amin(dim=-1)
+    reachable = distances
+    if valid is not None:
+        reachable = distances.masked_fill(~valid[:, None], 0)
+    return torch.where(denser.any(dim=-1), separation, reachable.amax(dim=-1))
 
 
 def _last_where_invalid(score: Tensor, valid: Tensor | None) -> Tensor:

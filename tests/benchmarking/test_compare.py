@@ -1,4 +1,5 @@
 import importlib.util
+import time
 
 import pytest
 import torch
@@ -34,7 +35,7 @@ def test_the_pair_has_the_same_weights(pair):
 def test_bfloat16_and_compiled(pair, monkeypatch):
     compiled, dtypes = [], []
     monkeypatch.setattr(torch, 'compile',
-                        lambda encode: compiled.append(encode) or encode)
+                        lambda encode, backend: compiled.append(encode) or encode)
     for model in pair:
         model.backbone.transformer.resblocks[0].mlp.c_fc.register_forward_hook(
             lambda module, args, output: dtypes.append(output.dtype))
@@ -43,6 +44,56 @@ def test_bfloat16_and_compiled(pair, monkeypatch):
     assert compiled == [model.encode_video for model in pair]
     assert torch.bfloat16 in dtypes
     assert 'clustered/step_ms' not in row and 'times_mmaction2' not in row
+
+
+def test_an_evaluation_and_each_necks_share(tiny_config):
+    cfg = Config.fromfile(tiny_config)
+    cfg.model.backbone.necks.insert(0, dict(
+        type='RandomTokenDrop', before_block=2, num_segments=4, num_centers=32))
+    pair, calls = build_pair(cfg), []
+    for model in pair:
+        encode = model.text_backbone.forward
+        model.text_backbone.forward = lambda text, encode=encode: calls.append(
+            len(text)) or encode(text)
+    alone = Turns()
+    row = benchmark_pair(*pair, torch.randn(3, 8, 3, 64, 64), repeats=2,
+                         evaluation=True, clock=time.process_time, alone=alone)
+    assert calls == [3] * 2 * (2 + 2)  # first and second calls, and two that count
+    assert alone.entered == alone.left == 3  # towers, evaluations and shares
+    assert row['clustered/eval_cold_ms'] > 0 < row['clustered/cold_ms']
+    assert row['eval_ms_ratio'] == pytest.approx(
+        row['clustered/eval_ms'] / row['unclustered/eval_ms'])
+    shares = {name: share for name, share in row.items() if name.startswith('share/')}
+    assert list(shares) == ['share/1 RandomTokenDrop', 'share/2 TokenClustering']
+    assert max(shares.values()) <= row['clustering_share'] < 1
+
+
+class Turns:
+    """Count how often it is entered and left."""
+    entered = left = 0
+
+    def __enter__(self):
+        self.entered += 1
+
+    def __exit__(self, *error):
+        self.left += 1
+
+
+@torch._dynamo.config.patch(recompile_limit=2)
+def test_no_compiled_tower_is_eager_for_torchs_limit(pair):
+    """Of as many shapes as torch compiles one function for, and more."""
+    compiled = []
+
+    def backend(graph, inputs):
+        compiled.append(graph)
+        return graph.forward
+
+    for videos in (1, 2):
+        row = benchmark_pair(*pair, torch.randn(videos, 8, 3, 64, 64), compile=True,
+                             repeats=1, backend=backend)
+        assert len(compiled) == 2 * videos
+        assert row['clustered/cold_ms'] > row['clustered/ms']  # compiling included
+        assert 'encode_video' not in vars(pair[0])
 
 
 @pytest.mark.slow

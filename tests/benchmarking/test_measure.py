@@ -52,6 +52,11 @@ def test_real_time_is_in_milliseconds():
     assert 20 <= times['sleep'] < 1000
 
 
+def test_time_of_the_process_leaves_waiting_out():
+    sleep = dict(sleep=lambda: measure.time.sleep(.05))
+    assert time_interleaved(sleep, 1, 0, measure.time.process_time)['sleep'] < 50
+
+
 def test_the_machine_is_described():
     said = describe_machine('cpu')
     assert said.startswith(f'cpu, {torch.get_num_threads()} CPU threads, torch ')

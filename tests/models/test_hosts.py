@@ -8,7 +8,7 @@ from mmaction.registry import MODELS
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models import TimmVisionTower, VideoTokens
 
-from .hosts import HOSTS, TIMM
+from .hosts import HOSTS, MAE, TIMM
 from .selections import record_selections
 
 CENTERS = dict(num_segments=2, num_centers=3)
@@ -261,3 +261,18 @@ def test_videomae_v2s_options(imgs):
         dict(NECK, num_centers=16)])).eval()
     assert tower(clips).shape == (3, 44)
     assert tower.encode(imgs)[0].shape == (3, 2, 44)
+
+
+def test_videomaes_weights_are_loaded_or_refused(tmp_path):
+    """The zoo's ``pretrained`` is overwritten by ``init_cfg``: nothing is loaded."""
+    stock, path = HOSTS['videomae'].stock(), tmp_path / 'weights.pth'
+    torch.save(stock.state_dict(), path)
+    forgetful = MODELS.build(dict(MAE, type='VisionTransformer', pretrained=str(path)))
+    assert not any(cfg['type'] == 'Pretrained' for cfg in forgetful.init_cfg)
+    with pytest.raises(InputError, match="write init_cfg=dict.type='Pretrained'"):
+        HOSTS['videomae'].build(pretrained=str(path))
+    tower = HOSTS['videomae'].build(
+        [NECK], init_cfg=dict(type='Pretrained', checkpoint=str(path)))
+    tower.init_weights()
+    for name, value in stock.state_dict().items():
+        assert torch.equal(tower.state_dict()[name], value)

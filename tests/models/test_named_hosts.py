@@ -8,6 +8,7 @@ import torch
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 
+from mmaction_centerclip.error_lines import describe_error
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models import TimmVisionTower, VideoMAETower, check_host
 
@@ -87,3 +88,17 @@ def test_mmpretrain_is_optional(monkeypatch):
     module = runpy.run_module('mmaction_centerclip.models.backbones.mmpretrain_vision')
     with pytest.raises(InputError, match=f'{name} needs the package mmpretrain'):
         module[name]()
+
+
+@pytest.mark.parametrize('name, options, reason', [
+    ('SwinTransformer3D', dict(arch='tiny'), 'attends in windows'),
+    ('MViT', dict(arch='tiny'), 'pools the grid'),
+    ('TimeSformer', dict(num_frames=8, img_size=32, patch_size=16),
+     "write type='TimeSformerTower'")])
+def test_a_recogniser_with_such_a_backbone_ends_with_one_line(name, options, reason):
+    """The tools print it, where the zoo's class knows no option ``necks``."""
+    backbone = dict(type=name, necks=[NECK], **options)
+    with pytest.raises(TypeError) as caught:
+        MODELS.build(dict(type='Recognizer3D', backbone=backbone))
+    line = describe_error(caught.value)
+    assert line.startswith(f'backbone: {name} takes no necks') and reason in line

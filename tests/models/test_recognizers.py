@@ -101,6 +101,13 @@ def test_a_checkpoint_of_the_zoos_loads_strictly(path, tmp_path, shapes):
     torch.testing.assert_close(scores.sum(), torch.tensor(1.0))
 
 
+def test_a_function_may_pick_the_tower():
+    backbone = MODELS.build(dict(type='VideoTowerBackbone', tower=dict(
+        type='OpenCLIPVisionTower', arch=TINY_ARCH, necks=[NECK])))
+    assert isinstance(backbone.tower, CLIPVisionTower)
+    assert backbone(torch.rand(2, 3, 8, 32, 32)).shape == (2, 16)
+
+
 @pytest.mark.slow
 def test_the_shapes_configs_train_and_resume(shapes, tmp_path):
     plain, clustered = sorted(

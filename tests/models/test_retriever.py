@@ -150,7 +150,11 @@ def test_an_arch_of_another_tokenizer_trains_through_the_pipeline(
 @pytest.mark.parametrize('options, message', [
     (dict(frozen_layers=4), 'from -1 .* to 3, .* got 4'),
     (dict(backbone=dict(type='ResNet', depth=50)),
-     "type must be a VideoTower, got 'ResNet'"),
+     "type must be a VideoTower, got 'ResNet'; .* is made of convolutions"),
+    (dict(backbone=dict(type='TimeSformer')), "write type='TimeSformerTower'"),
+    (dict(backbone=dict(type='timm.vit_tiny_patch16_224')),
+     "write dict.type='TimmVisionTower', model_name='vit_tiny_patch16_224'"),
+    (dict(backbone=dict(type='Nothing')), "VideoTower, got 'Nothing'$"),
     (dict(frozen_layers=1.5), 'from -1 .* to 3, .* got 1.5'),
     (dict(backbone=dict(type='TimmVisionTower', embed_dim=24, num_heads=2,
                         depth=1, img_size=32)),

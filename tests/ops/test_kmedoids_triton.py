@@ -69,20 +69,6 @@ def test_beyond_its_limits_it_says_so(tmp_path):
     assert 'up to 1024 tokens and 512 centers, got 1025 and 2' in result.stderr
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU')
-@pytest.mark.parametrize('path', golden_files('kmedoids_*.npz'),
-                         ids=lambda path: path.stem)
-def test_on_a_gpu_equals_the_torch_path(path):
-    data = load(path)
-    tokens = torch.from_numpy(data['tokens']).cuda()
-    options = dict(num_centers=data['K'], p=data['norm_p'],
-                   distance=data['distance'], pre_norm=data['pre_norm'],
-                   max_iters=data['iter_limit'])
-    for a, b in zip(kmedoids(tokens, backend='triton', **options),
-                    kmedoids(tokens, backend='torch', **options)):
-        assert torch.equal(a, b)
-
-
 @pytest.mark.parametrize('options, message', [
     (dict(backend='cuda'), "one of .*'triton'.*, got 'cuda'"),
     (dict(backend='triton', dtype=torch.float64), 'got torch.float64'),

@@ -33,6 +33,18 @@ def test_a_config_beside_the_same_without_clustering(run_tool, tiny_config,
     assert titles.split()[:4] == ['config', 'videos', 'GMACs', 'MAC']
     assert values.split()[:2] == ['tiny', '1']
     assert f'{row["time_ratio"]:.3f}' in values
+    assert row['time_over_macs'] == pytest.approx(row['time_ratio'] / row['mac_ratio'])
+    assert 'clustered/eval_ms' not in row
+
+
+def test_an_evaluation_in_cpu_time(run_tool, tiny_config, tmp_path):
+    printed = run_tool(BENCHMARK, tiny_config, '--repeats', 1, '--device', 'cpu',
+                       '--evaluation', '--cpu-time', '--json', tmp_path / 'out.json')
+    row, = json.loads((tmp_path / 'out.json').read_text())
+    assert row['clustered/eval_ms'] > 0 and row['clustered/eval_cold_ms'] > 0
+    machine, titles, values = printed.splitlines()[-3:]
+    assert machine.startswith('cpu, 1 CPU threads') and ', CPU time, ' in machine
+    assert 'eval ratio' in titles and f'{row["eval_ms_ratio"]:.3f}' in values
 
 
 @pytest.mark.slow
@@ -54,6 +66,8 @@ def test_batches_training_and_a_picture(run_tool, tiny_config, shapes, tmp_path)
 def test_bad_options_end_with_one_line(run_tool, tiny_config, tmp_path):
     said = run_tool(BENCHMARK, tiny_config, '--stock')
     assert said == 'error: --stock is called --mmaction2 now, write that'
+    said = run_tool(BENCHMARK, tiny_config, '--cpu-time', '--device', 'meta')
+    assert said == 'error: --cpu-time is for --device cpu, got meta'
     said = run_tool(BENCHMARK, 'no.py')
     assert said.startswith('error: config file not found: no.py (docs/migration.md')
     said = run_tool(BENCHMARK, tiny_config, '--json', 'no/out.json')

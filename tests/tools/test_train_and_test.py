@@ -235,6 +235,10 @@ def test_evaluation_stops_at_a_bad_video_unless_allowed(
 @pytest.mark.parametrize('options, message', [
     (['model.arch._delete_=True', 'model.arch.embed_dim=4'], 'arch lacks'),
     (['model.arch=RN50'], 'RN50.*ResNet'),
+    (['model.arch.embed_dim=0'], 'arch: embed_dim must be a positive integer, got 0'),
+    (['model.data_preprocessor=None'], 'model.data_preprocessor must be .* got None'),
+    (['model.head.loss.type=CrossEntropyLoss'],
+     "loss: 'CrossEntropyLoss' is none of similarities: .*forward"),
     (['model.backbone.necks.0.before_block=9'], 'before_block .* got 9'),
     (['model.backbone.necks.0.num_segments=3'], '3 segments for 8 frames'),
     (['model.backbone.necks.0.num_centers=99'], 'num_centers=99'),

@@ -5,6 +5,7 @@ The two ratios that matter are those of time and of multiply-adds: a
 clustering that costs nothing has them equal.
 """
 import argparse
+import time
 from pathlib import Path
 
 import torch
@@ -32,12 +33,18 @@ from mmaction_centerclip.tables import format_table
 COLUMNS = {
     'GMACs': 'clustered/gmacs',
     'MAC ratio': 'mac_ratio',
+    'cold ms': 'clustered/cold_ms',
     'ms/video': 'clustered/ms',
     'time ratio': 'time_ratio',
+    'time / MAC': 'time_over_macs',
     'clustering': 'clustering_share',
     'videos/s': 'clustered/videos_per_s',
     'times MMAction2': 'times_mmaction2',
     'peak MiB': 'clustered/peak_mib',
+    'eval cold ms': 'clustered/eval_cold_ms',
+    'eval ms/video': 'clustered/eval_ms',
+    'eval ratio': 'eval_ms_ratio',
+    'step cold ms': 'clustered/step_cold_ms',
     'step ms': 'clustered/step_ms',
     'step ratio': 'step_ms_ratio',
     'step times MMAction2': 'step_times_mmaction2',
@@ -54,13 +61,19 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--train-batch-size', type=int, default=0,
                         help='videos of a training step; 0 for none')
     parser.add_argument(
+        '--evaluation', action='store_true',
+        help='also measure an evaluation, from frames in memory to recalls')
+    parser.add_argument(
         '--device', type=torch_device,
         default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument(
         '--dtype', choices=['float32', 'bfloat16', 'float16'], default='float32')
     parser.add_argument(
         '--compile', action='store_true',
-        help='torch.compile of the vision towers, not of the training step')
+        help='torch.compile of the vision towers, wherever they are called')
+    parser.add_argument(
+        '--cpu-time', action='store_true',
+        help='one thread, and its CPU time, which other programs do not add to')
     parser.add_argument('--repeats', type=positive_int, default=7, help='timed calls')
     parser.add_argument('--videos', help='folder of real clips; default: random pixels')
     parser.add_argument(
@@ -89,8 +102,11 @@ def measure(path: str, batch_size: int, args: argparse.Namespace) -> dict:
         model, unclustered, imgs[:batch_size], getattr(torch, args.dtype), args.compile,
         args.repeats,
         train_imgs=imgs[:args.train_batch_size] if args.train_batch_size else None,
-        mmaction2=build_mmaction2(args.device) if args.mmaction2 else None)
-    return dict(config=Path(path).stem, **row)
+        mmaction2=build_mmaction2(args.device) if args.mmaction2 else None,
+        evaluation=args.evaluation,
+        clock=time.process_time if args.cpu_time else time.perf_counter)
+    return dict(config=Path(path).stem, **row,
+                time_over_macs=row['time_ratio'] / row['mac_ratio'])
 
 
 def format_rows(rows: list[dict]) -> str:
@@ -123,10 +139,16 @@ def main() -> None:
     with exit_on_input_error():
         if args.stock:
             raise InputError('--stock is called --mmaction2 now, write that')
+        if args.cpu_time:
+            if args.device != 'cpu':
+                raise InputError('--cpu-time is for --device cpu, got '
+                                 f'{args.device}')
+            torch.set_num_threads(1)
         check_outputs(args.json, args.plot)
         rows = [measure(*job, args) for job in track_iter_progress(jobs)]
     print(f'\n{describe_machine(args.device)}, {args.dtype}, '
           f'{"compiled" if args.compile else "eager"}, '
+          f'{"CPU time, " if args.cpu_time else ""}'
           f'{"frames of " + args.videos if args.videos else "random pixels"}')
     print(format_rows(rows))
     with exit_on_input_error():

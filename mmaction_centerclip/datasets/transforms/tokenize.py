@@ -46,7 +46,7 @@ class OpenCLIPTokenize(BaseTransform):
     Raises:
         InputError: If open_clip has no such model, its tokenizer cannot be
             loaded or has ids that the model lacks, ``context_length`` is
-            below 3, or a caption is empty.
+            below 3, a caption is empty, or there is none.
     """
 
     def __init__(self, model: str | dict = 'ViT-B-32',
@@ -64,6 +64,12 @@ class OpenCLIPTokenize(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Tokenize ``results['text']``."""
+        if 'text' not in results:
+            # As when the zoo's inference_recognizer is given a retriever.
+            raise InputError(
+                f'{results.get("filename")}: a retriever compares videos with '
+                "captions, and there is no 'text'; to encode, score or rank videos, "
+                'use mmaction_centerclip.apis.VideoTextRetrievalInferencer')
         texts = results['text']
         texts = [texts] if isinstance(texts, str) else list(texts)
         for text in texts:

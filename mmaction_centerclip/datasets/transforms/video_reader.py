@@ -53,6 +53,7 @@ class VideoReader:
         self._num_threads = num_threads
         self._times: list[int] = []  # of all frames, where jumps are safe
         self._keys: list[int] = []  # the numbers of those that are key frames
+        self._seen: list[int | None] = []  # the same, where they are not
         self._held: list[av.VideoFrame] = []
         self._reformatter = VideoReformatter()
         with self._open() as (container, stream):
@@ -74,6 +75,31 @@ class VideoReader:
     def get_avg_fps(self) -> float:
         """Return the frames in a second, on average; 0 if nothing says."""
         return float(self._fps or self._guessed_fps or 0)
+
+    def get_seconds(self) -> np.ndarray:
+        """Return when frames are shown, from the first on.
+
+        Returns:
+            np.ndarray: When each frame starts and, last, when the video ends,
+            float64 (frames + 1, ), in seconds: as the file says, or by the
+            rate where it says nothing that ascends.
+
+        Raises:
+            DecodingError: If the file says no rate either.
+        """
+        fps = self.get_avg_fps()
+        if fps <= 0:
+            raise DecodingError('says no frame rate')
+        times = self._times or self._seen
+        if len(times) != self._total or None in times or np.any(np.diff(times) <= 0):
+            return np.arange(self._total + 1) / fps
+        seconds = (np.array(times) - times[0]) * float(self._time_base)
+        return np.append(seconds, seconds[-1] + 1 / fps)
+
+    def decode_grey(self) -> Iterator[np.ndarray]:
+        """Decode all frames in order, grey, uint8 (H, W)."""
+        for frame in self._decode_in_order():
+            yield frame.reformat(format='gray').to_ndarray()
 
     def get_batch(self, indices: Sequence[int]) -> SimpleNamespace:
         """Decode frames.
@@ -202,7 +228,9 @@ class VideoReader:
         """Count the frames, and hold them if they are small."""
         total = size = 0
         self._held.clear()
+        self._seen.clear()
         for total, frame in enumerate(self._decode_in_order(), 1):
+            self._seen.append(frame.pts)
             if total == 1:
                 start = frame.pts
             size += sum(plane.buffer_size for plane in frame.planes)

@@ -13,7 +13,7 @@ from mmaction_centerclip.models.utils.strict_loading import fits, form
 
 from ..training_state import check_training_state
 
-__all__ = ['CheckCheckpointHook']
+__all__ = ['CheckCheckpointHook', 'check_weights']
 
 # Where a schedule is, as opposed to how long it is.
 _PLACE = ('last_step', '_global_step', '_last_value', 'verbose')
@@ -42,34 +42,17 @@ class CheckCheckpointHook(Hook):
         state = checkpoint.get('state_dict', checkpoint)
         state = {str(k).removeprefix('module.'): v for k, v in state.items()}
         fresh = trains and not runner._resume
-        self._check_weights(runner, model.state_dict(), state, source, fresh)
-        if trains and runner._resume:
-            self._check_state(runner, checkpoint, source)
-
-    def _check_weights(self, runner, own: dict, state: dict, source: str,
-                       fresh: bool) -> None:
-        """Compare keys and shapes; a fresh training may have another head."""
+        # A fresh training may have another head, and other necks.
         new = ('head.', 'backbone.necks.', 'video_projection.') if fresh else ()
-        fitting = [k for k, v in state.items() if k in own and fits(v, own[k])]
-        missing = sorted(own.keys() - set(fitting))
-        unknown = sorted(state.keys() - own.keys())
-        wrong = [k for k in missing + unknown if not k.startswith(new or ('\0', ))]
-        if wrong:
-            shapes = [f'{k} {form(state[k])}, not {form(own[k])}'
-                      for k in wrong if k in own and isinstance(state.get(k), Tensor)]
-            title, advice = _describe(state, own)
-            raise InputError(
-                f'{source} holds {title}, of which {len(fitting)} of '
-                f"the model's {len(own)} keys fit; missing "
-                f'{[k for k in missing if k not in state][:3]}, not part of the '
-                f'model {unknown[:3]}, of another shape or type {shapes[:3]}. '
-                + advice)
+        missing, unknown = check_weights(model.state_dict(), state, source, new)
         if missing or unknown:
             runner.logger.log(
                 logging.WARNING,
                 f'{source}: {len(missing)} keys of the model are new and keep '
                 f'their start, such as {missing[:3]}; {len(unknown)} of the file '
                 f'are not used, such as {unknown[:3]}')
+        if trains and runner._resume:
+            self._check_state(runner, checkpoint, source)
 
     def _check_state(self, runner, checkpoint: dict, source: str) -> None:
         """Compare the training of the checkpoint with that of the config."""
@@ -77,6 +60,40 @@ class CheckCheckpointHook(Hook):
         _check_schedules(runner, checkpoint, source)
         _check_optimizer(runner, checkpoint['optimizer'], source)
         _check_place(runner, checkpoint, source)
+
+
+def check_weights(own: dict[str, Tensor], state: dict[str, Tensor], source: str,
+                  new: tuple[str, ...] = ()) -> tuple[list[str], list[str]]:
+    """Check that weights are all of a model's, and no others.
+
+    Args:
+        own (dict[str, Tensor]): The model's state dict.
+        state (dict[str, Tensor]): The weights, without a wrapper's ``module.``.
+        source (str): Where they are from, for messages.
+        new (tuple[str, ...]): Starts of keys that need not fit. Defaults to ().
+
+    Returns:
+        tuple[list[str], list[str]]: Keys of the model that do not fit or are
+        missing, and keys that the model has not; all of them are ``new``.
+
+    Raises:
+        InputError: If another key does not fit; it says what the weights are of.
+    """
+    fitting = [k for k, v in state.items() if k in own and fits(v, own[k])]
+    missing = sorted(own.keys() - set(fitting))
+    unknown = sorted(state.keys() - own.keys())
+    wrong = [k for k in missing + unknown if not k.startswith(new or ('\0', ))]
+    if wrong:
+        shapes = [f'{k} {form(state[k])}, not {form(own[k])}'
+                  for k in wrong if k in own and isinstance(state.get(k), Tensor)]
+        title, advice = _describe(state, own)
+        raise InputError(
+            f'{source} holds {title}, of which {len(fitting)} of '
+            f"the model's {len(own)} keys fit; missing "
+            f'{[k for k in missing if k not in state][:3]}, not part of the '
+            f'model {unknown[:3]}, of another shape or type {shapes[:3]}. '
+            + advice)
+    return missing, unknown
 
 
 def _check_schedules(runner, checkpoint: dict, source: str) -> None:

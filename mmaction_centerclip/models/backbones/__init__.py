@@ -7,11 +7,11 @@ from .open_clip_vision import open_clip_vision_tower
 from .timesformer_vision import TimeSformerTower
 from .timm_vision import TimmVisionTower
 from .uniformerv2_vision import UniFormerV2Tower
-from .unsuited import check_host
+from .unsuited import advise, check_host
 from .video_tower import VideoTower
 from .videomae_vision import VideoMAETower
 
 __all__ = ['CLIPTextTower', 'CLIPTimmVisionTower', 'CLIPVisionTower',
            'MMPretrainVisionTower', 'TextFeatures', 'TimeSformerTower',
            'TimmVisionTower', 'UniFormerV2Tower', 'VideoMAETower', 'VideoTower',
-           'check_host', 'clip_config', 'open_clip_vision_tower']
+           'advise', 'check_host', 'clip_config', 'open_clip_vision_tower']

@@ -1,4 +1,4 @@
-"""What a tower checks before it encodes frames."""
+"""Check a tower's frames and necks before it encodes anything."""
 from collections.abc import Sequence
 
 import torch

@@ -15,7 +15,7 @@ Step = Callable[[Tensor], Tensor]
 
 
 class OpenAttention(NamedTuple):
-    """What merging necks need of a block's attention.
+    """The keys of a block's attention, and the attention with a bias.
 
     Attributes:
         keys (Callable): Maps tokens (B, L, C) in front of the block to their

@@ -1,11 +1,12 @@
 """Why some backbones are no hosts of necks."""
+import inspect
 import re
 
 from mmaction.registry import MODELS
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['check_host', 'why_unsuited']
+__all__ = ['advise', 'check_host', 'why_unsuited']
 
 _PLACE = 'which needs every token at its place'
 _REASONS = {
@@ -14,7 +15,7 @@ _REASONS = {
     'it pools the grid of tokens between stages, ' + _PLACE:
     r'mvit|multiscale|hiera|pyramid|pooling|levit',
     'it has convolutions between its blocks, ' + _PLACE:
-    r'vitamin|mobilevit|mobileclip|fastvit|coat|convit|cvt|xcit|uniformer$',
+    r'mobilevit|mobileclip|fastvit|coat|convit|cvt|xcit|uniformer$',
     'it mixes tokens by weights of a fixed number of them': r'mixer|mlp',
     'it is made of convolutions, which have no tokens to drop':
     r'c3d|c2d|r2plus1d|tsm|tanet|omni|csn|x3d|slowfast|conv|.*net|stgcn|aagcn|vgg',
@@ -58,21 +59,28 @@ def check_host(config: dict) -> None:
         InputError: With the reason, or the name of the host, if there is one.
     """
     kind = config.get('type')
+    if 'necks' in config and not is_host(kind):
+        raise InputError(f'backbone: {advise(kind)}')
+
+
+def advise(kind: str | type) -> str:
+    """Say what to write in place of a backbone that is no host, or why nothing."""
     name = kind if isinstance(kind, str) else getattr(kind, '__name__', repr(kind))
-    if 'necks' not in config or is_host(kind):
-        return
     if name.startswith('timm.'):
-        raise InputError(f"backbone: {name} takes no necks; write the tower of a "
-                         "VideoTowerBackbone as dict(type='TimmVisionTower', "
-                         f'model_name={name[5:]!r})')
-    host = _HOSTS.get(name)
-    if host:
-        raise InputError(f"backbone: {name} takes no necks, write type='{host}'")
-    raise InputError(f'backbone: {name} takes no necks: {why_unsuited(name)}')
+        return (f"{name} takes no necks; write dict(type='TimmVisionTower', "
+                f"model_name={name[5:]!r}), in a recogniser as the tower of a "
+                'VideoTowerBackbone')
+    if name in _HOSTS:
+        return f"{name} takes no necks, write type='{_HOSTS[name]}'"
+    return f'{name} takes no necks: {why_unsuited(name)}'
 
 
 def is_host(kind: str | type | None) -> bool:
-    """Tell whether a registered backbone, by name or class, is a host."""
+    """Tell whether a registered backbone, by name or class, is a host.
+
+    A function that picks one, such as ``OpenCLIPVisionTower``, counts as one.
+    """
     from .video_tower import VideoTower
     cls = MODELS.get(kind) if isinstance(kind, str) else kind
-    return isinstance(cls, type) and issubclass(cls, VideoTower)
+    return inspect.isfunction(cls) or (
+        isinstance(cls, type) and issubclass(cls, VideoTower))

@@ -38,7 +38,8 @@ class VideoMAETower(VideoTower, VisionTransformer):
         **kwargs: Those of the zoo's class.
 
     Raises:
-        InputError: If necks are to stand in front of a feature map.
+        InputError: If necks are to stand in front of a feature map, or for
+            ``pretrained``, which the zoo's class takes and does not load.
 
     Examples:
         >>> # In a recogniser's config, over the zoo's own:
@@ -51,6 +52,11 @@ class VideoMAETower(VideoTower, VisionTransformer):
 
     def __init__(self, necks: Sequence[dict] = (), arch: str | dict | None = None,
                  with_cp: bool = False, tubelet_size: int = 2, **kwargs) -> None:
+        if kwargs.get('pretrained'):
+            raise InputError(
+                "pretrained, which the zoo's class forgets again, is not an option; "
+                "write init_cfg=dict(type='Pretrained', checkpoint="
+                f'{kwargs["pretrained"]!r})')
         super().__init__(tubelet_size=tubelet_size, **kwargs)
         if necks and self.return_feat_map:
             raise InputError('return_feat_map=True needs the tokens of every '
@@ -101,6 +107,7 @@ class VideoMAETower(VideoTower, VisionTransformer):
         attn, scale = block.attn, getattr(block, 'gamma_1', 1)
 
         def attention(x: Tensor, bias: Tensor) -> Tensor:
+            """Compute softmax(q k / sqrt(d) + bias) v, and add it to ``x``."""
             qkv_bias = None
             if hasattr(attn, 'q_bias'):
                 qkv_bias = torch.cat(

@@ -18,7 +18,8 @@ class VideoTextDataPreprocessor(ActionDataPreprocessor):
     A sample of the dataset has ``imgs`` (T, 3, H, W) uint8, ``text`` (C, L)
     int64 of its C captions, and may have ``frame_mask`` (T, ) bool. Samples
     whose video could not be read (``missing``) have None instead; they are
-    left out here, so that a model never meets them.
+    left out here, so that a model never meets them. Videos to encode without
+    captions have no ``text``.
 
     Args:
         mean (Sequence[float], optional): Of each channel. Defaults to None.
@@ -66,7 +67,8 @@ class VideoTextDataPreprocessor(ActionDataPreprocessor):
                     'imgs of a sample must have the shape (T, 3, H, W), got '
                     f"{tuple(imgs.shape)}; use FormatShape with input_format='NCHW'")
         inputs['imgs'], _ = self.preprocess(inputs['imgs'], samples, training)
-        inputs['text'] = torch.cat(inputs['text'])
+        if 'text' in inputs:
+            inputs['text'] = torch.cat(inputs['text'])
         if 'frame_mask' in inputs:
             inputs['frame_mask'] = torch.stack(inputs['frame_mask'])
         return dict(data, inputs=inputs, data_samples=samples)

@@ -52,7 +52,7 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
         check_number(f'{type(self).__name__}: init_logit_scale', init_logit_scale,
                      lambda x: x <= math.log(1000),
                      'the logarithm of a scale of at most 1000')
-        self.loss_module = MODELS.build(loss or dict(type='SymmetricInfoNCELoss'))
+        self.loss_module = build_loss(loss or dict(type='SymmetricInfoNCELoss'))
         self.logit_scale = nn.Parameter(torch.tensor(float(init_logit_scale)),
                                         requires_grad=not freeze_logit_scale)
         bias = None
@@ -150,3 +150,22 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
         if self.logit_bias is not None:
             losses['logit_bias'] = self.logit_bias.detach()
         return losses
+
+
+def build_loss(config: dict) -> nn.Module:
+    """Build a loss, and see that it is one of similarities.
+
+    Raises:
+        InputError: If it takes more than logits (texts, videos), as those of
+            classification do, or does not return a dict of tensors.
+    """
+    loss = MODELS.build(config)
+    try:
+        terms = loss(torch.eye(2))
+    except TypeError as error:
+        raise InputError(f"loss: {config['type']!r} is none of similarities: "
+                         f'{error}') from error
+    if not isinstance(terms, dict):
+        raise InputError(f"loss: {config['type']!r} must return a dict of loss terms, "
+                         f'got {type(terms).__name__}')
+    return loss

@@ -25,8 +25,8 @@ class VideoTowerBackbone(BaseModule):
         pretrained (str, optional): CLIP's weights for the tower's ``arch``: a
             tag of open_clip, or a local file. Loaded by ``init_weights()``,
             which the runner calls. The recogniser's data preprocessor must
-            normalise as the tag was trained with, which is not checked.
-            Defaults to None.
+            normalise as the tag was trained with, which this project's tools
+            check. Defaults to None.
         init_cfg (dict, optional): Initialisation config. Defaults to None.
 
     Raises:

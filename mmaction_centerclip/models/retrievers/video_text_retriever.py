@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmaction_centerclip.clip_pictures import describe_resizing, pictures_for
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models.backbones import CLIPTextTower, VideoTower
+from mmaction_centerclip.models.backbones import CLIPTextTower, VideoTower, advise
 
 from .clip_weights import load_clip_weights
 from .lora import add_adapters, watch_adapters, without_adapters
@@ -167,7 +167,10 @@ class VideoTextRetriever(BaseModel):
                 tokenized for ``arch``, or the frames resized otherwise.
         """
         if mode in ('loss', 'predict') and inputs:
-            self._check_inputs(inputs, (data_samples or ())[:len(inputs['imgs'])])
+            read = (data_samples or ())[:len(inputs['imgs'])]
+            self.text_backbone.check_tokens(
+                inputs['text'], {sample.get('tokenizer') for sample in read} or {None})
+            self.check_resizing({sample.get('resizing') for sample in read})
         if mode == 'loss':
             return self.loss(inputs)
         if mode == 'predict':
@@ -176,11 +179,16 @@ class VideoTextRetriever(BaseModel):
             return self.extract_feat(inputs)
         raise InputError("mode must be 'loss', 'predict' or 'tensor', got " f'{mode!r}')
 
-    def _check_inputs(self, inputs: dict[str, Tensor], read: list) -> None:
-        """Refuse captions and frames that are prepared for another model."""
-        self.text_backbone.check_tokens(
-            inputs['text'], {sample.get('tokenizer') for sample in read} or {None})
-        found = {sample.get('resizing') for sample in read}
+    def check_resizing(self, found: set) -> None:
+        """Refuse frames that are resized for another model.
+
+        Args:
+            found (set): What ``OpenCLIPResize`` says of the frames as
+                ``resizing``; None for not known.
+
+        Raises:
+            InputError: If one is not what ``arch`` with ``pretrained`` takes.
+        """
         for resizing in found - {None, self._resizing} if self._resizing else ():
             raise InputError(
                 f'the frames are resized by {resizing!r}, but arch {self.arch!r} with '
@@ -199,6 +207,31 @@ class VideoTextRetriever(BaseModel):
             mask = torch.ones(
                 segments.shape[:2], dtype=torch.bool, device=segments.device)
         return segments, mask
+
+    def video_features(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Encode videos without captions.
+
+        Args:
+            inputs (dict[str, Tensor]): ``imgs`` and maybe ``frame_mask``, see
+                :meth:`forward`.
+
+        Returns:
+            dict[str, Tensor]: What the head compares, tensors (B, ...).
+        """
+        return self.head.video_features(*self.encode_video(inputs))
+
+    def text_features(self, text: Tensor) -> dict[str, Tensor]:
+        """Encode captions without videos, a bounded number at a time.
+
+        Args:
+            text (Tensor): Token ids, int64 (C, L).
+
+        Returns:
+            dict[str, Tensor]: What the head compares, tensors (C, ...).
+        """
+        parts = [self.head.text_features(self.text_backbone(part))
+                 for part in text.split(CAPTIONS_AT_A_TIME)]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def extract_feat(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Features of videos and captions, see :meth:`forward`."""
@@ -227,11 +260,8 @@ class VideoTextRetriever(BaseModel):
         if not inputs:
             return data_samples
         read = data_samples[:len(inputs['imgs'])]
-        video = self.head.video_features(*self.encode_video(inputs))
-        # A few at a time: a video may have any number of captions.
-        parts = [self.head.text_features(self.text_backbone(text))
-                 for text in inputs['text'].split(CAPTIONS_AT_A_TIME)]
-        text = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        video = self.video_features(inputs)
+        text = self.text_features(inputs['text'])  # any number of a video
         ends = torch.tensor([len(sample.captions) for sample in read]).cumsum(0)
         for i, (sample, end) in enumerate(zip(read, ends.tolist())):
             captions = slice(end - len(sample.captions), end)
@@ -255,4 +285,6 @@ def _build_tower(option: str, config: dict, kind: type, arch: str | dict) -> nn.
         tower = MODELS.build({'arch': arch, **config})
         if isinstance(tower, kind):
             return tower
-    raise InputError(f'{option}: type must be a {kind.__name__}, got {name!r}')
+    is_known = build is not None or str(name).startswith('timm.')
+    reason = f'; {advise(name)}' if kind is VideoTower and is_known else ''
+    raise InputError(f'{option}: type must be a {kind.__name__}, got {name!r}{reason}')

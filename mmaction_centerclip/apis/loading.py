@@ -1,0 +1,85 @@
+"""Build a retriever with weights, and never with random ones."""
+import copy
+import os
+
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from torch import nn
+
+from mmaction_centerclip.config_checks import check_pipelines, is_retriever
+from mmaction_centerclip.config_completion import complete_config
+from mmaction_centerclip.engine.hooks.check_checkpoint import check_weights
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.files import read_checkpoint
+from mmaction_centerclip.models.retrievers import load_clip_weights
+
+__all__ = ['init_retriever', 'load_pretrained']
+
+
+def init_retriever(config: str | os.PathLike | Config, checkpoint: str | None = None,
+                   device: str | torch.device = 'cpu') -> nn.Module:
+    """Build a retriever, to encode videos and captions.
+
+    Args:
+        config (str | os.PathLike | Config): The config, or its file. One that
+            a checkpoint stores is never looked at: it would be run.
+        checkpoint (str, optional): A local file of a training, all of whose
+            weights must be the model's. Defaults to None: the weights that
+            ``model.pretrained`` names, zero-shot.
+        device (str | torch.device): Where the model is. Defaults to ``'cpu'``.
+
+    Returns:
+        VideoTextRetriever: In evaluation mode; its ``cfg`` is the config, with
+        the pipelines completed, see :func:`complete_config`.
+
+    Raises:
+        InputError: If the config is not of a retriever, a pipeline does not
+            fit the model, or weights are missing, others, or damaged.
+    """
+    if isinstance(config, (str, os.PathLike)):
+        if not os.path.isfile(config):
+            raise InputError(f'config file not found: {config}')
+        config = Config.fromfile(config)
+    if not isinstance(config, Config):
+        raise InputError('config must be a config or its file, got '
+                         f'{type(config).__name__}')
+    if not is_retriever(config):
+        raise InputError(f'{config.filename}: model is no VideoTextRetriever')
+    cfg = copy.deepcopy(config)
+    init_default_scope(cfg.get('default_scope', 'mmaction'))
+    complete_config(cfg)
+    check_pipelines(cfg)
+    if checkpoint is None and not cfg.model.get('pretrained'):
+        raise InputError(f'{cfg.filename}: checkpoint is missing, and model.pretrained '
+                         'names no weights to use instead')
+    state = None if checkpoint is None else read_checkpoint(str(checkpoint))[0]
+    model = MODELS.build(cfg.model)
+    if state is None:
+        load_pretrained(model)
+    else:
+        check_weights(model.state_dict(), state, str(checkpoint))
+        model.load_state_dict(state)
+    model.cfg = cfg
+    return model.to(device).eval()
+
+
+def load_pretrained(model: nn.Module) -> None:
+    """Load the weights that the config starts a training from.
+
+    Args:
+        model (VideoTextRetriever): Changed in place.
+
+    Raises:
+        InputError: If they leave a part of the model untrained.
+    """
+    if model.video_pretrained is not None:
+        raise InputError(f'video_pretrained={model.video_pretrained!r} starts a video '
+                         "tower that has yet to learn the text tower's space; give a "
+                         'checkpoint')
+    untrained = load_clip_weights(model, model.pretrained, model.arch)
+    if untrained:
+        raise InputError(f'pretrained={model.pretrained!r} has no weights for '
+                         f'{untrained[:3]} ({len(untrained)} in all), which are '
+                         'learned in training; give a checkpoint')

@@ -1,0 +1,183 @@
+"""A config's test pipeline, for videos without captions and the other way round."""
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+from mmaction.datasets.transforms import DecordInit
+from mmaction.registry import TRANSFORMS
+from mmengine.config import Config
+from torch import Tensor
+
+from mmaction_centerclip.config_checks import find_pipelines, step_type
+from mmaction_centerclip.datasets.transforms import run_transform
+from mmaction_centerclip.datasets.video_text_retrieval import check_sampling
+from mmaction_centerclip.errors import InputError
+
+__all__ = ['OpenVideo', 'VideoPipeline', 'list_files']
+
+
+@dataclass(frozen=True)
+class OpenVideo:
+    """A video whose frames can be asked for.
+
+    Attributes:
+        name (str): The file, or what stands for it in messages.
+        reader (VideoReader): Its frames, by their number.
+        total_frames (int): How many.
+        fps (float): Frames in a second, on average; 0 where nothing says.
+    """
+    name: str
+    reader: object
+    total_frames: int
+    fps: float
+
+
+class VideoPipeline:
+    """The test pipeline of a retriever's config, in two parts.
+
+    Args:
+        cfg (Config): Of a retriever, completed by :func:`complete_config`.
+
+    Raises:
+        InputError: If it has no test pipeline that opens videos with
+            ``VideoInit``, tokenizes, and packs ``imgs``, or one that samples
+            frames at random.
+    """
+
+    def __init__(self, cfg: Config) -> None:
+        pipeline = next(find_pipelines(cfg.get('test_dataloader')), [])
+        kinds = [step_type(step) for step in pipeline]
+        tokenize = [s for s in pipeline if step_type(s) == 'OpenCLIPTokenize']
+        packed = pipeline[-1].get('collect_keys') or () if pipeline else ()
+        if len(tokenize) != 1 or kinds[-1] != 'PackActionInputs' or (
+                'imgs' not in packed or 'FormatShape' not in kinds):
+            raise InputError('test_dataloader: the pipeline must have one '
+                             'OpenCLIPTokenize and FormatShape, and end with '
+                             "PackActionInputs(collect_keys=('imgs', 'text', ...)), "
+                             f'got {kinds}')
+        for step in pipeline:
+            check_sampling(step, test_mode=True)
+        if not any('Resize' in kind or 'Crop' in kind for kind in kinds) and (
+                cfg.model.get('video_pretrained') is None):
+            # The config's own videos have the model's size; others have any.
+            model = cfg.model
+            pipeline.insert(kinds.index('FormatShape'), dict(
+                type='OpenCLIPResize', model=model.backbone.get('arch', model.arch),
+                pretrained=model.get('pretrained')))
+        self._tokenize = TRANSFORMS.build(tokenize[0])
+        self.collect_keys = [key for key in packed if key != 'text']
+        pack = dict(pipeline[-1], collect_keys=self.collect_keys)
+        self._init, *self._steps = [
+            TRANSFORMS.build(step) for step in (*pipeline[:-1], pack)
+            if step is not tokenize[0]]
+        if not isinstance(self._init, DecordInit):
+            raise InputError('test_dataloader: the pipeline must begin with VideoInit, '
+                             f'got {kinds[0]}')
+
+    def describe(self) -> str:
+        """Return all steps' options, as far as they change what a model sees."""
+        return repr([getattr(step, 'resizing', step) for step in (
+            *self._steps, self._tokenize.model, self._tokenize.context_length)])
+
+    def tokenize(self, texts: list[str]) -> tuple[Tensor, int]:
+        """Return the token ids of texts, int64 (C, L), and how many are cut."""
+        results = self._tokenize(dict(filename='texts', text=texts))
+        return results['text'], results['num_truncated']
+
+    def open(self, source: str | os.PathLike | np.ndarray,
+             name: str = 'array') -> OpenVideo:
+        """Open a video.
+
+        Args:
+            source (str | os.PathLike | np.ndarray): A file of a video or a
+                picture, a URL that mmengine reads, or the frames themselves,
+                RGB uint8 (T, H, W, 3), or (H, W, 3) of a picture.
+            name (str): What to call an array. Defaults to ``'array'``.
+
+        Raises:
+            DecodingError: If it cannot be read.
+            InputError: If it is of another kind.
+        """
+        if isinstance(source, np.ndarray):
+            reader = _FrameArray(source, name)
+            return OpenVideo(name, reader, len(reader), 0.)
+        if not isinstance(source, (str, os.PathLike)):
+            raise InputError('a video must be a path, a URL or an array of frames, got '
+                             f'{type(source).__name__}')
+        name = os.fspath(source)
+        results = run_transform(self._init, dict(filename=name), name)
+        return OpenVideo(name, results['video_reader'], results['total_frames'],
+                         results['avg_fps'])
+
+    def prepare(self, video: OpenVideo, first: int = 0, end: int | None = None) -> dict:
+        """Sample frames of a part of a video, and make them the model's.
+
+        Args:
+            video (OpenVideo): From :meth:`open`.
+            first (int): The part's first frame. Defaults to 0.
+            end (int, optional): The frame behind its last. Defaults to None:
+                all that follow.
+
+        Returns:
+            dict: ``inputs`` with ``imgs`` uint8 (T, 3, H, W) and maybe
+            ``frame_mask``, and ``data_samples``, which knows its ``filename``
+            and ``frame_inds``, the numbers of the sampled frames.
+
+        Raises:
+            DecodingError: If a frame cannot be read.
+        """
+        end = video.total_frames if end is None else end
+        results = data = dict(
+            filename=video.name, video_reader=video.reader, avg_fps=video.fps,
+            start_index=first, total_frames=end - first, modality='RGB')
+        for step in self._steps:
+            data = run_transform(step, data, video.name)
+            results = results if 'data_samples' in data else data
+        frames = np.ravel(results['frame_inds']).tolist()
+        if min(frames) < first or max(frames) >= end:
+            raise InputError(f'test_dataloader: the pipeline samples frames {frames} '
+                             f'of a part from {first} to {end - 1}')
+        data['data_samples'].set_metainfo(dict(
+            filename=video.name, missing=False, frame_inds=frames,
+            resizing=results.get('resizing')))
+        return data
+
+
+class _FrameArray:
+    """Frames that are decoded already, as a :class:`VideoReader` gives them."""
+
+    def __init__(self, frames: np.ndarray, name: str) -> None:
+        frames = frames[None] if frames.ndim == 3 else frames
+        if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or (
+                not frames.size):
+            raise InputError(f'{name}: frames must be uint8 of the shape (T, H, W, 3), '
+                             f'got {frames.dtype} {frames.shape}')
+        self._frames = frames
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def get_batch(self, indices) -> SimpleNamespace:
+        batch = self._frames[np.ravel(indices)]
+        return SimpleNamespace(asnumpy=lambda: batch)
+
+
+def list_files(folder: str | os.PathLike) -> list[str]:
+    """List the files in a folder and its folders, but for hidden ones.
+
+    Args:
+        folder (str | os.PathLike): The folder.
+
+    Returns:
+        list[str]: Their paths, which begin with ``folder``, in order.
+
+    Raises:
+        InputError: If there is no such folder.
+    """
+    if not os.path.isdir(folder):
+        raise InputError(f'no such folder: {folder}')
+    return sorted(str(path) for path in Path(folder).rglob('*')
+                  if not path.is_dir() and not any(
+                      part.startswith('.') for part in path.relative_to(folder).parts))

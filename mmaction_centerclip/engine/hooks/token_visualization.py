@@ -1,0 +1,82 @@
+"""Show, while a model trains, which patches its necks keep."""
+from mmaction.registry import HOOKS
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+
+from mmaction_centerclip.errors import InputError, check_positive_int
+from mmaction_centerclip.visualization import (
+    TowerInputs,
+    draw_tokens,
+    see_tokens,
+    tower_inputs,
+    tower_of,
+)
+
+__all__ = ['TokenVisualizationHook']
+
+
+@HOOKS.register_module()
+class TokenVisualizationHook(Hook):
+    """Give pictures of kept tokens to the backends of the visualizer.
+
+    Of the first videos that this training reads, the same ones each time, so
+    that the pictures can be compared. They are drawn as by
+    :func:`draw_tokens`, one a neck, and go to whatever ``vis_backends`` the
+    config has, on disk, TensorBoard or Weights & Biases. The model runs on
+    them in evaluation mode, without gradient, so that training goes on as it
+    would without this hook.
+
+    Args:
+        interval (int): Draw every so many iterations. Defaults to 100.
+        num_videos (int): Videos to draw. Defaults to 1.
+        columns (int): Frames in a row. Defaults to 4.
+
+    Raises:
+        InputError: If an option is not a positive integer, or, before
+            training, if the model has no video tower with necks.
+
+    Examples:
+        >>> # In a config:
+        >>> default_hooks = dict(
+        ...     token_pictures=dict(type='TokenVisualizationHook', interval=100))
+    """
+
+    def __init__(self, interval: int = 100, num_videos: int = 1,
+                 columns: int = 4) -> None:
+        name = type(self).__name__
+        self.interval = check_positive_int(f'{name}: interval', interval)
+        self.num_videos = check_positive_int(f'{name}: num_videos', num_videos)
+        self.columns = check_positive_int(f'{name}: columns', columns)
+        self._videos: TowerInputs | None = None
+
+    def before_train(self, runner) -> None:
+        """Refuse a model of which there is nothing to draw."""
+        if not tower_of(_model_of(runner)).necks:
+            raise InputError('TokenVisualizationHook: the video tower has no necks, '
+                             'so that every patch stays; leave the hook out')
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None,
+                         outputs=None) -> None:
+        """Keep the first videos; draw them where it is time."""
+        if not is_main_process():
+            return
+        model = _model_of(runner)
+        if self._videos is None and isinstance(data_batch, dict):
+            videos = tower_inputs(model, data_batch, self.num_videos)
+            self._videos = videos if len(videos.frames) else None
+        if self._videos is None or not self.every_n_train_iters(runner, self.interval):
+            return
+        videos = self._videos
+        views = see_tokens(tower_of(model), videos.imgs, videos.frame_mask)
+        for number, view in enumerate(views, start=1):
+            neck = view.neck.partition('(')[0]
+            for i, frames in enumerate(videos.frames):
+                center, size = (x[i].cpu().numpy() for x in (view.center, view.size))
+                runner.visualizer.add_image(
+                    f'tokens_{number}_{neck}_video_{i + 1}',
+                    draw_tokens(frames, center, size, self.columns), runner.iter + 1)
+
+
+def _model_of(runner):
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -1,0 +1,99 @@
+"""Write moments: as a clip, as a table, as chapters."""
+import csv
+import io
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from fractions import Fraction
+
+import av
+
+from mmaction_centerclip.datasets.transforms.decoding_errors import decoding_errors
+from mmaction_centerclip.datasets.transforms.video_reader import VideoReader
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.files import check_absent, whole_file, write_text
+
+from .hits import Hit
+
+__all__ = ['cut_clip', 'export_hits']
+
+
+def cut_clip(hit: Hit, path: str | os.PathLike) -> None:
+    """Write the pictures of a moment to a new MP4 file, encoded anew (H.264).
+
+    So that the clip begins at the in point and not at the key frame before;
+    it has no sound, and the video's average rate.
+
+    Args:
+        hit (Hit): The moment.
+        path (str | os.PathLike): The clip, which must not exist.
+
+    Raises:
+        DecodingError: If the video cannot be read.
+        InputError: If the clip exists, is no ``.mp4``, or cannot be written.
+    """
+    path = os.fspath(path)
+    if not path.endswith('.mp4'):
+        raise InputError(f'{path}: a clip must be an .mp4 file')
+    check_absent(path)
+    with decoding_errors(hit.file):
+        reader = VideoReader(hit.file)
+        seconds = reader.get_seconds()[:-1]
+        frames = [i for i, second in enumerate(seconds)
+                  if hit.start - 1e-6 <= second < hit.end - 1e-6]
+        if not frames:
+            raise InputError(f'{hit.file} has no frames from {hit.start} to '
+                             f'{hit.end} seconds')
+        rate = Fraction(reader.get_avg_fps()).limit_denominator(1001)
+        with whole_file(path) as partial, av.open(partial, 'w', format='mp4') as clip:
+            _write(clip, reader, frames, rate)
+
+
+def _write(clip, reader: VideoReader, frames: list[int], rate: Fraction) -> None:
+    stream = None
+    for place in range(0, len(frames), 32):  # a bounded number at a time
+        for image in reader.get_batch(frames[place:place + 32]).asnumpy():
+            # Which H.264 wants even.
+            image = image[:image.shape[0] // 2 * 2, :image.shape[1] // 2 * 2]
+            if stream is None:
+                stream = clip.add_stream('libx264', rate=rate)
+                stream.height, stream.width = image.shape[:2]
+                stream.pix_fmt = 'yuv420p'
+            clip.mux(stream.encode(av.VideoFrame.from_ndarray(image)))
+    clip.mux(stream.encode(None))
+
+
+def export_hits(hits: Sequence[Hit], path: str | os.PathLike) -> None:
+    """Write moments to a file, over one that is there.
+
+    Args:
+        hits (Sequence[Hit]): The moments.
+        path (str | os.PathLike): ``.csv``: a table with ``file``, ``start``,
+            ``end``, ``score`` and ``matches``; ``.txt``: chapters, in FFmpeg's
+            metadata format, of moments of one video.
+
+    Raises:
+        InputError: If the file is of another kind, cannot be written, or
+            chapters are of several videos.
+    """
+    path = os.fspath(path)
+    if path.endswith('.csv'):
+        table = io.StringIO()
+        writer = csv.writer(table, lineterminator='\n')
+        writer.writerow(['file', 'start', 'end', 'score', 'matches'])
+        writer.writerows([hit.file, f'{hit.start:.3f}', f'{hit.end:.3f}',
+                          f'{hit.score:.4f}', hit.matches] for hit in hits)
+        return write_text(table.getvalue(), path)
+    if not path.endswith('.txt'):
+        raise InputError(f'{path}: expected a .csv (table) or .txt (chapters) file')
+    by_file = defaultdict(list)
+    for hit in hits:
+        by_file[hit.file].append(hit)
+    if len(by_file) != 1:
+        raise InputError(f'{path}: chapters are of one video, got moments of '
+                         f'{len(by_file)}; filter them by file')
+    lines = [';FFMETADATA1']
+    for hit in sorted(hits, key=lambda hit: hit.start):
+        lines += ['[CHAPTER]', 'TIMEBASE=1/1000', f'START={round(hit.start * 1000)}',
+                  f'END={round(hit.end * 1000)}', f'title={hit.score:.4f}']
+    write_text('\n'.join(lines) + '\n', path)

@@ -1,0 +1,101 @@
+"""Cut a long video into windows, and say when a segment of one is."""
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+__all__ = ['find_cuts', 'segment_frames', 'split_video']
+
+# Of the range of grey values: less is motion, or noise.
+LEAST_CHANGE = 0.06
+# A cut changes so many times as much as the frames around it do.
+TIMES_AS_MUCH = 3.
+PICTURE = 16  # Pixels on a side of the pictures that are compared.
+
+
+def split_video(seconds: np.ndarray, length: float,
+                cuts: np.ndarray | None = None) -> list[tuple[int, int]]:
+    """Split a video into windows that are no longer than a length.
+
+    Args:
+        seconds (np.ndarray): When each frame starts, and last when the video
+            ends, float64 (frames + 1, ).
+        length (float): The longest window, in seconds.
+        cuts (np.ndarray, optional): First frames of shots, ascending, which
+            begin a window. Defaults to None: there are none.
+
+    Returns:
+        list[tuple[int, int]]: The first frame of each window, and the frame
+        behind its last. What lies between two cuts is split into equal parts.
+
+    Examples:
+        >>> seconds = np.arange(61) / 2
+        >>> split_video(seconds, 10)
+        [(0, 20), (20, 40), (40, 60)]
+        >>> split_video(seconds, 10, np.array([6]))
+        [(0, 6), (6, 24), (24, 42), (42, 60)]
+    """
+    frames = len(seconds) - 1
+    shots = [0, *([] if cuts is None else cuts.tolist()), frames]
+    edges = []
+    for first, end in zip(shots, shots[1:]):
+        start, stop = seconds[first], seconds[end]
+        # Without the little by which a sum of durations misses a whole number.
+        parts = max(1, int(np.ceil((stop - start) / length - 1e-6)))
+        inner = np.linspace(start, stop, parts + 1)[:-1]
+        edges += np.clip(np.searchsorted(seconds, inner - 1e-6), first, end).tolist()
+    edges = sorted({*edges, frames})
+    return list(zip(edges, edges[1:]))
+
+
+def segment_frames(sampled: list[int], num_segments: int, first: int,
+                   end: int) -> list[tuple[int, int]]:
+    """Say which frames of a window each of its segments stands for.
+
+    A segment is made of as many sampled frames as every other. It stands for
+    all frames that lie nearer to its own than to those of the next; the first
+    begins and the last ends with the window.
+
+    Args:
+        sampled (list[int]): The numbers of the sampled frames, ascending.
+        num_segments (int): A divisor of how many they are.
+        first (int): The window's first frame.
+        end (int): The frame behind its last.
+
+    Returns:
+        list[tuple[int, int]]: The first frame of each segment and the frame
+        behind its last: equal where its frames are those of the next as well.
+
+    Examples:
+        >>> segment_frames([2, 7, 12, 17], 2, 0, 20)
+        [(0, 10), (10, 20)]
+    """
+    groups = np.reshape(sampled, (num_segments, -1))
+    inner = (groups[:-1, -1] + groups[1:, 0] + 1) // 2
+    edges = [first, *inner.tolist(), end]
+    return list(zip(edges, edges[1:]))
+
+
+def find_cuts(frames) -> np.ndarray:
+    """Find where shots begin, by how much each frame differs from the last.
+
+    A cut is a frame whose mean difference in grey values is large, and
+    :data:`TIMES_AS_MUCH` that of the two frames before and behind it.
+
+    Args:
+        frames (Iterable[np.ndarray]): All frames, grey, uint8 (H, W).
+
+    Returns:
+        np.ndarray: The first frames of shots but for the first, int64.
+    """
+    changes, last = [], None
+    for frame in frames:
+        picture = F.adaptive_avg_pool2d(
+            torch.from_numpy(np.ascontiguousarray(frame))[None].float() / 255, PICTURE)
+        if last is not None:
+            changes.append(float((picture - last).abs().mean()))
+        last = picture
+    changes = np.array(changes)
+    padded = np.pad(changes, 2)
+    around = (padded[:-4] + padded[1:-3] + padded[3:-1] + padded[4:]) / 4
+    return 1 + np.flatnonzero(
+        (changes >= LEAST_CHANGE) & (changes >= TIMES_AS_MUCH * around))

@@ -1,0 +1,11 @@
+from .failures import Confusion, Failure, confusable_captions, worst_queries
+from .film_strips import VideoFolder, film_strip
+from .result_page import result_page
+from .result_sheets import Hit, result_sheet
+from .token_pictures import draw_tokens
+from .token_views import TokenView, see_tokens
+from .tower_inputs import TowerInputs, tower_inputs, tower_of
+
+__all__ = ['Confusion', 'Failure', 'Hit', 'TokenView', 'TowerInputs', 'VideoFolder',
+           'confusable_captions', 'draw_tokens', 'film_strip', 'result_page',
+           'result_sheet', 'see_tokens', 'tower_inputs', 'tower_of', 'worst_queries']

@@ -1,0 +1,114 @@
+"""Find where an evaluation goes wrong."""
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mmaction_centerclip.errors import check_positive_int
+from mmaction_centerclip.evaluation.functional import (
+    better_and_tied,
+    check_similarity,
+)
+
+__all__ = ['Confusion', 'Failure', 'confusable_captions', 'worst_queries']
+
+
+class Failure(NamedTuple):
+    """A caption whose own video comes late.
+
+    Attributes:
+        text (int): The caption.
+        rank (float): Of its video, from 1; the expected one in a tie.
+        videos (list[int]): The first videos, the most similar one first.
+    """
+    text: int
+    rank: float
+    videos: list[int]
+
+
+class Confusion(NamedTuple):
+    """Captions of two videos that are alike to the model.
+
+    Attributes:
+        texts (tuple[int, int]): The captions. The first one finds the second
+            one's video, at least as soon as its own.
+        videos (tuple[int, int]): Their own videos.
+        difference (float): Of their similarities to all videos, the root mean
+            square; 0 where the model cannot tell them apart.
+    """
+    texts: tuple[int, int]
+    videos: tuple[int, int]
+    difference: float
+
+
+def worst_queries(similarity: Tensor, video_of_text: Tensor, count: int,
+                  topk: int = 5) -> list[Failure]:
+    """Return the captions whose own videos have the highest ranks, first.
+
+    Ranks are those of :func:`retrieval_metrics`. Those that find their own
+    video, and nothing beside it, at the first place are no failures.
+
+    Args:
+        similarity (Tensor): Shape (texts, videos), finite.
+        video_of_text (Tensor): Each caption's own video, int64 (texts, ).
+        count (int): Captions to return, at most.
+        topk (int): Videos of each to return. Defaults to 5.
+
+    Raises:
+        InputError: If the shapes do not fit, or a count is not positive.
+
+    Examples:
+        >>> similarity = torch.tensor([[.9, .1, .2], [.9, .1, .2], [.3, .3, .1]])
+        >>> worst_queries(similarity, torch.tensor([0, 1, 0]), 2, topk=2)
+        [Failure(text=1, rank=3.0, videos=[0, 2]), Failure(text=2, rank=1.5, videos=[0, 1])]
+    """  # noqa: E501
+    check_positive_int('count', count)
+    check_positive_int('topk', topk)
+    similarity, own = check_similarity(similarity, video_of_text)
+    better, tied = better_and_tied(similarity, own)
+    ranks = better + 1 + tied / 2
+    order = ranks.argsort(descending=True, stable=True)[:count]
+    order = order[ranks[order] > 1]
+    found = similarity[order].argsort(dim=1, descending=True, stable=True)[:, :topk]
+    return [Failure(*row) for row in zip(
+        order.tolist(), ranks[order].tolist(), found.tolist())]
+
+
+def confusable_captions(similarity: Tensor, video_of_text: Tensor,
+                        count: int) -> list[Confusion]:
+    """Return pairs of captions that the model takes for each other, nearest first.
+
+    Of each caption whose own video is not the first alone: with that caption
+    of the first other video whose similarities to all videos are most like its
+    own. Works on similarities, and so for heads of any kind.
+
+    Args:
+        similarity (Tensor): Shape (texts, videos), finite.
+        video_of_text (Tensor): Each caption's own video, int64 (texts, ).
+        count (int): Pairs to return, at most.
+
+    Raises:
+        InputError: If the shapes do not fit, or ``count`` is not positive.
+
+    Examples:
+        >>> similarity = torch.tensor([[.5, .7, .1], [.5, .7, .1], [.1, .2, .9]])
+        >>> confusable_captions(similarity, torch.arange(3), 5)
+        [Confusion(texts=(0, 1), videos=(0, 1), difference=0.0)]
+    """
+    check_positive_int('count', count)
+    similarity, own = check_similarity(similarity, video_of_text)
+    right = similarity.gather(1, own[:, None])[:, 0]
+    scores, wrong = similarity.scatter(1, own[:, None], -torch.inf).max(dim=1)
+    pairs: dict[tuple[int, int], Confusion] = {}
+    for text in (scores >= right).nonzero()[:, 0].tolist():
+        video = wrong[text].item()
+        texts = (own == video).nonzero()[:, 0]
+        if not len(texts):
+            continue  # a video without captions
+        differences = (similarity[texts] - similarity[text]).square().mean(1).sqrt()
+        nearest = differences.argmin()
+        other = texts[nearest].item()
+        pair = Confusion((text, other), (own[text].item(), video),
+                         differences[nearest].item())
+        pairs.setdefault((min(text, other), max(text, other)), pair)
+    return sorted(pairs.values(), key=lambda pair: pair.difference)[:count]

@@ -1,0 +1,114 @@
+"""Draw what a query found: the first clips as film strips."""
+import textwrap
+import warnings
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from mmaction_centerclip.errors import InputError
+
+__all__ = ['Hit', 'result_sheet']
+
+RIGHT = '#0a8a0a'
+DPI = 100
+LABEL, MARGIN, LINE = 26, 10, 20  # pixels: of a label, around all, of a query's line
+MAX_LINES = 4
+
+
+class Hit(NamedTuple):
+    """A clip that a query found.
+
+    Attributes:
+        rank (str): Such as ``'1'``, or of a tie ``'2.5'``.
+        name (str): Of the clip.
+        score (float): Its similarity.
+        is_right (bool): Whether it is the one that was wanted.
+        strip (ndarray, optional): Of :func:`film_strip`. None where the clip
+            cannot be read.
+        reason (str): Why it cannot. Defaults to ``''``.
+    """
+    rank: str
+    name: str
+    score: float
+    is_right: bool
+    strip: np.ndarray | None
+    reason: str = ''
+
+
+def result_sheet(hits: Sequence[Hit], query: str = '') -> np.ndarray:
+    """Draw the clips that a query found, one below the other.
+
+    The right one has a green frame, and is called so.
+
+    Args:
+        hits (Sequence[Hit]): In the order of their ranks.
+        query (str): Written above them, in at most four lines. Defaults to
+            ``''``: nothing.
+
+    Returns:
+        ndarray: RGB, uint8 (height, width, 3).
+
+    Raises:
+        InputError: If there are no hits.
+
+    Examples:
+        >>> import numpy as np
+        >>> strip = np.zeros((96, 500, 3), dtype=np.uint8)
+        >>> hits = [Hit('1', 'a.mp4', 0.31, False, strip),
+        ...         Hit('2', 'b.mp4', 0.29, True, None, 'no such file')]
+        >>> result_sheet(hits, 'a dog runs').shape
+        (208, 520, 3)
+    """
+    if not hits:
+        raise InputError('a result sheet needs at least one hit')
+    strips = [hit.strip for hit in hits if hit.strip is not None]
+    strip_width = max((strip.shape[1] for strip in strips), default=500)
+    heights = [0 if hit.strip is None else hit.strip.shape[0] for hit in hits]
+    width = strip_width + 2 * MARGIN
+    lines = textwrap.wrap(query, width // 9, max_lines=MAX_LINES, placeholder=' ...')
+    top = MARGIN + bool(lines) * (len(lines) * LINE + MARGIN)
+    height = top + sum(heights) + len(hits) * (LABEL + MARGIN)
+    figure = Figure((width / DPI, height / DPI), dpi=DPI)
+    canvas = FigureCanvasAgg(figure)
+    for i, line in enumerate(lines):
+        _write(figure, width, height, MARGIN + i * LINE, line, size=11, weight='bold')
+    y = top
+    for hit, own in zip(hits, heights):
+        label = f'{hit.rank}. {hit.name}   {hit.score:.3f}'
+        label += '   right' * hit.is_right + f'   {hit.reason}' * (hit.strip is None)
+        _write(figure, width, height, y, label, size=9,
+               color=RIGHT if hit.is_right else 'black')
+        y += LABEL + own + MARGIN
+    with warnings.catch_warnings():  # Signs that the font has not are boxes.
+        warnings.filterwarnings('ignore', message='Glyph')
+        canvas.draw()
+    sheet = np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    _put_strips(sheet, hits, top)
+    return sheet
+
+
+def _write(figure: Figure, width: int, height: int, top: int, text: str,
+           **style) -> None:
+    """Write a line; a dollar sign is one, not the start of a formula."""
+    letters = max(10, width // 7)
+    if len(text) > letters:
+        text = text[:letters - 3] + '...'
+    figure.text(MARGIN / width, 1 - top / height, text.replace('\n', ' '), va='top',
+                parse_math=False, **style)
+
+
+def _put_strips(sheet: np.ndarray, hits: Sequence[Hit], y: int) -> None:
+    """Put the strips on a sheet, pixel by pixel, and a frame around the right one."""
+    color = [int(RIGHT[i:i + 2], 16) for i in (1, 3, 5)]
+    for hit in hits:
+        y += LABEL
+        if hit.strip is not None:
+            height, width = hit.strip.shape[:2]
+            if hit.is_right:
+                sheet[y - 4:y + height + 4, MARGIN - 4:MARGIN + width + 4] = color
+            sheet[y:y + height, MARGIN:MARGIN + width] = hit.strip
+            y += height
+        y += MARGIN

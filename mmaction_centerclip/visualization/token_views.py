@@ -1,0 +1,177 @@
+"""See which patches of a video stay behind each neck of a tower."""
+import contextlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models.backbones import VideoTower
+from mmaction_centerclip.models.necks import TokenNeck
+from mmaction_centerclip.models.video_tokens import VideoTokens
+from mmaction_centerclip.ops import mask_or_all
+
+__all__ = ['TokenView', 'see_tokens']
+
+
+class TokenView(NamedTuple):
+    """What a neck leaves of the patches of a batch of videos.
+
+    A *place* is a patch of a frame as a number, frame * N + patch.
+
+    Attributes:
+        neck (str): The neck, with its options.
+        center (Tensor): The place of the token that stands for each patch, its
+            own where it is kept, int64 (B, T, N). -1 where it is dropped, and
+            where it is merged by a neck that does not say into which token.
+        size (Tensor): How many patches the token at each place stands for,
+            int64 (B, T, N); 0 where there is none.
+    """
+    neck: str
+    center: Tensor
+    size: Tensor
+
+    @property
+    def kept(self) -> Tensor:
+        """Whether there is a token at each place, bool (B, T, N)."""
+        return self.size > 0
+
+
+@torch.no_grad()
+def see_tokens(tower: VideoTower, imgs: Tensor,
+               frame_mask: Tensor | None = None) -> list[TokenView]:
+    """Run a tower in evaluation, and see what its necks keep.
+
+    Holds for every neck that hands on ``positions``, also for those that run
+    the step in front of them in another way: it looks at what
+    :meth:`VideoTower.run_necks` returns, one neck at a time. Which cluster a
+    dropped patch belongs to is known of those that have a ``select`` with an
+    assignment, see :class:`TokenSelection`, and followed from neck to neck.
+
+    Args:
+        tower (VideoTower): With necks; as before afterwards.
+        imgs (Tensor): Normalised frames, shape (B, T, 3, H, W).
+        frame_mask (Tensor, optional): See :meth:`VideoTower.encode`.
+            Defaults to None.
+
+    Returns:
+        list[TokenView]: One a neck, in the order of the blocks. Frames are
+        those of the tower's tokens, such as the tubelets of VideoMAE.
+
+    Raises:
+        InputError: If there are no necks, or one hands on no positions.
+
+    Examples:
+        >>> import torch
+        >>> from mmaction_centerclip.models import TimmVisionTower
+        >>> tower = TimmVisionTower(
+        ...     img_size=32, embed_dim=64, depth=3, num_heads=2, num_classes=0,
+        ...     necks=[dict(type='TokenClustering', before_block=2,
+        ...                 num_segments=2, num_centers=3)])
+        >>> view, = see_tokens(tower, torch.rand(1, 8, 3, 32, 32))
+        >>> view.center.shape, view.kept.sum().item()
+        (torch.Size([1, 8, 4]), 6)
+    """
+    if not tower.necks:
+        raise InputError(f'{type(tower).__name__} has no necks, so that every patch '
+                         'stays; give model.backbone.necks')
+    views: list[TokenView] = []
+    run_necks = tower.run_necks
+
+    def watched(step, necks, tokens: VideoTokens) -> VideoTokens:
+        for neck in necks:
+            with _recorded(neck, 'to_segments', 'select') as calls:
+                behind = run_necks(step, [neck], tokens)
+            views.append(_view(neck, tokens, behind, calls, views))
+            tokens, step = behind, nn.Identity()
+        return tokens
+
+    with _evaluating(tower), _replaced(tower, 'run_necks', watched):
+        tower.encode(imgs, frame_mask)
+    return views
+
+
+def _view(neck: TokenNeck, tokens: VideoTokens, behind: VideoTokens, calls: dict,
+          views: list[TokenView]) -> TokenView:
+    """Follow each patch from where it was in front of a neck."""
+    positions, sizes = behind.positions, behind.size
+    if positions is None or positions.shape != behind.patches.shape[:3]:
+        raise InputError(f'{neck}: hands on no positions of its tokens, so that nobody '
+                         'can see where they come from')
+    if views:
+        center = views[-1].center
+    else:  # Every patch is at its place.
+        center = tokens.positions
+    before = center.flatten(1)
+    places = before.shape[1]
+    if sizes is None:
+        sizes = torch.ones_like(positions)
+    # Tokens of size 0 pad a batch; they go to one more place, which is cut off.
+    kept = positions.masked_fill(sizes == 0, places).flatten(1)
+    onto = before.new_full((len(before), places + 1), -1)
+    if 'select' in calls and calls['select'][1][1] is not None:
+        _follow_clusters(onto, calls)
+    onto.scatter_(1, kept, kept)
+    onto[:, places] = -1
+    size = torch.zeros_like(onto).scatter_(1, kept, sizes.flatten(1))
+    followed = onto.gather(1, before.masked_fill(before < 0, places))
+    return TokenView(str(neck), followed.view_as(center),
+                     size[:, :places].view_as(center))
+
+
+def _follow_clusters(onto: Tensor, calls: dict) -> None:
+    """Write the place of each token's center to ``onto`` (B, places + 1)."""
+    places = onto.shape[1] - 1
+    (_, mask, *_), (indices, assignment) = calls['select']
+    source = calls['to_segments'][1].positions.flatten(1)  # (B * S, F * N)
+    target = source.gather(1, indices).gather(1, assignment)
+    if mask is not None:  # Padding repeats a frame that is a token's own.
+        source = source.masked_fill(~mask_or_all(mask), places)
+    onto.scatter_(1, source.reshape(len(onto), -1), target.reshape(len(onto), -1))
+
+
+@contextlib.contextmanager
+def _recorded(neck: TokenNeck, *names: str) -> Iterator[dict[str, tuple]]:
+    """Keep arguments and results of the last call of methods, if there are any."""
+    calls: dict[str, tuple] = {}
+
+    def record(name):
+        method = getattr(neck, name)
+
+        def recorded(*args):
+            calls[name] = args, method(*args)
+            return calls[name][1]
+
+        return recorded
+
+    with contextlib.ExitStack() as stack:
+        for name in names:
+            if hasattr(neck, name):
+                stack.enter_context(_replaced(neck, name, record(name)))
+        yield calls
+
+
+@contextlib.contextmanager
+def _replaced(module: nn.Module, name: str, function: object) -> Iterator[None]:
+    """Replace a method of one module."""
+    own = vars(module).get(name)
+    setattr(module, name, function)
+    try:
+        yield
+    finally:
+        delattr(module, name)
+        if own is not None:
+            setattr(module, name, own)
+
+
+@contextlib.contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Put a module in evaluation mode, and each of its parts back as it was."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode

@@ -1,0 +1,111 @@
+"""The file of an index: whole, locked, of one version, or one clear error."""
+import random
+import sqlite3
+
+import numpy as np
+import pytest
+
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.search.store import FileRow, IndexStore, Segments
+
+ROW = FileRow(10, 20, 'hash', 'config.py')
+
+
+def segments(count=3, seed=0):
+    rng = np.random.default_rng(seed)
+    start = np.arange(count, dtype=float)
+    return Segments(start, start + 1, rng.standard_normal((count, 8)).astype('f2'))
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = IndexStore(tmp_path / 'my.index', dict(window='10.0'))
+    store.put('b.mp4', ROW, segments(3, 1))
+    store.put('a.mp4', ROW, segments(2, 2))
+    store.put('c.txt', FileRow(1, 2, 'hash', 'config.py', 'no video'), None)
+    return store
+
+
+def test_rows_come_back_by_file(store, tmp_path):
+    store.put('b.mp4', ROW, segments(4, 3))  # anew
+    again = IndexStore(tmp_path / 'my.index')
+    assert again.settings == dict(window='10.0')
+    assert list(again.files()) == ['a.mp4', 'b.mp4', 'c.txt']
+    assert again.files()['c.txt'].reason == 'no video'
+    paths, file_of, rows = again.load()
+    assert paths == ['a.mp4', 'b.mp4'] and file_of.tolist() == [0, 0, 1, 1, 1, 1]
+    np.testing.assert_array_equal(
+        rows.vectors, np.concatenate([segments(2, 2).vectors, segments(4, 3).vectors]))
+    assert rows.start.tolist() == [0, 1, 0, 1, 2, 3]
+    store.remove(['b.mp4'])
+    assert again.load()[0] == ['a.mp4'] and len(again.load()[1]) == 2
+
+
+def test_a_second_process_is_refused(store, tmp_path):
+    other = IndexStore(tmp_path / 'my.index')
+    with store.locked():
+        with pytest.raises(InputError, match='another process adds'):
+            with other.locked():
+                pass
+    with other.locked():
+        pass
+
+
+@pytest.mark.parametrize('change, message', [
+    ('UPDATE segments SET start = start + 0.5 WHERE rowid = 1', 'checksum of b.mp4'),
+    ('UPDATE segments SET vector = zeroblob(16) WHERE rowid = 2', 'checksum of b.mp4'),
+    ('UPDATE segments SET vector = zeroblob(12) WHERE rowid = 2', 'other sizes'),
+    ('DELETE FROM segments WHERE rowid = 1', 'checksum of b.mp4'),
+    ('DELETE FROM files WHERE path = "a.mp4"', 'of no file'),
+    ('PRAGMA user_version = 7', 'version 7'),
+    ('PRAGMA application_id = 7', 'no index of videos'),
+    ('CREATE TRIGGER t AFTER INSERT ON files BEGIN DELETE FROM files; END',
+     'version 1'),
+])
+def test_what_others_changed_is_refused(store, tmp_path, change, message):
+    store.close()
+    with sqlite3.connect(tmp_path / 'my.index') as db:
+        db.execute(change)
+    db.close()
+    with pytest.raises(InputError, match=message):
+        IndexStore(tmp_path / 'my.index').load()
+
+
+def test_damage_is_one_clear_error_or_none(store, tmp_path):
+    store.close()
+    whole = (tmp_path / 'my.index').read_bytes()
+    expected = IndexStore(tmp_path / 'my.index').load()
+    rng, refused = random.Random(0), 0
+    for number in range(150):
+        damaged = bytearray(whole)
+        if number % 3:
+            for _ in range(20):
+                damaged[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
+        else:
+            del damaged[rng.randrange(1, len(whole)):]
+        path = tmp_path / f'{number}.index'
+        path.write_bytes(damaged)
+        try:
+            paths, file_of, rows = IndexStore(path).load()
+        except InputError as error:
+            refused += 1
+            assert str(path) in str(error) and '\n' not in str(error)
+            continue
+        # In what holds no rows.
+        if paths == expected[0]:
+            np.testing.assert_array_equal(rows.vectors, expected[2].vectors)
+    assert refused > 75
+
+
+@pytest.mark.parametrize('content', [b'no database at all' * 100, b'x'])
+def test_other_files_are_refused(tmp_path, content):
+    (tmp_path / 'x').write_bytes(content)
+    with pytest.raises(InputError, match='x is no index of videos'):
+        IndexStore(tmp_path / 'x', {})
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(InputError, match='no such index'):
+        IndexStore(tmp_path / 'absent')
+    with pytest.raises(InputError, match='in a folder that exists'):
+        IndexStore(tmp_path / 'absent' / 'x', {})

@@ -1,0 +1,128 @@
+#!/usr/bin/env python
+"""Index one's own videos, and find moments in them by words."""
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+from mmaction_centerclip.apis import VideoTextRetrievalInferencer
+from mmaction_centerclip.cli import (
+    exit_on_input_error,
+    positive_int,
+    read_config,
+    torch_device,
+)
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.search import VideoIndex
+from mmaction_centerclip.tables import format_table
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="Index one's own videos, and find moments in them by words")
+    commands = parser.add_subparsers(dest='command', required=True)
+    index = commands.add_parser('index', help='add the videos of a folder to an index')
+    index.add_argument('folder', help='a folder of videos, with its folders')
+    index.add_argument('--window', type=float,
+                       help='longest window of a new index, in seconds; default: 10')
+    index.add_argument('--split', choices=['length', 'cuts'],
+                       help='where windows of a new index begin: after equal times '
+                       '(the default), or at shot cuts too')
+    index.add_argument('--batch-size', type=positive_int, default=8,
+                       help='windows to encode at a time')
+    index.add_argument('--num-workers', type=positive_int, default=2,
+                       help='files to decode at a time')
+    index.add_argument('--reindex', action='store_true',
+                       help='encode the files of another model anew')
+    search = commands.add_parser('search', help='find moments')
+    search.add_argument('query', nargs='?', help='what to look for, in words')
+    search.add_argument('--clip', type=Path,
+                        help='a video or a picture to look for, in place of words')
+    search.add_argument('--topk', type=positive_int, default=10)
+    search.add_argument('--min-score', type=float,
+                        help='the lowest score to show; default: any')
+    search.add_argument('--matching', action='store_true',
+                        help='show only what is more than chance')
+    search.add_argument('--files', nargs='+', metavar='PATTERN',
+                        help="only in files like these, such as '*/2024/*.mp4'")
+    search.add_argument('--export', metavar='FILE',
+                        help='write the moments to a .csv table or .txt chapters')
+    search.add_argument('--cut', metavar='FOLDER', type=Path,
+                        help='write the moments as clips into a folder')
+    for command in (index, search):
+        command.add_argument('--index', required=True, help='the file of the index')
+        command.add_argument('--config', required=True, help='the config of the model')
+        command.add_argument('--checkpoint', help='its checkpoint; by default the '
+                             'weights that model.pretrained names')
+        command.add_argument('--device', type=torch_device, default='cpu')
+        command.add_argument('--cfg-options', nargs='+', action=DictAction,
+                             help='override settings of the config, as key=value')
+        command.add_argument('--json', action='store_true',
+                             help='print JSON in place of a table')
+    args = parser.parse_args()
+    if args.command == 'search' and (args.query is None) == (args.clip is None):
+        parser.error('give either words or --clip')
+    return args
+
+
+def open_index(args: argparse.Namespace) -> VideoIndex:
+    """Open the index with its model."""
+    if args.command == 'search' and not Path(args.index).is_file():
+        raise InputError(f'no such index: {args.index}')
+    cfg = read_config(args.config)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    inferencer = VideoTextRetrievalInferencer(
+        cfg, args.checkpoint, args.device, show_progress=False)
+    if args.command == 'search':
+        return VideoIndex(args.index, inferencer)
+    inferencer.show_progress = not args.json
+    return VideoIndex(args.index, inferencer, args.window, args.split)
+
+
+def add(args: argparse.Namespace, index: VideoIndex) -> None:
+    """Add a folder, and say what became of its files."""
+    added = index.add(args.folder, args.batch_size, args.num_workers, args.reindex)
+    if args.json:
+        print(json.dumps(dataclasses.asdict(added), indent=1))
+        return
+    unchanged = len(set(added.unchanged) - added.unreadable.keys())
+    print(f'{len(added.indexed)} indexed, {unchanged} unchanged, '
+          f'{len(added.removed)} removed, {len(added.unreadable)} unreadable')
+    for path, reason in added.unreadable.items():
+        print(f'unreadable: {path}: {reason}')
+
+
+def find(args: argparse.Namespace, index: VideoIndex) -> None:
+    """Search, and show, write and cut what is found."""
+    matches = index.search(args.clip or args.query, args.topk, args.min_score,
+                           args.files)
+    hits = [hit for hit in matches.hits if hit.matches or not args.matching]
+    if args.json:
+        print(json.dumps(dict(hits=[dataclasses.asdict(hit) for hit in hits],
+                              threshold=matches.threshold), indent=1))
+    elif hits:
+        print(format_table(('file', 'in', 'out', 'score', 'matches'), [
+            (hit.file, f'{hit.start:.2f}', f'{hit.end:.2f}', f'{hit.score:.3f}',
+             'yes' if hit.matches else 'no') for hit in hits]))
+    if not args.json and not any(hit.matches for hit in hits):
+        print(f'nothing matches: no score is above {matches.threshold:.3f}')
+    if args.export:
+        index.export(hits, args.export)
+    if args.cut:
+        args.cut.mkdir(parents=True, exist_ok=True)
+        for number, hit in enumerate(hits, 1):
+            index.cut(hit, args.cut / f'{number:02}_{Path(hit.file).stem}.mp4')
+
+
+def main() -> None:
+    args = parse_args()
+    with exit_on_input_error():
+        index = open_index(args)
+        (add if args.command == 'index' else find)(args, index)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,163 @@
+#!/usr/bin/env python
+"""Draw the patches of a video that a model's necks keep.
+
+The frames are those that the config's test pipeline samples and crops. Dropped
+patches are dimmed; kept ones are clear, with a bold border in the color of the
+cluster that they stand for, whose other patches have a thin one. A number says
+how many patches a merged token stands for.
+"""
+import argparse
+import os.path as osp
+
+import cv2
+import torch
+from mmaction.registry import MODELS, TRANSFORMS
+from mmengine.config import Config, DictAction
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import init_default_scope
+from torch import nn
+
+# First: only then does mmaction take a newer mmcv.
+import mmaction_centerclip  # noqa: F401
+from mmaction_centerclip.cli import (
+    check_checkpoint,
+    check_model,
+    check_outputs,
+    exit_on_input_error,
+    positive_int,
+    read_config,
+    torch_device,
+)
+from mmaction_centerclip.config_checks import check_pipelines, find_pipelines
+from mmaction_centerclip.config_completion import complete_config
+from mmaction_centerclip.datasets.transforms import run_transform
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.files import read_checkpoint, whole_file
+from mmaction_centerclip.models import VideoTextRetriever
+from mmaction_centerclip.models.retrievers import load_clip_weights
+from mmaction_centerclip.models.retrievers.tower_weights import load_tower_weights
+from mmaction_centerclip.models.utils import load_strictly
+from mmaction_centerclip.visualization import (
+    draw_tokens,
+    see_tokens,
+    tower_inputs,
+    tower_of,
+)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('config', help='config file of a retriever or recogniser')
+    parser.add_argument(
+        'checkpoint', nargs='?',
+        help='checkpoint file; by default the pretrained weights that the config names')
+    parser.add_argument('video', help='a video file')
+    parser.add_argument('--out', required=True, metavar='FILE',
+                        help='the picture to write, such as tokens.png; of several '
+                        'necks, one each: tokens_1.png, tokens_2.png ...')
+    parser.add_argument('--columns', type=positive_int, default=4,
+                        help='frames in a row')
+    parser.add_argument('--random', action='store_true',
+                        help='draw what random weights keep, to try a config')
+    parser.add_argument('--device', type=torch_device, default='cpu')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction,
+        help='override settings of the config, as key=value')
+    args = parser.parse_args()
+    if args.random and args.checkpoint:
+        parser.error('--random goes without a checkpoint')
+    return args
+
+
+def build_model(cfg: Config, args: argparse.Namespace) -> nn.Module:
+    """Build the model with the weights that were asked for.
+
+    Raises:
+        InputError: If there are none, or they do not fit.
+    """
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    if args.checkpoint is not None:
+        load_strictly(model, read_checkpoint(args.checkpoint)[0], args.checkpoint)
+    elif not args.random:
+        load_pretrained(model, args.config)
+    return model.to(args.device).eval()
+
+
+def load_pretrained(model: nn.Module, config: str) -> None:
+    """Load the weights that the config starts the video tower from.
+
+    Raises:
+        InputError: If it names none, or they leave a part of it untrained.
+    """
+    backbone, untrained = model.backbone, []
+    if getattr(model, 'video_pretrained', None) is not None:
+        load_tower_weights(backbone, model.video_pretrained)
+    elif isinstance(model, VideoTextRetriever) and model.pretrained is not None:
+        untrained = load_clip_weights(model, model.pretrained, model.arch)
+        untrained = [key for key in untrained if key.startswith('backbone.')]
+    elif getattr(backbone, 'pretrained', None) is not None:
+        backbone.init_weights()
+    else:
+        raise InputError(f'{config}: checkpoint is missing, and the config names no '
+                         'pretrained weights for the video tower; --random draws what '
+                         'random ones keep')
+    if untrained:
+        raise InputError(f'pretrained={model.pretrained!r} has no weights for '
+                         f'{untrained[:3]} ({len(untrained)} in all), which are '
+                         'learned in training; give a checkpoint')
+
+
+def read_video(cfg: Config, path: str) -> dict:
+    """Run the test pipeline on a video, and return it as a batch."""
+    pipeline = next(find_pipelines(cfg.get('test_dataloader')), None)
+    if pipeline is None:
+        raise InputError(f'{cfg.filename}: there is no pipeline in test_dataloader')
+    results = dict(filename=path, text=[osp.basename(path)], label=-1, start_index=0,
+                   modality='RGB')
+    for config in pipeline:
+        results = run_transform(TRANSFORMS.build(config), results, path)
+    return pseudo_collate([results])
+
+
+def write_picture(picture, path: str) -> None:
+    """Write an RGB picture, all of it or nothing."""
+    suffix = osp.splitext(path)[1]
+    done, content = cv2.imencode(suffix, picture[..., ::-1])
+    with whole_file(path) as partial, open(partial, 'wb') as file:
+        file.write(content.tobytes())
+
+
+def draw(args: argparse.Namespace) -> None:
+    """Draw one picture for each neck, and say how much it keeps."""
+    if osp.splitext(args.out)[1].lower() not in ('.png', '.jpg', '.jpeg'):
+        raise InputError(f'--out must be a .png or .jpg file, got {args.out!r}')
+    check_outputs(args.out)
+    check_checkpoint(args.checkpoint)
+    cfg = read_config(args.config)
+    cfg.merge_from_dict(args.cfg_options or {})
+    check_model(cfg)
+    init_default_scope('mmaction')
+    complete_config(cfg)
+    check_pipelines(cfg)
+    batch = read_video(cfg, args.video)
+    model = build_model(cfg, args)
+    videos = tower_inputs(model, batch, 1)
+    views = see_tokens(tower_of(model), videos.imgs, videos.frame_mask)
+    for number, view in enumerate(views, start=1):
+        stem, suffix = osp.splitext(args.out)
+        path = args.out if len(views) == 1 else f'{stem}_{number}{suffix}'
+        center, size = (x[0].cpu().numpy() for x in (view.center, view.size))
+        write_picture(draw_tokens(videos.frames[0], center, size, args.columns), path)
+        print(f'{path}: {(size > 0).sum()} of {size.size} patches kept by {view.neck}'
+              + ', with random weights' * args.random)
+
+
+def main() -> None:
+    args = parse_args()
+    with exit_on_input_error():
+        draw(args)
+
+
+if __name__ == '__main__':
+    main()

@@ -3,16 +3,26 @@ import hashlib
 import os.path as osp
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
+from functools import partial
+
+from mmengine.utils import ProgressBar
 
 from mmaction_centerclip.datasets import OpenCLIPTokenize
 
+from .pool import do_jobs
 from .splits import DataSplit
 
 __all__ = ['check_captions', 'find_false_negatives', 'find_leaks']
 
+PART = 500  # captions whose tokens are counted at a time
 
-def check_captions(split: DataSplit) -> dict:
+
+def check_captions(split: DataSplit, workers: int) -> dict:
     """Count captions, and list those that are empty or cut to the context.
+
+    Args:
+        split (DataSplit): The split.
+        workers (int): Processes that count tokens.
 
     Returns:
         dict: ``captions``, how many there are; ``empty``, the ids of entries
@@ -28,12 +38,25 @@ def check_captions(split: DataSplit) -> dict:
     texts = {text: sample['filename'] for sample in split.samples
              for text in sample['text']}
     over_long = []
-    for text, filename in texts.items() if steps else ():
-        if steps[0](dict(text=[text], filename=filename))['num_truncated']:
-            over_long.append(text)
+    if steps:
+        parts = [list(texts.items())[i:i + PART] for i in range(0, len(texts), PART)]
+        bar = ProgressBar(len(parts))
+        found = {}
+        for number, texts_of_part in do_jobs(partial(_find_over_long, steps[0], parts),
+                                             range(len(parts)), workers):
+            found[number] = texts_of_part
+            bar.update()
+        print()
+        over_long = [text for number in sorted(found) for text in found[number]]
     return dict(captions=sum(len(entry.captions) for entry in split.entries),
                 empty=empty, over_long=over_long,
                 context_length=steps[0].context_length if steps else None)
+
+
+def _find_over_long(tokenize: OpenCLIPTokenize, parts: list[list[tuple]],
+                    number: int) -> list[str]:
+    return [text for text, filename in parts[number]
+            if tokenize(dict(text=[text], filename=filename))['num_truncated']]
 
 
 def find_leaks(splits: list[DataSplit]) -> list[dict]:

@@ -45,9 +45,9 @@ def diagnose(cfg: Config, results_file: str, workers: int) -> dict:
         keys += [key_of(sample, pipeline) for sample in clips.values()]
     results = run_jobs(partial(_examine, jobs), keys, results_file, workers)
     return dict(
-        splits=[_describe(split, [dict(results[i], file=jobs[i][1]['filename'],
-                                       clip=jobs[i][1].get('clip'))
-                                  for i in videos_of[split.name]]) for split in splits],
+        splits=[_describe(split, [
+            dict(results[i], file=jobs[i][1]['filename'], clip=jobs[i][1].get('clip'))
+            for i in videos_of[split.name]], workers) for split in splits],
         leaks=find_leaks(splits), workers=workers, cores=os.cpu_count())
 
 
@@ -55,7 +55,7 @@ def _examine(jobs: list[tuple], number: int) -> dict:
     return examine_video(*jobs[number])
 
 
-def _describe(split: DataSplit, videos: list[dict]) -> dict:
+def _describe(split: DataSplit, videos: list[dict], workers: int) -> dict:
     """Sum up the videos of a split, and check its captions."""
     states = Counter(video['state'] for video in videos)
     found = dict(
@@ -73,7 +73,7 @@ def _describe(split: DataSplit, videos: list[dict]) -> dict:
             size=[[video['width'], video['height']] for video in videos
                   if video.get('width') and video.get('height')]),
         shapes=_group_shapes(videos),
-        captions=check_captions(split), speed=_time_epoch(split, videos))
+        captions=check_captions(split, workers), speed=_time_epoch(split, videos))
     if split.name.startswith('train'):
         found['false_negatives'] = find_false_negatives(split)
     return found

@@ -72,8 +72,8 @@ def _table(titles: Iterable[str], rows: Iterable[Iterable]) -> str:
     if len(rows) > MOST_ROWS:
         lines.append(f'<td>and {len(rows) - MOST_ROWS} more, see report.json</td>')
     head = ''.join(f'<th>{_text(title)}</th>' for title in titles)
-    return (f'<p><table><tr>{head}</tr>' + ''.join(f'<tr>{line}</tr>\n'
-                                                   for line in lines) + '</table></p>')
+    body = ''.join(f'<tr>{line}</tr>\n' for line in lines)
+    return f'<table><tr>{head}</tr>\n{body}</table><br>'
 
 
 def _text(value: object) -> str:

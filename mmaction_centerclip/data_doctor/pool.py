@@ -9,7 +9,7 @@ from mmengine.utils import ProgressBar
 
 from mmaction_centerclip.files import write_text
 
-__all__ = ['run_jobs']
+__all__ = ['do_jobs', 'run_jobs']
 
 _WORK: list[Callable] = []
 # Jobs that share a pool of processes, of which a crash ends all.
@@ -42,7 +42,8 @@ def run_jobs(work: Callable[[int], dict], keys: list[str], path: str,
     bar = ProgressBar(len(open_jobs))
     with open(path, 'a', encoding='utf-8') as file:
         for start in range(0, len(open_jobs), CHUNK):
-            for number, result in _run(work, open_jobs[start:start + CHUNK], workers):
+            chunk = open_jobs[start:start + CHUNK]
+            for number, result in do_jobs(work, chunk, workers):
                 done[keys[number]] = result
                 file.write(_line(keys[number], result))
                 file.flush()
@@ -68,8 +69,20 @@ def _read_results(path: str) -> dict[str, dict]:
     return done
 
 
-def _run(work: Callable, jobs: list[int], workers: int) -> Iterator[tuple[int, dict]]:
-    """Do jobs together, and those that a crash left one by one."""
+def do_jobs(work: Callable, jobs: list[int],
+            workers: int) -> Iterator[tuple[int, object]]:
+    """Do jobs together, and those that a crash left one by one.
+
+    Args:
+        work (Callable): Takes a job's number, in another process.
+        jobs (list[int]): Their numbers.
+        workers (int): Processes.
+
+    Returns:
+        Iterator[tuple[int, object]]: The number of each job and what it
+        returned, as they end; of one that ends its process, as
+        :func:`run_jobs`.
+    """
     left = set(jobs)
     try:
         with _executor(work, workers) as executor:

@@ -1,8 +1,8 @@
 """Captions that are empty, too long or repeated, and videos that are."""
 import hashlib
 import os.path as osp
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 
 from mmaction_centerclip.datasets import OpenCLIPTokenize
 
@@ -74,13 +74,15 @@ def find_false_negatives(split: DataSplit) -> dict:
     size, total = split.batch_size, len(split.samples)
     together = min(size, total) * (min(size, total) - 1) / max(total * (total - 1), 1)
 
-    def count(key: Callable[[dict], Iterable[Hashable]]) -> dict:
-        groups = defaultdict(set)
+    def count(key: Callable[[dict], dict[str, float]]) -> dict:
+        groups = defaultdict(dict)
         for number, sample in enumerate(split.samples):
-            for value in key(sample):
-                groups[value].add(number)
+            for value, share in key(sample).items():
+                groups[value][number] = share
         repeated = {value: group for value, group in groups.items() if len(group) > 1}
-        pairs = sum(len(group) * (len(group) - 1) / 2 for group in repeated.values())
+        # The sum over all pairs of a group of how often both show its value.
+        pairs = sum((sum(group.values())**2 - sum(p * p for p in group.values())) / 2
+                    for group in repeated.values())
         return dict(groups=len(repeated), samples=len(set().union(*repeated.values())),
                     # A pair of all pairs of samples is in a batch with the
                     # probability that two of its places fall on them.
@@ -88,8 +90,14 @@ def find_false_negatives(split: DataSplit) -> dict:
                     examples=[str(value) for value in list(repeated)[:20]])
 
     return dict(
-        same_video=count(lambda sample: [sample['filename']]),
-        same_caption=count(lambda sample: {_plain(text) for text in sample['text']}))
+        same_video=count(lambda sample: {sample['filename']: 1.0}),
+        same_caption=count(_shares_of_captions))
+
+
+def _shares_of_captions(sample: dict) -> dict[str, float]:
+    """Say how often each caption is the one drawn for a sample."""
+    texts = [_plain(text) for text in sample['text']]
+    return {text: count / len(texts) for text, count in Counter(texts).items()}
 
 
 def _files_of(split: DataSplit) -> set[str]:

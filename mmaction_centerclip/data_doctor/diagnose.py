@@ -67,8 +67,11 @@ def _describe(split: DataSplit, videos: list[dict]) -> dict:
                             if 'codec' in video).most_common()),
         unusual=[dict(file=video['file'], codec=video['codec']) for video in videos
                  if video.get('codec', 'h264') not in COMMON_CODECS],
-        figures={name: [video[name] for video in videos if video.get(name)]
-                 for name in ('duration', 'rate', 'width', 'height', 'frames')},
+        figures=dict(
+            {name: [video[name] for video in videos if video.get(name)]
+             for name in ('duration', 'rate', 'frames')},
+            size=[[video['width'], video['height']] for video in videos
+                  if video.get('width') and video.get('height')]),
         shapes=_group_shapes(videos),
         captions=check_captions(split), speed=_time_epoch(split, videos))
     if split.name.startswith('train'):

@@ -44,8 +44,8 @@ def probe_file(path: str) -> dict:
         facts['packets'] = count
         if facts['duration'] is None:
             facts['duration'] = round(end, 3) or None
-        facts['cut_off'] = fault or _is_short(facts, end) or (
-            _lacks_end(path) if 'gif' in container.format.name else None)
+        facts['cut_off'] = fault or _is_short(facts, end) or _lacks_bytes(
+            path, facts['container'])
     return facts
 
 
@@ -89,10 +89,38 @@ def _is_short(facts: dict, end: float) -> str | None:
     return f'{end:.2f} of {duration:.2f} s are there'
 
 
-def _lacks_end(path: str) -> str | None:
+def _lacks_bytes(path: str, container: str) -> str | None:
+    """Compare a file's size with what its first bytes say, or see its last."""
+    size = osp.getsize(path)
     with open(path, 'rb') as file:
+        head = file.read(256)
         file.seek(-1, os.SEEK_END)
-        return None if file.read(1) == b';' else 'its last byte is not that of a GIF'
+        if container == 'gif' and file.read(1) != b';':
+            return 'its last byte is not that of a GIF'
+    promised = 0
+    if container == 'avi':
+        promised = struct.unpack('<I', head[4:8])[0] + 8
+    elif container.startswith('matroska'):
+        promised = _matroska_size(head)
+    if promised > size + 1:
+        return f'{size} of {promised} bytes are there'
+    return None
+
+
+def _matroska_size(head: bytes) -> int:
+    """Read where the first segment ends; 0 if the file does not say.
+
+    An element has an id and a size of a variable length, which the zeros in
+    front of the first one of its bits tell (RFC 8794, Sec. 4 and 7).
+    """
+    place = head.find(b'\x18\x53\x80\x67') + 4
+    if place < 4 or place >= len(head) or not head[place]:
+        return 0
+    length = 9 - head[place].bit_length()
+    value = int.from_bytes(head[place:place + length], 'big')
+    unknown = (1 << 7 * length) - 1
+    value &= unknown
+    return 0 if value == unknown else place + length + value
 
 
 def guess_kind(path: str) -> str | None:

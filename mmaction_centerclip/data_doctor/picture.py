@@ -11,8 +11,8 @@ def draw_figures(figures: dict[str, list]) -> str | None:
     """Draw histograms, and the width over the height.
 
     Args:
-        figures (dict[str, list]): ``duration``, ``rate``, ``frames``,
-            ``width`` and ``height`` of videos.
+        figures (dict[str, list]): ``duration``, ``rate`` and ``frames`` of
+            videos, and ``size``, their widths and heights.
 
     Returns:
         str | None: A PNG picture as a ``data:`` URL; None without matplotlib or
@@ -22,7 +22,7 @@ def draw_figures(figures: dict[str, list]) -> str | None:
         from matplotlib.figure import Figure
     except ImportError:
         return None
-    if not any(figures.values()):
+    if not figures['size']:
         return None
     figure = Figure(figsize=(11, 2.6), layout='constrained')
     *histograms, sizes = figure.subplots(1, 4)
@@ -30,7 +30,7 @@ def draw_figures(figures: dict[str, list]) -> str | None:
         axes.hist(figures[name], bins=30)
         axes.set_xlabel(title)
         axes.set_ylabel('videos')
-    sizes.scatter(figures['width'], figures['height'], s=8, alpha=0.5)
+    sizes.scatter(*zip(*figures['size']), s=8, alpha=0.5)
     sizes.set_xlabel('width')
     sizes.set_ylabel('height')
     file = io.BytesIO()

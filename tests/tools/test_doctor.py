@@ -169,6 +169,37 @@ def test_leaks_and_false_negatives(config):
     assert found['same_caption']['samples'] == 2
 
 
+def test_drawn_captions_meet_as_often_as_they_are_drawn(config):
+    cfg = Config.fromfile(config)
+    cfg.train_dataloader.dataset.captions = 'random'
+    split = read_data_splits(cfg)[0]
+    samples, size = split.samples, split.batch_size
+    pairs = [sum(a == b for a in x['text'] for b in y['text'])
+             / len(x['text']) / len(y['text'])
+             for x, y in itertools.combinations(samples, 2)]
+    assert find_false_negatives(split)['same_caption']['pairs_per_batch'] == (
+        pytest.approx(sum(pairs) * size * (size - 1) / 2 / len(pairs), abs=1e-4))
+    assert 0 < sum(pairs) < 1
+
+
+def test_data_sets_that_are_joined(config):
+    cfg = Config.fromfile(config)
+    one = cfg.train_dataloader.dataset
+    cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=[
+        one, dict(one, captions='random')])
+    assert [split.name for split in read_data_splits(cfg)] == [
+        'train 1', 'train 2', 'val']
+
+
+def test_another_decoder_that_reads_it_is_named(config, run_tool, tmp_path):
+    cfg = Config.fromfile(config)
+    pipeline = cfg.train_dataloader.dataset.pipeline
+    pipeline[0], pipeline[2] = dict(type='DecordInit'), dict(type='DecordDecode')
+    cfg.dump(tmp_path / 'decord.py')
+    said = run_tool('data/doctor.py', tmp_path / 'decord.py', '--out', tmp_path / 'out')
+    assert re.search(r'/9\.mp4: cannot be read: .*; first frame by: VideoInit', said)
+
+
 def test_samples_of_several_shapes_make_no_batch(config, run_tool, tmp_path):
     cfg = Config.fromfile(config)
     del cfg.train_dataloader.dataset.pipeline[3]

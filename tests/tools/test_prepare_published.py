@@ -273,7 +273,7 @@ def test_killed_at_any_moment_it_resumes(publish, prepare, tmp_path):
     whole = content_of(tmp_path / 'whole')
     assert set(whole) == {'train.json', 'val_1.json'}
     rng = random.Random(0)
-    for number in range(4):
+    for number in range(2):
         out = tmp_path / f'out{number}'
         process = subprocess.Popen(
             [sys.executable, TOOLS / 'data/activitynet/prepare_activitynet.py', source,

@@ -117,7 +117,7 @@ def _measure_steps(models: dict[str, nn.Module], imgs: Tensor,
                    autocast: torch.autocast, repeats: int) -> dict[str, float]:
     """Measure forward, backward and optimizer step of the whole models."""
     plain = torch.autocast(imgs.device.type, enabled=False)
-    steps = {name: _training_step(model, imgs,
+    steps = {name: training_step(model, imgs,
                                   plain if name == 'mmaction2' else autocast)
              for name, model in models.items()}
     times = time_interleaved(steps, max(repeats // 2, 1), warmup=1)
@@ -134,7 +134,7 @@ def _measure_steps(models: dict[str, nn.Module], imgs: Tensor,
     return result
 
 
-def _training_step(model: nn.Module, imgs: Tensor,
+def training_step(model: nn.Module, imgs: Tensor,
                    autocast: torch.autocast) -> Callable[[], None]:
     """Put a model into training, and return what does one step of it."""
     model.train()

@@ -14,6 +14,7 @@ import pytest
 from mmengine.config import Config
 
 from mmaction_centerclip.datasets.transforms import FrameCache, VideoReader
+from mmaction_centerclip.folder_lock import lock_folder
 
 from ..datasets.clips import FRAMES, h264, numbers_of, write_clip
 from ..paths import TOOLS
@@ -61,7 +62,7 @@ def test_compressing_a_folder(folder, run_tool):
     assert said.startswith('error: 2 of 5 videos were not compressed')
     out = folder / 'out'
     assert sorted(str(p.relative_to(out)) for p in out.rglob('*') if p.is_file()) == [
-        'a.mp4', 'b.avi', 'compression.json', 'more/c.mkv']
+        '.lock', 'a.mp4', 'b.avi', 'compression.json', 'more/c.mkv']
     report = json.loads((out / 'compression.json').read_text())
     assert set(report['compressed']) == {'a.mp4', 'b.avi', 'more/c.mkv'}
     assert 'empty' in report['failed']['empty.mp4']
@@ -79,9 +80,31 @@ def test_compressing_a_folder(folder, run_tool):
     assert '180 frames compared' in said and 'the same frames' in said
 
 
+def test_one_run_at_a_time(folder, run_tool):
+    out = folder / 'out'
+    pid = os.fork()
+    if not pid:
+        lock_folder(str(out), '', '')
+        (out / 'held').touch()
+        time.sleep(60)
+        os._exit(0)
+    try:
+        while not (out / 'held').exists():
+            time.sleep(.01)
+        said = run_tool(COMPRESS, folder / 'videos', out)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    assert said.startswith('error: ') and 'another run writes there' in said
+    (out / 'a.mp4.1.partial').touch()  # as a kill leaves it
+    run_tool(COMPRESS, folder / 'videos', out)
+    assert not list(out.glob('*.partial'))
+
+
 @pytest.mark.parametrize('args, message', [
     (('absent', 'out'), 'no such folder'), (('videos', 'videos'), 'another folder'),
-    (('out', 'all'), 'no videos'), (('videos', 'out', '--short-side', '3'), 'short_side')])
+    (('out', 'all'), 'no videos'),
+    (('videos', 'out', '--short-side', '3'), 'short_side')])
 def test_folders_and_options_that_cannot_be(folder, run_tool, args, message):
     (folder / 'out').mkdir()
     said = run_tool(COMPRESS, *(folder / arg if arg.isalpha() else arg for arg in args))
@@ -174,7 +197,8 @@ def many(tmp_path):
 
 @pytest.mark.slow
 def test_compressing_is_killed_at_any_moment(many, run_tool):
-    out, args = many / 'out', (many / 'videos', many / 'out', '--fps', 0, '--workers', 2)
+    out = many / 'out'
+    args = many / 'videos', out, '--fps', 0, '--workers', 2
     seen = []
 
     def check():
@@ -192,7 +216,7 @@ def test_compressing_is_killed_at_any_moment(many, run_tool):
     run_tool(COMPRESS, *args)
     check()
     assert seen[-1] == 24
-    assert len(list(out.iterdir())) == 25  # and nothing that a kill has left
+    assert len(list(out.iterdir())) == 26  # and nothing that a kill has left
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ from mmaction_centerclip.datasets.compression import (
 )
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.files import write_text
+from mmaction_centerclip.folder_lock import lock_folder
 from mmaction_centerclip.parallel import run_each
 
 SUFFIXES = tuple('.3gp .avi .flv .gif .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .nut '
@@ -64,6 +65,7 @@ def find_videos(folder: Path, out: Path) -> list[str]:
 
 def check_out(out: Path, options: dict) -> None:
     """Refuse a folder of other options, and remove what killed runs left."""
+    lock_folder(str(out), str(out), 'run')
     log = out / LOG
     if log.exists():
         try:
@@ -73,20 +75,9 @@ def check_out(out: Path, options: dict) -> None:
         if found != options:
             raise InputError(f'{out} has videos of other options, {found}; '
                              'choose another folder')
-    out.mkdir(parents=True, exist_ok=True)
     write_text(json.dumps(dict(options=options), indent=1), str(log))
     for path in out.rglob('*.partial'):
-        pid = path.suffixes[-2][1:] if len(path.suffixes) > 1 else ''
-        if pid.isdigit() and not _is_running(int(pid)):
-            path.unlink()
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except OSError as error:
-        return isinstance(error, PermissionError)
-    return True
+        path.unlink(missing_ok=True)  # a worker that outlives its run may be there
 
 
 def compress(name: str, folder: Path, out: Path, options: Compression) -> dict | None:

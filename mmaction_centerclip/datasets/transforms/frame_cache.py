@@ -126,8 +126,9 @@ class FrameCache:
                 data) >= 4 else (0, 0)
             if not height * width or len(data) != 4 + 3 * height * width:
                 return None
-            return np.frombuffer(bytearray(data), np.uint8, offset=4).reshape(
-                height, width, 3)
+            # Where the pipeline resizes, that is a copy anyway.
+            data = data if self.resize else bytearray(data)
+            return np.frombuffer(data, np.uint8, offset=4).reshape(height, width, 3)
         try:
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         except cv2.error:

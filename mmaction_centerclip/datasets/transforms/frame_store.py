@@ -16,7 +16,7 @@ from mmaction_centerclip.errors import InputError
 __all__ = ['FrameStore', 'StoredVideo']
 
 APPLICATION = 0x43434643  # which SQLite's header says this file is of
-PAGE_BYTES = 2**15
+PAGE_BYTES = 2**14
 LOG_BYTES = 2**23  # what the log beside the file is written back at
 SCHEMA = (
     'CREATE TABLE files (path TEXT PRIMARY KEY, state TEXT, content BLOB)',

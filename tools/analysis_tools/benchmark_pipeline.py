@@ -74,13 +74,21 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def make_pipelines(cfg: Config, args: argparse.Namespace,
+def find_steps(cfg: Config, split: str) -> list[dict]:
+    """Find the pipeline of a split, with a cache, and complete the config."""
+    steps = next(find_pipelines(cfg.get(f'{split}_dataloader')), None)
+    if not steps or step_type(steps[0]) not in ('VideoInit', 'DecordInitFromFile'):
+        raise InputError(f'{cfg.filename}: {split}_dataloader has no pipeline that '
+                         'begins with VideoInit')
+    # A cache is told how frames are resized.
+    steps[0]['cache'] = steps[0].get('cache') or 'frames.db'
+    complete_config(cfg)
+    return steps
+
+
+def make_pipelines(steps: list[dict], args: argparse.Namespace,
                    folder: Path) -> list[Pipeline]:
     """Make the pipelines, and in a folder the files that they read."""
-    steps = next(find_pipelines(cfg.get(f'{args.split}_dataloader')), None)
-    if not steps or step_type(steps[0]) not in ('VideoInit', 'DecordInitFromFile'):
-        raise InputError(f'{args.config}: {args.split}_dataloader has no pipeline that '
-                         'begins with VideoInit')
     files = list(map(str, video_files(args.videos)))
     init = {k: v for k, v in steps[0].items() if k != 'cache'}
     resize = steps[0]['cache'].get('resize')
@@ -175,13 +183,10 @@ def main() -> None:
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     init_default_scope('mmaction')
-    for steps in find_pipelines(cfg.get(f'{args.split}_dataloader')):
-        # The runner tells a cache how frames are resized.
-        steps[0]['cache'] = steps[0].get('cache') or 'frames.db'
-    complete_config(cfg)
+    steps = find_steps(cfg, args.split)
     report = dict(config=Path(args.config).stem, split=args.split)
     with tempfile.TemporaryDirectory() as folder:
-        pipelines = make_pipelines(cfg, args, Path(folder))
+        pipelines = make_pipelines(steps, args, Path(folder))
         report['videos'] = [Path(file).name for file in pipelines[0].files]
         frames = compare_frames(pipelines)
         times = time_stages(pipelines, args.repeats, args.device)

@@ -13,6 +13,7 @@ from .training_state import check_training_state
 
 __all__ = ['find_resumable', 'lock_work_dir']
 
+
 def lock_work_dir(work_dir: str) -> None:
     """Make a work dir and keep it for this process, as long as it lives.
 

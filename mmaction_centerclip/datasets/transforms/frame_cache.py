@@ -36,12 +36,12 @@ class FrameCache:
     Args:
         path (str): The file, see :class:`FrameStore`; processes share it.
         resize (dict, optional): The transform that frames go through before
-            they are stored, ``OpenCLIPResize`` or the zoo's ``Resize``. A
-            second time in the pipeline it changes nothing. The runner fills
+            they are stored: the pipeline's own ``OpenCLIPResize`` or
+            ``Resize``, which then finds nothing to change. The runner fills
             in the one behind ``VideoDecode``, see :func:`complete_config`.
             Defaults to None: frames are stored as large as they are.
         codec (str): ``'jpeg'``, without subsampled colors, or ``'raw'``:
-            exactly the frames, ten times as large, and faster.
+            exactly the frames, 7 to 10 times as large, and faster.
             Defaults to ``'jpeg'``.
         quality (int): Of JPEG, 1 to 100. Defaults to 90.
         add (str): Which frames to add where a video has to be opened:

@@ -33,7 +33,8 @@ class CellRunner:
     ``options`` (``'none'`` and None for no reducer), ``block``, ``segments``,
     ``tokens``, ``seed``; ``checkpoint``, ``pretrained`` or ``train``, where the
     weights come from; ``retrieval``, ``videos`` and ``clips``, what to measure
-    on; ``clock``, ``repeats``, ``batch_size`` and ``device``.
+    on; ``clock``, ``repeats``, ``batch_size`` and ``device``; and whatever else
+    tells it from others.
 
     Args:
         train (Callable): Trains the model of a config with a seed in a folder,

@@ -13,7 +13,7 @@ from mmengine.dataset import pseudo_collate
 from torch import Tensor, nn
 
 from mmaction_centerclip.config_completion import complete_config
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import InputError, check_choice
 from mmaction_centerclip.evaluation import (
     RetrievalFeatures,
     choose_scorer,
@@ -160,6 +160,7 @@ class MeasuredTwin:
 
     def __init__(self, model: nn.Module, data: SweepData, clock: str = 'wall',
                  repeats: int = 7, timed_videos: int = 8, device: str = 'cpu') -> None:
+        check_choice('clock', clock, CLOCKS)
         if clock == 'process' and (torch.get_num_threads() != 1 or device != 'cpu'):
             raise InputError('CPU time is comparable on one CPU thread only, got '
                              f'{torch.get_num_threads()} threads on {device}')

@@ -11,7 +11,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmaction_centerclip.benchmarking import build_twin
+from mmaction_centerclip.benchmarking import build_twin, cell_key
 
 from ..paths import ROOT, TOOLS
 
@@ -95,6 +95,20 @@ def test_clips_without_captions(run_tool, trained, shapes, tmp_path):
     said = run_tool(TOOL, *options, '--work-dir', tmp_path, '--format', 'svg')
     assert 'there are 0 clips of 32 frames' in rows_of(tmp_path)[0]['failed']
     assert 'every cell failed' in said
+
+
+def test_other_weights_under_a_name_are_other_cells(load_tool, trained, tmp_path,
+                                                    monkeypatch):
+    tool, config, path = load_tool(TOOL), str(trained[0]), tmp_path / 'a.pth'
+    found = []
+    for value in range(2):
+        torch.save(dict(a=torch.full((1, ), value)), path)
+        monkeypatch.setattr(sys, 'argv', list(map(str, (
+            'sweep.py', config, '--checkpoint', path, '--budgets', '2,2,8',
+            '--work-dir', tmp_path))))
+        cells = tool.plan_cells(tool.parse_args())
+        found.append({cell_key(cell) for cell in cells})
+    assert len(found[0]) == len(found[1]) == 18 and not found[0] & found[1]
 
 
 @pytest.mark.slow

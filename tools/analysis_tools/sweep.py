@@ -9,6 +9,7 @@ a row that says why.
 """
 import argparse
 import csv
+import hashlib
 import itertools
 import subprocess
 import sys
@@ -125,6 +126,14 @@ def read_reducers(args: argparse.Namespace) -> dict[str, dict]:
     return {name: known[name] for name in args.reducers}
 
 
+def digest(config: str, checkpoint: str | None) -> str:
+    """Return a digest of a config, with its bases, and of a checkpoint's file."""
+    found = hashlib.sha256(repr(read_config(config).to_dict()).encode())
+    if checkpoint:
+        found.update(Path(checkpoint).read_bytes())
+    return found.hexdigest()[:16]
+
+
 def plan_cells(args: argparse.Namespace) -> list[dict]:
     """Return the options of all cells, those of one model in a row."""
     reducers = read_reducers(args)
@@ -146,10 +155,12 @@ def plan_cells(args: argparse.Namespace) -> list[dict]:
         checkpoint = args.checkpoint and args.checkpoint.format(
             seed=seed, config=Path(config).stem)
         check_checkpoint(checkpoint)
+        contents = digest(config, checkpoint)
         for name, options, (block, segments, tokens) in grid:
             cell = dict(config=Path(config).stem, path=config, seed=seed, reducer=name,
                         options=options, block=block, segments=segments,
-                        tokens=tokens, checkpoint=checkpoint, **shared)
+                        tokens=tokens, checkpoint=checkpoint, contents=contents,
+                        **shared)
             cells[cell_key(cell)] = cell
     return [*cells.values()]
 

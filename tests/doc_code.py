@@ -116,6 +116,13 @@ def parser_of(tool: str) -> argparse.ArgumentParser:
     return caught.value.args[0]
 
 
+def options_of(parser: argparse.ArgumentParser) -> set[str]:
+    """The options of a parser, and of its commands."""
+    commands = [p for action in parser._actions if isinstance(
+        action, argparse._SubParsersAction) for p in action.choices.values()]
+    return set(parser._option_string_actions).union(*map(options_of, commands))
+
+
 def run_here(command: Command, *more: str) -> None:
     """Run a tool in this process, which is faster."""
     script, *args = command.args

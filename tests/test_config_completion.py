@@ -85,3 +85,34 @@ def test_the_runner_of_the_configs_completes_them(tiny_config, tmp_path):
         cfg.model.arch.text_cfg, vocab_size=50000))
     with pytest.raises(InputError, match='train_dataloader: the captions are token'):
         RUNNERS.build(cfg)
+
+
+def test_a_frame_cache_gets_the_resizing_behind_it():
+    cfg = Config.fromfile(BASE)
+    train, test = (cfg[f'{name}_dataloader'].dataset.pipeline
+                   for name in ('train', 'test'))
+    train[0].cache = 'frames.db'
+    test[0].cache = dict(path='frames.db', codec='raw')
+    complete_config(cfg)
+    resize = dict(type='OpenCLIPResize', model='ViT-B-32-quickgelu',
+                  pretrained='openai')
+    assert train[0].cache == dict(path='frames.db', resize=resize)
+    assert test[0].cache == dict(path='frames.db', codec='raw', resize=resize)
+    again = copy.deepcopy(cfg)
+    complete_config(again)
+    assert again.pretty_text == cfg.pretty_text
+    assert 'cache' not in cfg.val_dataloader.dataset.pipeline[0]
+
+
+@pytest.mark.parametrize('step, is_taken', [
+    (dict(type='Resize', scale=(-1, 256)), True),
+    (dict(type='Resize', scale=.5), False),
+    (dict(type='Resize', scale=(-1, 256), lazy=True), False),
+    (dict(type='RandomResizedCrop'), False), (None, False)])
+def test_a_cache_keeps_whole_frames_of_other_pipelines(step, is_taken):
+    pipeline = [dict(type='VideoInit', cache='frames.db'), dict(type='VideoDecode')]
+    cfg = Config(dict(val_dataloader=dict(dataset=dict(
+        pipeline=pipeline + [step] * bool(step)))))
+    complete_config(cfg)
+    assert cfg.val_dataloader.dataset.pipeline[0].cache == (
+        dict(path='frames.db', resize=step) if is_taken else dict(path='frames.db'))

@@ -44,6 +44,7 @@ DATA = {
     'didemo': ('didemo', 'train.json', 'test.json', 64),
     'shapes': ('shapes', 'train.json', 'test.json', 32),
     'shapes-motion': ('shapes_motion', 'train.json', 'test.json', 32),
+    'shapes-hard': ('shapes_hard', 'train.json', 'test.json', 32),
 }
 # The arch and the tag of weights other than OpenAI's.
 PRETRAINED = {

@@ -66,8 +66,18 @@ def features(folder):
             [f'{i}.mp4' for i in range(6)], [f'caption {i}' for i in range(9)]), name)
 
 
+@pytest.fixture
+def films(folder, shapes, tiny_config, tiny_checkpoint):
+    """Videos, and a model for them, in the folder."""
+    Path('films').symlink_to(shapes / 'videos')
+    Path('my_config.py').symlink_to(tiny_config)
+    Path('my_checkpoint.pth').symlink_to(tiny_checkpoint)
+
+
 @each_page_with('python')
-def test_python(page, folder, features, monkeypatch):
+def test_python(page, folder, features, monkeypatch, request):
+    if page.stem == 'search':
+        request.getfixturevalue('films')
     monkeypatch.syspath_prepend(folder)
     write_files(page)
     known, scope = set(Config.fromfile(BASE)), {}

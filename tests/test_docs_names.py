@@ -17,6 +17,7 @@ from .doc_code import (
     check_tool,
     commands_of,
     inline_code_of,
+    options_of,
     parser_of,
 )
 from .paths import CONFIGS, ROOT
@@ -35,7 +36,7 @@ def test_options_in_the_prose(page):
     tools = [path for path in (ROOT / 'tools').rglob('*.py')
              if 'parse_args()' in path.read_text()]
     known = {option for tool in tools for option in
-             parser_of(str(tool.relative_to(ROOT)))._option_string_actions}
+             options_of(parser_of(str(tool.relative_to(ROOT))))}
     for code in inline_code_of(page):
         assert set(re.findall(r'(?<!\S)--[a-z][\w-]*', code)) <= known, code
         if code.startswith('--cfg-options ') and page.stem != 'migration':

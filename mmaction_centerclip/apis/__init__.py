@@ -1,7 +1,8 @@
 """Retrievers for one's own videos and words."""
+from .export import export_towers
 from .inferencer import Encoded, VideoTextRetrievalInferencer
 from .loading import init_retriever, load_pretrained
 from .video_pipeline import OpenVideo, VideoPipeline, list_files
 
 __all__ = ['Encoded', 'OpenVideo', 'VideoPipeline', 'VideoTextRetrievalInferencer',
-           'init_retriever', 'list_files', 'load_pretrained']
+           'export_towers', 'init_retriever', 'list_files', 'load_pretrained']

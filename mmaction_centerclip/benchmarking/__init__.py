@@ -1,6 +1,9 @@
+from .cell_log import CellLog, cell_key
+from .cells import CellRunner
 from .compare import benchmark_pair
 from .families import Model, compare_times, family_of, group_families, survey
-from .frames import read_frames, video_files
+from .fidelity import fidelity, neighbor_agreement
+from .frames import read_frames, read_windows, video_files
 from .measure import count_macs, describe_machine, time_interleaved
 from .models import (
     MMACTION2_CONFIG,
@@ -8,15 +11,35 @@ from .models import (
     build_pair,
     random_openai_clip,
 )
+from .pareto import pareto_front, plot_sweep, summarize_cells
 from .peak_memory import PeakMemory, peak_mib
 from .recognizers import benchmark_backbones, build_backbones
 from .reduced import reduced_arch
+from .reducer_grid import (
+    REDUCERS,
+    Budget,
+    budget_necks,
+    parse_budget,
+    used_budget,
+)
 from .runs import Run, read_run
 from .summary import run_warnings, summarize
+from .twins import (
+    MeasuredTwin,
+    SweepData,
+    build_twin,
+    load_trained,
+    load_twin,
+    with_necks,
+)
 
-__all__ = ['MMACTION2_CONFIG', 'Model', 'PeakMemory', 'Run', 'benchmark_backbones',
-           'benchmark_pair', 'build_backbones', 'build_mmaction2', 'build_pair',
-           'compare_times', 'count_macs', 'describe_machine', 'family_of',
-           'group_families', 'peak_mib', 'random_openai_clip', 'read_frames',
-           'read_run', 'reduced_arch', 'run_warnings', 'summarize', 'survey',
-           'time_interleaved', 'video_files']
+__all__ = ['Budget', 'CellLog', 'CellRunner', 'MMACTION2_CONFIG', 'MeasuredTwin',
+           'Model', 'PeakMemory', 'REDUCERS', 'Run', 'SweepData',
+           'benchmark_backbones', 'benchmark_pair', 'budget_necks', 'build_backbones',
+           'build_mmaction2', 'build_pair', 'build_twin', 'cell_key', 'compare_times',
+           'count_macs', 'describe_machine', 'family_of', 'fidelity', 'group_families',
+           'load_trained', 'load_twin', 'neighbor_agreement', 'pareto_front',
+           'parse_budget', 'peak_mib', 'plot_sweep', 'random_openai_clip',
+           'read_frames', 'read_run', 'read_windows', 'reduced_arch', 'run_warnings',
+           'summarize', 'summarize_cells', 'survey', 'time_interleaved', 'used_budget',
+           'video_files', 'with_necks']

@@ -211,7 +211,7 @@ def _measure_steps(models: dict[str, nn.Module], imgs: Tensor,
                    autocast: torch.autocast, timing: Callable) -> dict[str, float]:
     """Measure forward, backward and optimizer step of the whole models."""
     plain = torch.autocast(imgs.device.type, enabled=False)
-    steps = {name: _training_step(model, imgs,
+    steps = {name: training_step(model, imgs,
                                   plain if name == 'mmaction2' else autocast)
              for name, model in models.items()}
     cold, times = timing(steps)
@@ -229,8 +229,8 @@ def _measure_steps(models: dict[str, nn.Module], imgs: Tensor,
     return result
 
 
-def _training_step(model: nn.Module, imgs: Tensor,
-                   autocast: torch.autocast) -> Call:
+def training_step(model: nn.Module, imgs: Tensor,
+                  autocast: torch.autocast) -> Call:
     """Put a model into training, and return what does one step of it."""
     model.train()
     text = _captions(model, imgs)

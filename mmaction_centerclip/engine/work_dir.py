@@ -1,27 +1,17 @@
 """A work dir that one training has for itself, and what it can resume from."""
-import os
 import os.path as osp
 import re
-import socket
-from functools import partial
 from pathlib import Path
 
 from mmengine.logging import print_log
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.files import read_checkpoint
+from mmaction_centerclip.folder_lock import lock_folder
 
 from .training_state import check_training_state
 
-try:
-    import fcntl
-except ImportError:  # Not on every system; then nothing is locked.
-    fcntl = None
-
 __all__ = ['find_resumable', 'lock_work_dir']
-
-_HELD: set[str] = set()
-"""Work dirs that this process has for itself."""
 
 
 def lock_work_dir(work_dir: str) -> None:
@@ -33,30 +23,7 @@ def lock_work_dir(work_dir: str) -> None:
     Raises:
         InputError: If it cannot be written to, or another training has it.
     """
-    path = osp.realpath(osp.join(work_dir, '.lock'))
-    if path in _HELD:
-        return
-    try:
-        os.makedirs(work_dir, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise InputError(f'--work-dir {work_dir} cannot be written to: '
-                         f'{error.strerror}') from None
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        owner = os.read(handle, 200).decode(errors='replace').strip()
-        os.close(handle)
-        raise InputError(
-            f'--work-dir {work_dir}: another training writes there '
-            f'({owner or "unknown"}); wait for its end or give another') from None
-    # A data worker that outlives a killed training must not hold the lock.
-    os.register_at_fork(after_in_child=partial(os.close, handle))
-    _HELD.add(path)
-    os.truncate(handle, 0)
-    os.write(handle, f'process {os.getpid()} on {socket.gethostname()}'.encode())
+    lock_folder(work_dir, f'--work-dir {work_dir}', 'training')
 
 
 def find_resumable(work_dir: str) -> str | None:

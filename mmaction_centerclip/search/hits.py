@@ -11,7 +11,7 @@ from .store import Segments
 
 __all__ = ['Hit', 'Matches', 'exact_scores', 'find_hits', 'no_match_threshold']
 
-REFINED = 4096  # the best rows, whose scores are computed in float32
+REFINED = 1024  # the best rows, whose scores are computed in float32
 BACKGROUND = 4096  # rows that say how scores are distributed
 FALSE_MATCHES = 0.05
 TOUCHING = 1e-3  # seconds

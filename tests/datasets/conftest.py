@@ -1,4 +1,8 @@
+from functools import partial
+
 import pytest
+
+from mmaction_centerclip.datasets.transforms import FrameCache
 
 from .clips import CLIPS, write_clip
 
@@ -11,3 +15,9 @@ def clip(tmp_path):
         return write_clip(tmp_path / name, **(options or CLIPS[name]))
 
     return make
+
+
+@pytest.fixture
+def cache(tmp_path):
+    """Open a frame cache, always the same file, with options."""
+    return partial(FrameCache, str(tmp_path / 'made' / 'frames.db'))

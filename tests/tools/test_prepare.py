@@ -1,3 +1,4 @@
+import hashlib
 import importlib.util
 import json
 import runpy
@@ -29,6 +30,43 @@ def test_shapes_are_the_same_each_time_and_never_overwritten(prepare, tmp_path):
     assert status == 1 and 'holds other data' in said
     status, said = prepare('shapes', '--num-test', 0)
     assert status == 2 and '--num-test must be positive, got 0' in said
+
+
+@pytest.mark.parametrize('only_motion, digest, means', [
+    (False, '2d9820f957043137', [119.780, 66.556]),
+    (True, '64a3cb164cb72964', [51.991, 37.138])])
+def test_shapes_are_those_of_earlier_versions(only_motion, digest, means):
+    tool = runpy.run_path(str(TOOLS / 'data/shapes/prepare_shapes.py'))
+    found, rendered = hashlib.sha256(), []
+    for split in ('train', 'test'):
+        for *texts, rng in tool['plan_videos'](split, 12, 0, only_motion):
+            found.update(json.dumps(texts).encode())
+            if len(rendered) < 2:
+                frames = tool['render_video'](texts[1], rng, only_motion)
+                rendered.append(frames.mean())
+    assert found.hexdigest().startswith(digest)
+    assert rendered == pytest.approx(means, abs=1e-2)
+
+
+def test_hard_shapes_have_more_to_tell():
+    tool = runpy.run_path(str(TOOLS / 'data/shapes/prepare_shapes.py'))
+    planned = tool['plan_videos']('test', 600, 0, False, hard=True)
+    facts = [attributes for _, attributes, _, _ in planned]
+    captions = [text for _, _, texts, _ in planned for text in texts]
+    assert len(captions) == len(set(captions)) == 1108
+    for name, values in dict(motion=tool['LABELS']['motion'], time=tool['HARD_TIMES'],
+                             side=tool['SIDES']).items():
+        assert {fact[name] for fact in facts} == set(values)
+        assert all(fact[name] in text for _, fact, texts, _ in planned
+                   for text in texts)
+    _, attributes, _, _ = planned[0]
+    frames = [tool['render_video'](dict(attributes, side=side, color='white',
+                                        color2='white', shape2='circle', time='start'),
+                                   np.random.default_rng(1)).astype(float)
+              for side in tool['SIDES']]
+    assert frames[0].shape == (32, 64, 64, 3)
+    moved = abs(frames[0] - frames[1]).max(axis=(1, 2, 3))
+    assert (moved[:11] > 50).all() and (moved[11:] == 0).all()
 
 
 def test_shapes_test_captions_tell_their_video(shapes):

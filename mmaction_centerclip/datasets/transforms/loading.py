@@ -1,5 +1,6 @@
 """Open a video and decode its frames, in a pipeline."""
 import os.path as osp
+from functools import partial
 
 from mmaction.datasets.transforms import DecordDecode, DecordInit
 from mmaction.registry import TRANSFORMS
@@ -8,6 +9,7 @@ from mmengine.fileio import get
 from mmaction_centerclip.errors import InputError
 
 from .decoding_errors import DecodingError, decoding_errors
+from .frame_cache import CachedVideo, FrameCache
 from .video_reader import VideoReader
 
 __all__ = ['DecordInitFromFile', 'VideoDecode', 'VideoInit']
@@ -27,27 +29,42 @@ class VideoInit(DecordInit):
 
     Added Keys:
 
-        - video_reader: a :class:`VideoReader`
+        - video_reader: a :class:`VideoReader`, or a :class:`CachedVideo`
         - total_frames
         - avg_fps
 
     Args:
         io_backend (str): Where the files are. Defaults to ``'disk'``.
         num_threads (int): Threads of the decoder. Defaults to 1.
+        cache (str | dict, optional): A file that keeps frames, or the options
+            of :class:`FrameCache`, of which ``path`` is that file. Frames are
+            then resized already. Defaults to None: no cache.
         **kwargs: Arguments of another backend.
 
     Raises:
         DecodingError: If there is no video that can be decoded.
-        InputError: If nothing here reads URLs of its kind.
+        InputError: If nothing here reads URLs of its kind, or an option of
+            the cache is not what it takes.
     """
 
-    def _get_video_reader(self, filename: str) -> VideoReader:
+    def __init__(self, io_backend: str = 'disk', num_threads: int = 1,
+                 cache: str | dict | None = None, **kwargs) -> None:
+        super().__init__(io_backend, num_threads, **kwargs)
+        self.cache = None
+        if cache is not None:
+            options = cache if isinstance(cache, dict) else dict(path=cache)
+            try:
+                self.cache = FrameCache(**options)
+            except TypeError as error:
+                raise InputError(f'VideoInit: cache={cache!r}: {error}') from None
+
+    def _get_video_reader(self, filename: str) -> VideoReader | CachedVideo:
         if self.io_backend == 'disk' and '://' not in filename:
             if osp.isdir(filename):
                 raise DecodingError('is a folder, expected a video file')
             if not osp.exists(filename):
                 raise FileNotFoundError(filename)
-            return VideoReader(filename, self.num_threads)
+            return self._read(filename)
         backend = None if self.io_backend == 'disk' else dict(
             backend=self.io_backend, **self.kwargs)
         try:
@@ -55,7 +72,11 @@ class VideoInit(DecordInit):
         except (ImportError, KeyError) as error:
             raise InputError(f'{filename}: expected a local file or a URL that '
                              f'mmengine can read ({error})') from error
-        return VideoReader(content, self.num_threads)
+        return self._read(content)
+
+    def _read(self, source: str | bytes) -> VideoReader | CachedVideo:
+        decode = partial(VideoReader, source, self.num_threads)
+        return self.cache.open(source, decode) if self.cache else decode()
 
     def transform(self, results: dict) -> dict:
         """Open ``results['filename']``."""

@@ -82,8 +82,11 @@ class OpenCLIPTokenize(BaseTransform):
                              f'{int(ids.max())}, beyond the vocabulary of the model')
         results['text'] = ids
         results['tokenizer'] = self.tokenizer
+        # Behind a caption that fits are zeros, where open_clip's own tokenizer pads.
+        pads = hasattr(self._tokenize, 'encode')
         results['num_truncated'] = sum(
-            _num_tokens(self._tokenize, text) > length for text in texts)
+            _num_tokens(self._tokenize, text) > length
+            for text, last in zip(texts, ids[:, -1].tolist()) if last or not pads)
         return results
 
     def __repr__(self) -> str:

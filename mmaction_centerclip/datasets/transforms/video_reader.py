@@ -125,6 +125,13 @@ class VideoReader:
         batch = np.stack([images[index] for index in indices])
         return SimpleNamespace(asnumpy=lambda: batch)
 
+    def in_order(self) -> Iterator[tuple[np.ndarray, float | None]]:
+        """Decode all frames, once; each with its time in seconds, if it has one."""
+        for frame in self._held or self._decode_in_order():
+            # That of the stream: frames that are flushed have none of their own.
+            yield self._to_rgb(frame), None if frame.pts is None else float(
+                frame.pts * self._time_base)
+
     @contextlib.contextmanager
     def _open(self) -> Iterator[tuple]:
         # With the protocol, so that a colon in a name is a part of it.

@@ -10,6 +10,9 @@ of motion and the second shape's time cannot be told from one frame.
 The videos are MPEG-4. Those of --only-motion are Motion JPEG, in which each
 frame is coded by itself: what MPEG-4 leaves of the frames before shows in a
 single frame where the shape came from.
+
+Those of --hard are twice as long, and each has a second shape, for a third of
+the time, on one side; the first may move diagonally too.
 """
 import argparse
 import json
@@ -34,9 +37,13 @@ BACKGROUNDS = dict(
     navy=(20, 30, 80), pink=(230, 170, 180))
 SIZES = dict(small=7, large=13)
 MOTIONS = dict(left=(-1, 0), right=(1, 0), up=(0, -1), down=(0, 1))
+DIAGONALS = dict(northwest=(-.7, -.7), northeast=(.7, -.7), southwest=(-.7, .7),
+                 southeast=(.7, .7))
 SHAPES = ('circle', 'square', 'triangle', 'star', 'cross', 'ring')
 TIMES = ('start', 'end')
-LABELS = dict(color=tuple(COLORS), shape=SHAPES, motion=tuple(MOTIONS))
+HARD_TIMES = ('start', 'middle', 'end')
+SIDES = ('left', 'right')
+LABELS = dict(color=tuple(COLORS), shape=SHAPES, motion=(*MOTIONS, *DIAGONALS))
 
 MAIN = ('a {size} {color} {shape} moves {motion} on a {background} background',
         'there is a {size} {color} {shape} going {motion} over {background}',
@@ -46,9 +53,12 @@ MAIN = ('a {size} {color} {shape} moves {motion} on a {background} background',
 SECOND = (', and a {color2} {shape2} shows at the {time}',
           ' while a {shape2} in {color2} is seen only at the {time}',
           '; at the {time} there is a {color2} {shape2} too')
+HARD_SECOND = (', and a {color2} {shape2} shows on the {side} at the {time}',
+               '; at the {time} a {color2} {shape2} is on the {side}')
 
 
-def draw_attributes(rng: np.random.Generator, only_motion: bool) -> dict:
+def draw_attributes(rng: np.random.Generator, only_motion: bool,
+                    hard: bool = False) -> dict:
     """Draw at random the facts that a video shows and its captions tell."""
     if only_motion:
         return dict(size='large', color=str(rng.choice(list(COLORS))),
@@ -57,10 +67,14 @@ def draw_attributes(rng: np.random.Generator, only_motion: bool) -> dict:
     attributes = dict(size=rng.choice(list(SIZES)), color=rng.choice(list(COLORS)),
                       shape=rng.choice(SHAPES), motion=rng.choice(list(MOTIONS)),
                       background=rng.choice(list(BACKGROUNDS)))
-    if rng.random() < 0.5:
+    if hard:
+        attributes.update(motion=rng.choice([*MOTIONS, *DIAGONALS]),
+                          side=rng.choice(SIDES))
+    if hard or rng.random() < 0.5:
         attributes.update(
             color2=rng.choice([c for c in COLORS if c != attributes['color']]),
-            shape2=rng.choice(SHAPES), time=rng.choice(TIMES))
+            shape2=rng.choice(SHAPES),
+            time=rng.choice(HARD_TIMES if hard else TIMES))
     return {name: str(value) for name, value in attributes.items()}
 
 
@@ -69,7 +83,7 @@ def write_captions(attributes: dict, count: int, rng: np.random.Generator) -> li
     captions = []
     for template in rng.permutation(MAIN)[:count]:
         if 'time' in attributes:
-            template += rng.choice(SECOND)
+            template += rng.choice(HARD_SECOND if 'side' in attributes else SECOND)
         captions.append(template.format(**attributes))
     return captions
 
@@ -119,22 +133,25 @@ def render_video(attributes: dict, rng: np.random.Generator,
                  only_motion: bool = False) -> np.ndarray:
     """Render the frames, uint8 (T, H, W, 3), RGB."""
     background = render_background(attributes, rng)
-    direction = np.array(MOTIONS[attributes['motion']])
+    direction = np.array({**MOTIONS, **DIAGONALS}[attributes['motion']])
     radius = SIZES[attributes['size']] * rng.uniform(0.9, 1.1)
     # A path as long on either side of its middle: its places alone do not
     # tell which way it is travelled.
     middle = SIZE / 2 + rng.uniform(-8, 8, size=2) * (direction == 0)
     second_place = rng.uniform(14, SIZE - 14, size=2)
-    half = FRAMES // 2
+    times, hard = TIMES, 'side' in attributes
+    if hard:
+        second_place[0] = second_place[0] / 2 + (
+            SIZE / 2 if attributes['side'] == 'right' else 0)
+        times = HARD_TIMES
     # From 17 frames UniformSample takes 2, 6, 10 and 14, as many before the
     # middle as behind it; those from 16 would lie to one side, the one that
     # the shape comes from.
-    count, path = (17, 0.9) if only_motion else (FRAMES, 0.6)
+    count, path = (17, 0.9) if only_motion else (FRAMES * (1 + hard), 0.6)
     frames = []
     for t in range(count):
         image = background.copy()
-        if 'time' in attributes and (t < half) == (attributes['time']
-                                                   == 'start'):
+        if attributes.get('time') == times[t * len(times) // count]:
             draw_shape(image, attributes['shape2'], second_place, 9,
                        COLORS[attributes['color2']])
         passed = t / (count - 1) - 0.5
@@ -163,7 +180,8 @@ def write_video(path: Path, frames: np.ndarray) -> None:
     os.replace(partial, path)
 
 
-def plan_videos(split: str, count: int, seed: int, only_motion: bool) -> list[tuple]:
+def plan_videos(split: str, count: int, seed: int, only_motion: bool,
+                hard: bool = False) -> list[tuple]:
     """Return name, attributes, captions and generator of each video."""
     videos, seen = [], set()
     suffix = '.avi' if only_motion else '.mp4'
@@ -171,7 +189,7 @@ def plan_videos(split: str, count: int, seed: int, only_motion: bool) -> list[tu
     while len(videos) < count:
         rng = np.random.default_rng([seed, split == 'test', number])
         number += 1
-        attributes = draw_attributes(rng, only_motion)
+        attributes = draw_attributes(rng, only_motion, hard)
         key = tuple(sorted(attributes.items()))
         if split == 'test' and key in seen:
             continue  # every test video can be told by its captions
@@ -197,24 +215,31 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         '--out',
-        help='folder of the data, default: data/shapes, or data/shapes_motion '
-        'with --only-motion')
-    parser.add_argument('--num-train', type=int, default=720, help='videos to train on')
+        help='folder of the data, default: data/shapes, data/shapes_motion with '
+        '--only-motion, data/shapes_hard with --hard')
+    parser.add_argument('--num-train', type=int,
+                        help='videos to train on, default: 720, or 1440 with --hard')
     parser.add_argument(
         '--num-test', type=int,
-        help='videos to test on, default: 216, or 96, all there are, with '
-        '--only-motion')
+        help='videos to test on, default: 216; 96, all there are, with '
+        '--only-motion; 600 with --hard, with 1,100 captions')
     parser.add_argument('--seed', type=int, default=0, help='random seed')
-    parser.add_argument(
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument(
+        '--hard', action='store_true',
+        help='longer videos with more to tell, a second shape in each')
+    kind.add_argument(
         '--only-motion', action='store_true',
         help='videos that differ in color, shape and direction of motion only, '
         'so that many of a batch differ in the direction alone')
     args = parser.parse_args()
     distinct = len(COLORS) * 3 * len(MOTIONS)
-    if args.num_test is None:
-        args.num_test = distinct if args.only_motion else 216
-    if args.out is None:
-        args.out = 'data/shapes_motion' if args.only_motion else 'data/shapes'
+    train, test, out = ((1440, 600, 'data/shapes_hard') if args.hard else
+                        (720, distinct, 'data/shapes_motion') if args.only_motion else
+                        (720, 216, 'data/shapes'))
+    args.num_train = train if args.num_train is None else args.num_train
+    args.num_test = test if args.num_test is None else args.num_test
+    args.out = out if args.out is None else args.out
     for name in ('num_train', 'num_test'):
         if getattr(args, name) < 1:
             parser.error(f'--{name.replace("_", "-")} must be positive, got '
@@ -232,9 +257,11 @@ def main() -> None:
                     num_test=args.num_test, seed=args.seed)
     if args.only_motion:
         settings.update(only_motion=True, motion_version=2)
-    splits = dict(
-        train=plan_videos('train', args.num_train, args.seed, args.only_motion),
-        test=plan_videos('test', args.num_test, args.seed, args.only_motion))
+    if args.hard:
+        settings.update(hard=True, hard_version=1)
+    splits = {split: plan_videos(split, count, args.seed, args.only_motion, args.hard)
+              for split, count in dict(train=args.num_train,
+                                       test=args.num_test).items()}
     manifest = out / 'manifest.json'
     if manifest.is_file():
         try:

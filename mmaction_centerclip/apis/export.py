@@ -1,0 +1,72 @@
+"""Export both towers of a retriever, for programs without this package."""
+import os
+
+import torch
+from torch import Tensor, nn
+
+from mmaction_centerclip.errors import InputError, check_positive_int
+from mmaction_centerclip.files import check_absent, whole_file
+
+__all__ = ['export_towers']
+
+
+class _Videos(nn.Module):
+    """Normalised frames (B, T, 3, H, W) to features of videos (B, E)."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, imgs: Tensor) -> Tensor:
+        return self.model.video_features(dict(imgs=imgs))['video']
+
+
+class _Texts(nn.Module):
+    """Token ids (B, L) to features of captions (B, E)."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, text: Tensor) -> Tensor:
+        head = self.model.head
+        return head.text_features(self.model.text_backbone(text))['text']
+
+
+def export_towers(model: nn.Module, folder: str | os.PathLike, num_frames: int,
+                  image_size: int | tuple[int, int], batch_size: int = 1) -> None:
+    """Write ``videos.pt2`` and ``texts.pt2`` by ``torch.export``.
+
+    The product of what the two programs give is the similarity. Videos come
+    in the batches and sizes given here; their frames are normalised as the
+    model's data preprocessor does, and none is padding. Clustered towers are
+    exported too; their programs need ``import mmaction_centerclip`` for the
+    operators that cluster.
+
+    Args:
+        model (VideoTextRetriever): In evaluation mode, on the CPU, with a
+            separable head.
+        folder (str | os.PathLike): An existing folder, without these files.
+        num_frames (int): T.
+        image_size (int | tuple[int, int]): H and W.
+        batch_size (int): B. Defaults to 1.
+
+    Raises:
+        InputError: If the head compares pairs, or a file exists.
+    """
+    if not model.head.separable:
+        raise InputError(f'{type(model.head).__name__} compares pairs, so that a video '
+                         'is no vector')
+    height, width = (image_size, ) * 2 if isinstance(image_size, int) else image_size
+    imgs = torch.zeros(check_positive_int('batch_size', batch_size),
+                       check_positive_int('num_frames', num_frames), 3, height, width)
+    length = model.text_backbone.positional_embedding.shape[0]
+    text = torch.zeros(batch_size, length, dtype=torch.int64)
+    for name, encoder, example in (('videos.pt2', _Videos(model), imgs),
+                                   ('texts.pt2', _Texts(model), text)):
+        path = os.path.join(folder, name)
+        check_absent(path)
+        with torch.no_grad(), whole_file(path) as partial:
+            program = torch.export.export(encoder.eval(), (example, ), strict=False)
+            with open(partial, 'wb') as file:
+                torch.export.save(program, file)

@@ -1,0 +1,122 @@
+"""Means over seeds, the Pareto front, and the picture of a sweep."""
+import statistics
+from collections.abc import Sequence
+
+from mmaction_centerclip.errors import InputError
+
+__all__ = ['pareto_front', 'plot_sweep', 'summarize_cells']
+
+GROUP = ('config', 'reducer', 'block', 'segments', 'tokens')
+COSTS = {'time_ratio': 'time ratio', 'mac_ratio': 'multiply-add ratio'}
+
+
+def pareto_front(costs: Sequence[float], qualities: Sequence[float]) -> list[int]:
+    """Return the points than which none is better.
+
+    A point is off the front if another one costs no more and is no worse, and
+    is better in one of both. Equal points are on it together.
+
+    Args:
+        costs (Sequence[float]): Less is better.
+        qualities (Sequence[float]): More is better.
+
+    Returns:
+        list[int]: Indices by cost, then as given.
+
+    Examples:
+        >>> from mmaction_centerclip.benchmarking import pareto_front
+        >>> pareto_front([3, 1, 2, 2], [9, 5, 4, 6])
+        [1, 3, 0]
+    """
+    front: list[int] = []
+    for i in sorted(range(len(costs)), key=lambda i: (costs[i], -qualities[i])):
+        best = front[-1] if front else None
+        if best is None or qualities[i] > qualities[best] or (
+                (costs[i], qualities[i]) == (costs[best], qualities[best])):
+            front.append(i)
+    return front
+
+
+def summarize_cells(rows: Sequence[dict]) -> list[dict]:
+    """Average cells over their seeds, in the order of the first of each.
+
+    Args:
+        rows (Sequence[dict]): With ``cell``, which has the names of ``GROUP``,
+            and either ``figures`` or ``failed``, a reason.
+
+    Returns:
+        list[dict]: ``GROUP``, ``seeds``, ``failed`` (the first reason or ``''``),
+        and of each figure the mean, by its name, and the sample standard
+        deviation as ``'<name> std'``, None of one seed; of those that succeeded.
+    """
+    groups: dict[tuple, list[dict]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row['cell'][name] for name in GROUP), []).append(row)
+    summary = []
+    for key, group in groups.items():
+        done = [row['figures'] for row in group if 'figures' in row]
+        reasons = [row['failed'] for row in group if 'failed' in row]
+        line = dict(zip(GROUP, key), seeds=len(done),
+                    failed=reasons[0] if reasons else '')
+        for name in done[0] if done else ():
+            values = [figures[name] for figures in done]
+            line[name] = statistics.fmean(values)
+            line[f'{name} std'] = statistics.stdev(values) if values[1:] else None
+        summary.append(line)
+    return summary
+
+
+def plot_sweep(lines: Sequence[dict], quality: str, path: str, title: str = '') -> None:
+    """Draw quality against time and multiply-adds, with the Pareto front.
+
+    Args:
+        lines (Sequence[dict]): From :func:`summarize_cells`; a row of pictures
+            a config.
+        quality (str): The figure to draw, such as ``'t2v/R1'``.
+        path (str): The picture; its suffix says the format.
+        title (str): Over all. Defaults to ``''``.
+
+    Raises:
+        InputError: If no line has that figure.
+    """
+    from matplotlib.figure import Figure
+    drawn = [line for line in lines if quality in line]
+    if not drawn:
+        raise InputError(f'no finished cell has the figure {quality!r} to draw')
+    configs = list(dict.fromkeys(line['config'] for line in drawn))
+    names = list(dict.fromkeys(line['reducer'] for line in drawn))
+    figure = Figure(figsize=(11, 4.5 * len(configs)), layout='constrained')
+    panels = figure.subplots(len(configs), len(COSTS), squeeze=False, sharey='row')
+    for row, config in zip(panels, configs):
+        for axes, cost in zip(row, COSTS):
+            _draw(axes, [line for line in drawn if line['config'] == config], cost,
+                  quality, names)
+            axes.set(xlabel=f'{COSTS[cost]} to the un-reduced model', title=config)
+            axes.title.set_fontsize(7)
+        row[0].set_ylabel(quality)
+    handles = {}
+    for axes in panels.flat:
+        handles.update((label, handle) for handle, label in
+                       zip(*axes.get_legend_handles_labels()))
+    labels = [name for name in (*names, 'Pareto front') if name in handles]
+    figure.legend([handles[name] for name in labels], labels, fontsize=7,
+                  loc='outside right upper')
+    figure.suptitle(title, fontsize=8)
+    figure.savefig(path, dpi=120)
+
+
+def _draw(axes, lines: Sequence[dict], cost: str, quality: str,
+          names: Sequence[str]) -> None:
+    """Draw one picture: a point a line, with its deviation, and the front."""
+    markers, colors = 'os^vD*Pd', [f'C{i}' for i in range(10)]
+    for line in lines:
+        number = names.index(line['reducer'])
+        axes.errorbar(line[cost], line[quality], yerr=line[f'{quality} std'] or 0,
+                      fmt=markers[number // len(colors) % len(markers)],
+                      color=colors[number % len(colors)], markersize=5, elinewidth=.5,
+                      label=line['reducer'])
+    front = pareto_front([line[cost] for line in lines],
+                         [line[quality] for line in lines])
+    axes.step([lines[i][cost] for i in front], [lines[i][quality] for i in front],
+              where='post', color='gray', linewidth=1, zorder=0, label='Pareto front')
+    axes.grid(alpha=.3)

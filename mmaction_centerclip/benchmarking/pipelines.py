@@ -1,0 +1,200 @@
+"""Time the stages of data pipelines on the same videos, in turns."""
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from mmaction.registry import TRANSFORMS
+from mmengine.dataset import pseudo_collate
+from mmengine.hub import get_config
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from mmaction_centerclip.config_checks import step_type
+from mmaction_centerclip.datasets import sample_rng
+
+from .measure import synchronize
+from .models import MMACTION2_CONFIG
+
+__all__ = ['STAGES', 'Pipeline', 'loader_rates', 'read_samples', 'stage_of',
+           'stock_pipeline', 'time_stages']
+
+STAGES = ('open', 'sample', 'decode', 'resize', 'tokenise', 'pack', 'collate',
+          'transfer')
+PASSES = 3  # over the videos in a turn
+CAPTION = 'a man is playing the guitar on a stage'
+
+
+@dataclass
+class Pipeline:
+    """A data pipeline and the files that it reads.
+
+    Args:
+        name (str): As tables have it.
+        steps (list[dict]): Configs of its transforms.
+        files (list[str]): Videos, the same ones in all pipelines that are
+            compared.
+    """
+    name: str
+    steps: list[dict]
+    files: list[str]
+
+    def __post_init__(self) -> None:
+        self.transforms = [TRANSFORMS.build(step) for step in self.steps]
+        self.stages = [stage_of(step) for step in self.steps]
+
+    def run(self, index: int, seed: int) -> tuple[dict, dict[str, float]]:
+        """Run it on a video.
+
+        Args:
+            index (int): Which file.
+            seed (int): Of what it draws.
+
+        Returns:
+            tuple[dict, dict[str, float]]: The sample, with ``frame_inds``, and
+            the milliseconds of CPU time of each stage.
+        """
+        results = dict(filename=self.files[index], start_index=0, modality='RGB',
+                       text=[CAPTION])
+        spent, frames = dict.fromkeys(STAGES, 0.), None
+        with sample_rng(seed, index):
+            for transform, stage in zip(self.transforms, self.stages):
+                start = time.process_time()
+                results = transform(results)
+                spent[stage] += 1e3 * (time.process_time() - start)
+                frames = results.get('frame_inds', frames)
+        return dict(results, frame_inds=np.ravel(frames)), spent
+
+
+def stage_of(step: dict) -> str:
+    """Name the stage that a transform belongs to."""
+    kind = step_type(step)
+    for ending, stage in (('Init', 'open'), ('InitFromFile', 'open'),
+                          ('Decode', 'decode'), ('Tokenize', 'tokenise'),
+                          ('FormatShape', 'pack'), ('PackActionInputs', 'pack')):
+        if kind.endswith(ending):
+            return stage
+    return 'sample' if 'clip_len' in step else 'resize'
+
+
+def stock_pipeline(steps: list[dict]) -> list[dict]:
+    """Return MMAction2's own pipeline, which draws the frames of another one.
+
+    The pipeline of its CLIP4Clip's test: decord, a short side of 256 and a crop
+    of 224. Sampling and tokenizer are those of ``steps``, so that both draw the
+    same frames and read the same captions.
+
+    Args:
+        steps (list[dict]): Configs of the other's transforms.
+    """
+    own = {stage_of(step): step for step in steps}
+    stock = []
+    for step in get_config(MMACTION2_CONFIG).test_pipeline:
+        stage = stage_of(step)
+        if stage in ('sample', 'tokenise'):
+            step = own[stage] if stage in own else None
+        if step is not None:
+            stock.append(dict(step))
+    return stock
+
+
+def time_stages(pipelines: Sequence[Pipeline], repeats: int,
+                device: str = 'cpu') -> dict[str, list[dict[str, float]]]:
+    """Time each stage of each pipeline on each video, in turns.
+
+    Args:
+        pipelines (Sequence[Pipeline]): Of the same videos.
+        repeats (int): Turns of each, of three passes over the videos, after
+            one that is not counted.
+        device (str): Where batches go. Defaults to ``'cpu'``: they stay.
+
+    Returns:
+        dict[str, list[dict[str, float]]]: For each pipeline and video, the
+        medians of each stage in milliseconds, CPU time but for ``transfer``,
+        and of their ``total``.
+    """
+    times = {pipeline.name: [[] for _ in pipeline.files] for pipeline in pipelines}
+    for turn in range(repeats + 1):
+        for pipeline in _rotated(pipelines, turn):
+            # As a worker runs it, which does nothing else: so much of the work
+            # is to copy that what another leaves in the caches counts.
+            for index in [*range(len(pipeline.files))] * PASSES:
+                sample, spent = pipeline.run(index, seed=0)
+                _finish(sample, spent, device)
+                spent['total'] = sum(spent.values())
+                if turn:
+                    times[pipeline.name][index].append(spent)
+    return {name: [{stage: statistics.median(call[stage] for call in calls)
+                    for stage in (*STAGES, 'total')} for calls in videos]
+            for name, videos in times.items()}
+
+
+def _rotated(pipelines: Sequence[Pipeline], turn: int) -> list[Pipeline]:
+    """Let another one begin each time, since the machine may change meanwhile."""
+    first = turn % len(pipelines)
+    return [*pipelines[first:], *pipelines[:first]]
+
+
+def _finish(sample: dict, spent: dict[str, float], device: str) -> None:
+    """Collate a batch of one sample, and move it to the device."""
+    start = time.process_time()
+    batch = pseudo_collate([{k: sample[k] for k in ('inputs', 'data_samples')}])
+    imgs = torch.stack(batch['inputs']['imgs'])
+    spent['collate'] += 1e3 * (time.process_time() - start)
+    if device != 'cpu':
+        synchronize()
+        start = time.perf_counter()
+        imgs.to(device)
+        synchronize()
+        spent['transfer'] += 1e3 * (time.perf_counter() - start)
+
+
+def read_samples(pipeline: Pipeline) -> Iterator[tuple[list[int], Tensor]]:
+    """Give the numbers and the pictures of the frames of each video."""
+    for index in range(len(pipeline.files)):
+        sample, _ = pipeline.run(index, seed=0)
+        yield sample['frame_inds'].tolist(), sample['inputs']['imgs']
+
+
+class _Epoch(Dataset):
+    """The videos of a pipeline, each some times."""
+
+    def __init__(self, pipeline: Pipeline, rounds: int) -> None:
+        self.pipeline, self.rounds = pipeline, rounds
+
+    def __len__(self) -> int:
+        return self.rounds * len(self.pipeline.files)
+
+    def __getitem__(self, index: int) -> dict:
+        sample, _ = self.pipeline.run(index % len(self.pipeline.files), seed=0)
+        return {key: sample[key] for key in ('inputs', 'data_samples')}
+
+
+def loader_rates(pipelines: Sequence[Pipeline], workers: int, batch_size: int,
+                 rounds: int, repeats: int) -> dict[str, float]:
+    """Return the samples that a data loader gives in a second of wall time.
+
+    Args:
+        pipelines (Sequence[Pipeline]): They take turns.
+        workers (int): Processes of the loader; 0 for none.
+        batch_size (int): Samples of a batch.
+        rounds (int): How often an epoch has each video.
+        repeats (int): Epochs of each, of which the median counts, after one
+            that is not counted.
+    """
+    loaders = {pipeline.name: DataLoader(
+        _Epoch(pipeline, rounds), batch_size, num_workers=workers,
+        persistent_workers=workers > 0, collate_fn=pseudo_collate)
+        for pipeline in pipelines}
+    rates: dict[str, list[float]] = {name: [] for name in loaders}
+    for turn in range(repeats + 1):
+        for name, loader in loaders.items():
+            start = time.perf_counter()
+            for _ in loader:
+                pass
+            if turn:
+                rates[name].append(
+                    len(loader.dataset) / (time.perf_counter() - start))
+    return {name: statistics.median(values) for name, values in rates.items()}

@@ -1,0 +1,236 @@
+"""Write a video anew, smaller and faster to decode, and compare both."""
+import contextlib
+import functools
+import json
+import os
+import os.path as osp
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from itertools import zip_longest
+from math import ceil
+
+import av
+import cv2
+import numpy as np
+
+from mmaction_centerclip.errors import InputError, check_choice, check_number
+
+from .transforms import DecodingError, VideoReader, decoding_errors
+
+__all__ = ['Compression', 'compress_video']
+
+PRESETS = ('ultrafast', 'superfast', 'veryfast', 'faster', 'fast', 'medium', 'slow',
+           'slower', 'veryslow')
+TICKS = 90000  # of a second, for times that are not evenly spaced
+LATE = 2e-3  # seconds that a frame may be from its time
+
+
+@dataclass(frozen=True)
+class Compression:
+    """How a video is compressed: H.264 in MP4, without sound.
+
+    Args:
+        short_side (int): Pixels of the shorter side; a smaller video keeps
+            its size. Defaults to 224.
+        fps (int): Frames of each second to keep; 0 for all. Defaults to 3,
+            as CLIP4Clip's authors do (arXiv 2104.08860, section 4.2, samples
+            a frame a second of these).
+        all_intra (bool): Whether every frame is a key frame, so that any is
+            read without another. Defaults to False.
+        crf (int): x264's quality, 0 (best) to 51. Defaults to 18.
+        preset (str): x264's, slower ones for smaller files.
+            Defaults to ``'medium'``.
+        max_difference (float): The mean difference of a frame from that of
+            the original, of 255, from which on a video is refused.
+            Defaults to 20.
+
+    Raises:
+        InputError: If an option is not as above.
+    """
+    short_side: int = 224
+    fps: int = 3
+    all_intra: bool = False
+    crf: int = 18
+    preset: str = 'medium'
+    max_difference: float = 20.
+
+    def __post_init__(self) -> None:
+        for name, least, top in (('short_side', 16, 2**14), ('fps', 0, 1000),
+                                 ('crf', 0, 51)):
+            value = getattr(self, name)
+            if type(value) is not int or not least <= value <= top:
+                raise InputError(f'{name} must be an integer from {least} to {top}, '
+                                 f'got {value!r}')
+        check_choice('preset', self.preset, PRESETS)
+        check_number('max_difference', self.max_difference, lambda x: x > 0, 'positive')
+
+    def size_of(self, height: int, width: int) -> tuple[int, int]:
+        """Return height and width of a compressed frame, which are even."""
+        scale = min(1, self.short_side / min(height, width))
+        return tuple(max(2 * round(side * scale / 2), 2) for side in (height, width))
+
+
+def compress_video(source: str, target: str, options: Compression) -> dict | None:
+    """Compress a video to a new file, which is there once it is verified.
+
+    Both are decoded and compared: their numbers of frames, the times of these
+    and the pictures. The file says of what it was made, so that a second call
+    does nothing.
+
+    Args:
+        source (str): The video.
+        target (str): The file to write, over one of an earlier call; its
+            folder is made.
+        options (Compression): How.
+
+    Returns:
+        dict | None: ``frames``, ``bytes``, ``original_bytes``, and
+        ``difference``, the mean of all frames' mean differences, of 255. None
+        if the file was there already.
+
+    Raises:
+        DecodingError: If the video cannot be read, or what was written is not
+            what it should be.
+    """
+    with decoding_errors(source):
+        stat = os.stat(source)
+        origin = json.dumps(dict(asdict(options), bytes=stat.st_size,
+                                 time=stat.st_mtime_ns, format=1), sort_keys=True)
+        if osp.lexists(target) and _origin_of(target, source) == origin:
+            return None
+        os.makedirs(osp.dirname(osp.abspath(target)), exist_ok=True)
+        partial = f'{target}.{os.getpid()}.partial'
+        try:
+            work = functools.partial(
+                _write_and_compare, source, partial, options, origin)
+            try:
+                frames, difference = work()
+            except _UntimedError:
+                frames, difference = work(has_times=False)
+            figures = dict(frames=frames, bytes=osp.getsize(partial),
+                           original_bytes=stat.st_size, difference=difference)
+            os.replace(partial, target)
+        finally:
+            if osp.exists(partial):
+                os.remove(partial)
+    return figures
+
+
+def _origin_of(target: str, source: str) -> str:
+    """Read what a compressed file says of itself, or refuse another one."""
+    try:
+        with av.open(f'file:{target}') as container:
+            found = container.metadata.get('comment', '')
+            if 'max_difference' in json.loads(found):
+                return found
+    except (av.FFmpegError, OSError, ValueError):
+        pass
+    raise DecodingError(f'{target} is there and not a compressed video; it is left '
+                        'as it is', source)
+
+
+class _UntimedError(Exception):
+    """The times of the frames are not theirs, as in AVI."""
+
+
+def _kept(source: str, options: Compression,
+          has_times: bool) -> Iterator[tuple[np.ndarray, Fraction]]:
+    """Give the frames that are kept, resized, each with its new time in seconds.
+
+    Of a second, those on the screen at its ``fps`` even moments, each once.
+    """
+    reader = VideoReader(source)
+    rate, fps = reader.get_avg_fps(), options.fps
+    frames, last = _with_times(reader, rate, has_times), -1
+    image, time = next(frames)
+    first, size = time, options.size_of(*image.shape[:2])
+    while image is not None:
+        after, after_time = next(frames, (None, None))
+        since = time - first
+        until = since + (1 / rate if rate else 0) if after is None else (
+            after_time - first)
+        # Times are rounded to the ticks of a file.
+        slot, end = (ceil(moment * fps - 1e-4) for moment in (since, until))
+        if not fps or last < slot < max(end, 1):
+            last = slot
+            yield (cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA),
+                   Fraction(slot, fps) if fps else Fraction(since))
+        image, time = after, after_time
+
+
+def _with_times(reader: VideoReader, rate: float,
+                has_times: bool) -> Iterator[tuple[np.ndarray, float]]:
+    last = None
+    for number, (image, time) in enumerate(reader.in_order()):
+        if not has_times:
+            if not rate:
+                raise DecodingError('says neither a rate nor times of its frames')
+            time = number / rate
+        elif time is None or last is not None and time <= last:
+            raise _UntimedError
+        last = time
+        yield image, time
+
+
+def _write_and_compare(source: str, path: str, options: Compression, origin: str,
+                       has_times: bool = True) -> tuple[int, float]:
+    """Write with even times where a rate says them, which keeps it best."""
+    rate = options.fps or Fraction(
+        VideoReader(source).get_avg_fps()).limit_denominator(1001)
+    for ticks in (rate or TICKS, TICKS):
+        with contextlib.suppress(_UnevenError):
+            _write(_kept(source, options, has_times), path, options, origin,
+                   Fraction(ticks))
+            break
+    return _compare(_kept(source, options, has_times), path, options.max_difference)
+
+
+class _UnevenError(Exception):
+    """Frames come at other moments than a rate says."""
+
+
+def _write(kept: Iterator, path: str, options: Compression, origin: str,
+           ticks: Fraction) -> None:
+    """Write the frames with times in whole numbers of ticks of a second."""
+    x264 = dict(crf=str(options.crf), preset=options.preset, tune='fastdecode')
+    if options.all_intra:
+        x264['x264-params'] = 'keyint=1'
+    with av.open(path, 'w', format='mp4', options=dict(movflags='faststart')) as file:
+        file.metadata['comment'] = origin
+        stream, last = None, -1
+        for image, time in kept:
+            if stream is None:
+                stream = file.add_stream('libx264', rate=ticks, options=x264)
+                stream.height, stream.width = image.shape[:2]
+                stream.pix_fmt = 'yuv420p'
+                stream.time_base = stream.codec_context.time_base = 1 / ticks
+                stream.codec_context.thread_count = 1  # files are done in parallel
+            frame = av.VideoFrame.from_ndarray(image)
+            frame.pts, frame.time_base = round(time * ticks), 1 / ticks
+            if frame.pts == last or abs(frame.pts / ticks - time) > LATE:
+                raise _UnevenError
+            last = frame.pts
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+
+
+def _compare(kept: Iterator, path: str, max_difference: float) -> tuple[int, float]:
+    """Compare every frame of both; their number, and how they differ."""
+    differences, start = [], None
+    for expected, found in zip_longest(kept, VideoReader(path).in_order()):
+        name = f'was compressed to a frame {len(differences)}'
+        if expected is None or found is None:
+            which = 'more' if expected is None else 'fewer'
+            raise DecodingError(f'was compressed to {which} than its frames')
+        start = found[1] if start is None else start
+        time, wanted = found[1] - start, float(expected[1])
+        if abs(time - wanted) > LATE:
+            raise DecodingError(f'{name} at {time:.3f} s, not {wanted:.3f}')
+        differ = float(np.abs(
+            np.subtract(expected[0], found[0], dtype=np.int16)).mean())
+        if differ > max_difference:
+            raise DecodingError(f'{name} that differs by {differ:.1f} of 255; '
+                                f'max_difference={max_difference}')
+        differences.append(differ)
+    return len(differences), sum(differences) / len(differences)

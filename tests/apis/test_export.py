@@ -1,0 +1,24 @@
+"""Exported towers give what the model gives."""
+import pytest
+import torch
+
+from mmaction_centerclip.apis import export_towers
+from mmaction_centerclip.errors import InputError
+
+from ..conftest import NECK
+
+
+@pytest.mark.parametrize('necks', [(), (NECK, )], ids=['plain', 'clustered'])
+def test_exported_towers(build_retriever, inputs, tmp_path, necks):
+    model = build_retriever(necks).eval()
+    export_towers(model, tmp_path, num_frames=4, image_size=32, batch_size=5)
+    videos, texts = (torch.export.load(tmp_path / name).module()
+                     for name in ('videos.pt2', 'texts.pt2'))
+    for seed in range(3):
+        torch.manual_seed(seed)
+        imgs = torch.randn_like(inputs['imgs'])
+        expected = model(dict(imgs=imgs, text=inputs['text']))
+        torch.testing.assert_close(videos(imgs), expected['video'])
+        torch.testing.assert_close(texts(inputs['text']), expected['text'])
+    with pytest.raises(InputError, match='videos.pt2 exists already'):
+        export_towers(model, tmp_path, num_frames=4, image_size=32)

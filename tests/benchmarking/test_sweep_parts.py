@@ -1,0 +1,139 @@
+"""The parts of a sweep: log, grid, fidelity, clips, means and Pareto front."""
+import json
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmaction_centerclip.benchmarking import (
+    REDUCERS,
+    Budget,
+    CellLog,
+    budget_necks,
+    fidelity,
+    neighbor_agreement,
+    pareto_front,
+    parse_budget,
+    plot_sweep,
+    read_windows,
+    summarize_cells,
+    used_budget,
+)
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models import TimmVisionTower
+
+from ..paths import SHARED
+
+
+def slow_front(points):
+    """Nobody costs no more, is no worse, and is better in one."""
+    return {i for i, (cost, quality) in enumerate(points) if not any(
+        c <= cost and q >= quality and (c < cost or q > quality) for c, q in points)}
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=12))
+def test_the_pareto_front(points):
+    front = pareto_front([c for c, _ in points], [q for _, q in points])
+    assert set(front) == slow_front(points) and len(front) == len(set(front))
+    costs = [points[i][0] for i in front]
+    assert costs == sorted(costs)
+
+
+def test_neighbors_by_hand():
+    torch.manual_seed(0)
+    whole = torch.randn(20, 5)
+    reduced = whole + .5 * torch.randn(20, 5)
+    same = 0
+    for i in range(20):
+        near = []
+        for features in (reduced, whole):
+            cosines = {j: F.cosine_similarity(features[i], features[j], dim=0).item()
+                       for j in range(20) if j != i}
+            near.append(set(sorted(cosines, key=cosines.get)[-4:]))
+        same += len(near[0] & near[1])
+    assert neighbor_agreement(reduced, whole, 4) == pytest.approx(100 * same / 80)
+    assert fidelity(whole * 3, whole)['neighbors'] == 100
+    assert fidelity(-whole, whole)['cosine'] == pytest.approx(-1)
+    assert set(fidelity(whole[:9], whole[:9])) == {'cosine'}
+
+
+@pytest.mark.parametrize('reduced, whole, message', [
+    (torch.ones(3, 2), torch.ones(3, 4), 'must be of one shape'),
+    (torch.ones(3, 2) / 0, torch.ones(3, 2), 'must be finite'),
+])
+def test_bad_features_are_named(reduced, whole, message):
+    with pytest.raises(InputError, match=message):
+        fidelity(reduced, whole)
+    with pytest.raises(InputError, match='at least 11 videos, got 3'):
+        neighbor_agreement(whole, whole)
+
+
+def test_a_log_keeps_whole_rows(tmp_path):
+    path = tmp_path / 'cells.jsonl'
+    log = CellLog(path)
+    rows = [dict(cell=dict(seed=i), figures=dict(x=i)) for i in range(3)]
+    for row in rows:
+        log.append(row)
+    path.write_bytes(path.read_bytes()[:-5])
+    again = CellLog(path)
+    assert list(again.rows.values()) == rows[:2]
+    again.append(dict(rows[1], figures=dict(x=9)))  # a later row counts
+    assert [row['figures']['x'] for row in CellLog(path).rows.values()] == [0, 9]
+    with path.open('a') as file:
+        file.write('[]\n')
+    with pytest.raises(InputError, match='line 4: expected a row of a sweep'):
+        CellLog(path)
+
+
+def test_means_and_deviations():
+    cell = dict(config='c', reducer='r', block=1, segments=2, tokens=3)
+    rows = [dict(cell=dict(cell, seed=i), figures=dict(a=float(i))) for i in (1, 2, 6)]
+    rows.append(dict(cell=dict(cell, seed=7), failed='too bad'))
+    rows.append(dict(cell=dict(cell, tokens=4, seed=7), failed='worse'))
+    first, second = summarize_cells(rows)
+    assert (first['a'], first['seeds'], first['failed']) == (3, 3, 'too bad')
+    assert first['a std'] == pytest.approx(7**.5)
+    assert 'a' not in second and second['failed'] == 'worse'
+    assert summarize_cells(rows[:1])[0]['a std'] is None
+    with pytest.raises(InputError, match="no finished cell has the figure 'a'"):
+        plot_sweep([second], 'a', 'no.png')
+
+
+@pytest.mark.parametrize('name', [name for name in REDUCERS if name != 'rlt'])
+def test_every_reducer_leaves_the_budget(name):
+    budget = Budget(2, 2, 8)
+    necks = budget_necks(REDUCERS[name], budget, 0, 3, (4, 16))
+    tower = TimmVisionTower(img_size=64, embed_dim=16, depth=3, num_heads=2,
+                            num_classes=0, necks=json.loads(json.dumps(necks))).eval()
+    left = tower.run_blocks(torch.rand(1, 4, 3, 64, 64), None)[0]
+    takes_tokens = used_budget(REDUCERS[name], budget)[2] is not None
+    assert left.shape == (2, 1 + (8 if takes_tokens else 16), 16)
+
+
+def test_budgets_that_cannot_be():
+    with pytest.raises(InputError, match='cannot become 3 in 2 blocks'):
+        budget_necks(REDUCERS['tome'], Budget(2, 1, 3), 0, 3, (4, 16))
+    with pytest.raises(InputError, match='block must be at most 3'):
+        budget_necks(REDUCERS['norm'], Budget(4, 1, 3), 0, 3, (4, 16))
+    with pytest.raises(InputError, match='type must be a registered neck'):
+        used_budget(dict(type='Nothing'), Budget(4, 1, 3))
+    with pytest.raises(InputError, match='three positive integers'):
+        parse_budget('1,x,2')
+
+
+def test_what_a_reducer_says_goes_before_the_budget():
+    neck, = budget_necks(dict(REDUCERS['random'], num_centers=9), Budget(1, 2, 3), 5, 3,
+                         (4, 16))
+    assert (neck['num_centers'], neck['seed'], neck['before_block']) == (9, 5, 1)
+    assert used_budget(REDUCERS['rlt'], Budget(3, 4, 16)) == (1, 4, None)
+
+
+@pytest.mark.skipif(not (SHARED / 'videos').is_dir(), reason='no ../shared')
+def test_clips_are_cut_at_equal_steps():
+    clips = read_windows(SHARED / 'videos', 5, 4, 32)
+    assert clips.shape == (5, 4, 3, 32, 32) and clips.dtype == torch.uint8
+    assert not torch.equal(clips[0], clips[1])
+    with pytest.raises(InputError, match='expected at least 5000'):
+        read_windows(SHARED / 'videos', 5000, 4, 32)

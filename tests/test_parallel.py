@@ -1,0 +1,56 @@
+"""Many items in processes, of which some fail or die."""
+import os
+import signal
+import time
+
+import pytest
+
+from mmaction_centerclip.parallel import run_each
+
+
+def work(item):
+    if item == 3:
+        raise ValueError('three')
+    if item == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item, os.getpid()
+
+
+@pytest.mark.parametrize('workers', [1, 3])
+def test_one_item_does_not_end_the_others(workers):
+    results = dict(run_each(work, range(20), workers))
+    assert sorted(results) == list(range(20))
+    assert isinstance(results[3], ValueError)
+    assert 'has died' in str(results.pop(5))
+    assert all(result[0] == item and result[1] != os.getpid()
+               for item, result in results.items() if item != 3)
+
+
+def test_processes_end_with_a_killed_parent(tmp_path):
+    pid = os.fork()
+    if not pid:
+        for _ in run_each(_write_pid, [tmp_path / str(i) for i in range(2)], 2):
+            pass
+        os._exit(0)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and len(list(tmp_path.glob('*'))) < 2:
+        time.sleep(.05)
+    workers = {int(path.read_text() or 0) for path in tmp_path.glob('*')}
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    while time.monotonic() < deadline and any(map(_is_running, workers)):
+        time.sleep(.05)
+    assert workers and not any(map(_is_running, workers))
+
+
+def _write_pid(path):
+    path.write_text(str(os.getpid()))
+    time.sleep(60)
+
+
+def _is_running(pid):
+    try:
+        with open(f'/proc/{pid}/stat') as file:
+            return file.read().split()[2] != 'Z'
+    except FileNotFoundError:
+        return False

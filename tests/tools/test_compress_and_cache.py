@@ -1,0 +1,250 @@
+"""Folders of videos that are compressed and cached, whatever interrupts it."""
+import json
+import os
+import random
+import runpy
+import shutil
+import signal
+import sqlite3
+import sys
+import time
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+
+from mmaction_centerclip.datasets.transforms import FrameCache, VideoReader
+from mmaction_centerclip.folder_lock import lock_folder
+
+from ..datasets.clips import FRAMES, h264, numbers_of, write_clip
+from ..paths import TOOLS
+
+COMPRESS, CACHE = 'data/compress_videos.py', 'data/cache_frames.py'
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Videos, of which two cannot be read, and a config of them."""
+    videos = tmp_path / 'videos'
+    (videos / 'more').mkdir(parents=True)
+    for name in ('a.mp4', 'b.avi', 'more/c.mkv'):
+        write_clip(videos / name, **h264(12, 0))
+    (videos / 'text.mp4').write_text('text')
+    (videos / 'empty.mp4').touch()
+    (videos / 'notes.txt').write_text('no video')
+    write_config(tmp_path, ['a.mp4', 'b.avi', 'more/c.mkv', 'text.mp4', 'gone.mp4'])
+    return tmp_path
+
+
+def write_config(path, names):
+    (path / 'captions.json').write_text(json.dumps({name: ['a'] for name in names}))
+    loader = dict(
+        dataset=dict(
+            type='VideoTextRetrievalDataset', ann_file='captions.json',
+            data_root=str(path), data_prefix=dict(video='videos'),
+            pipeline=[
+                dict(type='VideoInit', cache=str(path / 'frames.db')),
+                dict(type='SampleFramesWithMask', clip_len=4),
+                dict(type='VideoDecode'),
+                dict(type='Resize', scale=(-1, 32)),
+                dict(type='FormatShape', input_format='NCHW'),
+                dict(type='PackActionInputs', collect_keys=('imgs', ))]))
+    cfg = Config(dict(default_scope='mmaction', train_dataloader=loader))
+    cfg.val_dataloader = loader
+    cfg.val_dataloader.dataset.test_mode = True
+    cfg.val_dataloader.dataset.pipeline[1].test_mode = True
+    cfg.dump(path / 'config.py')
+
+
+def test_compressing_a_folder(folder, run_tool):
+    args = folder / 'videos', folder / 'out', '--workers', 2
+    said = run_tool(COMPRESS, *args)
+    assert said.startswith('error: 2 of 5 videos were not compressed')
+    out = folder / 'out'
+    assert sorted(str(p.relative_to(out)) for p in out.rglob('*') if p.is_file()) == [
+        '.lock', 'a.mp4', 'b.avi', 'compression.json', 'more/c.mkv']
+    report = json.loads((out / 'compression.json').read_text())
+    assert set(report['compressed']) == {'a.mp4', 'b.avi', 'more/c.mkv'}
+    assert 'empty' in report['failed']['empty.mp4']
+    assert 'cannot be decoded' in report['failed']['text.mp4']
+    assert 'no results on the originals' in report['warning']
+    for name in report['compressed']:
+        video = VideoReader(str(out / name))
+        assert len(video) == 8 and video.get_avg_fps() == 3
+    for name in ('text.mp4', 'empty.mp4'):
+        (folder / 'videos' / name).unlink()
+    assert '0 videos compressed' in (said := run_tool(COMPRESS, *args))
+    assert '3 were there' in said and 'no results on the originals' in said
+    assert 'other options' in run_tool(COMPRESS, *args, '--fps', 0)
+    said = run_tool(COMPRESS, folder / 'videos', folder / 'all', '--fps', 0)
+    assert '180 frames compared' in said and 'the same frames' in said
+
+
+def test_one_run_at_a_time(folder, run_tool):
+    out = folder / 'out'
+    pid = os.fork()
+    if not pid:
+        lock_folder(str(out), '', '')
+        (out / 'held').touch()
+        time.sleep(60)
+        os._exit(0)
+    try:
+        while not (out / 'held').exists():
+            time.sleep(.01)
+        said = run_tool(COMPRESS, folder / 'videos', out)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    assert said.startswith('error: ') and 'another run writes there' in said
+    (out / 'a.mp4.1.partial').touch()  # as a kill leaves it
+    run_tool(COMPRESS, folder / 'videos', out)
+    assert not list(out.glob('*.partial'))
+
+
+@pytest.mark.parametrize('args, message', [
+    (('absent', 'out'), 'no such folder'), (('videos', 'videos'), 'another folder'),
+    (('out', 'all'), 'no videos'),
+    (('videos', 'out', '--short-side', '3'), 'short_side')])
+def test_folders_and_options_that_cannot_be(folder, run_tool, args, message):
+    (folder / 'out').mkdir()
+    said = run_tool(COMPRESS, *(folder / arg if arg.isalpha() else arg for arg in args))
+    assert said.startswith('error: ') and message in said
+
+
+def cached_frames(folder, name):
+    """Read all of a video's frames without the video."""
+    cache = FrameCache(str(folder / 'frames.db'),
+                       resize=dict(type='Resize', scale=(-1, 32)), add='none')
+    path = str(folder / 'videos' / name)
+    video = cache.open(path, lambda: VideoReader(path))
+    return video, video.stored()
+
+
+def test_caching_what_a_config_draws(folder, run_tool):
+    said = run_tool(CACHE, folder / 'config.py', '--splits', 'val', '--workers', 2)
+    assert said.startswith('error: 2 of 5 videos were not cached')
+    for name in ('a.mp4', 'b.avi', 'more/c.mkv'):
+        assert cached_frames(folder, name)[1] == {7, 22, 37, 52}
+    # In training any frame may be drawn.
+    write_config(folder, ['a.mp4', 'b.avi'])
+    said = run_tool(CACHE, folder / 'config.py', '--workers', 2)
+    assert '128 of 128 frames of 2 videos are cached' in said
+    assert 'changes frames by' in said
+    video, stored = cached_frames(folder, 'a.mp4')
+    assert stored == set(range(FRAMES))
+    found = numbers_of(np.stack(video.get_batch(range(FRAMES)).asnumpy()))
+    assert np.abs(np.subtract(found, range(FRAMES))).max() <= 2
+    assert len(cached_frames(folder, 'more/c.mkv')[1]) == 4
+    with sqlite3.connect(folder / 'frames.db') as file:
+        recipe, = file.execute('SELECT DISTINCT recipe FROM videos').fetchone()
+    assert 'Resize' in recipe and recipe.endswith('jpeg; 90')
+
+
+def test_a_config_of_another_kind(folder, run_tool):
+    cfg = Config.fromfile(folder / 'config.py')
+    cfg.train_dataloader.dataset.pipeline[0] = dict(type='DecordInit')
+    cfg.dump(folder / 'config.py')
+    said = run_tool(CACHE, folder / 'config.py')
+    assert said.startswith('error: ') and 'VideoInit' in said
+    cfg.train_dataloader.dataset.pipeline[0] = dict(type='VideoInit')
+    cfg.dump(folder / 'config.py')
+    assert '--cache names the file' in run_tool(CACHE, folder / 'config.py')
+
+
+def start(script, args):
+    """Run a tool in a process of its own, which leads a group."""
+    pid = os.fork()
+    if not pid:
+        os.setsid()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os.dup2(1, 2)
+        sys.argv = [script, *map(str, args)]
+        try:
+            runpy.run_path(str(TOOLS / script), run_name='__main__')
+        finally:
+            os._exit(0)
+    return pid
+
+
+def kill_at_random(script, args, moments, check, restart):
+    """Start a tool and kill it with all its processes, again and again."""
+    draw, killed, begin = random.Random(7), 0, time.monotonic()
+    os.waitpid(start(script, args), 0)
+    whole = time.monotonic() - begin
+    restart()
+    while killed < moments:
+        pid = start(script, args)
+        time.sleep(draw.uniform(.1, 1) * whole)
+        if os.waitpid(pid, os.WNOHANG)[0]:
+            check()
+            restart()
+            continue
+        os.killpg(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        killed += 1
+        check()
+
+
+@pytest.fixture
+def many(tmp_path):
+    names = [f'{i}.mp4' for i in range(24)]
+    (tmp_path / 'videos').mkdir()
+    for i, name in enumerate(names):
+        write_clip(tmp_path / 'videos' / name, frames=40 + i, **h264())
+    write_config(tmp_path, names)
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_compressing_is_killed_at_any_moment(many, run_tool):
+    out = many / 'out'
+    args = many / 'videos', out, '--fps', 0, '--workers', 2
+    seen = []
+
+    def check():
+        done = [path for path in out.glob('*.mp4')]
+        seen.append(len(done))
+        for path in done:
+            count = 40 + int(path.stem)
+            found = numbers_of(
+                VideoReader(str(path)).get_batch(range(count)).asnumpy())
+            assert np.abs(np.subtract(found, range(count))).max() <= 3
+
+    kill_at_random(COMPRESS, args, 20, check, lambda: shutil.rmtree(out))
+    time.sleep(1)  # The last processes end.
+    assert len(set(seen)) > 2
+    run_tool(COMPRESS, *args)
+    check()
+    assert seen[-1] == 24
+    assert len(list(out.iterdir())) == 26  # and nothing that a kill has left
+
+
+@pytest.mark.slow
+def test_caching_is_killed_at_any_moment(many, run_tool):
+    args = many / 'config.py', '--workers', 2, '--splits', 'train'
+    seen = []
+
+    def check():
+        if not (many / 'frames.db').exists():
+            return
+        seen.append(0)
+        for i in range(24):
+            video, stored = cached_frames(many, f'{i}.mp4')
+            # A video's frames are there together or not at all.
+            assert len(stored) in (0, 40 + i)
+            if stored:
+                seen[-1] += 1
+                found = numbers_of(np.stack(video.get_batch(range(40 + i)).asnumpy()))
+                assert np.abs(np.subtract(found, range(40 + i))).max() <= 2
+
+    def restart():
+        for path in many.glob('frames.db*'):
+            path.unlink()
+
+    kill_at_random(CACHE, args, 20, check, restart)
+    assert len(set(seen)) > 2
+    run_tool(CACHE, *args)
+    check()
+    assert seen[-1] == 24
+    with sqlite3.connect(many / 'frames.db') as file:
+        assert file.execute('PRAGMA integrity_check').fetchone() == ('ok', )

@@ -1,0 +1,162 @@
+"""The sweep: rows, what is done is kept, failures, table and picture."""
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmaction_centerclip.benchmarking import build_twin, cell_key
+
+from ..paths import ROOT, TOOLS
+
+TOOL = 'analysis_tools/sweep.py'
+REDUCERS = ['--reducers', 'kmedoids', 'random']
+BUDGETS = ['--budgets', '2,4,8', '2,2,8']
+FAST = ['--clock', 'process', '--repeats', '1', '--batch-size', '2']
+TIMES = ('ms', 'time_ratio')
+
+
+@pytest.fixture(scope='module')
+def trained(tiny_config, tmp_path_factory):
+    """The config, and checkpoints of two seeds of its model without necks."""
+    folder = tmp_path_factory.mktemp('twins')
+    for seed in range(2):
+        torch.manual_seed(seed)
+        model = build_twin(Config.fromfile(tiny_config))
+        torch.save(model.state_dict(), folder / f'seed{seed}.pth')
+    return [tiny_config, '--checkpoint', folder / 'seed{seed}.pth', '--seeds', 0, 1]
+
+
+def rows_of(folder):
+    return [json.loads(line) for line in (folder / 'cells.jsonl').open()]
+
+
+def without_times(rows):
+    return [dict(row, figures={name: x for name, x in row['figures'].items()
+                               if name not in TIMES}) for row in rows]
+
+
+def test_a_sweep_and_what_is_done_is_kept(run_tool, trained, tmp_path):
+    printed = run_tool(TOOL, *trained, *REDUCERS, *BUDGETS, *FAST, '--work-dir',
+                       tmp_path)
+    assert '10 cells, 0 of them done before' in printed
+    rows = rows_of(tmp_path)
+    assert [(row['cell']['reducer'], row['cell']['segments']) for row in rows] == 2 * [
+        ('none', None), ('kmedoids', 4), ('kmedoids', 2), ('random', 4), ('random', 2)]
+    none, four, two = (row['figures'] for row in rows[:3])
+    assert none['mac_ratio'] == 1 > four['mac_ratio'] > two['mac_ratio']
+    assert none['test/cosine'] == pytest.approx(1) and four['test/cosine'] < 1
+    assert all(row['figures']['time_ratio'] > 0 for row in rows)
+    lines = list(csv.DictReader((tmp_path / 'table.csv').open()))
+    assert [line['seeds'] for line in lines] == ['2'] * 5
+    values = [row['figures']['t2v/R1'] for row in rows if
+              row['cell']['reducer'] == 'random' and row['cell']['segments'] == 2]
+    assert float(lines[4]['t2v/R1']) == pytest.approx(sum(values) / 2)
+    assert (tmp_path / 'sweep.png').read_bytes().startswith(b'\x89PNG')
+
+    # More cells: those that are there are not measured again.
+    printed = run_tool(TOOL, *trained, '--reducers', 'kmedoids', 'norm', *BUDGETS,
+                       *FAST, '--work-dir', tmp_path)
+    assert '10 cells, 6 of them done before' in printed
+    assert rows_of(tmp_path)[:10] == rows and len(rows_of(tmp_path)) == 14
+
+
+def test_a_cell_that_fails_is_a_row_that_says_why(run_tool, trained, tmp_path):
+    reducers = tmp_path / 'own.py'
+    reducers.write_text("reducers = dict(odd=dict(type='NoNeck'),\n"
+                        "    mine=dict(type='TokenClustering', distance='far'),\n"
+                        "    learned=dict(type='TokenClustering', "
+                        "cluster_embed='zeros'))\n")
+    options = [*trained, '--reducer-file', reducers, '--reducers', 'odd', 'mine',
+               'learned', 'tome', 'sparse', '--budgets', '2,3,8', '--seeds', 0, *FAST,
+               '--work-dir', tmp_path]
+    printed = run_tool(TOOL, *options)
+    failed = {row['cell']['reducer']: row.get('failed') for row in rows_of(tmp_path)}
+    assert failed.pop('none') is None
+    for name, reason in dict(
+            odd='type must be a registered neck', mine="got 'far'",
+            learned='is learned in training',
+            sparse='num_segments must divide the number of frames').items():
+        assert reason in failed[name] and failed[name] in printed
+    assert (tmp_path / 'sweep.png').is_file()
+    assert '6 of them done before' in run_tool(TOOL, *options)
+    assert '1 of them done before' in run_tool(TOOL, *options, '--retry-failed')
+
+
+def test_clips_without_captions(run_tool, trained, shapes, tmp_path):
+    options = [*trained, '--reducers', 'kmedoids', '--budgets', '2,2,16', *FAST,
+               '--videos', shapes / 'videos', '--no-retrieval', '--seeds', 0]
+    said = run_tool(TOOL, *options, '--work-dir', tmp_path, '--format', 'svg')
+    assert 'there are 0 clips of 32 frames' in rows_of(tmp_path)[0]['failed']
+    assert 'every cell failed' in said
+
+
+def test_other_weights_under_a_name_are_other_cells(load_tool, trained, tmp_path,
+                                                    monkeypatch):
+    tool, config, path = load_tool(TOOL), str(trained[0]), tmp_path / 'a.pth'
+    found = []
+    for value in range(2):
+        torch.save(dict(a=torch.full((1, ), value)), path)
+        monkeypatch.setattr(sys, 'argv', list(map(str, (
+            'sweep.py', config, '--checkpoint', path, '--budgets', '2,2,8',
+            '--work-dir', tmp_path))))
+        cells = tool.plan_cells(tool.parse_args())
+        found.append({cell_key(cell) for cell in cells})
+    assert len(found[0]) == len(found[1]) == 18 and not found[0] & found[1]
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_goes_on_with_equal_rows(run_tool, trained, tmp_path):
+    options = [*map(str, trained), *REDUCERS, *BUDGETS, *FAST, '--work-dir']
+    killed, whole = tmp_path / 'killed', tmp_path / 'whole'
+    process = subprocess.Popen(
+        [sys.executable, TOOLS / TOOL, *options, killed], stdout=subprocess.DEVNULL,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)})
+    log = killed / 'cells.jsonl'
+    while process.poll() is None and not (log.is_file() and log.read_bytes().count(
+            b'\n') >= 3):
+        time.sleep(.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    before = rows_of(killed)
+    assert 3 <= len(before) < 10
+    with log.open('a') as file:
+        file.write('{"cell": {"see')  # as a kill in the middle of a row leaves it
+    printed = run_tool(TOOL, *options, killed)
+    assert f'{len(before)} of them done before' in printed
+    run_tool(TOOL, *options, whole)
+    assert rows_of(killed)[:len(before)] == before
+    assert without_times(rows_of(killed)) == without_times(rows_of(whole))
+
+
+@pytest.mark.slow
+def test_cells_are_trained(run_tool, tiny_config, tmp_path):
+    options = [tiny_config, '--train', '--reducers', 'kmedoids', 'tempme', '--budgets',
+               '2,3,8', '2,2,8', *FAST, '--work-dir', tmp_path, '--cfg-options',
+               'train_cfg.max_epochs=1', 'train_cfg.val_interval=1',
+               'param_scheduler.end=1']
+    run_tool(TOOL, *options)
+    none, three, two, *_ = rows_of(tmp_path)
+    assert none['figures']['mac_ratio'] == 1 > two['figures']['mac_ratio']
+    assert 'test/cosine' not in two['figures']
+    assert 'the training failed' in three['failed']
+    assert 'num_segments must divide' in three['failed']
+
+
+@pytest.mark.parametrize('options, message', [
+    (['--reducers', 'best'], "--reducers must be one of"),
+    (['--budgets', '2,4'], "a budget is BLOCK,SEGMENTS,TOKENS"),
+    (['--budgets', '2,0,4'], "got '2,0,4'"),
+    (['--checkpoint', 'no{seed}.pth'], 'no such file: no0.pth'),
+])
+def test_bad_options_are_named(run_tool, trained, tmp_path, options, message):
+    said = run_tool(TOOL, *trained, *REDUCERS, *BUDGETS, '--work-dir', tmp_path / 'x',
+                    *options)
+    assert said.startswith('error: ') and message in said
+    assert not (tmp_path / 'x').exists()

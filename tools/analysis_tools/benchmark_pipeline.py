@@ -1,0 +1,218 @@
+#!/usr/bin/env python
+"""Time the stages of a config's data pipeline, beside MMAction2's on the same files.
+
+In one process and in turns: MMAction2's own pipeline (decord), the config's on the
+videos as they are, on videos compressed by tools/data/compress_videos.py (all-intra,
+all frames), and from frame caches. All draw the same frames.
+"""
+import argparse
+import math
+import tempfile
+from pathlib import Path
+
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
+
+from mmaction_centerclip.benchmarking import (
+    describe_machine,
+    time_interleaved,
+    video_files,
+)
+from mmaction_centerclip.benchmarking.compare import training_step
+from mmaction_centerclip.benchmarking.pipelines import (
+    STAGES,
+    Pipeline,
+    loader_rates,
+    read_samples,
+    stock_pipeline,
+    time_stages,
+)
+from mmaction_centerclip.cli import (
+    check_outputs,
+    exit_on_input_error,
+    positive_int,
+    read_config,
+    sampled_frames,
+    torch_device,
+    write_json,
+)
+from mmaction_centerclip.config_checks import find_pipelines, step_type
+from mmaction_centerclip.config_completion import complete_config
+from mmaction_centerclip.datasets.compression import Compression, compress_video
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.tables import format_table
+
+NAMES = ('stock', 'original', 'compressed', 'jpeg', 'raw')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('config')
+    parser.add_argument('--videos', required=True, help='folder of video files')
+    parser.add_argument('--split', choices=['train', 'val', 'test'], default='test')
+    parser.add_argument('--pipelines', nargs='+', choices=NAMES, default=NAMES,
+                        help='what to time beside each other')
+    parser.add_argument('--short-side', type=positive_int, default=224,
+                        help='of the compressed videos')
+    parser.add_argument('--repeats', type=positive_int, default=9)
+    parser.add_argument('--workers', type=int, nargs='*', default=[1],
+                        help="of a data loader, whose wall time counts; none: don't")
+    parser.add_argument('--batch-size', type=positive_int, default=4)
+    parser.add_argument('--rounds', type=positive_int, default=8,
+                        help='how often an epoch of the loader has each video')
+    parser.add_argument('--device', type=torch_device,
+                        default='cuda' if torch.cuda.is_available() else 'cpu')
+    speed = parser.add_mutually_exclusive_group()
+    speed.add_argument('--model-ms', type=float,
+                       help='milliseconds that the model takes for a video')
+    speed.add_argument('--measure-model', action='store_true',
+                       help="measure the config's model, with random weights")
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    parser.add_argument('--json', metavar='OUT', help='write all figures here')
+    return parser.parse_args()
+
+
+def find_steps(cfg: Config, split: str) -> list[dict]:
+    """Find the pipeline of a split, with a cache, and complete the config."""
+    steps = next(find_pipelines(cfg.get(f'{split}_dataloader')), None)
+    if not steps or step_type(steps[0]) not in ('VideoInit', 'DecordInitFromFile'):
+        raise InputError(f'{cfg.filename}: {split}_dataloader has no pipeline that '
+                         'begins with VideoInit')
+    # A cache is told how frames are resized.
+    steps[0]['cache'] = steps[0].get('cache') or 'frames.db'
+    complete_config(cfg)
+    return steps
+
+
+def make_pipelines(steps: list[dict], args: argparse.Namespace,
+                   folder: Path) -> list[Pipeline]:
+    """Make the pipelines, and in a folder the files that they read."""
+    files = list(map(str, video_files(args.videos)))
+    init = {k: v for k, v in steps[0].items() if k != 'cache'}
+    resize = steps[0]['cache'].get('resize')
+    pipelines = []
+    for name in args.pipelines:
+        own, found = [init, *steps[1:]], files
+        if name == 'stock':
+            own = stock_pipeline(steps)
+        elif name == 'compressed':
+            found = [str(folder / Path(file).name) for file in files]
+            for source, target in zip(files, found):
+                compress_video(source, target, Compression(
+                    args.short_side, fps=0, all_intra=True))
+        elif name in ('jpeg', 'raw'):
+            own[0] = dict(init, cache=dict(
+                path=str(folder / f'{name}.db'), codec=name, resize=resize))
+        pipelines.append(Pipeline(name, own, found))
+        if name in ('jpeg', 'raw'):
+            for _ in read_samples(pipelines[-1]):
+                pass
+    return pipelines
+
+
+def compare_frames(pipelines: list[Pipeline]) -> dict[str, dict]:
+    """Say whether all draw the frames of the first, and how ours differ."""
+    frames = {pipeline.name: list(read_samples(pipeline)) for pipeline in pipelines}
+    first = next(iter(frames.values()))
+    result = {}
+    for name, videos in frames.items():
+        result[name] = dict(same_frames=[a[0] for a in videos] == [a[0] for a in first])
+        if 'original' in frames and name != 'stock':
+            differ = [(a[1].int() - b[1].int()).abs().float().mean().item()
+                      for a, b in zip(videos, frames['original'])]
+            result[name]['differ'] = sum(differ) / len(differ)
+    return result
+
+
+def model_ms(cfg: Config, args: argparse.Namespace) -> float:
+    """Measure what the config's model takes for a video, with random weights.
+
+    A training step of ``--split train``, else the encoding of videos.
+    """
+    cfg.model.pretrained = None
+    model = MODELS.build(cfg.model).to(args.device).eval()
+    size, count = model.backbone.image_size[0], args.batch_size
+    imgs = torch.randn(count, sampled_frames(cfg), 3, size, size, device=args.device)
+    if args.split == 'train':
+        call = training_step(model, imgs, torch.autocast(
+            torch.device(args.device).type, enabled=False))
+    else:
+        def call() -> object:
+            return model.encode_video(dict(imgs=imgs))
+    return time_interleaved(dict(model=call), repeats=3, warmup=1)['model'] / count
+
+
+def tables_of(report: dict) -> list[str]:
+    """Format what was measured."""
+    rows = report['pipelines']
+    stages = [stage for stage in STAGES if any(row['ms'][stage] for row in rows)]
+    ms = report.get('model_ms')
+    has_stock = rows[0]['name'] == 'stock'
+    titles = ['CPU ms a sample', *stages, 'all', 'samples/s', 'same frames', 'differ']
+    titles += ['times stock'] * has_stock + ['workers to keep up'] * bool(ms)
+    lines = []
+    for row in rows:
+        differ = row.get('differ')
+        line = [row['name'], *(f'{row["ms"][stage]:.2f}' for stage in stages),
+                f'{row["ms"]["total"]:.2f}', f'{1e3 / row["ms"]["total"]:.1f}',
+                'yes' if row['same_frames'] else 'NO',
+                '' if differ is None else f'{differ:.2f}']
+        line += [f'{row["times_stock"]:.1f}'] * has_stock
+        line += [math.ceil(row['ms']['total'] / ms)] if ms else []
+        lines.append(line)
+    tables = [format_table(titles, lines)]
+    tables.append(format_table(
+        ['CPU ms of each video', *report['videos']],
+        [[row['name'], *(f'{video["total"]:.2f}' for video in row['videos'])]
+         for row in rows]))
+    for workers, rates in report['loaders'].items():
+        base = rates[rows[0]['name']]
+        tables.append(format_table(
+            [f'loader, {workers} workers', 'samples/s', f'times {rows[0]["name"]}'],
+            [[name, f'{rate:.1f}', f'{rate / base:.1f}']
+             for name, rate in rates.items()]))
+    return tables
+
+
+def main() -> None:
+    args = parse_args()
+    check_outputs(args.json)
+    cfg = read_config(args.config)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    init_default_scope('mmaction')
+    steps = find_steps(cfg, args.split)
+    report = dict(config=Path(args.config).stem, split=args.split)
+    with tempfile.TemporaryDirectory() as folder:
+        pipelines = make_pipelines(steps, args, Path(folder))
+        report['videos'] = [Path(file).name for file in pipelines[0].files]
+        frames = compare_frames(pipelines)
+        times = time_stages(pipelines, args.repeats, args.device)
+        report['loaders'] = {str(count): loader_rates(
+            pipelines, count, args.batch_size, args.rounds, max(args.repeats // 3, 1))
+            for count in args.workers}
+    rows = report['pipelines'] = []
+    for pipeline in pipelines:
+        videos = times[pipeline.name]
+        mean = {stage: sum(video[stage] for video in videos) / len(videos)
+                for stage in videos[0]}
+        rows.append(dict(name=pipeline.name, ms=mean, videos=videos,
+                         **frames[pipeline.name]))
+        if rows[0]['name'] == 'stock':
+            rows[-1]['times_stock'] = rows[0]['ms']['total'] / mean['total']
+    report['model_ms'] = model_ms(cfg, args) if args.measure_model else args.model_ms
+    report['machine'] = describe_machine(args.device)
+    print(f'{report["machine"]}, {len(report["videos"])} videos of {args.videos}, '
+          f'{args.split}, medians of {args.repeats}')
+    print('\n\n'.join(tables_of(report)))
+    if report['model_ms']:
+        print(f'\nThe model takes {report["model_ms"]:.2f} ms a video: data that take '
+              'longer need as many workers as the last column says.')
+    write_json(report, args.json)
+
+
+if __name__ == '__main__':
+    with exit_on_input_error():
+        main()

@@ -1,0 +1,171 @@
+#!/usr/bin/env python
+"""Store the frames that a config's data sets may draw in a frame cache.
+
+Where the sampling draws at random, as in training, these are all frames of a
+video; else those that it takes. What is there is skipped. The config reads
+them with the same cache: dict(type='VideoInit', cache=...).
+"""
+import argparse
+import os
+import os.path as osp
+from collections.abc import Iterator
+
+from mmaction.registry import DATASETS, TRANSFORMS
+from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
+from mmengine.utils import ProgressBar
+
+from mmaction_centerclip.cli import exit_on_input_error, positive_int, read_config
+from mmaction_centerclip.config_checks import step_type
+from mmaction_centerclip.config_completion import complete_config
+from mmaction_centerclip.datasets import VideoInit
+from mmaction_centerclip.datasets.transforms import VideoReader, decoding_errors
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.parallel import run_each
+
+INITS = 'VideoInit', 'DecordInitFromFile'
+BUILT: dict[str, list] = {}
+"""The pipelines of this process, by their configs."""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('config')
+    parser.add_argument('--cache', help="file; by default the one of the config")
+    parser.add_argument('--codec', choices=['jpeg', 'raw'])
+    parser.add_argument('--quality', type=positive_int, help='of JPEG')
+    parser.add_argument('--max-gib', type=float, help='how large it may become')
+    parser.add_argument('--splits', nargs='+', choices=['train', 'val', 'test'],
+                        default=['train', 'val', 'test'])
+    parser.add_argument('--every-frame', action='store_true',
+                        help='all frames, also where the sampling takes certain ones')
+    parser.add_argument('--workers', type=positive_int, default=os.cpu_count())
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    return parser.parse_args()
+
+
+def find_datasets(node: object) -> Iterator[dict]:
+    """Find the data sets of a loader's config, in wrappers too."""
+    if isinstance(node, dict) and 'pipeline' in node:
+        yield node
+    elif isinstance(node, (dict, list, tuple)):
+        for value in node.values() if isinstance(node, dict) else node:
+            yield from find_datasets(value)
+
+
+def set_cache(cfg: Config, args: argparse.Namespace) -> None:
+    """Put the cache of the command line into the config's pipelines."""
+    options = dict(path=args.cache, codec=args.codec, quality=args.quality,
+                   max_gib=args.max_gib)
+    for split in args.splits:
+        for dataset in find_datasets(cfg.get(f'{split}_dataloader')):
+            for step in dataset.pipeline:
+                if step_type(step) in INITS:
+                    cache = step.get('cache') or {}
+                    cache = cache if isinstance(cache, dict) else dict(path=cache)
+                    given = {k: v for k, v in options.items() if v is not None}
+                    step.cache = dict(cache, **given)
+
+
+def jobs_of(cfg: Config, args: argparse.Namespace) -> list[tuple[list[dict], str]]:
+    """List what to do: the steps to run, and a video."""
+    jobs = {}
+    for split in args.splits:
+        for dataset in find_datasets(cfg.get(f'{split}_dataloader')):
+            steps = _steps_to_decoding(dataset.pipeline, split)
+            path = steps[0]['cache'].get('path')
+            if not path:
+                raise InputError('--cache names the file, where the config does not')
+            if args.every_frame or not any(
+                    step.get('test_mode') or step.get('frames_per_second')
+                    for step in steps[1:]):
+                steps = steps[:1]
+            built = DATASETS.build(dict(dataset, pipeline=steps))
+            for index in range(len(built)):
+                name = built.get_data_info(index)['filename']
+                jobs[repr(steps), name] = steps, name
+    return list(jobs.values())
+
+
+def _steps_to_decoding(pipeline: list[dict], split: str) -> list[dict]:
+    kinds = [step_type(step) for step in pipeline]
+    if kinds[0] not in INITS or 'VideoDecode' not in kinds:
+        raise InputError(f'{split}_dataloader: expected a pipeline from VideoInit to '
+                         f'VideoDecode, got {kinds}')
+    steps = [dict(step) for step in pipeline[:kinds.index('VideoDecode') + 1]]
+    steps[0]['cache'] = dict(steps[0]['cache'], add='drawn')
+    return steps
+
+
+def cache_video(job: tuple[list[dict], str]) -> tuple[int, int]:
+    """Store a video's frames; how many of how many wanted are there then."""
+    configs, name = job
+    key = repr(configs)
+    if key not in BUILT:
+        BUILT[key] = [TRANSFORMS.build(config) for config in configs]
+    steps = BUILT[key]
+    results = dict(filename=name, start_index=0, modality='RGB')
+    with decoding_errors(name):
+        results = steps[0](results)
+        video = results['video_reader']
+        if len(steps) == 1:
+            video.fill()
+            wanted = set(range(len(video)))
+        else:
+            for step in steps[1:]:
+                results = step(results)
+            wanted = set(results['frame_inds'].ravel().tolist())
+        return len(wanted & video.stored()), len(wanted)
+
+
+def measure_loss(jobs: list[tuple[list[dict], str]]) -> list[float]:
+    """Say how the codec changes a frame of each of a few videos, of 255."""
+    losses = []
+    for configs, name in jobs:
+        init: VideoInit = TRANSFORMS.build(configs[0])
+        reader = VideoReader(name)
+        image, = reader.get_batch([len(reader) // 2]).asnumpy()
+        losses.append(init.cache.loss(image))
+    return losses
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = read_config(args.config)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    init_default_scope(cfg.get('default_scope', 'mmaction'))
+    set_cache(cfg, args)
+    complete_config(cfg)
+    jobs = jobs_of(cfg, args)
+    bar = ProgressBar(len(jobs))
+    failed, cached, stored, wanted = {}, [], 0, 0
+    for job, result in run_each(cache_video, jobs, args.workers):
+        bar.update()
+        if isinstance(result, Exception):
+            failed[job[1]] = str(result) or type(result).__name__
+            print(f'\n{failed[job[1]]}')
+            continue
+        cached.append(job)
+        stored, wanted = stored + result[0], wanted + result[1]
+    print(f'\n{stored} of {wanted} frames of '
+          f'{len({name for _, name in cached})} videos are cached.')
+    sizes = {path: osp.getsize(path) for path in sorted(
+        {job[0][0]['cache']['path'] for job in jobs}) if osp.exists(path)}
+    for path, size in sizes.items():
+        print(f'{path}: {size / 2**20:.1f} MiB')
+    local = [job for job in cached if osp.isfile(job[1])][:8]
+    if local:
+        losses = measure_loss(local)
+        print(f'The codec changes frames by {sum(losses) / len(losses):.2f} of 255 on '
+              f'average, at most {max(losses):.2f} (a frame each of {len(losses)} '
+              'videos).')
+    if failed:
+        videos = len({name for _, name in jobs})
+        raise InputError(f'{len(failed)} of {videos} videos were not cached, the '
+                         f'first being {next(iter(failed.values()))}')
+
+
+if __name__ == '__main__':
+    with exit_on_input_error():
+        main()

@@ -3,18 +3,18 @@ import hashlib
 import os.path as osp
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from functools import partial
 
 from mmengine.utils import ProgressBar
 
 from mmaction_centerclip.datasets import OpenCLIPTokenize
+from mmaction_centerclip.parallel import run_each
 
-from .pool import do_jobs
 from .splits import DataSplit
 
 __all__ = ['check_captions', 'find_false_negatives', 'find_leaks']
 
 PART = 500  # captions whose tokens are counted at a time
+_TOKENIZERS: dict[str, OpenCLIPTokenize] = {}
 
 
 def check_captions(split: DataSplit, workers: int) -> dict:
@@ -39,24 +39,29 @@ def check_captions(split: DataSplit, workers: int) -> dict:
              for text in sample['text']}
     over_long = []
     if steps:
-        parts = [list(texts.items())[i:i + PART] for i in range(0, len(texts), PART)]
+        named = list(texts.items())
+        parts = [(steps[0].model, steps[0].context_length, named[i:i + PART])
+                 for i in range(0, len(named), PART)]
         bar = ProgressBar(len(parts))
-        found = {}
-        for number, texts_of_part in do_jobs(partial(_find_over_long, steps[0], parts),
-                                             range(len(parts)), workers):
-            found[number] = texts_of_part
+        for _, found in run_each(_find_over_long, parts, workers):
+            if isinstance(found, Exception):
+                raise found
+            over_long += found
             bar.update()
         print()
-        over_long = [text for number in sorted(found) for text in found[number]]
     return dict(captions=sum(len(entry.captions) for entry in split.entries),
-                empty=empty, over_long=over_long,
+                empty=empty, over_long=sorted(over_long),
                 context_length=steps[0].context_length if steps else None)
 
 
-def _find_over_long(tokenize: OpenCLIPTokenize, parts: list[list[tuple]],
-                    number: int) -> list[str]:
-    return [text for text, filename in parts[number]
-            if tokenize(dict(text=[text], filename=filename))['num_truncated']]
+def _find_over_long(part: tuple) -> list[str]:
+    """List the captions of a part that have more tokens than the context."""
+    model, context_length, texts = part
+    name = repr((model, context_length))
+    if name not in _TOKENIZERS:
+        _TOKENIZERS[name] = OpenCLIPTokenize(model, context_length)
+    return [text for text, filename in texts
+            if _TOKENIZERS[name](dict(text=[text], filename=filename))['num_truncated']]
 
 
 def find_leaks(splits: list[DataSplit]) -> list[dict]:

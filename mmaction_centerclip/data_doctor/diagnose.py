@@ -2,14 +2,16 @@
 import hashlib
 import os
 from collections import Counter
-from functools import partial
 from statistics import mean, median
 
+from mmaction.utils import register_all_modules
 from mmengine.config import Config
+
+from mmaction_centerclip.datasets import VideoTextRetrievalDataset
 
 from .captions import check_captions, find_false_negatives, find_leaks
 from .pool import run_jobs
-from .splits import DataSplit, read_data_splits
+from .splits import DataSplit, build_dataset, read_data_splits
 from .videos import STATES, examine_video, key_of
 
 __all__ = ['diagnose']
@@ -17,6 +19,8 @@ __all__ = ['diagnose']
 # What decoders that are not PyAV read, mostly: others are worth a word.
 COMMON_CODECS = ('h264', 'hevc', 'mjpeg', 'mpeg1video', 'mpeg2video', 'mpeg4', 'vp8',
                  'vp9')
+
+_BUILT: dict[str, VideoTextRetrievalDataset] = {}
 
 
 def diagnose(cfg: Config, results_file: str, workers: int) -> dict:
@@ -35,24 +39,33 @@ def diagnose(cfg: Config, results_file: str, workers: int) -> dict:
         InputError: If the config's data are not such as the doctor knows.
     """
     splits = read_data_splits(cfg)
-    jobs, keys, videos_of = [], [], {}
+    jobs, keys_of = {}, {}
     for split in splits:
-        pipeline = hashlib.sha256(split.recipe.encode()).hexdigest()[:16]
+        recipe = f'{split.options["pipeline"]} {split.dataset.captions}'
+        recipe = hashlib.sha256(recipe.encode()).hexdigest()[:16]
         clips = {(sample['filename'], sample.get('clip')): sample
                  for sample in split.samples}
-        videos_of[split.name] = range(len(jobs), len(jobs) + len(clips))
-        jobs += [(split.dataset, sample) for sample in clips.values()]
-        keys += [key_of(sample, pipeline) for sample in clips.values()]
-    results = run_jobs(partial(_examine, jobs), keys, results_file, workers)
+        keys_of[split.name] = [key_of(sample, f'{split.name} {recipe}')
+                               for sample in clips.values()]
+        for key, sample in zip(keys_of[split.name], clips.values()):
+            jobs[key] = split.options, sample
+    results = dict(zip(jobs, run_jobs(_examine, jobs, results_file, workers)))
     return dict(
         splits=[_describe(split, [
-            dict(results[i], file=jobs[i][1]['filename'], clip=jobs[i][1].get('clip'))
-            for i in videos_of[split.name]], workers) for split in splits],
+            dict(results[key], file=jobs[key][1]['filename'],
+                 clip=jobs[key][1].get('clip'))
+            for key in keys_of[split.name]], workers) for split in splits],
         leaks=find_leaks(splits), workers=workers, cores=os.cpu_count())
 
 
-def _examine(jobs: list[tuple], number: int) -> dict:
-    return examine_video(*jobs[number])
+def _examine(job: tuple[dict, dict]) -> dict:
+    """Examine a sample with its data set, which each process builds once."""
+    options, sample = job
+    name = repr(options)
+    if name not in _BUILT:
+        register_all_modules()
+        _BUILT[name] = build_dataset(options)
+    return examine_video(_BUILT[name], sample)
 
 
 def _describe(split: DataSplit, videos: list[dict], workers: int) -> dict:

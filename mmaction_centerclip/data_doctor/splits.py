@@ -1,4 +1,5 @@
 """The splits of a config: their annotations, samples and pipelines."""
+import copy
 from dataclasses import dataclass, field
 
 from mmaction.registry import DATASETS
@@ -12,7 +13,7 @@ from mmaction_centerclip.datasets import (
 )
 from mmaction_centerclip.errors import InputError, named_errors
 
-__all__ = ['DataSplit', 'read_data_splits']
+__all__ = ['DataSplit', 'build_dataset', 'read_data_splits']
 
 LOADERS = dict(train='train_dataloader', val='val_dataloader', test='test_dataloader')
 
@@ -30,7 +31,7 @@ class DataSplit:
         samples (list[dict]): As the data set goes through them.
         batch_size (int): Of the loader, in one process.
         num_workers (int): Of the loader.
-        recipe (str): What the config says of the pipeline, to tell a change.
+        options (dict): What the config says of the data set.
         same_as (list[str]): Other splits that are the same.
     """
     name: str
@@ -39,7 +40,7 @@ class DataSplit:
     samples: list[dict]
     batch_size: int
     num_workers: int
-    recipe: str
+    options: dict
     same_as: list[str] = field(default_factory=list)
 
 
@@ -65,18 +66,22 @@ def read_data_splits(cfg: Config) -> list[DataSplit]:
                 splits[known.index(options)].same_as.append(own_name)
                 continue
             known.append(options)
-            # Copied, since building takes things out.
-            dataset = DATASETS.build(dict(Config(dict(a=options)).to_dict()['a'],
-                                          lazy_init=True))
+            options = Config(dict(a=options)).to_dict()['a']
+            dataset = build_dataset(options)
             with named_errors(loader_name):
                 splits.append(DataSplit(
                     own_name, dataset, read_entries(dataset.ann_file, keep_empty=True),
                     dataset.list_samples(), loader.get('batch_size', 1),
-                    loader.get('num_workers', 0),
-                    f'{options["pipeline"]} {dataset.captions}'))
+                    loader.get('num_workers', 0), options))
     if not splits:
         raise InputError(f'{cfg.filename} has none of {", ".join(LOADERS.values())}')
     return splits
+
+
+def build_dataset(options: dict) -> VideoTextRetrievalDataset:
+    """Build a data set that has not looked for its files yet."""
+    # Copied, since building takes things out.
+    return DATASETS.build(dict(copy.deepcopy(options), lazy_init=True))
 
 
 def _find_datasets(options: dict, loader: str) -> list[dict]:

@@ -42,6 +42,7 @@ def check_captions(split: DataSplit, workers: int) -> dict:
         named = list(texts.items())
         parts = [(steps[0].model, steps[0].context_length, named[i:i + PART])
                  for i in range(0, len(named), PART)]
+        print(f'Counting the tokens of the captions of {split.name}')
         bar = ProgressBar(len(parts))
         for _, found in run_each(_find_over_long, parts, workers):
             if isinstance(found, Exception):

@@ -36,6 +36,7 @@ def run_jobs(function: Callable, jobs: dict[str, object], path: str,
     write_text(''.join(_line(key, result) for key, result in done.items()), path)
     waiting = [(key, function, job) for key, job in jobs.items() if key not in done]
     if waiting:
+        print('Reading videos')
         bar = ProgressBar(len(waiting))
         with open(path, 'a', encoding='utf-8') as file:
             for (key, *_), result in run_each(_call, waiting, workers):

@@ -29,7 +29,7 @@ Videos = str | os.PathLike | np.ndarray | Sequence
 
 @dataclass(frozen=True)
 class Encoded:
-    """What a model makes of videos, or of texts.
+    """Features of videos, or of texts.
 
     Attributes:
         names (list[str]): The videos' names, or the texts.

@@ -20,20 +20,13 @@ Call = Callable[[], object]
 Clock = Callable[[], float]
 
 
-def benchmark_pair(model: nn.Module,
-                   unclustered: nn.Module,
-                   imgs: Tensor,
-                   dtype: torch.dtype = torch.float32,
-                   compile: bool = False,
-                   repeats: int = 7,
-                   train_imgs: Tensor | None = None,
-                   mmaction2: nn.Module | None = None,
-                   *,
-                   evaluation: bool = False,
-                   backend: str = 'inductor',
-                   clock: Clock = time.perf_counter,
-                   alone: contextlib.AbstractContextManager | None = None
-                   ) -> dict[str, float]:
+def benchmark_pair(
+    model: nn.Module, unclustered: nn.Module, imgs: Tensor,
+    dtype: torch.dtype = torch.float32, compile: bool = False, repeats: int = 7,
+    train_imgs: Tensor | None = None, mmaction2: nn.Module | None = None, *,
+    evaluation: bool = False, backend: str = 'inductor',
+    clock: Clock = time.perf_counter,
+    alone: contextlib.AbstractContextManager | None = None) -> dict[str, float]:
     """Measure a model, the same without necks, and MMAction2's, in turns.
 
     Args:
@@ -46,34 +39,32 @@ def benchmark_pair(model: nn.Module,
             wherever they are called. Defaults to False.
         repeats (int): Timed calls of each. Defaults to 7.
         train_imgs (Tensor, optional): Frames of a training step.
-            Defaults to None: no step is measured.
+            Defaults to None: none is measured.
         mmaction2 (nn.Module, optional): From :func:`build_mmaction2`; it runs
             as it ships, in float32 and eager. Defaults to None.
         evaluation (bool): Whether to measure the whole evaluation of
-            ``imgs`` and a caption each too, from frames in memory to recalls:
-            both towers, head and metric. Not of ``mmaction2``, whose own loop
-            decodes a video for each caption. Defaults to False.
+            ``imgs`` and a caption each too, from frames in memory to recalls.
+            Not of ``mmaction2``, whose own loop decodes a video for each
+            caption. Defaults to False.
         backend (str): Of ``torch.compile``. Defaults to ``'inductor'``.
         clock (Callable): See :func:`time_interleaved`.
         alone (AbstractContextManager, optional): Entered, more than once,
-            around what is timed, to keep other work off the device meanwhile.
-            Defaults to None.
+            around what is timed, to keep other work away. Defaults to None.
 
     Returns:
         dict[str, float]: GMACs and milliseconds per video of the vision
         tower, their ratios to those without clustering, the clustering's
         share of the eager tower's time (``clustering_share``; of each neck
         ``share/1 TokenClustering``), videos per second, and peak memory in
-        MiB; of an evaluation, milliseconds per video; of a training step, of
-        the whole model, milliseconds and peak memory; of all three,
-        ``cold_ms`` of the first call, compilation included; and how many
-        times MMAction2's speed that is, if it is there.
+        MiB; of an evaluation, milliseconds per video; of a training step, of the
+        whole model, milliseconds and peak memory; of all three, ``cold_ms`` of
+        the first call, compilation included; and how many times MMAction2's speed.
     """
     models = dict(clustered=model.eval(), unclustered=unclustered.eval())
     own = dict(models)
     if mmaction2 is not None:
-        mmaction2.eval()  # Unlike torch's, it returns nothing.
         models['mmaction2'] = mmaction2
+        mmaction2.eval()  # Unlike torch's, it returns nothing.
     autocast = torch.autocast(imgs.device.type, dtype, enabled=dtype != torch.float32)
     alone = alone or contextlib.nullcontext()
     timing = partial(_time, repeats=repeats, clock=clock, alone=alone)
@@ -82,17 +73,22 @@ def benchmark_pair(model: nn.Module,
         if evaluation:
             result.update(_measure_evaluations(own, imgs, autocast, timing))
         if train_imgs is not None:
-            result.update(_measure_steps(
-                models, train_imgs, autocast,
-                partial(timing, repeats=max(repeats // 2, 1), warmup=1)))
-    for name, each in models.items():
-        first = imgs[:1] if name == 'mmaction2' else dict(imgs=imgs[:1])
-        result[f'{name}/gmacs'] = count_macs(partial(each.encode_video, first)) / 1e9
-    result['mac_ratio'] = result['clustered/gmacs'] / result['unclustered/gmacs']
+            few = partial(timing, repeats=max(repeats // 2, 1), warmup=1)
+            result.update(_measure_steps(models, train_imgs, autocast, few))
+    result.update(_count_gmacs(models, imgs))
     with alone:
-        result.update(_clustering_shares(
-            model.backbone.necks,
-            autocast(partial(model.encode_video, dict(imgs=imgs))), repeats, clock))
+        run = autocast(partial(model.encode_video, dict(imgs=imgs)))
+        result.update(_clustering_shares(model.backbone.necks, run, repeats, clock))
+    return result
+
+
+def _count_gmacs(models: dict[str, nn.Module], imgs: Tensor) -> dict[str, float]:
+    """Count the multiply-adds of each tower and one video, and their ratio."""
+    result = {}
+    for name, model in models.items():
+        first = imgs[:1] if name == 'mmaction2' else dict(imgs=imgs[:1])
+        result[f'{name}/gmacs'] = count_macs(partial(model.encode_video, first)) / 1e9
+    result['mac_ratio'] = result['clustered/gmacs'] / result['unclustered/gmacs']
     return result
 
 
@@ -195,6 +191,7 @@ def _evaluation(model: nn.Module, imgs: Tensor, autocast: torch.autocast) -> Cal
     names = [str(number) for number in range(len(imgs))]
 
     def run() -> dict[str, float]:
+        """Encode, and rank."""
         with autocast:
             video = model.head.video_features(*model.encode_video(dict(imgs=imgs)))
             texts = model.head.text_features(model.text_backbone(text))

@@ -1,4 +1,4 @@
-"""What this project claims for a GPU, in parts of cases that may fail alone.
+"""All that this project claims for a GPU, in parts of cases that may fail alone.
 
 A part is a function that yields the name of each case, and what measures it.
 A new part is one such function and one entry in ``PARTS`` and ``STAGES``.
@@ -297,5 +297,4 @@ STAGES = ((2, ('tests', )), (1, ('fused k-medoids', )), (1, ('spectral by produc
           (4, ('towers', )), (2, ('training', )), (1, ('stock zoo', )),
           (2, ('two processes', )),
           (8, tuple(f'compiled {dtype}' for dtype in DTYPES)))
-"""Shares of the time, and the parts that have each; compiling, which takes one
-core a part, is done at once, and timing is not."""
+"""Shares of the time, and the parts that have each; only compiling is done at once."""

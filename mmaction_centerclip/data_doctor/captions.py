@@ -104,6 +104,7 @@ def find_false_negatives(split: DataSplit) -> dict:
     together = min(size, total) * (min(size, total) - 1) / max(total * (total - 1), 1)
 
     def count(key: Callable[[dict], dict[str, float]]) -> dict:
+        """Count the samples that share a value of a key."""
         groups = defaultdict(dict)
         for number, sample in enumerate(split.samples):
             for value, share in key(sample).items():

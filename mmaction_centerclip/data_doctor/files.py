@@ -1,4 +1,4 @@
-"""What a video file says of itself, and whether it was cut off."""
+"""Read what a video file says of itself, and whether it was cut off."""
 import contextlib
 import os
 import os.path as osp

@@ -43,7 +43,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class Matches:
-    """What a search finds.
+    """The hits of a search.
 
     Attributes:
         hits (list[Hit]): The best first.

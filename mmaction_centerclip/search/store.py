@@ -54,7 +54,7 @@ class Segments:
 
 @dataclass(frozen=True)
 class FileRow:
-    """What the index knows of a file.
+    """A file as the index knows it.
 
     Attributes:
         size (int): In bytes.

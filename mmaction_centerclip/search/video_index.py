@@ -26,7 +26,7 @@ __all__ = ['Added', 'VideoIndex']
 
 @dataclass(frozen=True)
 class Added:
-    """What became of the files of a folder.
+    """The files of a folder, by what became of them.
 
     Attributes:
         indexed (list[str]): Encoded now.

@@ -49,12 +49,7 @@ def draw_tokens(frames: np.ndarray, center: np.ndarray,
     """
     check_positive_int('columns', columns)
     check_positive_int('patch_pixels', patch_pixels)
-    if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8:
-        raise InputError('frames must be uint8 (T, H, W, 3), got '
-                         f'{frames.dtype} {frames.shape}')
-    if center.ndim != 2 or len(frames) % max(len(center), 1):
-        raise InputError('center must be (frames, patches) with frames that divide the '
-                         f'{len(frames)} of the clip, got {center.shape}')
+    _check_shapes(frames, center)
     height, width = frames.shape[1:3]
     rows, cols = patch_grid(center.shape[1], height, width)
     scale = max(1, math.ceil(patch_pixels * rows / height))
@@ -76,6 +71,15 @@ def draw_tokens(frames: np.ndarray, center: np.ndarray,
             for image in block:
                 _write(image, str(size[frame, patch]))
     return tile(big, columns)
+
+
+def _check_shapes(frames: np.ndarray, center: np.ndarray) -> None:
+    if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8:
+        raise InputError('frames must be uint8 (T, H, W, 3), got '
+                         f'{frames.dtype} {frames.shape}')
+    if center.ndim != 2 or len(frames) % max(len(center), 1):
+        raise InputError('center must be (frames, patches) with frames that divide the '
+                         f'{len(frames)} of the clip, got {center.shape}')
 
 
 def patch_grid(patches: int, height: int, width: int) -> tuple[int, int]:

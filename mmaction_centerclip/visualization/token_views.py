@@ -16,7 +16,7 @@ __all__ = ['TokenView', 'see_tokens']
 
 
 class TokenView(NamedTuple):
-    """What a neck leaves of the patches of a batch of videos.
+    """The patches of a batch of videos behind a neck.
 
     A *place* is a patch of a frame as a number, frame * N + patch.
 

@@ -1,4 +1,4 @@
-"""What the tools share that turn published files into annotations."""
+"""The parts that the tools share which turn published files into annotations."""
 import argparse
 import os
 import os.path as osp

@@ -28,7 +28,7 @@ SCHEMA = (
 
 
 class StoredVideo(NamedTuple):
-    """What is known of a video without opening it."""
+    """A video as the store knows it, without opening the file."""
     id: int
     content: bytes
     total: int

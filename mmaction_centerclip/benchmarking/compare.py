@@ -66,8 +66,9 @@ def benchmark_pair(model: nn.Module,
         ``share/1 TokenClustering``), videos per second, and peak memory in
         MiB; of an evaluation, milliseconds per video; of a training step, of
         the whole model, milliseconds and peak memory; of all three,
-        ``cold_ms`` of the first call, compilation included; and how many
-        times MMAction2's speed that is, if it is there.
+        ``cold_ms`` of the first call, compilation included where nothing
+        before has called the compiled tower so; and how many times
+        MMAction2's speed that is, if it is there.
     """
     models = dict(clustered=model.eval(), unclustered=unclustered.eval())
     own = dict(models)

@@ -45,7 +45,7 @@ def test_stages():
     assert stock[1] is not STEPS[1] and stock[1] == STEPS[1]
 
 
-def test_all_draw_the_same_frames_and_stages_add_up(videos):
+def test_all_draw_the_same_frames_and_stages_are_timed(videos):
     init_default_scope('mmaction')
     files = [str(path) for path in sorted(videos.iterdir())]
     pipelines = [Pipeline('stock', stock_pipeline(STEPS), files),
@@ -60,8 +60,9 @@ def test_all_draw_the_same_frames_and_stages_add_up(videos):
     for name in ('stock', 'ours'):
         assert len(times[name]) == 2
         for video in times[name]:
-            assert sum(video[stage] for stage in STAGES) == pytest.approx(
-                video['total'])
+            # Medians do not add up, but none is above that of the sums.
+            assert max(video[stage] for stage in STAGES) <= video['total']
+            assert video['decode'] > 0 and video['transfer'] == 0
 
 
 def test_tool(videos, tmp_path, run_tool):

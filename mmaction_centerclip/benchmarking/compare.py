@@ -56,10 +56,9 @@ def benchmark_pair(
         tower, their ratios to those without clustering, the clustering's
         share of the eager tower's time (``clustering_share``; of each neck
         ``share/1 TokenClustering``), videos per second, and peak memory in
-        MiB; of an evaluation, milliseconds per video; of a training step, of the
-        whole model, milliseconds and peak memory; of all three, ``cold_ms`` of the
-        first call, with the compilation that is new; and how many times
-        MMAction2's speed.
+        MiB; of an evaluation, milliseconds per video; of a training step,
+        milliseconds and peak memory; of all three, ``cold_ms`` of the first call,
+        with the compilation that is new; and how many times MMAction2's speed.
     """
     models = dict(clustered=model.eval(), unclustered=unclustered.eval())
     own = dict(models)

@@ -79,7 +79,7 @@ def test_many_rows_are_joined_beyond_the_refined_ones():
     assert len(hits) == 6000 and hits[:2] == [(1, 1, 1.), (3, 3, 1.)]
 
 
-@pytest.mark.parametrize('count', [30, 1000, 30_000])
+@pytest.mark.parametrize('count', [30, 3000])
 def test_chance_seldom_matches_and_what_is_meant_does(count):
     rows = random_rows(count, 64)
     by_chance = meant = 0

@@ -60,7 +60,7 @@ def test_the_dimmed_patches_are_those_without_a_token(name, reducer, imgs):
         pytest.skip('refused, as tests of the hosts say')
     necks = [config_of(reducer), dict(type='Spy', before_block=3)]
     if reducer == 'run_lengths':  # which drops what stays, and allows no other neck
-        imgs[:, 1::2] = imgs[:, ::2]
+        imgs[0, 1::2], imgs[1, 1::4] = imgs[0, ::2], imgs[1, ::4]
         del necks[1]
     tower = host.build(necks).train()
     view = see_tokens(tower, imgs)[0]
@@ -140,6 +140,14 @@ def test_padding_stands_for_nothing(imgs):
     tower = HOSTS['timm'].build([config_of('kmedoids', exclude_padding=True)])
     view, = see_tokens(tower, imgs, mask)
     assert ((view.center >= 0).all(dim=2) == mask).all()
+    # Of the second one's four segments, the second neck joins the three real ones.
+    mask = torch.arange(8).expand(2, -1) < torch.tensor([[8], [5]])
+    tower = HOSTS['timm'].build([
+        config_of('kmedoids', exclude_padding=True, num_segments=segments,
+                  before_block=block) for segments, block in ((4, 2), (1, 3))])
+    _, view = see_tokens(tower, imgs, mask)
+    assert ((view.center >= 0).all(dim=2) == mask).all()
+    assert ((view.center < 0).all(dim=2) == ~mask).all()
     tower = HOSTS['timm'].build([config_of('adaptive')])
     view, = see_tokens(tower, imgs)
     assert (view.center >= 0).all() and view.kept.sum() == 12

@@ -1,11 +1,16 @@
 """Many items in processes, of which some fail or die."""
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from mmaction_centerclip.parallel import run_each
+
+from .paths import ROOT
 
 
 def work(item):
@@ -27,17 +32,16 @@ def test_one_item_does_not_end_the_others(workers):
 
 
 def test_processes_end_with_a_killed_parent(tmp_path):
-    pid = os.fork()
-    if not pid:
-        for _ in run_each(_write_pid, [tmp_path / str(i) for i in range(2)], 2):
-            pass
-        os._exit(0)
-    deadline = time.monotonic() + 30
+    # Not a fork of this process, which may have threads.
+    parent = subprocess.Popen([
+        sys.executable, '-W', 'ignore', '-m', 'tests.test_parallel', tmp_path],
+        cwd=ROOT, env=dict(os.environ, PYTHONPATH=str(ROOT)))
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline and len(list(tmp_path.glob('*'))) < 2:
         time.sleep(.05)
     workers = {int(path.read_text() or 0) for path in tmp_path.glob('*')}
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    parent.kill()
+    parent.wait()
     while time.monotonic() < deadline and any(map(_is_running, workers)):
         time.sleep(.05)
     assert workers and not any(map(_is_running, workers))
@@ -54,3 +58,8 @@ def _is_running(pid):
             return file.read().split()[2] != 'Z'
     except FileNotFoundError:
         return False
+
+
+if __name__ == '__main__':
+    for _ in run_each(_write_pid, [Path(sys.argv[1]) / str(i) for i in range(2)], 2):
+        pass

@@ -239,8 +239,9 @@ def test_a_killed_process_loses_and_doubles_nothing(run_script, films, inference
     for i in range(60):
         shutil.copy(films / 'long.mp4', films / f'{i:02}.mp4')
     rng = random.Random(0)
-    said = run_script(*(f'{rng.uniform(0.01, 0.6):.3f}' for _ in range(20)))
-    assert said.count(str(int(signal.SIGKILL))) >= 15  # the others had ended
+    # Short: a run that ends leaves nothing to do for those behind it.
+    said = run_script(*(f'{rng.uniform(0.01, 0.25):.3f}' for _ in range(20)))
+    assert said.count(str(int(signal.SIGKILL))) >= 12
     kept, _, _ = IndexStore(tmp_path / 'my.index', {}).load()
     index = VideoIndex(tmp_path / 'my.index', inferencer, window=2)
     added = index.add(films)

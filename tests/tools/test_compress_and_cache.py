@@ -1,4 +1,5 @@
 """Folders of videos that are compressed and cached, whatever interrupts it."""
+import contextlib
 import json
 import os
 import random
@@ -163,19 +164,26 @@ def start(script, args):
             runpy.run_path(str(TOOLS / script), run_name='__main__')
         finally:
             os._exit(0)
+    while os.getpgid(pid) != pid:  # until it leads its group
+        time.sleep(.001)
     return pid
 
 
-def kill_at_random(script, args, moments, check, restart):
-    """Start a tool and kill it with all its processes, again and again."""
-    draw, killed, begin = random.Random(7), 0, time.monotonic()
-    os.waitpid(start(script, args), 0)
-    whole = time.monotonic() - begin
-    restart()
+def kill_at_random(script, args, moments, check, restart, progress):
+    """Start a tool and kill it with all its processes, again and again.
+
+    A random while after it has done a random number of the 24 videos, so that
+    the moments are of its work however fast the machine is.
+    """
+    draw, killed = random.Random(7), 0
     while killed < moments:
-        pid = start(script, args)
-        time.sleep(draw.uniform(.1, 1) * whole)
-        if os.waitpid(pid, os.WNOHANG)[0]:
+        pid, target = start(script, args), draw.randrange(24)
+        ended = False
+        while not ended and progress() < target:
+            ended = os.waitpid(pid, os.WNOHANG)[0]
+            time.sleep(.002)
+        time.sleep(draw.uniform(0, .03))
+        if ended or os.waitpid(pid, os.WNOHANG)[0]:
             check()
             restart()
             continue
@@ -210,7 +218,8 @@ def test_compressing_is_killed_at_any_moment(many, run_tool):
                 VideoReader(str(path)).get_batch(range(count)).asnumpy())
             assert np.abs(np.subtract(found, range(count))).max() <= 3
 
-    kill_at_random(COMPRESS, args, 20, check, lambda: shutil.rmtree(out))
+    kill_at_random(COMPRESS, args, 20, check, lambda: shutil.rmtree(out),
+                   lambda: len(list(out.glob('*.mp4'))))
     time.sleep(1)  # The last processes end.
     assert len(set(seen)) > 2
     run_tool(COMPRESS, *args)
@@ -241,7 +250,16 @@ def test_caching_is_killed_at_any_moment(many, run_tool):
         for path in many.glob('frames.db*'):
             path.unlink()
 
-    kill_at_random(CACHE, args, 20, check, restart)
+    def progress():
+        try:
+            with contextlib.closing(sqlite3.connect(
+                    f'file:{many / "frames.db"}?mode=ro', uri=True)) as file:
+                return file.execute('SELECT COUNT(DISTINCT id >> 32) FROM frames'
+                                    ).fetchone()[0]
+        except sqlite3.OperationalError:  # not there yet, or being made
+            return 0
+
+    kill_at_random(CACHE, args, 20, check, restart, progress)
     assert len(set(seen)) > 2
     run_tool(CACHE, *args)
     check()

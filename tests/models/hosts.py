@@ -4,6 +4,7 @@
 parts, so that an oracle can run its blocks one by one.
 """
 import copy
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -12,7 +13,6 @@ import torch
 from mmaction.models.backbones import TimeSformer
 from mmaction.models.backbones import VisionTransformer as VideoMAE
 from mmaction.registry import MODELS
-from mmpretrain.models.backbones import VisionTransformer as MMPretrain
 from open_clip.model import CLIP, CustomTextCLIP
 from torch import nn
 
@@ -237,6 +237,8 @@ def timesformer_host(attention_type):
 
 
 def mmpretrain_host(**options):
+    from mmpretrain.models.backbones import VisionTransformer as MMPretrain
+
     class Stock(MMPretrain):
 
         def train(self, mode=True):
@@ -289,6 +291,9 @@ HOSTS = dict(
     **clip_timm_hosts(),
     timesformer_space=timesformer_host('space_only'),
     timesformer_joint=timesformer_host('joint_space_time'),
-    mmpretrain=mmpretrain_host(pre_norm=True, layer_scale_init_value=0.5),
-    mmpretrain_mean=mmpretrain_host(with_cls_token=False, out_type='avg_featmap'),
 )
+if importlib.util.find_spec('mmpretrain') is not None:  # an extra of its own
+    HOSTS.update(
+        mmpretrain=mmpretrain_host(pre_norm=True, layer_scale_init_value=0.5),
+        mmpretrain_mean=mmpretrain_host(
+            with_cls_token=False, out_type='avg_featmap'))

@@ -74,6 +74,7 @@ def test_hosts_pass():
     (dict(out_type='raw'), 'out_type must be one of'),
     (dict(out_indices=[0, 1]), 'out_indices must be the last')])
 def test_mmpretrains_frames_have_one_feature(options, message):
+    pytest.importorskip('mmpretrain')
     arch = dict(embed_dims=32, num_layers=3, num_heads=2, feedforward_channels=64)
     with pytest.raises(InputError, match=message):
         MODELS.build(dict(type='MMPretrainVisionTower', arch=arch, img_size=32,

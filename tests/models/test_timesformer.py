@@ -122,7 +122,7 @@ def test_frames_of_another_number(imgs):
 
 def test_embeddings_of_necks_follow_the_positions():
     """Positions are drawn, or read from a file, once the necks are there."""
-    for name in ('timesformer_space', 'videomae_first_token', 'mmpretrain'):
+    for name in ('timesformer_space', 'videomae_first_token'):
         tower = HOSTS[name].build([dict(NECK, **CENTERS, cluster_embed='clip')])
         tower.init_weights()
         assert tower.patch_positions().any()

@@ -1,4 +1,5 @@
 import copy
+import gc
 import json
 import os
 import subprocess
@@ -22,6 +23,10 @@ from mmaction_centerclip.apis import VideoTextRetrievalInferencer  # noqa: E402
 from mmaction_centerclip.config_completion import complete_config  # noqa: E402
 
 from .paths import CONFIGS, TOOLS  # noqa: E402
+
+# Each dataset of mmengine collects garbage, for half a second if what was
+# imported is looked through too.
+gc.freeze()
 
 TINY_ARCH = dict(
     embed_dim=16,

@@ -79,6 +79,9 @@ CLIPS = {
 }
 
 
+WRITTEN = {}
+
+
 def write_clip(path: Path,
                codec: str,
                options: dict | None = None,
@@ -87,7 +90,7 @@ def write_clip(path: Path,
                times: Callable[[int], int] | None = None,
                muxer: dict | None = None,
                frames: int = FRAMES) -> Path:
-    """Write a clip of 96 x 64, 25 frames a second.
+    """Write a clip of 96 x 64, 25 frames a second; encoded once in a process.
 
     Args:
         path (Path): Of an extension that says the container.
@@ -104,6 +107,10 @@ def write_clip(path: Path,
         av.codec.Codec(codec, 'w')
     except ValueError:
         pytest.skip(f'PyAV is built without the encoder {codec}')
+    key = (path.suffix, codec, repr(options), pixels, bframes, times, repr(muxer), frames)
+    if key in WRITTEN:
+        path.write_bytes(WRITTEN[key])
+        return path
     with av.open(str(path), 'w', options=muxer or {}) as container:
         stream = container.add_stream(codec, rate=25, options=options or {})
         stream.width, stream.height, stream.pix_fmt = 96, 64, pixels
@@ -119,6 +126,7 @@ def write_clip(path: Path,
             frame.time_base = context.time_base
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    WRITTEN[key] = path.read_bytes()
     return path
 
 

@@ -25,6 +25,7 @@ def test_average_recall():
     assert auc == pytest.approx(25.5)
 
 
+@pytest.mark.slow
 def test_avas_average_precision_leaves_out_classes_without_truth(tmp_path):
     files = dict(
         labels=''.join(f'item {{\n  name: "{i}"\n  id: {i}\n}}\n'

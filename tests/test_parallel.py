@@ -31,6 +31,7 @@ def test_one_item_does_not_end_the_others(workers):
                for item, result in results.items() if item != 3)
 
 
+@pytest.mark.slow
 def test_processes_end_with_a_killed_parent(tmp_path):
     # Not a fork of this process, which may have threads.
     parent = subprocess.Popen([

@@ -8,6 +8,7 @@ from mmaction_centerclip.errors import InputError
 from ..conftest import NECK
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('necks', [(), (NECK, )], ids=['plain', 'clustered'])
 def test_exported_towers(build_retriever, inputs, tmp_path, necks):
     model = build_retriever(necks).eval()

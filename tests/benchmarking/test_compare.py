@@ -79,6 +79,7 @@ class Turns:
         self.left += 1
 
 
+@pytest.mark.slow
 @torch._dynamo.config.patch(recompile_limit=2)
 def test_no_compiled_tower_is_eager_for_torchs_limit(pair):
     """Of as many shapes as torch compiles one function for, and more."""

@@ -13,6 +13,7 @@ def work(number):
     return dict(number=number, process=os.getpid())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('workers', [1, 3])
 def test_a_crash_is_the_fault_of_one_job(workers, tmp_path):
     jobs = {f'job {i}': i for i in range(20)}

@@ -107,7 +107,8 @@ def write_clip(path: Path,
         av.codec.Codec(codec, 'w')
     except ValueError:
         pytest.skip(f'PyAV is built without the encoder {codec}')
-    key = (path.suffix, codec, repr(options), pixels, bframes, times, repr(muxer), frames)
+    key = (path.suffix, codec, repr(options), pixels, bframes, times, repr(muxer),
+           frames)
     if key in WRITTEN:
         path.write_bytes(WRITTEN[key])
         return path

@@ -149,6 +149,7 @@ def test_a_validation_that_was_missed_is_made_up_for(train, work):
     assert 'was not validated' not in again and 'error' not in again[:9]
 
 
+@pytest.mark.slow
 def test_the_newest_readable_checkpoint_of_the_folder(work, tmp_path, capsys):
     newest, before = work / 'epoch_2.pth', work / 'epoch_1.pth'
     (work / 'last_checkpoint').write_text('/elsewhere/epoch_7.pth')
@@ -162,6 +163,7 @@ def test_the_newest_readable_checkpoint_of_the_folder(work, tmp_path, capsys):
     assert find_resumable(str(tmp_path / 'none')) is None
 
 
+@pytest.mark.slow
 def test_a_work_dir_has_one_training(tmp_path):
     code = ('import sys, time; from mmaction_centerclip.engine import lock_work_dir; '
             f'lock_work_dir({str(tmp_path)!r}); print("held", flush=True); '

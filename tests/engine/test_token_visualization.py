@@ -26,6 +26,7 @@ def trained(tiny_config, work_dir, hook=None, **options):
     return runner
 
 
+@pytest.mark.slow
 def test_pictures_of_a_real_training(tiny_config, tmp_path):
     runner = trained(tiny_config, tmp_path / 'with', HOOK)
     folder, = (tmp_path / 'with').glob('*/vis_data/vis_image')
@@ -41,6 +42,7 @@ def test_pictures_of_a_real_training(tiny_config, tmp_path):
         assert torch.equal(runner.model.state_dict()[name], value), name
 
 
+@pytest.mark.slow
 def test_the_videos_stay_the_same(tiny_config, tmp_path):
     runner = trained(tiny_config, tmp_path / 'work', dict(HOOK, interval=3))
     folder, = (tmp_path / 'work').glob('*/vis_data/vis_image')

@@ -29,6 +29,7 @@ def batch():
 ROTARY = reduced_arch('PE-Core-B-16', image_size=32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('strict', [False, True])
 @pytest.mark.parametrize('arch', [TINY_ARCH, ROTARY], ids=['clip', 'rotary'])
 def test_an_exported_tower_clusters_other_batches(tmp_path, arch, strict):

@@ -63,6 +63,7 @@ def test_equals_the_torch_path(tmp_path):
     assert result.stdout.count('equal') == len(problems)
 
 
+@pytest.mark.slow
 def test_beyond_its_limits_it_says_so(tmp_path):
     result = interpret([(dict(num_centers=2), torch.randn(1, 1025, 2))],
                        tmp_path / 'problems.pt')

@@ -40,6 +40,7 @@ def test_every_part_has_its_share_of_the_time():
     assert choose_stages(None) == [(share, list(parts)) for share, parts in STAGES]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', IN_THIS_PROCESS)
 def test_a_part_in_small(name, tmp_path):
     cases = dict(PARTS[name](settings_of(tmp_path)))
@@ -82,6 +83,7 @@ def test_a_case_that_fails_or_comes_too_late_is_a_row_that_says_why():
     assert late == dict(case='one', error='not run: the time of this part was over')
 
 
+@pytest.mark.slow
 def test_a_part_that_hangs_ends_no_other(tmp_path):
     saved = []
     nowhere = Settings(str(tmp_path), 'cpu', dry_run=True)

@@ -24,7 +24,7 @@ from mmaction_centerclip.search import Hit
 from .guard import Guard
 from .moments import Moments, clock
 from .pictures import TokenPicture, thumbnail
-from .playing import MOST_SECONDS, ClipFolder, media_type, start_in_browser
+from .playing import MOST_SECONDS, ClipFolder, media_type
 
 __all__ = ['make_app']
 
@@ -207,10 +207,9 @@ def play(request: Request) -> Response:
                 is_short=hit.end - hit.start > MOST_SECONDS)
     if media_type(hit.file) is None:
         return JSONResponse(clip)
-    shift = start_in_browser(hit.file)
-    times = f'{hit.start + shift:.3f},{hit.end + shift:.3f}'
-    return JSONResponse(dict(source=f'/videos/{file}#t={times}', is_cut=False,
-                             is_short=False, clip=clip))
+    return JSONResponse(dict(
+        source=f'/videos/{file}#t={hit.start:.3f},{hit.end:.3f}', is_cut=False,
+        is_short=False, clip=clip))
 
 
 def send_video(request: Request) -> Response:

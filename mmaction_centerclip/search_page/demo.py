@@ -39,6 +39,7 @@ def demo_parts(work_dir: Path, data: Path, films: Path) -> tuple[Path, list[str]
         source, copy = data / 'videos' / name, films / name
         if not copy.exists() or copy.stat().st_mtime_ns != source.stat().st_mtime_ns:
             shutil.copy2(source, copy)
-    # The plainest of the phrasings.
-    plain = [text for own in texts.values() for text in own if text.startswith('a ')]
+    # The plainest of the phrasings, without the second shape that some have.
+    plain = [text for own in texts.values() for text in own
+             if text.startswith('a ') and ', and ' not in text]
     return checkpoint, plain[:EXAMPLES]

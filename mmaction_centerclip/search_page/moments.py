@@ -64,7 +64,7 @@ class Moments:
         """Return how many videos there are, and the model's names."""
         model = self._index.inferencer.model
         return dict(videos=len(self._paths), index=os.path.basename(
-            self._index.store.path), model=self._index.model_name,
+            self._index.store.path), model=self._index.model_name.removesuffix('.py'),
             necks=[type(neck).__name__ for neck in tower_of(model).necks])
 
     def path(self, file: str) -> str | None:
@@ -84,8 +84,9 @@ class Moments:
                 ``*`` and ``?``; all if it is empty.
 
         Returns:
-            Future: A dict with ``hits``, ``threshold`` and ``matching``, how
-            many of them are above it; or an :class:`InputError`.
+            Future: A dict with ``hits``; ``threshold``, None where the scores
+            of the index vary so much that no cosine is above it; and
+            ``matching``, how many are. Or an :class:`InputError`.
         """
         return self._thread.submit(self._search, query, topk, min_score, files)
 
@@ -102,7 +103,8 @@ class Moments:
         hits = [hit for hit in found.hits if not is_hit or not _overlap(hit, query)]
         return dict(
             hits=[self._describe(hit) for hit in hits[:topk]],
-            threshold=found.threshold, matching=sum(hit.matches for hit in hits[:topk]))
+            threshold=found.threshold if found.threshold < 1 else None,
+            matching=sum(hit.matches for hit in hits[:topk]))
 
     def _describe(self, hit: Hit) -> dict:
         name = os.path.relpath(hit.file, self._folder)

@@ -11,7 +11,7 @@ from mmaction_centerclip.datasets.transforms.decoding_errors import codec_name
 from mmaction_centerclip.search import Hit
 from mmaction_centerclip.search.clips import cut_clip
 
-__all__ = ['ClipFolder', 'media_type', 'start_in_browser']
+__all__ = ['ClipFolder', 'media_type']
 
 # What all of Chromium, Firefox and Safari play, by the name of the file.
 PLAYED = {
@@ -20,6 +20,9 @@ PLAYED = {
     '.webm': ('video/webm', 'matroska,webm', ('vp8', 'vp9', 'av1')),
 }
 PIXELS = ('yuv420p', 'yuvj420p')  # 10 bits and 4:4:4 are not for all
+# Seconds by which the first frame may be late. The clock of an index starts
+# with it; those of browsers do or do not.
+LATEST = 0.1
 MOST_SECONDS = 120.  # of a clip: it is cut while somebody waits
 MOST_CLIPS = 32
 
@@ -39,23 +42,11 @@ def media_type(path: str) -> str | None:
     kind, container_name, codecs = PLAYED[suffix]
     with decoding_errors(path, everything=True), av.open(f'file:{path}') as container:
         videos = container.streams.video
-        plays = (container.format.name == container_name and len(videos) == 1
-                 and codec_name(videos[0]) in codecs and videos[0].pix_fmt in PIXELS)
+        plays = (
+            container.format.name == container_name and len(videos) == 1
+            and codec_name(videos[0]) in codecs and videos[0].pix_fmt in PIXELS
+            and abs((videos[0].start_time or 0) * videos[0].time_base) <= LATEST)
     return kind if plays else None
-
-
-def start_in_browser(path: str) -> float:
-    """Return when a browser shows the first frame, in seconds.
-
-    Its clock starts with the first stream, which may be the sound; that of an
-    index starts with the first frame.
-    """
-    with decoding_errors(path, everything=True), av.open(f'file:{path}') as container:
-        video = container.streams.video[0]
-        if video.start_time is None or container.start_time is None:
-            return 0.
-        return max(0., float(video.start_time * video.time_base)
-                   - container.start_time / av.time_base)
 
 
 class ClipFolder:

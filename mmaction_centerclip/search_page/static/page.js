@@ -56,19 +56,23 @@ async function search(parameters, what, options) {
 }
 
 function show(found, what) {
-  const count = found.hits.length, threshold = found.threshold.toFixed(3);
+  const count = found.hits.length, threshold = found.threshold?.toFixed(3);
   const moments = count === 1 ? '1 moment' : `${count} moments`;
-  list.replaceChildren(...found.hits.map(card));
-  if (!found.matching) {
+  list.replaceChildren(...found.hits.map(hit => card(hit, threshold)));
+  if (threshold === undefined) {
+    say(statusLine, `${moments} for ${what}, the nearest first. The scores of this index `
+      + 'vary too much to say which of them match.');
+  } else if (!found.matching) {
     say(statusLine, `Nothing matches ${what}: no score is above ${threshold}.`
       + (count ? ` The nearest ${moments}:` : ''));
   } else {
     say(statusLine, `${moments} for ${what}; ${found.matching} `
       + `${found.matching === 1 ? 'matches' : 'match'}, with a score above ${threshold}.`);
   }
+  statusLine.scrollIntoView({block: 'nearest'});
 }
 
-function card(hit) {
+function card(hit, threshold) {
   const item = byId('hit').content.cloneNode(true);
   const part = name => item.querySelector(name);
   const where = `${hit.name}, ${hit.times}`;
@@ -78,8 +82,10 @@ function card(hit) {
   part('.times').textContent = hit.times;
   part('.name').textContent = hit.name;
   part('.value').textContent = `score ${hit.score.toFixed(3)}`;
-  part('.badge').textContent = hit.matches ? 'matches' : 'no match';
-  part('.badge').classList.toggle('matches', hit.matches);
+  if (threshold !== undefined) {
+    part('.badge').textContent = hit.matches ? 'matches' : 'no match';
+    part('.badge').classList.toggle('matches', hit.matches);
+  }
   for (const [name, label, action] of [
     ['.play', 'Play', play], ['.more', 'More like', more],
     ['.tokens', 'Kept tokens of', showTokens]]) {
@@ -94,7 +100,6 @@ function more(hit) {
   history.replaceState(null, '', '/');
   search([['like', hit.file], ...numbers(hit)],
     `what is like ${hit.name}, ${hit.times}`);
-  statusLine.scrollIntoView({block: 'nearest'});
 }
 
 function open(title, text) {

@@ -84,6 +84,10 @@ def add_page_commands(commands: argparse._SubParsersAction) -> None:
         'demo', help='the page with the model and videos of tools/run_shapes.py')
     demo.add_argument('--work-dir', type=Path, default=ROOT / 'work_dirs' / 'shapes',
                       help='where tools/run_shapes.py has trained')
+    demo.add_argument('--data', type=Path, default=ROOT / 'data' / 'shapes',
+                      help='where the shapes data is')
+    demo.add_argument('--out', type=Path, default=ROOT / 'work_dirs' / 'search_demo',
+                      help='where the index and copies of the test videos go')
     demo.add_argument('--no-open', action='store_true',
                       help='open no browser, which is done where there is a display')
     for command in (serve, demo):
@@ -157,14 +161,13 @@ def serve(args: argparse.Namespace) -> None:
 def demo(args: argparse.Namespace) -> None:
     """Index the shapes data's test videos, and show the page."""
     from mmaction_centerclip.search_page import demo_parts, serve
-    folder = ROOT / 'work_dirs' / 'search_demo'
-    checkpoint, captions = demo_parts(
-        args.work_dir, ROOT / 'data' / 'shapes', folder / 'videos')
+    videos = args.out / 'videos'
+    checkpoint, captions = demo_parts(args.work_dir, args.data, videos)
 
     def open_demo() -> VideoIndex:
-        index = VideoIndex(folder / 'demo.index', VideoTextRetrievalInferencer(
+        index = VideoIndex(args.out / 'demo.index', VideoTextRetrievalInferencer(
             DEMO_CONFIG, str(checkpoint), args.device))
-        index.add(folder / 'videos', reindex=True)
+        index.add(videos, reindex=True)
         index.inferencer.show_progress = False
         return index
 

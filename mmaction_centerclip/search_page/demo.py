@@ -39,7 +39,7 @@ def demo_parts(work_dir: Path, data: Path, films: Path) -> tuple[Path, list[str]
         source, copy = data / 'videos' / name, films / name
         if not copy.exists() or copy.stat().st_mtime_ns != source.stat().st_mtime_ns:
             shutil.copy2(source, copy)
-    # The plainest of the phrasings, without the second shape that some have.
-    plain = [text for own in texts.values() for text in own
-             if text.startswith('a ') and ', and ' not in text]
-    return checkpoint, plain[:EXAMPLES]
+    # The plainest phrasing first, without the second shape that some have.
+    captions = sorted((text for own in texts.values() for text in own),
+                      key=lambda text: not text.startswith('a ') or ', and ' in text)
+    return checkpoint, captions[:EXAMPLES]

@@ -203,8 +203,11 @@ async function start() {
     byId('examples').append(button);
     byId('examples').hidden = false;
   }
-  words.value = new URLSearchParams(location.search).get('q') ?? '';
-  if (words.value) searchWords();
 }
 
+const query = new URLSearchParams(location.search).get('q');
+if (query) {
+  words.value = query;
+  searchWords();
+}
 start().catch(error => say(statusLine, error.message, true));

@@ -60,8 +60,8 @@ function show(found, what) {
   const moments = count === 1 ? '1 moment' : `${count} moments`;
   list.replaceChildren(...found.hits.map(hit => card(hit, threshold)));
   if (threshold === undefined) {
-    say(statusLine, `${moments} for ${what}, the nearest first. The scores of this index `
-      + 'vary too much to say which of them match.');
+    say(statusLine, `${moments} for ${what}, the nearest first. Scores vary too much here `
+      + 'to say which of them match.');
   } else if (!found.matching) {
     say(statusLine, `Nothing matches ${what}: no score is above ${threshold}.`
       + (count ? ` The nearest ${moments}:` : ''));
@@ -142,8 +142,9 @@ async function showTokens(hit) {
     if (!pictures.length) {
       return say(note, 'This model has no neck that selects tokens: all are kept.');
     }
-    say(note, `The frames that the model took of ${pictures[0].times}. Clear patches `
-      + 'are kept, dark ones are dropped; a border has the color of a cluster.');
+    say(note, `The frames that the model took of ${pictures[0].times}. Clear patches are `
+      + 'kept. Dark ones are dropped; their borders have the color of the kept patch that '
+      + 'stands for them.');
     content.append(...pictures.map(({neck, kept, patches, picture}) => {
       const figure = element('figure');
       const line = `${neck} keeps ${kept} of ${patches} patches`;

@@ -85,9 +85,13 @@ def ask(page):
     return ask
 
 
-@pytest.fixture(scope='session')
+@pytest.fixture(scope='module')
 def chromium():
-    """A real browser without a window."""
+    """A real browser without a window.
+
+    Closed behind its tests: until then this thread has a loop of asyncio, beside
+    which no other can run.
+    """
     playwright = pytest.importorskip('playwright.sync_api', reason='no playwright')
     program = shutil.which('chromium')
     if program is None:

@@ -77,7 +77,8 @@ def ask_the_page(monkeypatch):
                 port = sockets[0].getsockname()[1]
                 try:
                     for address in addresses:  # The socket listens already.
-                        with urlopen(f'http://127.0.0.1:{port}{address}') as answer:
+                        with urlopen(f'http://127.0.0.1:{port}{address}',
+                                     timeout=60) as answer:
                             answers[address] = json.load(answer)
                     os.kill(os.getpid(), signal.SIGINT)
                 finally:

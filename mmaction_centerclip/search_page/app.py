@@ -156,6 +156,10 @@ def _path(request: Request, file: str) -> str:
     return path
 
 
+def _modified(path: str) -> int:
+    return os.stat(path).st_mtime_ns
+
+
 def _moment(request: Request, file: str) -> Hit:
     """Return the moment that ``start`` and ``end`` of a request name."""
     start, end = (_number(request.query_params.get(name, ''), name)
@@ -172,14 +176,14 @@ def _start(request: Request) -> float:
 def show_thumbnail(request: Request) -> Response:
     """Send the frame of an in point."""
     path = _path(request, request.path_params['file'])
-    return Response(thumbnail(path, _start(request), os.stat(path).st_mtime_ns),
+    return Response(thumbnail(path, _start(request), _modified(path)),
                     media_type='image/jpeg')
 
 
 async def _token_pictures(request: Request) -> list[TokenPicture]:
     path = _path(request, request.path_params['file'])
     return await asyncio.wrap_future(request.app.state.moments.token_pictures(
-        path, _start(request), os.stat(path).st_mtime_ns))
+        path, _start(request), _modified(path)))
 
 
 async def list_token_pictures(request: Request) -> Response:
@@ -205,7 +209,7 @@ def play(request: Request) -> Response:
     hit = _moment(request, file)
     clip = dict(source=f'/clips/{file}?{request.url.query}', is_cut=True,
                 is_short=hit.end - hit.start > MOST_SECONDS)
-    if media_type(hit.file) is None:
+    if media_type(hit.file, _modified(hit.file)) is None:
         return JSONResponse(clip)
     return JSONResponse(dict(
         source=f'/videos/{file}#t={hit.start:.3f},{hit.end:.3f}', is_cut=False,
@@ -215,7 +219,7 @@ def play(request: Request) -> Response:
 def send_video(request: Request) -> Response:
     """Send a file that browsers play, or the part of it that is asked for."""
     path = _path(request, request.path_params['file'])
-    kind = media_type(path)
+    kind = media_type(path, _modified(path))
     if kind is None:
         raise HTTPException(404, 'Browsers do not play this video; ask for a clip.')
     return FileResponse(path, media_type=kind)

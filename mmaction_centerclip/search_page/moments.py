@@ -6,10 +6,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 
-from mmaction_centerclip.datasets.transforms import DecodingError
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import Hit, VideoIndex
-from mmaction_centerclip.visualization import tower_of
 
 from .pictures import TokenPicture, token_pictures
 
@@ -46,6 +44,8 @@ class Moments:
 
     def _open(self, open_index: Callable[[], VideoIndex]) -> VideoIndex:
         self._index = open_index()
+        # So that an index without rows or of another model is refused now.
+        self._index.search('a video', topk=1)
         self._list_files()
         return self._index
 
@@ -61,11 +61,10 @@ class Moments:
                 [os.path.dirname(path) for path in self._paths.values()] or [os.sep])
 
     def about(self) -> dict:
-        """Return how many videos there are, and the model's names."""
-        model = self._index.inferencer.model
-        return dict(videos=len(self._paths), index=os.path.basename(
-            self._index.store.path), model=self._index.model_name.removesuffix('.py'),
-            necks=[type(neck).__name__ for neck in tower_of(model).necks])
+        """Return how many videos there are, and the names of index and model."""
+        return dict(videos=len(self._paths),
+                    index=os.path.basename(self._index.store.path),
+                    model=self._index.model_name.removesuffix('.py'))
 
     def path(self, file: str) -> str | None:
         """Return the path of a file of the index; None of any other id."""
@@ -92,13 +91,15 @@ class Moments:
 
     def _search(self, query: str | Path | Hit, topk: int, min_score: float | None,
                 files: str) -> dict:
-        if isinstance(query, Path):
-            try:
-                self._index.inferencer.pipeline.open(query)
-            except DecodingError as error:
-                raise InputError(f'The file cannot be read: {error.reason}') from error
         is_hit = isinstance(query, Hit)
-        found = self._index.search(query, topk + is_hit, min_score, _pattern(files))
+        try:
+            found = self._index.search(query, topk + is_hit, min_score, _pattern(files))
+        except InputError as error:
+            _, is_about_file, reason = str(error).partition(f'{query}: ')
+            if isinstance(query, Path) and is_about_file:
+                # Without its name, which is not the user's.
+                raise InputError(f'The file cannot be read: {reason}') from error
+            raise
         self._list_files()
         hits = [hit for hit in found.hits if not is_hit or not _overlap(hit, query)]
         return dict(

@@ -2,6 +2,7 @@
 import hashlib
 import os
 import threading
+from functools import lru_cache
 from pathlib import Path
 
 import av
@@ -27,11 +28,13 @@ MOST_SECONDS = 120.  # of a clip: it is cut while somebody waits
 MOST_CLIPS = 32
 
 
-def media_type(path: str) -> str | None:
+@lru_cache(maxsize=512)
+def media_type(path: str, modified: int) -> str | None:
     """Return what a browser plays a file as; None where it may not.
 
     Args:
         path (str): The video.
+        modified (int): When the file was, since results are kept.
 
     Raises:
         DecodingError: If it cannot be read.

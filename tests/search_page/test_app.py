@@ -55,7 +55,7 @@ def test_words_find_what_the_index_finds(ask, hits, index_file, inferencer):
     assert hits(min_score=2) == []
     _, _, about = ask('/about')
     assert about == dict(videos=3, index='my.index', model='tiny', most_bytes=2**20,
-                         necks=['TokenClustering'], examples=['a red circle'])
+                         examples=['a red circle'])
 
 
 @pytest.mark.parametrize('query, reason', [
@@ -161,17 +161,17 @@ def test_others_are_cut(ask, hits):
 
 
 def test_what_browsers_play(tmp_path):
-    assert media_type(str(write_film(tmp_path / 'a.mp4', [3]))) == 'video/mp4'
+    assert media_type(str(write_film(tmp_path / 'a.mp4', [3])), 0) == 'video/mp4'
     for name in ('a.mkv', 'a.mov', 'a.avi', 'a.ts'):
-        assert media_type(str(write_film(tmp_path / name, [3]))) is None
+        assert media_type(str(write_film(tmp_path / name, [3])), 0) is None
     # Some browsers' clocks start with the first frame, others' do not.
     late = write_film(tmp_path / 'late.mp4', [9], times=lambda i: 2000 + 100 * i)
-    assert media_type(str(late)) is None
+    assert media_type(str(late), 0) is None
     shutil.copy(tmp_path / 'a.avi', tmp_path / 'named.mp4')
-    assert media_type(str(tmp_path / 'named.mp4')) is None
+    assert media_type(str(tmp_path / 'named.mp4'), 0) is None
     (tmp_path / 'no.webm').write_text('no video')
     with pytest.raises(DecodingError, match='cannot be decoded'):
-        media_type(str(tmp_path / 'no.webm'))
+        media_type(str(tmp_path / 'no.webm'), 0)
 
 
 @pytest.mark.parametrize('kind', ['thumbnails', 'tokens', 'play', 'videos', 'clips'])
@@ -237,10 +237,14 @@ def test_a_model_without_necks_keeps_all(films, tiny_config, tiny_checkpoint, tm
     index = VideoIndex(tmp_path / 'my.index', inferencer)
     index.add(films / 'sub')
     moments = Moments(lambda: VideoIndex(tmp_path / 'my.index', inferencer))
-    assert moments.about()['necks'] == []
     path = str(films / 'sub' / 'old.avi')
     assert moments.token_pictures(path, 0., 0).result() == []
     moments.close()
+
+
+def test_an_index_without_rows_is_refused_at_once(inferencer, tmp_path):
+    with pytest.raises(InputError, match='no segments; add a folder'):
+        Moments(lambda: VideoIndex(tmp_path / 'my.index', inferencer))
 
 
 def test_windows_at_cuts_are_those_of_the_index(films, inferencer, tmp_path):

@@ -122,6 +122,7 @@ def test_more_like_this_and_a_clip(tab, films):
     said.wait_for()
     assert where in said.inner_text()
     assert tab.get_by_label('What to look for').input_value() == ''
+    assert tab.evaluate('document.activeElement.id') == 'status'
     with tab.expect_response(re.compile('/search')):
         tab.get_by_label('by a clip').set_input_files(films / 'sub' / 'old.avi')
     tab.locator('#status', has_text='what is like old.avi').wait_for()

@@ -100,6 +100,7 @@ function more(hit) {
   history.replaceState(null, '', '/');
   search([['like', hit.file], ...numbers(hit)],
     `what is like ${hit.name}, ${hit.times}`);
+  statusLine.focus(); // The button is about to go.
 }
 
 function open(title, text) {

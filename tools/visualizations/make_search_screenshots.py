@@ -15,6 +15,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDTH, HEIGHT = 1120, 740
+# Pictures that are out of sight are loaded when they are not.
+LOADED = """() => [...document.images].every(image => image.complete
+    || image.getBoundingClientRect().top > innerHeight)"""
 
 
 def main() -> None:
@@ -44,7 +47,7 @@ def main() -> None:
             if action:
                 page.get_by_role('button', name=action).first.click()
                 page.locator('figure img').wait_for()
-            page.wait_for_load_state('networkidle')
+            page.wait_for_function(LOADED)
             page.screenshot(path=args.out / name)
         browser.close()
     print(f'Saved to {args.out}')

@@ -58,6 +58,7 @@ setup(
     ],
     keywords='text-video retrieval, CLIP, token clustering, OpenMMLab',
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
+    package_data={f'{PACKAGE}.search_page': ['static/*']},
     python_requires='>=3.10,<3.14',
     install_requires=[
         'torch>=2.6',  # before, torch.load of a checkpoint may run code
@@ -78,9 +79,11 @@ setup(
         'hf': ['transformers[sentencepiece]'],  # tokenizers of Hugging Face
         'peft': ['peft>=0.21,<1'],  # LoRA on the towers
         'mmpretrain': ['mmpretrain>=1.2,<2'],  # its vision transformer as a host
+        'serve': ['starlette>=1,<2', 'uvicorn'],  # the page of the search
         'tests': [
             'pytest', 'pytest-xdist', 'hypothesis', 'ruff', 'codespell',
-            'torchmetrics', 'peft>=0.21,<1', 'mmpretrain>=1.2,<2'
+            'torchmetrics', 'peft>=0.21,<1', 'mmpretrain>=1.2,<2',
+            'playwright', 'starlette>=1,<2', 'uvicorn'
         ],
     },
     cmdclass={'build_py': BuildWithMim},

@@ -3,6 +3,8 @@
 import argparse
 import dataclasses
 import json
+import os
+import sys
 from pathlib import Path
 
 from mmengine.config import DictAction
@@ -17,6 +19,10 @@ from mmaction_centerclip.cli import (
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import VideoIndex
 from mmaction_centerclip.tables import format_table
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMO_CONFIG = ROOT / 'configs' / 'retrieval' / 'centerclip' / (
+    'centerclip-b2-2-16_vit-tiny-p16-res64_1xb72-u8-10e_shapes-rgb.py')
 
 
 def parse_args() -> argparse.Namespace:
@@ -51,32 +57,60 @@ def parse_args() -> argparse.Namespace:
                         help='write the moments to a .csv table or .txt chapters')
     search.add_argument('--cut', metavar='FOLDER', type=Path,
                         help='write the moments as clips into a folder')
-    for command in (index, search):
+    add_page_commands(commands)
+    for name in ('index', 'search', 'serve'):
+        command = commands.choices[name]
         command.add_argument('--index', required=True, help='the file of the index')
         command.add_argument('--config', required=True, help='the config of the model')
         command.add_argument('--checkpoint', help='its checkpoint; by default the '
                              'weights that model.pretrained names')
-        command.add_argument('--device', type=torch_device, default='cpu')
         command.add_argument('--cfg-options', nargs='+', action=DictAction,
                              help='override settings of the config, as key=value')
+    for command in (index, search):
         command.add_argument('--json', action='store_true',
                              help='print JSON in place of a table')
+    for command in commands.choices.values():
+        command.add_argument('--device', type=torch_device, default='cpu')
     args = parser.parse_args()
     if args.command == 'search' and (args.query is None) == (args.clip is None):
         parser.error('give either words or --clip')
     return args
 
 
+def add_page_commands(commands: argparse._SubParsersAction) -> None:
+    """Add the commands that show a page in the browser."""
+    serve = commands.add_parser('serve', help='search on a page in the browser')
+    demo = commands.add_parser(
+        'demo', help='the page with the model and videos of tools/run_shapes.py')
+    demo.add_argument('--work-dir', type=Path, default=ROOT / 'work_dirs' / 'shapes',
+                      help='where tools/run_shapes.py has trained')
+    demo.add_argument('--data', type=Path, default=ROOT / 'data' / 'shapes',
+                      help='where the shapes data is')
+    demo.add_argument('--out', type=Path, default=ROOT / 'work_dirs' / 'search_demo',
+                      help='where the index and copies of the test videos go')
+    demo.add_argument('--no-open', action='store_true',
+                      help='open no browser, which is done where there is a display')
+    for command in (serve, demo):
+        command.add_argument('--host', default='127.0.0.1',
+                             help='the address to listen at; default: this machine')
+        command.add_argument('--port', type=int, default=8000,
+                             help='its port, 0 for a free one; default: 8000')
+        command.add_argument('--allow-host', nargs='+', default=[], metavar='NAME',
+                             help='more names that this machine may be called by')
+        command.add_argument('--example', action='append', default=[],
+                             metavar='QUERY', help='a query to try, shown on the page')
+
+
 def open_index(args: argparse.Namespace) -> VideoIndex:
     """Open the index with its model."""
-    if args.command == 'search' and not Path(args.index).is_file():
+    if args.command != 'index' and not Path(args.index).is_file():
         raise InputError(f'no such index: {args.index}')
     cfg = read_config(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     inferencer = VideoTextRetrievalInferencer(
         cfg, args.checkpoint, args.device, show_progress=False)
-    if args.command == 'search':
+    if args.command != 'index':
         return VideoIndex(args.index, inferencer)
     inferencer.show_progress = not args.json
     return VideoIndex(args.index, inferencer, args.window, args.split)
@@ -117,9 +151,37 @@ def find(args: argparse.Namespace, index: VideoIndex) -> None:
             index.cut(hit, args.cut / f'{number:02}_{Path(hit.file).stem}.mp4')
 
 
+def serve(args: argparse.Namespace) -> None:
+    """Show the page of an index."""
+    # Only here: it needs what the other commands do without.
+    from mmaction_centerclip.search_page import serve
+    serve(lambda: open_index(args), args.host, args.port, args.allow_host, args.example)
+
+
+def demo(args: argparse.Namespace) -> None:
+    """Index the shapes data's test videos, and show the page."""
+    from mmaction_centerclip.search_page import demo_parts, serve
+    videos = args.out / 'videos'
+    checkpoint, captions = demo_parts(args.work_dir, args.data, videos)
+
+    def open_demo() -> VideoIndex:
+        index = VideoIndex(args.out / 'demo.index', VideoTextRetrievalInferencer(
+            DEMO_CONFIG, str(checkpoint), args.device))
+        index.add(videos, reindex=True)
+        index.inferencer.show_progress = False
+        return index
+
+    has_display = os.name == 'nt' or sys.platform == 'darwin' or any(
+        os.environ.get(name) for name in ('DISPLAY', 'WAYLAND_DISPLAY'))
+    serve(open_demo, args.host, args.port, args.allow_host, args.example or captions,
+          opens_browser=has_display and not args.no_open)
+
+
 def main() -> None:
     args = parse_args()
     with exit_on_input_error():
+        if args.command in ('serve', 'demo'):
+            return dict(serve=serve, demo=demo)[args.command](args)
         index = open_index(args)
         (add if args.command == 'index' else find)(args, index)
 

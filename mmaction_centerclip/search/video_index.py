@@ -179,15 +179,15 @@ class VideoIndex:
                 f'settings {model}, got {self.model_name} with {self.model}; index '
                 'its folders anew with reindex (--reindex)')
 
-    def search(self, query: str | os.PathLike | np.ndarray, topk: int = 10,
+    def search(self, query: str | os.PathLike | np.ndarray | Hit, topk: int = 10,
                min_score: float | None = None,
                files: str | Sequence[str] | None = None) -> Matches:
         """Find the moments that a text, a clip or a picture is about.
 
         Args:
-            query (str | os.PathLike | np.ndarray): A text; or, as a
+            query (str | os.PathLike | np.ndarray | Hit): A text; as a
                 ``pathlib.Path`` or an array, a clip or a picture, see
-                :meth:`VideoPipeline.open`.
+                :meth:`VideoPipeline.open`; or a moment of this index.
             topk (int): Moments at most. Defaults to 10.
             min_score (float, optional): Their lowest score. Defaults to None:
                 any; :attr:`Hit.matches` says which are more than chance.
@@ -221,7 +221,9 @@ class VideoIndex:
                 float(segments.end[last]), score, score > threshold)
             for first, last, score in hits], threshold, median)
 
-    def _query(self, query: str | os.PathLike | np.ndarray) -> np.ndarray:
+    def _query(self, query: str | os.PathLike | np.ndarray | Hit) -> np.ndarray:
+        if isinstance(query, Hit):
+            return self.vector(query)
         if isinstance(query, str):
             return self.inferencer.encode_texts(query).features['text'][0].numpy()
         return self.inferencer.encode_videos(query).features['video'][0].numpy()
@@ -235,6 +237,21 @@ class VideoIndex:
         if not len(self._loaded[1]):
             raise InputError(f'{self.store.path} has no segments; add a folder')
         return self._loaded
+
+    def vector(self, hit: Hit) -> np.ndarray:
+        """Return the mean of a moment's own rows, of length 1, float32 (E, ).
+
+        Raises:
+            InputError: If the index has no row of that file and time.
+        """
+        paths, file_of, segments = self._load()
+        own = np.array([path == hit.file for path in paths])[file_of]
+        own &= (segments.start < hit.end - 1e-6) & (segments.end > hit.start + 1e-6)
+        if not own.any():
+            raise InputError(f'{self.store.path} has no row of {hit.file} from '
+                             f'{hit.start} to {hit.end} seconds')
+        mean = segments.vectors[own].astype(np.float32).mean(0)
+        return mean / np.linalg.norm(mean)
 
     def cut(self, hit: Hit, path: str | os.PathLike) -> None:
         """Write a moment as a clip, see :func:`cut_clip`."""

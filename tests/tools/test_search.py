@@ -1,9 +1,20 @@
 """The tool that indexes videos and finds moments in them."""
 import json
+import os
 import re
+import signal
+import socket
+import sys
+import threading
+from urllib.request import urlopen
 
 import pytest
+import torch
+import uvicorn
+from mmaction.registry import MODELS
+from mmengine.config import Config
 
+from mmaction_centerclip.config_completion import complete_config
 from mmaction_centerclip.search.store import IndexStore
 
 from ..search.films import write_film
@@ -51,3 +62,91 @@ def test_errors_are_one_line(search, tmp_path, capsys):
     (tmp_path / 'my.index').write_text('no index')
     assert search('search', 'x') == (
         f'error: {tmp_path / "my.index"} is no index of videos')
+
+
+@pytest.fixture
+def ask_the_page(monkeypatch):
+    """Let a tool serve until addresses are asked and Ctrl+C is pressed; answers."""
+    run, answers = uvicorn.Server.run, {}
+
+    def ask(*addresses):
+
+        def serve(self, sockets):
+
+            def ask_and_stop():
+                port = sockets[0].getsockname()[1]
+                try:
+                    for address in addresses:  # The socket listens already.
+                        with urlopen(f'http://127.0.0.1:{port}{address}',
+                                     timeout=60) as answer:
+                            answers[address] = json.load(answer)
+                    os.kill(os.getpid(), signal.SIGINT)
+                finally:
+                    self.should_exit = True
+
+            thread = threading.Thread(target=ask_and_stop)
+            thread.start()
+            try:
+                run(self, sockets)
+            finally:
+                thread.join()
+
+        monkeypatch.setattr(uvicorn.Server, 'run', serve)
+        return answers
+
+    return ask
+
+
+def test_serve_shows_a_page(search, ask_the_page, tmp_path):
+    search('index', tmp_path / 'films')
+    answers = ask_the_page('/about', '/search?words=x')
+    said = search('serve', '--port', 0, '--example', 'a dog', '--example', 'a cat')
+    assert re.fullmatch(r'The page is at http://127.0.0.1:\d+/ \(.*\)\n', said)
+    assert answers['/about']['examples'] == ['a dog', 'a cat']
+    assert answers['/search?words=x']['hits'][0]['name'] == 'film.mp4'
+
+
+def test_errors_of_the_page_are_one_line(search, run_tool, tmp_path, monkeypatch):
+    assert search('serve', '--port', 0) == (
+        f'error: no such index: {tmp_path / "my.index"}')
+    with socket.create_server(('127.0.0.1', 0)) as taken:
+        port = taken.getsockname()[1]
+        said = search('serve', '--port', port)
+        assert f'--port {port}: cannot be listened at' in said
+    assert 'cannot be listened at' in search('serve', '--port', 70000)
+    assert 'cannot be listened at' in search('serve', '--host', 'no.such.invalid')
+    said = run_tool('search.py', 'demo', '--work-dir', tmp_path, '--data', tmp_path)
+    assert 'epoch_10.pth is missing: train' in said and 'tools/run_shapes.py' in said
+    for name in [name for name in sys.modules if 'search_page' in name]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, 'uvicorn', None)
+    said = search('serve')
+    assert said.startswith('error: the page of the search needs uvicorn')
+    assert "pip install 'mmaction_centerclip[serve]'" in said
+
+
+def test_demo_shows_the_model_of_the_shapes(run_tool, load_tool, ask_the_page, shapes,
+                                            tmp_path, monkeypatch):
+    cfg = Config.fromfile(load_tool('search.py').DEMO_CONFIG)
+    complete_config(cfg)
+    folder = tmp_path / 'work_dir' / 'centerclip'
+    folder.mkdir(parents=True)
+    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()),
+               folder / 'epoch_2.pth')
+    (folder / 'last_checkpoint').write_text('/moved/since/epoch_2.pth\n')
+    opened = []
+    monkeypatch.setattr('webbrowser.open', opened.append)
+    for display, option, opens in (('', (), 0), (':0', ('--no-open', ), 0),
+                                   (':0', (), 1)):
+        monkeypatch.setenv('DISPLAY', display)
+        monkeypatch.delenv('WAYLAND_DISPLAY', raising=False)
+        answers = ask_the_page('/about', '/search?words=a+ring&topk=1')
+        said = run_tool('search.py', 'demo', '--port', 0, '--work-dir', folder.parent,
+                        '--data', shapes, '--out', tmp_path / 'demo', *option)
+        assert len(opened) == opens, said
+    assert opened[0] in said
+    assert answers['/about']['videos'] == 9
+    captions = [text for own in json.loads((shapes / 'test.json').read_text()).values()
+                for text in own]
+    examples = answers['/about']['examples']
+    assert len(set(examples)) == 3 and set(examples) <= set(captions)

@@ -150,7 +150,8 @@ class VideoTextRetriever(BaseModel):
                 ``frame_mask``, bool (B, T).
             data_samples (list, optional): One a video, for ``'predict'``; in
                 ``'loss'`` too they may say whose ``tokenizer`` the captions
-                come from, and the frames' ``resizing``. Defaults to None.
+                come from, the frames' ``resizing``, and ``pair_ids``, see
+                :meth:`SimilarityHead.loss`. Defaults to None.
             mode (str): ``'loss'``, ``'predict'`` or ``'tensor'``.
                 Defaults to ``'tensor'``.
 
@@ -172,7 +173,7 @@ class VideoTextRetriever(BaseModel):
                 inputs['text'], {sample.get('tokenizer') for sample in read} or {None})
             self.check_resizing({sample.get('resizing') for sample in read})
         if mode == 'loss':
-            return self.loss(inputs)
+            return self.loss(inputs, data_samples)
         if mode == 'predict':
             return self.predict(inputs, data_samples)
         if mode == 'tensor':
@@ -241,7 +242,8 @@ class VideoTextRetriever(BaseModel):
             **self.head.text_features(self.text_backbone(inputs['text'])),
             segments=segments, segment_mask=mask)
 
-    def loss(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    def loss(self, inputs: dict[str, Tensor],
+             data_samples: list | None = None) -> dict[str, Tensor]:
         """Loss terms of a batch of pairs."""
         with watch_adapters(self):
             segments, mask = self.encode_video(inputs)
@@ -250,7 +252,12 @@ class VideoTextRetriever(BaseModel):
             raise InputError(
                 'training takes one caption a video, got '
                 f'{len(text.sentence)} captions for {len(segments)} videos')
-        return self.head.loss(segments, mask, text)
+        if not data_samples:
+            return self.head.loss(segments, mask, text)
+        # Of every process, though it may know none: all gather them.
+        ids = [sample.get('pair_ids') or (-1, -1) for sample in data_samples]
+        return self.head.loss(segments, mask, text,
+                              torch.tensor(ids, device=segments.device))
 
     def predict(self, inputs: dict[str, Tensor], data_samples: list) -> list:
         """Store each video's features, and its captions', on its sample.

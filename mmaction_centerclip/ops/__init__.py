@@ -34,6 +34,6 @@ __all__ = ['affinity', 'agglomerative', 'alternate', 'bipartite_matching',
            'cut_at_changes', 'density_peaks', 'frame_changes', 'kkz_init', 'kmedoids',
            'largest', 'mask_or_all', 'merge', 'normalized_laplacian', 'norms',
            'novelty', 'pack', 'pairwise_distances', 'repeated_pairs', 'run_lengths',
-           'segment_mask', 'similarity_to', 'sparse_sampling', 'spatial_temporal_locality',
-           'spectral_clustering', 'spectral_embedding', 'temporal_shift',
-           'unit_normalize', 'weighted_mean']
+           'segment_mask', 'similarity_to', 'sparse_sampling',
+           'spatial_temporal_locality', 'spectral_clustering', 'spectral_embedding',
+           'temporal_shift', 'unit_normalize', 'weighted_mean']

@@ -5,6 +5,7 @@ from .annotation_file import (
     read_annotations,
     read_entries,
 )
+from .collate import stack_in_worker
 from .sample_rng import sample_rng
 from .transforms import (
     DecordInitFromFile,
@@ -20,5 +21,5 @@ __all__ = [
     'AnnotationEntry', 'DecordInitFromFile', 'OpenCLIPResize', 'OpenCLIPTokenize',
     'SampleFramesWithMask', 'VideoDecode', 'VideoInit', 'VideoTextRetrievalDataset',
     'annotation_text', 'convert_annotations', 'read_annotations', 'read_entries',
-    'sample_rng'
+    'sample_rng', 'stack_in_worker'
 ]

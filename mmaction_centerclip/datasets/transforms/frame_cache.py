@@ -22,6 +22,9 @@ from .video_reader import VideoReader
 
 __all__ = ['CachedVideo', 'FrameCache']
 
+READ_BGR = cv2.IMREAD_COLOR
+READ_RGB = getattr(cv2, 'IMREAD_COLOR_RGB', None)  # from OpenCV 4.11 on
+
 
 class FrameCache:
     """Frames of videos, resized and encoded, in a file beside the videos.
@@ -130,10 +133,10 @@ class FrameCache:
             data = data if self.resize else bytearray(data)
             return np.frombuffer(data, np.uint8, offset=4).reshape(height, width, 3)
         try:
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), READ_RGB or READ_BGR)
         except cv2.error:
             return None
-        return None if image is None else cv2.cvtColor(
+        return image if image is None or READ_RGB else cv2.cvtColor(
             image, cv2.COLOR_BGR2RGB, dst=image)
 
 

@@ -19,7 +19,7 @@ class VideoTextDataPreprocessor(ActionDataPreprocessor):
     int64 of its C captions, and may have ``frame_mask`` (T, ) bool. Samples
     whose video could not be read (``missing``) have None instead; they are
     left out here, so that a model never meets them. Videos to encode without
-    captions have no ``text``.
+    captions have no ``text``. Inputs may also be stacked already, (B, ...).
 
     Args:
         mean (Sequence[float], optional): Of each channel. Defaults to None.

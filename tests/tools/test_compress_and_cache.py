@@ -1,5 +1,6 @@
 """Folders of videos that are compressed and cached, whatever interrupts it."""
 import contextlib
+import copy
 import json
 import os
 import random
@@ -12,9 +13,15 @@ import time
 
 import numpy as np
 import pytest
+import torch
+from mmaction.registry import DATASETS
 from mmengine.config import Config
 
-from mmaction_centerclip.datasets.transforms import FrameCache, VideoReader
+from mmaction_centerclip.datasets.transforms import (
+    FrameCache,
+    VideoReader,
+    frame_cache,
+)
 from mmaction_centerclip.folder_lock import lock_folder
 
 from ..datasets.clips import FRAMES, h264, numbers_of, write_clip
@@ -139,6 +146,39 @@ def test_caching_what_a_config_draws(folder, run_tool):
     with sqlite3.connect(folder / 'frames.db') as file:
         recipe, = file.execute('SELECT DISTINCT recipe FROM videos').fetchone()
     assert 'Resize' in recipe and recipe.endswith('jpeg; 90')
+
+
+def test_of_a_clip_its_own_frames_are_cached(folder, run_tool, monkeypatch):
+    (folder / 'captions.json').write_text(json.dumps(dict(schema_version=1, videos=[
+        dict(id='1', video='a.mp4', captions=['a'], start=0.5, end=1.5),
+        dict(id='2', video='a.mp4', captions=['b'], start=1, end=2),
+        dict(id='3', video='more/c.mkv', captions=['c'], start=1)])))
+    cfg = Config.fromfile(folder / 'config.py')
+    cfg.train_dataloader.dataset.captions = 'random'
+
+    def samples(split, **cache):
+        dataset = copy.deepcopy(cfg[f'{split}_dataloader'].dataset)
+        dataset.pipeline[0].cache = dict(
+            path=str(folder / 'frames.db'), codec='raw',
+            resize=dict(dataset.pipeline[3]), **cache) if cache else None
+        dataset = DATASETS.build(dataset)
+        dataset.set_epoch(0, 0)
+        return [dataset[i]['inputs']['imgs'] for i in range(3)]
+
+    expected = {split: samples(split) for split in ('val', 'train')}
+    rate = VideoReader(str(folder / 'videos/a.mp4')).get_avg_fps()
+    for split, count in (('val', 4), ('train', int(rate))):
+        said = run_tool(CACHE, folder / 'config.py', '--splits', split, '--codec', 'raw',
+                        '--workers', 1)
+        assert 'frames of 2 videos are cached' in said
+        with contextlib.closing(sqlite3.connect(folder / 'frames.db')) as file:
+            numbers = [number for number, in file.execute(
+                'SELECT id & 4294967295 FROM frames ORDER BY id')]
+        assert len(set(numbers)) >= count and min(numbers) >= rate / 2
+        with monkeypatch.context() as patch:
+            patch.setattr(frame_cache.CachedVideo, '_open', None)  # nothing opens one
+            for one, other in zip(samples(split, add='none'), expected[split]):
+                assert torch.equal(one, other)
 
 
 def test_a_config_of_another_kind(folder, run_tool):

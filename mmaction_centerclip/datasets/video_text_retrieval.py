@@ -15,6 +15,7 @@ from mmaction_centerclip.errors import InputError, check_choice, check_positive_
 
 from .annotation_file import read_entries
 from .clip_times import narrow_to_clip
+from .feature_cache import FeatureCache, recipe_of
 from .sample_rng import sample_rng
 from .transforms import DecodingError, decoding_errors, run_transform
 
@@ -55,6 +56,9 @@ class VideoTextRetrievalDataset(BaseActionDataset):
             whatever their case and spaces. Defaults to None: where a video has
             several samples, so that one may repeat. (In the papers all other
             pairs are negatives: False.)
+        features (str, optional): A file of ``tools/data/cache_features.py`` to train
+            heads from, in place of videos and captions. The pipeline says of which
+            frames, and must draw nothing at random. Defaults to None.
         max_refetch (int): Videos to try in place of unreadable ones before
             giving up. Defaults to 20.
         **kwargs: As for ``BaseActionDataset``.
@@ -67,6 +71,7 @@ class VideoTextRetrievalDataset(BaseActionDataset):
     def __init__(self, ann_file: str, pipeline: list[dict | Callable],
                  data_prefix: dict | None = None, captions: str = 'random',
                  test_mode: bool = False, mask_repeats: bool | None = None,
+                 features: str | None = None,
                  max_refetch: int = 20, **kwargs) -> None:
         self.captions = check_choice('captions', captions,
                                      ('random', 'all', 'paragraph'))
@@ -80,6 +85,12 @@ class VideoTextRetrievalDataset(BaseActionDataset):
                              f'got {pipeline!r}')
         for transform in pipeline:
             check_sampling(transform, test_mode)
+        self.features = None
+        if features is not None:
+            if test_mode:
+                raise InputError('features are to train with, an evaluation reads '
+                                 f'videos; got {features!r}')
+            self.features = FeatureCache(features, recipe_of(pipeline))
         if captions == 'paragraph':
             kwargs['metainfo'] = dict(kwargs.get('metainfo') or {}, paragraph=True)
         # Shared with persistent workers: [seed, epoch], -1 for unseeded.
@@ -192,6 +203,9 @@ class VideoTextRetrievalDataset(BaseActionDataset):
         Raises:
             DecodingError: If the video cannot be read.
         """
+        if self.features:
+            sample = ActionDataSample(metainfo=dict(meta, towers=self.features.towers))
+            return dict(inputs=self.features.sample(info), data_samples=sample)
         data, clip = info, info.pop('clip', None)
         for transform in self.pipeline.transforms:
             data = run_transform(transform, data, info['filename'])

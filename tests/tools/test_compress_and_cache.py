@@ -168,8 +168,8 @@ def test_of_a_clip_its_own_frames_are_cached(folder, run_tool, monkeypatch):
     expected = {split: samples(split) for split in ('val', 'train')}
     rate = VideoReader(str(folder / 'videos/a.mp4')).get_avg_fps()
     for split, count in (('val', 4), ('train', int(rate))):
-        said = run_tool(CACHE, folder / 'config.py', '--splits', split, '--codec', 'raw',
-                        '--workers', 1)
+        said = run_tool(CACHE, folder / 'config.py', '--splits', split, '--workers', 1,
+                        '--codec', 'raw')
         assert 'frames of 2 videos are cached' in said
         with contextlib.closing(sqlite3.connect(folder / 'frames.db')) as file:
             numbers = [number for number, in file.execute(

@@ -2,13 +2,12 @@
 """Store the frames that a config's data sets may draw in a frame cache.
 
 Where the sampling draws at random, as in training, these are all frames of a
-video, or of its clips; else those that it takes. What is there is skipped. The config reads
-them with the same cache: dict(type='VideoInit', cache=...).
+video, or of its clips; else those that it takes. What is there is skipped. The
+config reads them with the same cache: dict(type='VideoInit', cache=...).
 """
 import argparse
 import os
 import os.path as osp
-from collections.abc import Iterator
 
 from mmaction.registry import DATASETS, TRANSFORMS
 from mmengine.config import Config, DictAction
@@ -16,7 +15,7 @@ from mmengine.registry import init_default_scope
 from mmengine.utils import ProgressBar
 
 from mmaction_centerclip.cli import exit_on_input_error, positive_int, read_config
-from mmaction_centerclip.config_checks import step_type
+from mmaction_centerclip.config_checks import find_datasets, step_type
 from mmaction_centerclip.config_completion import complete_config
 from mmaction_centerclip.datasets import VideoInit
 from mmaction_centerclip.datasets.clip_times import narrow_to_clip
@@ -44,15 +43,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--workers', type=positive_int, default=os.cpu_count())
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     return parser.parse_args()
-
-
-def find_datasets(node: object) -> Iterator[dict]:
-    """Find the data sets of a loader's config, in wrappers too."""
-    if isinstance(node, dict) and 'pipeline' in node:
-        yield node
-    elif isinstance(node, (dict, list, tuple)):
-        for value in node.values() if isinstance(node, dict) else node:
-            yield from find_datasets(value)
 
 
 def set_cache(cfg: Config, args: argparse.Namespace) -> None:
@@ -85,8 +75,9 @@ def jobs_of(cfg: Config, args: argparse.Namespace) -> list[tuple]:
             built = DATASETS.build(dict(dataset, pipeline=steps))
             for index in range(len(built)):
                 info = built.get_data_info(index)
-                job = info['filename'], None if args.every_frame else info.get('clip')
-                jobs[repr(steps), *job] = steps, *job
+                clip = None if args.every_frame else info.get('clip')
+                job = steps, info['filename'], clip
+                jobs[repr(job)] = job
     return list(jobs.values())
 
 

@@ -69,5 +69,5 @@ def _summarize_captions(split: dict) -> Iterator[str]:
         if found['groups']:
             yield (f'  {kind.replace("_", " ")}: {found["samples"]} samples in '
                    f'{found["groups"]} groups; a shuffled batch of one process has '
-                   f'{found["pairs_per_batch"]} such pairs on average, taken for each '
-                   "other's negatives")
+                   f'{found["pairs_per_batch"]} such pairs on average, each other\'s '
+                   'negatives unless mask_repeats leaves them out')

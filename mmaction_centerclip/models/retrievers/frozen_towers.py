@@ -28,11 +28,8 @@ class FrozenTowers(nn.Module):
         self.train(self.training)
 
     def note_options(self, *options: object) -> None:
-        """Remember by which options, and normalisation, the features differ."""
-        normalization = [getattr(self.data_preprocessor, name, torch.empty(0)).tolist()
-                         for name in ('mean', 'std')]
-        self._options = json.dumps(
-            [options, normalization], sort_keys=True, default=str)
+        """Remember by which options the features of the towers differ."""
+        self._options = json.dumps(options, sort_keys=True, default=str)
 
     def train(self, mode: bool = True) -> nn.Module:
         """Switch to training, but for towers that are frozen."""
@@ -60,7 +57,11 @@ class FrozenTowers(nn.Module):
                     f' ({len(trained)} parameters train, the first being {trained[0]})'
                     if trained else ''))
         if self._digest is None:
-            digest = hashlib.blake2b(self._options.encode(), digest_size=20)
+            normalization = [
+                getattr(self.data_preprocessor, name, torch.empty(0)).tolist()
+                for name in ('mean', 'std')]
+            digest = hashlib.blake2b(
+                f'{self._options} {normalization}'.encode(), digest_size=20)
             for tower in (self.backbone, self.text_backbone):
                 for name, x in sorted(tower.state_dict().items()):
                     digest.update(f'{name} {x.dtype} {tuple(x.shape)}'.encode())

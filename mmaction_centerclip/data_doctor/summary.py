@@ -30,6 +30,11 @@ def summarize(report: dict) -> list[str]:
                 f'{speed["hours_one_process"]:.3g} h with one process, '
                 f'{speed["hours_with_workers"]:.3g} h with {speed["processes"]}, of '
                 f'{speed["num_workers"]} workers on {report["cores"]} cores')
+        for found in split['estimates']:
+            lines.append(
+                f'  {found["way"]}: {1e3 * found["seconds_per_sample"]:.1f} ms a '
+                f'sample, {found["hours_one_process"]:.3g} h an epoch with one process, '
+                f'{found["gib"]:.3g} GiB')
     for leak in report['leaks']:
         counts = ', '.join(f'{len(leak[key])} {words}' for key, words in (
             ('same_name', 'files'),

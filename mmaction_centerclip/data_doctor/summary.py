@@ -33,8 +33,8 @@ def summarize(report: dict) -> list[str]:
         for found in split['estimates']:
             lines.append(
                 f'  {found["way"]}: {1e3 * found["seconds_per_sample"]:.1f} ms a '
-                f'sample, {found["hours_one_process"]:.3g} h an epoch with one process, '
-                f'{found["gib"]:.3g} GiB')
+                f'sample, {found["hours_one_process"]:.3g} h an epoch with one '
+                f'process, {found["gib"]:.3g} GiB')
     for leak in report['leaks']:
         counts = ', '.join(f'{len(leak[key])} {words}' for key, words in (
             ('same_name', 'files'),

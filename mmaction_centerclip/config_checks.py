@@ -11,7 +11,8 @@ from mmaction_centerclip.clip_pictures import (
 )
 from mmaction_centerclip.errors import InputError, named_errors
 
-__all__ = ['check_pipelines', 'find_pipelines', 'is_retriever', 'step_type']
+__all__ = ['check_pipelines', 'find_datasets', 'find_pipelines', 'is_retriever',
+           'step_type']
 
 
 def check_pipelines(cfg: Config) -> None:
@@ -99,11 +100,17 @@ def is_retriever(cfg: Config) -> bool:
 
 def find_pipelines(node: object) -> Iterator[list[dict]]:
     """Find the pipelines of a data loader's config, in wrapped data sets too."""
+    for dataset in find_datasets(node):
+        yield [step for step in dataset['pipeline'] if isinstance(step, dict)]
+
+
+def find_datasets(node: object) -> Iterator[dict]:
+    """Find the data sets of a loader's config, in wrappers too."""
     if isinstance(node, dict) and 'pipeline' in node:
-        yield [step for step in node['pipeline'] if isinstance(step, dict)]
+        yield node
     elif isinstance(node, (dict, list, tuple)):
         for value in node.values() if isinstance(node, dict) else node:
-            yield from find_pipelines(value)
+            yield from find_datasets(value)
 
 
 def step_type(step: dict) -> str:

@@ -14,7 +14,8 @@ def complete_config(cfg: Config) -> None:
     So that ``model.arch`` and ``model.pretrained`` alone choose a model:
     ``OpenCLIPResize`` and ``OpenCLIPTokenize`` without a ``model`` get those,
     and the latter the text tower's ``context_length`` unless it has its own.
-    What a config says is left as it is.
+    What a config says is left as it is. Workers hand over stacked batches, see
+    :func:`stack_in_worker`, where this package's preprocessor takes them.
 
     Whatever the model is, a frame cache (``VideoInit(cache=...)``) gets the
     resizing behind ``VideoDecode``, so that it keeps frames of that size.
@@ -35,7 +36,10 @@ def _complete_for_model(cfg: Config) -> None:
                   pretrained=model.get('pretrained'))
     tokenize = dict(model=text.get('arch', model.arch),
                     context_length=text.get('context_length'))
+    own = (cfg.model.get('data_preprocessor') or {}).get('type')
     for name in LOADERS:
+        if cfg.get(name) and str(own).endswith('VideoTextDataPreprocessor'):
+            cfg[name].setdefault('collate_fn', dict(type='stack_in_worker'))
         for pipeline in find_pipelines(cfg.get(name)):
             for step in pipeline:
                 if step_type(step) == 'OpenCLIPResize' and 'model' not in step:

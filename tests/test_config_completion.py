@@ -41,12 +41,15 @@ def test_one_line_chooses_a_model(arch, tag):
 
 def test_what_a_config_says_is_left_alone():
     cfg = Config.fromfile(BASE)
+    cfg.val_dataloader.collate_fn = dict(type='pseudo_collate')
     resize, text = cfg.test_dataloader.dataset.pipeline[3:5]
     resize.model = 'ViT-B-16'
     text.update(model='ViT-B-16', context_length=20)
     complete_config(cfg)
     assert resize == dict(type='OpenCLIPResize', model='ViT-B-16')
     assert text.context_length == 20 and text.model == 'ViT-B-16'
+    assert cfg.val_dataloader.collate_fn == dict(type='pseudo_collate')
+    assert cfg.train_dataloader.collate_fn == dict(type='stack_in_worker')
 
 
 def test_the_text_towers_own_arch_and_wrapped_data_count():

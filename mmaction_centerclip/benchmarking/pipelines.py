@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mmaction_centerclip.config_checks import step_type
-from mmaction_centerclip.datasets import sample_rng
+from mmaction_centerclip.datasets import sample_rng, stack_in_worker
 
 from .measure import synchronize
 from .models import MMACTION2_CONFIG
@@ -140,7 +140,7 @@ def _rotated(pipelines: Sequence[Pipeline], turn: int) -> list[Pipeline]:
 def _finish(sample: dict, spent: dict[str, float], device: str) -> None:
     """Collate a batch of one sample, and move it to the device."""
     start = time.process_time()
-    batch = pseudo_collate([{k: sample[k] for k in ('inputs', 'data_samples')}])
+    batch = stack_in_worker([{k: sample[k] for k in ('inputs', 'data_samples')}])
     imgs = torch.stack(batch['inputs']['imgs'])
     spent['collate'] += 1e3 * (time.process_time() - start)
     if device != 'cpu':
@@ -186,7 +186,8 @@ def loader_rates(pipelines: Sequence[Pipeline], workers: int, batch_size: int,
     """
     loaders = {pipeline.name: DataLoader(
         _Epoch(pipeline, rounds), batch_size, num_workers=workers,
-        persistent_workers=workers > 0, collate_fn=pseudo_collate)
+        persistent_workers=workers > 0, collate_fn=pseudo_collate if
+        pipeline.name == 'stock' else stack_in_worker)
         for pipeline in pipelines}
     rates: dict[str, list[float]] = {name: [] for name in loaders}
     for turn in range(repeats + 1):

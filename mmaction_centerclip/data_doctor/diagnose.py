@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmaction_centerclip.datasets import VideoTextRetrievalDataset
 
 from .captions import check_captions, find_false_negatives, find_leaks
+from .estimates import estimate
 from .pool import run_jobs
 from .splits import DataSplit, build_dataset, read_data_splits
 from .videos import STATES, examine_video, key_of
@@ -23,7 +24,7 @@ COMMON_CODECS = ('h264', 'hevc', 'mjpeg', 'mpeg1video', 'mpeg2video', 'mpeg4', '
 _BUILT: dict[str, VideoTextRetrievalDataset] = {}
 
 
-def diagnose(cfg: Config, results_file: str, workers: int) -> dict:
+def diagnose(cfg: Config, results_file: str, workers: int, measured: int = 3) -> dict:
     """Examine all videos and captions of a config.
 
     Args:
@@ -31,6 +32,8 @@ def diagnose(cfg: Config, results_file: str, workers: int) -> dict:
         results_file (str): Of what is known of single videos, so that a run
             that was stopped goes on.
         workers (int): Processes to read videos with.
+        measured (int): Videos of each split to compress and to cache, to estimate
+            what that would bring. Defaults to 3.
 
     Returns:
         dict: ``splits``, a list with what was found of each, and ``leaks``.
@@ -54,7 +57,7 @@ def diagnose(cfg: Config, results_file: str, workers: int) -> dict:
         splits=[_describe(split, [
             dict(results[key], file=jobs[key][1]['filename'],
                  clip=jobs[key][1].get('clip'))
-            for key in keys_of[split.name]], workers) for split in splits],
+            for key in keys_of[split.name]], workers, measured) for split in splits],
         leaks=find_leaks(splits), workers=workers, cores=os.cpu_count())
 
 
@@ -68,7 +71,8 @@ def _examine(job: tuple[dict, dict]) -> dict:
     return examine_video(_BUILT[name], sample)
 
 
-def _describe(split: DataSplit, videos: list[dict], workers: int) -> dict:
+def _describe(split: DataSplit, videos: list[dict], workers: int,
+              measured: int) -> dict:
     """Sum up the videos of a split, and check its captions."""
     states = Counter(video['state'] for video in videos)
     found = dict(
@@ -86,7 +90,8 @@ def _describe(split: DataSplit, videos: list[dict], workers: int) -> dict:
             size=[[video['width'], video['height']] for video in videos
                   if video.get('width') and video.get('height')]),
         shapes=_group_shapes(videos),
-        captions=check_captions(split, workers), speed=_time_epoch(split, videos))
+        captions=check_captions(split, workers), speed=_time_epoch(split, videos),
+        estimates=estimate(split, videos, measured))
     if split.name.startswith('train'):
         found['false_negatives'] = find_false_negatives(split)
     return found

@@ -53,6 +53,8 @@ def _section(split: dict) -> str:
                                      in split['states'].items())),
         _table(('codec', 'videos'), split['codecs'].items()),
         _table(('speed', ''), speed.items()),
+        _table(('videos', 'seconds a sample', 'hours an epoch, one process', 'GiB'),
+               (found.values() for found in split['estimates'])),
         _table(('file', 'codec', 'state', 'why', 'first frame by'), faults),
         _table(('file', 'unusual codec'), ([video['file'], video['codec']]
                                            for video in split['unusual'])),

@@ -30,6 +30,11 @@ def summarize(report: dict) -> list[str]:
                 f'{speed["hours_one_process"]:.3g} h with one process, '
                 f'{speed["hours_with_workers"]:.3g} h with {speed["processes"]}, of '
                 f'{speed["num_workers"]} workers on {report["cores"]} cores')
+        for found in split['estimates']:
+            lines.append(
+                f'  {found["way"]}: {1e3 * found["seconds_per_sample"]:.1f} ms a '
+                f'sample, {found["hours_one_process"]:.3g} h an epoch with one '
+                f'process, {found["gib"]:.3g} GiB')
     for leak in report['leaks']:
         counts = ', '.join(f'{len(leak[key])} {words}' for key, words in (
             ('same_name', 'files'),
@@ -69,5 +74,5 @@ def _summarize_captions(split: dict) -> Iterator[str]:
         if found['groups']:
             yield (f'  {kind.replace("_", " ")}: {found["samples"]} samples in '
                    f'{found["groups"]} groups; a shuffled batch of one process has '
-                   f'{found["pairs_per_batch"]} such pairs on average, taken for each '
-                   "other's negatives")
+                   f'{found["pairs_per_batch"]} such pairs on average, each other\'s '
+                   'negatives unless mask_repeats leaves them out')

@@ -5,6 +5,8 @@ from .annotation_file import (
     read_annotations,
     read_entries,
 )
+from .collate import stack_in_worker
+from .feature_cache import FeatureCache, recipe_of
 from .sample_rng import sample_rng
 from .transforms import (
     DecordInitFromFile,
@@ -17,8 +19,9 @@ from .transforms import (
 from .video_text_retrieval import VideoTextRetrievalDataset
 
 __all__ = [
-    'AnnotationEntry', 'DecordInitFromFile', 'OpenCLIPResize', 'OpenCLIPTokenize',
+    'AnnotationEntry', 'DecordInitFromFile', 'FeatureCache', 'OpenCLIPResize',
+    'OpenCLIPTokenize',
     'SampleFramesWithMask', 'VideoDecode', 'VideoInit', 'VideoTextRetrievalDataset',
     'annotation_text', 'convert_annotations', 'read_annotations', 'read_entries',
-    'sample_rng'
+    'recipe_of', 'sample_rng', 'stack_in_worker'
 ]

@@ -23,7 +23,9 @@ def sample_rng(*key: int):
     seed = int(np.random.SeedSequence(key).generate_state(1)[0])
     random.seed(seed)
     np.random.seed(seed)
-    torch.manual_seed(seed)
+    # torch.manual_seed also notes the seed, with a stack trace, for a CUDA that
+    # a worker never starts: slower than all else here, and kept for ever.
+    torch.default_generator.manual_seed(seed)
     try:
         yield
     finally:

@@ -1,4 +1,5 @@
 """Videos with their captions, from an annotation file."""
+import hashlib
 import inspect
 import os.path as osp
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from mmaction_centerclip.errors import InputError, check_choice, check_positive_
 
 from .annotation_file import read_entries
 from .clip_times import narrow_to_clip
+from .feature_cache import FeatureCache, recipe_of
 from .sample_rng import sample_rng
 from .transforms import DecodingError, decoding_errors, run_transform
 
@@ -47,6 +49,16 @@ class VideoTextRetrievalDataset(BaseActionDataset):
             in the paper; ``'paragraph'``, in evaluation too: all captions of
             a video, in their order, are one. Defaults to ``'random'``.
         test_mode (bool): Whether to evaluate. Defaults to False.
+        mask_repeats (bool, optional): Whether training samples say which video
+            and caption they have, ``pair_ids``, by which the losses of this
+            package leave out pairs that repeat one within a batch, over all
+            processes: they are not each other's negatives. Captions are the same
+            whatever their case and spaces. Defaults to None: where a video has
+            several samples, so that one may repeat. (In the papers all other
+            pairs are negatives: False.)
+        features (str, optional): A file of ``tools/data/cache_features.py`` to train
+            heads from, in place of videos and captions. The pipeline says of which
+            frames, and must draw nothing at random. Defaults to None.
         max_refetch (int): Videos to try in place of unreadable ones before
             giving up. Defaults to 20.
         **kwargs: As for ``BaseActionDataset``.
@@ -58,17 +70,27 @@ class VideoTextRetrievalDataset(BaseActionDataset):
 
     def __init__(self, ann_file: str, pipeline: list[dict | Callable],
                  data_prefix: dict | None = None, captions: str = 'random',
-                 test_mode: bool = False, max_refetch: int = 20, **kwargs) -> None:
+                 test_mode: bool = False, mask_repeats: bool | None = None,
+                 features: str | None = None,
+                 max_refetch: int = 20, **kwargs) -> None:
         self.captions = check_choice('captions', captions,
                                      ('random', 'all', 'paragraph'))
         if type(max_refetch) is not int or max_refetch < 0:
             raise InputError('max_refetch must be an integer that is not negative, '
                              f'got {max_refetch!r}')
+        self.mask_repeats = check_choice('mask_repeats', mask_repeats,
+                                         (None, True, False))
         if not isinstance(pipeline, (list, tuple)) or not pipeline:
             raise InputError('pipeline must be a list of transforms that is not empty, '
                              f'got {pipeline!r}')
         for transform in pipeline:
             check_sampling(transform, test_mode)
+        self.features = None
+        if features is not None:
+            if test_mode:
+                raise InputError('features are to train with, an evaluation reads '
+                                 f'videos; got {features!r}')
+            self.features = FeatureCache(features, recipe_of(pipeline))
         if captions == 'paragraph':
             kwargs['metainfo'] = dict(kwargs.get('metainfo') or {}, paragraph=True)
         # Shared with persistent workers: [seed, epoch], -1 for unseeded.
@@ -91,6 +113,9 @@ class VideoTextRetrievalDataset(BaseActionDataset):
                 f'{self.ann_file}: none of its {videos} videos exists, '
                 f'such as {samples[0]["filename"]}; expected them under '
                 f'data_prefix video={self.data_prefix["video"]!r}')
+        if self.mask_repeats is None:
+            clips = {(sample['filename'], sample.get('clip')) for sample in samples}
+            self.mask_repeats = len(clips) < len(samples)
         return samples
 
     def list_samples(self) -> list[dict]:
@@ -156,6 +181,10 @@ class VideoTextRetrievalDataset(BaseActionDataset):
                 info['text'] = [info['text'][drawn]]
             meta = dict(sample_idx=index, filename=info['filename'],
                         captions=list(info['text']), skipped=skipped)
+            if self.mask_repeats:
+                caption = ' '.join(info['text'][0].casefold().split())
+                video = repr((info['filename'], info.get('clip')))
+                meta['pair_ids'] = _number_of(video), _number_of(caption)
             try:
                 return self.run_pipeline(info, meta)
             except DecodingError as error:
@@ -174,6 +203,9 @@ class VideoTextRetrievalDataset(BaseActionDataset):
         Raises:
             DecodingError: If the video cannot be read.
         """
+        if self.features:
+            sample = ActionDataSample(metainfo=dict(meta, towers=self.features.towers))
+            return dict(inputs=self.features.sample(info), data_samples=sample)
         data, clip = info, info.pop('clip', None)
         for transform in self.pipeline.transforms:
             data = run_transform(transform, data, info['filename'])
@@ -188,6 +220,12 @@ class VideoTextRetrievalDataset(BaseActionDataset):
             dict(meta, num_truncated=info.get('num_truncated', 0),
                  tokenizer=info.get('tokenizer'), resizing=info.get('resizing')))
         return data
+
+
+def _number_of(text: str) -> int:
+    """Return a number of 63 bits that other texts do not have, in any process."""
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, 'big') >> 1
 
 
 def check_sampling(transform: dict | Callable, test_mode: bool) -> None:

@@ -20,6 +20,7 @@ from .matching import (
     merge,
 )
 from .merging import cluster_mean, cluster_sum
+from .repeats import repeated_pairs
 from .run_lengths import check_threshold, pack, run_lengths
 from .sampling import sparse_sampling
 from .scores import largest, norms, novelty, similarity_to
@@ -32,7 +33,7 @@ __all__ = ['affinity', 'agglomerative', 'alternate', 'bipartite_matching',
            'check_threshold', 'clip_matching', 'cluster_mean', 'cluster_sum',
            'cut_at_changes', 'density_peaks', 'frame_changes', 'kkz_init', 'kmedoids',
            'largest', 'mask_or_all', 'merge', 'normalized_laplacian', 'norms',
-           'novelty', 'pack', 'pairwise_distances', 'run_lengths', 'segment_mask',
-           'similarity_to', 'sparse_sampling', 'spatial_temporal_locality',
-           'spectral_clustering', 'spectral_embedding', 'temporal_shift',
-           'unit_normalize', 'weighted_mean']
+           'novelty', 'pack', 'pairwise_distances', 'repeated_pairs', 'run_lengths',
+           'segment_mask', 'similarity_to', 'sparse_sampling',
+           'spatial_temporal_locality', 'spectral_clustering', 'spectral_embedding',
+           'temporal_shift', 'unit_normalize', 'weighted_mean']

@@ -71,6 +71,17 @@ def test_sizes_may_be_of_both_sides():
         resize(model=arch)
 
 
+def test_pictures_that_are_right_are_not_copied():
+    imgs, out = resize(224, 224)
+    assert all(a is b for a, b in zip(imgs, out))
+    transform = TRANSFORMS.build(dict(type='OpenCLIPResize'))
+    done = transform(dict(imgs=imgs, img_shape=(224, 224)))
+    for step in transform.steps:  # what they say is the same
+        results = step(dict(imgs=imgs, img_shape=(224, 224)))
+        assert results.keys() <= done.keys() and done['img_shape'] == (224, 224)
+    assert not np.array_equal(resize(224, 225)[1][0].shape, (224, 225, 3))
+
+
 def test_the_pictures_are_openais_by_default():
     assert resize()[1][0].shape == (224, 224, 3)
     with pytest.raises(InputError, match='OpenCLIPResize: model: .*open_clip'):

@@ -53,6 +53,30 @@ def spoil(path, how):
         path.write_bytes(content[:len(content) // 2])
 
 
+def test_training_samples_say_what_of_them_repeats(shapes, tmp_path):
+    path = tmp_path / 'captions.json'
+    path.write_text(json.dumps(dict(schema_version=1, videos=[
+        dict(id='a', video='train0000.mp4', captions=['A  cat', 'a dog']),
+        dict(id='b', video='train0000.mp4', captions=['a cat '], start=0.5),
+        dict(id='c', video='train0001.mp4', captions=['a bird'])])))
+    dataset = build(shapes, str(path), captions='all')
+    ids = [dataset[i]['data_samples'].pair_ids for i in range(4)]
+    videos, captions = zip(*ids)
+    # A clip is another video, and case and spaces make no other caption.
+    assert [videos.index(x) for x in videos] == [0, 0, 2, 3]
+    assert [captions.index(x) for x in captions] == [0, 1, 0, 3]
+    assert all(0 <= number < 2**63 for pair in ids for number in pair)
+    assert ids == [build(shapes, str(path), captions='all')[i]['data_samples'].pair_ids
+                   for i in range(4)]
+    for options in (dict(captions='all', mask_repeats=False), dict(captions='random'),
+                    dict(test_mode=True)):
+        assert 'pair_ids' not in build(shapes, str(path), **options)[0]['data_samples']
+    sample = build(shapes, str(path), captions='random', mask_repeats=True)[1]
+    assert sample['data_samples'].pair_ids == ids[2]
+    with pytest.raises(InputError, match="mask_repeats must be one of .* got 'yes'"):
+        build(shapes, mask_repeats='yes')
+
+
 SPOILT = ['missing', 'empty', 'text', 'truncated']
 
 

@@ -9,9 +9,14 @@ import torch.multiprocessing as mp
 from mmaction.registry import MODELS
 
 from .head_cases import DIMS, HEADS
-from .test_retriever import _gradients
+from .test_retriever import _gradients, samples_of
 
 SIGMOID = dict(loss=dict(type='SigmoidLoss'), init_logit_scale=2.3, init_logit_bias=-3.)
+
+
+# Rows 0 and 2 go to the first process, 1 and 3 to the second; the first two share
+# a video, the second and the last a caption, and of the third nothing is known.
+PAIRS = [(1, 1), (1, 2), None, (2, 2)]
 
 
 def _gradients_of_all(rank, world_size, folder, models, inputs, results):
@@ -20,7 +25,7 @@ def _gradients_of_all(rank, world_size, folder, models, inputs, results):
             if not parameter.requires_grad:
                 parameter.grad = torch.zeros_like(parameter)
         _gradients(rank, world_size, os.path.join(folder, f'store{i}'), model,
-                   inputs, results)
+                   inputs, results, samples_of(PAIRS))
 
 
 def distributed_heads():
@@ -50,7 +55,7 @@ def test_two_processes_give_the_gradients_of_one(retriever_cfg, inputs):
         cfg = retriever_cfg()
         cfg['head'] = head
         model = MODELS.build(cfg)
-        loss, _ = model.parse_losses(model(inputs, mode='loss'))
+        loss, _ = model.parse_losses(model(inputs, samples_of(PAIRS), mode='loss'))
         loss.backward()
         expected.append((loss.item(), {
             k: torch.zeros_like(p) if p.grad is None else p.grad.clone()

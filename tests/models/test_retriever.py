@@ -171,14 +171,14 @@ def test_unpaired_training_batch_is_named(build_retriever, inputs):
         build_retriever()(inputs, mode='loss')
 
 
-def _gradients(rank, world_size, store, model, inputs, results):
+def _gradients(rank, world_size, store, model, inputs, results, samples=()):
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
         'gloo', init_method=f'file://{store}', rank=rank,
         world_size=world_size)
     local = {k: v[rank::world_size] for k, v in inputs.items()}
     wrapped = MMDistributedDataParallel(model, broadcast_buffers=False)
-    losses = wrapped(local, mode='loss')
+    losses = wrapped(local, samples[rank::world_size], mode='loss')
     loss, _ = model.parse_losses(losses)
     loss.backward()
     results.put((rank, loss.item(),
@@ -212,3 +212,44 @@ def test_two_processes_give_the_gradients_of_one(build_retriever, inputs,
         for name, grad in grads.items():
             torch.testing.assert_close(
                 torch.from_numpy(grad), expected[name], rtol=1e-5, atol=1e-5)
+
+
+def samples_of(pairs):
+    samples = []
+    for pair in pairs:
+        samples.append(ActionDataSample())
+        samples[-1].set_metainfo(dict(pair_ids=pair) if pair else {})
+    return samples
+
+
+def test_pairs_that_repeat_are_no_negatives(build_retriever, inputs):
+    model = build_retriever()
+    inputs = {name: x[:3] for name, x in inputs.items()}
+    plain = model(inputs, mode='loss')
+    for pairs in ([None] * 3, [(1, 1), (2, 2), (3, 3)]):
+        same = model(inputs, samples_of(pairs), mode='loss')
+        assert {k: v.item() for k, v in same.items()} == {
+            k: v.item() for k, v in plain.items()}
+    masked = model(inputs, samples_of([(1, 1), (2, 2), (1, 3)]), mode='loss')
+    out = model(inputs)
+    logits = model.head.logit_scale.exp() * out['text'] @ out['video'].T
+    for name, scores in (('loss_t2v', logits), ('loss_v2t', logits.T)):
+        expected = sum(
+            torch.logsumexp(scores[i, rivals], 0) - scores[i, i]
+            for i, rivals in enumerate([[0, 1], [0, 1, 2], [1, 2]])) / 6
+        torch.testing.assert_close(masked[name], expected)
+
+
+def test_a_loss_that_knows_no_repeats(retriever_cfg, inputs):
+    @MODELS.register_module(force=True)
+    class PlainLoss(torch.nn.Module):
+        def forward(self, logits):
+            return dict(loss=-logits.diagonal().mean())
+
+    cfg = retriever_cfg()
+    cfg['head']['loss'] = dict(type='PlainLoss')
+    model = MODELS.build(cfg)
+    MODELS.module_dict.pop('PlainLoss')
+    losses = [model(inputs, samples_of([(1, i)] * 5), mode='loss')['loss']
+              for i in (1, -1)]
+    assert torch.equal(*losses)

@@ -1,24 +1,28 @@
 """Folders of videos that are compressed and cached, whatever interrupts it."""
 import contextlib
+import copy
 import json
 import os
-import random
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
+import torch
+from mmaction.registry import DATASETS
 from mmengine.config import Config
 
-from mmaction_centerclip.datasets.transforms import FrameCache, VideoReader
+from mmaction_centerclip.datasets.transforms import (
+    FrameCache,
+    VideoReader,
+    frame_cache,
+)
 from mmaction_centerclip.folder_lock import lock_folder
 
 from ..datasets.clips import FRAMES, h264, numbers_of, write_clip
-from ..paths import TOOLS
+from .killing import kill_at_random
 
 COMPRESS, CACHE = 'data/compress_videos.py', 'data/cache_frames.py'
 
@@ -141,6 +145,39 @@ def test_caching_what_a_config_draws(folder, run_tool):
     assert 'Resize' in recipe and recipe.endswith('jpeg; 90')
 
 
+def test_of_a_clip_its_own_frames_are_cached(folder, run_tool, monkeypatch):
+    (folder / 'captions.json').write_text(json.dumps(dict(schema_version=1, videos=[
+        dict(id='1', video='a.mp4', captions=['a'], start=0.5, end=1.5),
+        dict(id='2', video='a.mp4', captions=['b'], start=1, end=2),
+        dict(id='3', video='more/c.mkv', captions=['c'], start=1)])))
+    cfg = Config.fromfile(folder / 'config.py')
+    cfg.train_dataloader.dataset.captions = 'random'
+
+    def samples(split, **cache):
+        dataset = copy.deepcopy(cfg[f'{split}_dataloader'].dataset)
+        dataset.pipeline[0].cache = dict(
+            path=str(folder / 'frames.db'), codec='raw',
+            resize=dict(dataset.pipeline[3]), **cache) if cache else None
+        dataset = DATASETS.build(dataset)
+        dataset.set_epoch(0, 0)
+        return [dataset[i]['inputs']['imgs'] for i in range(3)]
+
+    expected = {split: samples(split) for split in ('val', 'train')}
+    rate = VideoReader(str(folder / 'videos/a.mp4')).get_avg_fps()
+    for split, count in (('val', 4), ('train', int(rate))):
+        said = run_tool(CACHE, folder / 'config.py', '--splits', split, '--workers', 1,
+                        '--codec', 'raw')
+        assert 'frames of 2 videos are cached' in said
+        with contextlib.closing(sqlite3.connect(folder / 'frames.db')) as file:
+            numbers = [number for number, in file.execute(
+                'SELECT id & 4294967295 FROM frames ORDER BY id')]
+        assert len(set(numbers)) >= count and min(numbers) >= rate / 2
+        with monkeypatch.context() as patch:
+            patch.setattr(frame_cache.CachedVideo, '_open', None)  # nothing opens one
+            for one, other in zip(samples(split, add='none'), expected[split]):
+                assert torch.equal(one, other)
+
+
 def test_a_config_of_another_kind(folder, run_tool):
     cfg = Config.fromfile(folder / 'config.py')
     cfg.train_dataloader.dataset.pipeline[0] = dict(type='DecordInit')
@@ -150,81 +187,6 @@ def test_a_config_of_another_kind(folder, run_tool):
     cfg.train_dataloader.dataset.pipeline[0] = dict(type='VideoInit')
     cfg.dump(folder / 'config.py')
     assert '--cache names the file' in run_tool(CACHE, folder / 'config.py')
-
-
-STARTER = """
-import os, runpy, signal, sys
-import mmaction_centerclip
-import mmaction_centerclip.cli
-signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
-for _ in sys.stdin:
-    pid = os.fork()
-    if not pid:
-        os.setsid()
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for number in range(3):
-            os.dup2(os.open(os.devnull, os.O_RDWR), number)
-        del sys.argv[0]
-        try:
-            runpy.run_path(sys.argv[0], run_name='__main__')
-        finally:
-            os._exit(0)
-    print(pid, flush=True)
-"""
-
-
-@contextlib.contextmanager
-def starter(script, args):
-    """Give what starts a tool as often as wanted, as the leader of a group.
-
-    By forks of one process, which imports once and, unlike one of the tests,
-    has no threads.
-    """
-    command = [sys.executable, '-W', 'ignore', '-c', STARTER, TOOLS / script, *args]
-    with subprocess.Popen([*map(str, command)], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, text=True) as process:
-
-        def start():
-            process.stdin.write('go\n')
-            process.stdin.flush()
-            pid = int(process.stdout.readline())
-            while is_running(pid) and os.getpgid(pid) != pid:
-                time.sleep(.001)
-            return pid
-
-        yield start
-        process.stdin.close()
-
-
-def is_running(pid):
-    return os.path.exists(f'/proc/{pid}')
-
-
-def kill_at_random(script, args, moments, check, restart, progress):
-    """Start a tool and kill it with all its processes, again and again.
-
-    A random while after it has done a random number of the 24 videos, so that
-    the moments are of its work however fast the machine is.
-    """
-    draw, killed = random.Random(7), 0
-    with starter(script, args) as start:
-        while killed < moments:
-            pid, target = start(), draw.randrange(24)
-            while is_running(pid) and progress() < target:
-                time.sleep(.002)
-            time.sleep(draw.uniform(0, .03))
-            if not is_running(pid):
-                check()
-                restart()
-                continue
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)
-            while is_running(pid):
-                time.sleep(.002)
-            killed += 1
-            check()
-            if draw.random() < .5:  # else the next one goes on from there
-                restart()
 
 
 @pytest.fixture

@@ -2,13 +2,12 @@
 """Store the frames that a config's data sets may draw in a frame cache.
 
 Where the sampling draws at random, as in training, these are all frames of a
-video; else those that it takes. What is there is skipped. The config reads
-them with the same cache: dict(type='VideoInit', cache=...).
+video, or of its clips; else those that it takes. What is there is skipped. The
+config reads them with the same cache: dict(type='VideoInit', cache=...).
 """
 import argparse
 import os
 import os.path as osp
-from collections.abc import Iterator
 
 from mmaction.registry import DATASETS, TRANSFORMS
 from mmengine.config import Config, DictAction
@@ -16,14 +15,16 @@ from mmengine.registry import init_default_scope
 from mmengine.utils import ProgressBar
 
 from mmaction_centerclip.cli import exit_on_input_error, positive_int, read_config
-from mmaction_centerclip.config_checks import step_type
+from mmaction_centerclip.config_checks import find_datasets, step_type
 from mmaction_centerclip.config_completion import complete_config
 from mmaction_centerclip.datasets import VideoInit
+from mmaction_centerclip.datasets.clip_times import narrow_to_clip
 from mmaction_centerclip.datasets.transforms import VideoReader, decoding_errors
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.parallel import run_each
 
 INITS = 'VideoInit', 'DecordInitFromFile'
+FRAMES_AT_A_TIME = 256  # of a clip, decoded ones being held
 BUILT: dict[str, list] = {}
 """The pipelines of this process, by their configs."""
 
@@ -44,15 +45,6 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def find_datasets(node: object) -> Iterator[dict]:
-    """Find the data sets of a loader's config, in wrappers too."""
-    if isinstance(node, dict) and 'pipeline' in node:
-        yield node
-    elif isinstance(node, (dict, list, tuple)):
-        for value in node.values() if isinstance(node, dict) else node:
-            yield from find_datasets(value)
-
-
 def set_cache(cfg: Config, args: argparse.Namespace) -> None:
     """Put the cache of the command line into the config's pipelines."""
     options = dict(path=args.cache, codec=args.codec, quality=args.quality,
@@ -67,8 +59,8 @@ def set_cache(cfg: Config, args: argparse.Namespace) -> None:
                     step.cache = dict(cache, **given)
 
 
-def jobs_of(cfg: Config, args: argparse.Namespace) -> list[tuple[list[dict], str]]:
-    """List what to do: the steps to run, and a video."""
+def jobs_of(cfg: Config, args: argparse.Namespace) -> list[tuple]:
+    """List what to do: the steps to run, a video, and its clip or None."""
     jobs = {}
     for split in args.splits:
         for dataset in find_datasets(cfg.get(f'{split}_dataloader')):
@@ -82,8 +74,10 @@ def jobs_of(cfg: Config, args: argparse.Namespace) -> list[tuple[list[dict], str
                 steps = steps[:1]
             built = DATASETS.build(dict(dataset, pipeline=steps))
             for index in range(len(built)):
-                name = built.get_data_info(index)['filename']
-                jobs[repr(steps), name] = steps, name
+                info = built.get_data_info(index)
+                clip = None if args.every_frame else info.get('clip')
+                job = steps, info['filename'], clip
+                jobs[repr(job)] = job
     return list(jobs.values())
 
 
@@ -97,9 +91,9 @@ def _steps_to_decoding(pipeline: list[dict], split: str) -> list[dict]:
     return steps
 
 
-def cache_video(job: tuple[list[dict], str]) -> tuple[int, int]:
+def cache_video(job: tuple) -> tuple[int, int]:
     """Store a video's frames; how many of how many wanted are there then."""
-    configs, name = job
+    configs, name, clip = job
     key = repr(configs)
     if key not in BUILT:
         BUILT[key] = [TRANSFORMS.build(config) for config in configs]
@@ -108,7 +102,15 @@ def cache_video(job: tuple[list[dict], str]) -> tuple[int, int]:
     with decoding_errors(name):
         results = steps[0](results)
         video = results['video_reader']
-        if len(steps) == 1:
+        if clip:
+            narrow_to_clip(results, *clip)
+        if len(steps) == 1 and clip:
+            first = results['start_index']
+            wanted = set(range(first, first + results['total_frames']))
+            missing = sorted(wanted - video.stored())
+            for start in range(0, len(missing), FRAMES_AT_A_TIME):
+                video.get_batch(missing[start:start + FRAMES_AT_A_TIME])
+        elif len(steps) == 1:
             video.fill()
             wanted = set(range(len(video)))
         else:
@@ -118,10 +120,10 @@ def cache_video(job: tuple[list[dict], str]) -> tuple[int, int]:
         return len(wanted & video.stored()), len(wanted)
 
 
-def measure_loss(jobs: list[tuple[list[dict], str]]) -> list[float]:
+def measure_loss(jobs: list[tuple]) -> list[float]:
     """Say how the codec changes a frame of each of a few videos, of 255."""
     losses = []
-    for configs, name in jobs:
+    for configs, name, _ in jobs:
         init: VideoInit = TRANSFORMS.build(configs[0])
         reader = VideoReader(name)
         image, = reader.get_batch([len(reader) // 2]).asnumpy()
@@ -149,7 +151,7 @@ def main() -> None:
         cached.append(job)
         stored, wanted = stored + result[0], wanted + result[1]
     print(f'\n{stored} of {wanted} frames of '
-          f'{len({name for _, name in cached})} videos are cached.')
+          f'{len({job[1] for job in cached})} videos are cached.')
     sizes = {path: osp.getsize(path) for path in sorted(
         {job[0][0]['cache']['path'] for job in jobs}) if osp.exists(path)}
     for path, size in sizes.items():
@@ -161,7 +163,7 @@ def main() -> None:
               f'average, at most {max(losses):.2f} (a frame each of {len(losses)} '
               'videos).')
     if failed:
-        videos = len({name for _, name in jobs})
+        videos = len({job[1] for job in jobs})
         raise InputError(f'{len(failed)} of {videos} videos were not cached, the '
                          f'first being {next(iter(failed.values()))}')
 

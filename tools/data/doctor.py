@@ -29,6 +29,10 @@ def parse_args() -> argparse.Namespace:
         '--workers', type=positive_int, default=os.cpu_count() or 1,
         help='processes, default: as many as there are cores')
     parser.add_argument(
+        '--measured', type=int, default=3,
+        help='videos of each split to compress and to cache, to estimate what that '
+        'would bring, default: 3; 0 for none')
+    parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction,
         help='override settings of the config, as key=value')
     parser.set_defaults(launcher='none', local_rank=0, work_dir=None)
@@ -44,7 +48,8 @@ def main() -> None:
         os.makedirs(out, exist_ok=True)
     except OSError as error:
         raise InputError(f'--out {out}: {error.strerror}') from None
-    report = diagnose(cfg, osp.join(out, 'videos.jsonl'), args.workers)
+    report = diagnose(cfg, osp.join(out, 'videos.jsonl'), args.workers,
+                      max(args.measured, 0))
     write_text(json.dumps(report, indent=1), osp.join(out, 'report.json'))
     write_page(report, f'The data of {osp.basename(args.config)}',
                osp.join(out, 'report.html'))

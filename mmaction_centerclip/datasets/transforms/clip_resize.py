@@ -45,6 +45,7 @@ class OpenCLIPResize(BaseTransform):
         self.resizing = describe_resizing(known)
         size, options = known['image_size'], dict(interpolation=known['interpolation'])
         height, width = (size, size) if isinstance(size, int) else size
+        self.size = height, width
         if known['resize_mode'] == 'squash':
             self.steps = [Resize((width, height), keep_ratio=False, **options)]
         elif known['resize_mode'] == 'shortest' and height == width:
@@ -57,8 +58,14 @@ class OpenCLIPResize(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Resize ``results['imgs']``."""
+        # Those of a cache are as they should be, and are not copied.
+        is_done = results['imgs'] and all(
+            img.shape[:2] == self.size for img in results['imgs'])
+        imgs = results.pop('imgs') if is_done else None
         for step in self.steps:
             results = step(results)
+        if is_done:
+            results['imgs'] = imgs
         results['resizing'] = self.resizing
         return results
 

@@ -1,6 +1,7 @@
 """Say in one line why a video cannot be read, whatever decodes it."""
 import contextlib
-import os.path as osp
+import os
+import stat
 from collections.abc import Callable, Iterator
 
 import av
@@ -62,11 +63,15 @@ def decoding_errors(filename: str, everything: bool = False) -> Iterator[None]:
             to blame for all but missing packages, keys and options. Defaults
             to False: for the exceptions of decoders and of the system.
     """
-    if osp.exists(filename) and not osp.isdir(filename):
-        if not osp.isfile(filename):  # a pipe would be waited for
-            raise DecodingError('not a regular file', filename)
-        if osp.getsize(filename) == 0:
-            raise DecodingError('the file is empty', filename)
+    problem = None
+    with contextlib.suppress(OSError, ValueError):
+        status = os.stat(filename)
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            problem = 'not a regular file'  # a pipe would be waited for
+        elif status.st_size == 0 and stat.S_ISREG(status.st_mode):
+            problem = 'the file is empty'
+    if problem:
+        raise DecodingError(problem, filename)
     try:
         yield
     except DecodingError as error:

@@ -20,7 +20,10 @@ from .decoding_errors import DecodingError
 from .frame_store import FrameStore, StoredVideo
 from .video_reader import VideoReader
 
-__all__ = ['CachedVideo', 'FrameCache']
+__all__ = ['CachedVideo', 'FrameCache', 'file_state', 'hash_file']
+
+READ_BGR = cv2.IMREAD_COLOR
+READ_RGB = getattr(cv2, 'IMREAD_COLOR_RGB', None)  # from OpenCV 4.11 on
 
 
 class FrameCache:
@@ -86,12 +89,12 @@ class FrameCache:
             content = hashlib.blake2b(source).digest()[:20]
             known = self.store.find_content(content, self.recipe)
             return CachedVideo(self, decode, content, known)
-        file = osp.abspath(source), _state(source)
+        file = osp.abspath(source), file_state(source)
         known = self.store.find(*file, self.recipe)
         if known:
             return CachedVideo(self, decode, known.content, known, file)
-        content = _hash_file(source)
-        if _state(source) == file[1]:
+        content = hash_file(source)
+        if file_state(source) == file[1]:
             self.store.bind(*file, content)
         known = self.store.find_content(content, self.recipe)
         return CachedVideo(self, decode, content, known, file)
@@ -130,10 +133,10 @@ class FrameCache:
             data = data if self.resize else bytearray(data)
             return np.frombuffer(data, np.uint8, offset=4).reshape(height, width, 3)
         try:
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), READ_RGB or READ_BGR)
         except cv2.error:
             return None
-        return None if image is None else cv2.cvtColor(
+        return image if image is None or READ_RGB else cv2.cvtColor(
             image, cv2.COLOR_BGR2RGB, dst=image)
 
 
@@ -234,7 +237,7 @@ class CachedVideo:
         return self._reader
 
     def _store(self, encoded: dict[int, bytes]) -> None:
-        if self._file and _state(self._file[0]) != self._file[1]:
+        if self._file and file_state(self._file[0]) != self._file[1]:
             return  # It was changed while it was read.
         self._cache.store.add(self._content, self._cache.recipe, len(self),
                               self.get_avg_fps(), encoded.items())
@@ -251,7 +254,8 @@ def _build_resize(resize: dict | None) -> Callable | None:
     return TRANSFORMS.build(resize)
 
 
-def _hash_file(path: str) -> bytes:
+def hash_file(path: str) -> bytes:
+    """Return a hash of all of a file, 20 bytes."""
     digest = hashlib.blake2b()
     with open(path, 'rb') as file:
         while block := file.read(2**20):
@@ -259,7 +263,7 @@ def _hash_file(path: str) -> bytes:
     return digest.digest()[:20]
 
 
-def _state(path: str) -> str:
+def file_state(path: str) -> str:
     """Say what of a file changes with it: a set time does not hide a change."""
     stat = os.stat(path)
     return f'{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}'

@@ -95,6 +95,12 @@ class FrameStore:
             'SELECT id, content, total, rate FROM files JOIN videos USING (content) '
             'WHERE path = ? AND state = ? AND recipe = ?', path, state, recipe)
 
+    def content_of(self, path: str, state: str) -> bytes | None:
+        """Return the hash of a file whose size and times are as they were."""
+        rows = self._rows('SELECT content FROM files WHERE path = ? AND state = ?',
+                          path, state)
+        return rows[0][0] if rows and isinstance(rows[0][0], bytes) else None
+
     def find_content(self, content: bytes, recipe: str) -> StoredVideo | None:
         """Find a video by a hash of its file."""
         return self._first('SELECT id, content, total, rate FROM videos '

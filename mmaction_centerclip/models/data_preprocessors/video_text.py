@@ -19,7 +19,8 @@ class VideoTextDataPreprocessor(ActionDataPreprocessor):
     int64 of its C captions, and may have ``frame_mask`` (T, ) bool. Samples
     whose video could not be read (``missing``) have None instead; they are
     left out here, so that a model never meets them. Videos to encode without
-    captions have no ``text``.
+    captions have no ``text``. Inputs may also be stacked already, (B, ...). Features of
+    the towers in place of frames and text are stacked.
 
     Args:
         mean (Sequence[float], optional): Of each channel. Defaults to None.
@@ -59,6 +60,9 @@ class VideoTextDataPreprocessor(ActionDataPreprocessor):
                          key=lambda sample: sample.get('missing', False))
         inputs = {name: [x for x in values if x is not None]
                   for name, values in data['inputs'].items()}
+        if 'segments' in inputs:  # features of the towers, all of them
+            return dict(data, data_samples=samples, inputs={
+                name: torch.stack(values) for name, values in inputs.items()})
         if not inputs['imgs']:
             return dict(data, inputs={}, data_samples=samples)
         for imgs in inputs['imgs']:

@@ -1,15 +1,18 @@
 """The base class of similarity heads: their scale, loss and methods."""
+import inspect
 import math
 from abc import ABCMeta, abstractmethod
 
 import torch
 from mmaction.registry import MODELS
+from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError, check_number
 from mmaction_centerclip.models.backbones import CLIPTextTower, TextFeatures
 from mmaction_centerclip.models.utils import gather_with_grad
+from mmaction_centerclip.ops import repeated_pairs
 
 
 class SimilarityHead(BaseModule, metaclass=ABCMeta):
@@ -53,6 +56,11 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
                      lambda x: x <= math.log(1000),
                      'the logarithm of a scale of at most 1000')
         self.loss_module = build_loss(loss or dict(type='SymmetricInfoNCELoss'))
+        self._takes_repeats = 'repeats' in inspect.signature(
+            self.loss_module.forward).parameters
+        if not self._takes_repeats:
+            print_log(f'{type(self.loss_module).__name__}.forward takes no repeats: '
+                      'pairs that repeat a video or a caption are negatives', 'current')
         self.logit_scale = nn.Parameter(torch.tensor(float(init_logit_scale)),
                                         requires_grad=not freeze_logit_scale)
         bias = None
@@ -119,14 +127,18 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
         """Add the learned ``logit_bias``, where there is one."""
         return logits if self.logit_bias is None else logits + self.logit_bias
 
-    def loss(self, segments: Tensor, frame_mask: Tensor,
-             text: TextFeatures) -> dict[str, Tensor]:
+    def loss(self, segments: Tensor, frame_mask: Tensor, text: TextFeatures,
+             pair_ids: Tensor | None = None) -> dict[str, Tensor]:
         """Compute the loss of pairs, over the batches of all processes.
 
         Args:
             segments (Tensor): Shape (B, S, E).
             frame_mask (Tensor): Bool (B, S).
             text (TextFeatures): Features of B captions, one a video.
+            pair_ids (Tensor, optional): Int64 (B, 2), numbers of the video and of
+                the caption of each pair: pairs of any process that share one are
+                not each other's negatives. Negative where that does not matter.
+                Defaults to None: all are.
 
         Returns:
             dict[str, Tensor]: The loss terms, and ``logit_scale`` and
@@ -146,7 +158,11 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
         if len(logits) < 2:
             raise InputError('the contrastive loss needs a batch of at least 2 '
                              f'pairs, got {len(logits)}; raise batch_size')
-        losses = dict(self.loss_module(logits), logit_scale=self.logit_scale.detach())
+        arguments = [logits]
+        if pair_ids is not None and self._takes_repeats:
+            arguments.append(repeated_pairs(gather_with_grad(pair_ids)))
+        losses = dict(self.loss_module(*arguments),
+                      logit_scale=self.logit_scale.detach())
         if self.logit_bias is not None:
             losses['logit_bias'] = self.logit_bias.detach()
         return losses

@@ -19,7 +19,8 @@ class DualSoftmaxLoss(SymmetricInfoNCELoss):
         l_{ij} \cdot N \cdot \frac{\exp(\tau l_{ij})}{\sum_k \exp(\tau l_{kj})}
 
     and video to text the same of the transposed logits. The gradient goes
-    through both factors.
+    through both factors. Repeats, see the base class, are candidates in neither
+    direction, and N is the number of those that are left.
 
     The temperature :math:`\tau` multiplies the similarities, here after
     ``logit_scale``: 1 makes the factor the probability of the other direction,
@@ -44,7 +45,10 @@ class DualSoftmaxLoss(SymmetricInfoNCELoss):
         self.temperature = check_number(f'{type(self).__name__}: temperature',
                                         temperature, lambda x: x > 0, 'positive')
 
-    def one_way(self, logits: Tensor) -> Tensor:
+    def one_way(self, logits: Tensor, repeats: Tensor | None = None) -> Tensor:
         """Return half of the loss, see :class:`SymmetricInfoNCELoss`."""
-        prior = (self.temperature * logits).softmax(dim=0)
-        return super().one_way(logits * prior * len(logits))
+        scaled, count = self.temperature * logits, len(logits)
+        if repeats is not None:
+            scaled = scaled.masked_fill(repeats, float('-inf'))
+            count = (~repeats).sum(dim=0)
+        return super().one_way(logits * scaled.softmax(dim=0) * count, repeats)

@@ -21,6 +21,9 @@ class SigmoidLoss(nn.Module):
     divided by the number of pairs N, not of decisions. N counts the pairs of all
     processes.
 
+    Of ``repeats``, pairs whose video or caption another pair has too, nothing is
+    decided: they are left out of the sum, as in :class:`SymmetricInfoNCELoss`.
+
     Of the N decisions of a caption one is positive, so the logits need an offset,
     the head's ``init_logit_bias``. SigLIP starts from ``init_logit_bias=-10`` and
     ``init_logit_scale=math.log(10)``.
@@ -44,16 +47,21 @@ class SigmoidLoss(nn.Module):
         self.loss_weight = check_number(f'{type(self).__name__}: loss_weight',
                                         loss_weight, lambda x: x >= 0, 'at least 0')
 
-    def forward(self, logits: Tensor) -> dict[str, Tensor]:
+    def forward(self, logits: Tensor,
+                repeats: Tensor | None = None) -> dict[str, Tensor]:
         """Compute the loss.
 
         Args:
             logits (Tensor): Scaled similarities with the bias, shape (texts,
                 videos), with the pairs on the diagonal.
+            repeats (Tensor, optional): Bool (texts, videos), True where nothing
+                is decided. Defaults to None: nowhere.
 
         Returns:
             dict[str, Tensor]: The scalar ``loss_sigmoid``.
         """
         signs = 2 * torch.eye(len(logits), dtype=logits.dtype, device=logits.device) - 1
-        total = -F.logsigmoid(signs * logits).sum()
-        return dict(loss_sigmoid=self.loss_weight * total / len(logits))
+        losses = -F.logsigmoid(signs * logits)
+        if repeats is not None:
+            losses = losses.masked_fill(repeats, 0)
+        return dict(loss_sigmoid=self.loss_weight * losses.sum() / len(logits))

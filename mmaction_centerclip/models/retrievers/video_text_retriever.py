@@ -1,5 +1,4 @@
 """The model that joins the towers and a similarity head."""
-import inspect
 
 import torch
 from mmaction.registry import MODELS
@@ -9,10 +8,12 @@ from torch import Tensor, nn
 
 from mmaction_centerclip.clip_pictures import describe_resizing, pictures_for
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models.backbones import CLIPTextTower, VideoTower, advise
+from mmaction_centerclip.models.backbones import CLIPTextTower, VideoTower
 
 from .clip_weights import load_clip_weights
+from .frozen_towers import FrozenTowers
 from .lora import add_adapters, watch_adapters, without_adapters
+from .tower_building import build_tower
 from .tower_weights import load_tower_weights
 
 __all__ = ['VideoTextRetriever']
@@ -21,7 +22,7 @@ CAPTIONS_AT_A_TIME = 512
 
 
 @MODELS.register_module()
-class VideoTextRetriever(BaseModel):
+class VideoTextRetriever(FrozenTowers, BaseModel):
     """CLIP4Clip (arXiv 2104.08860), and CenterCLIP (2205.00823) with necks.
 
     Args:
@@ -45,6 +46,8 @@ class VideoTextRetriever(BaseModel):
         frozen_layers (int): Blocks to freeze in both towers, from the first.
             0 freezes the embeddings in front of the blocks only, -1 nothing.
             Defaults to -1.
+        frozen_towers (bool): Whether nothing in the towers trains, what pools
+            their features included; see :class:`FrozenTowers`. Defaults to False.
         lora (dict, optional): Low-rank adapters to train in place of the
             towers, see :func:`add_adapters`; needs ``peft``. Defaults to None.
         data_preprocessor (dict, optional): Without ``mean`` and ``std`` it gets
@@ -82,6 +85,7 @@ class VideoTextRetriever(BaseModel):
                  video_pretrained: str | None = None,
                  video_projection: bool = False,
                  frozen_layers: int = -1,
+                 frozen_towers: bool = False,
                  lora: dict | None = None,
                  data_preprocessor: dict | None = None,
                  init_cfg: dict | None = None) -> None:
@@ -99,8 +103,8 @@ class VideoTextRetriever(BaseModel):
         self.arch = arch
         self.pretrained = pretrained
         self.video_pretrained = video_pretrained
-        self.backbone = _build_tower('backbone', backbone, VideoTower, arch)
-        self.text_backbone = _build_tower('text_backbone', text_backbone,
+        self.backbone = build_tower('backbone', backbone, VideoTower, arch)
+        self.text_backbone = build_tower('text_backbone', text_backbone,
                                           CLIPTextTower, arch)
         self.head = MODELS.build(head)
         width = self.text_backbone.embed_dims
@@ -127,6 +131,9 @@ class VideoTextRetriever(BaseModel):
                 raise InputError('frozen_layers must be -1 or 0 beside lora, which '
                                  f'freezes all layers, got {frozen_layers}')
             add_adapters(self, lora)
+        self.note_options(arch, backbone, text_backbone, self._resizing)
+        if frozen_towers:
+            self.freeze_towers()
 
     def init_weights(self) -> None:
         """Load the pretrained weights, if any."""
@@ -150,7 +157,8 @@ class VideoTextRetriever(BaseModel):
                 ``frame_mask``, bool (B, T).
             data_samples (list, optional): One a video, for ``'predict'``; in
                 ``'loss'`` too they may say whose ``tokenizer`` the captions
-                come from, and the frames' ``resizing``. Defaults to None.
+                come from, the frames' ``resizing``, and ``pair_ids``, see
+                :meth:`SimilarityHead.loss`. Defaults to None.
             mode (str): ``'loss'``, ``'predict'`` or ``'tensor'``.
                 Defaults to ``'tensor'``.
 
@@ -166,13 +174,13 @@ class VideoTextRetriever(BaseModel):
             InputError: If the captions to train or evaluate with are not
                 tokenized for ``arch``, or the frames resized otherwise.
         """
-        if mode in ('loss', 'predict') and inputs:
+        if mode in ('loss', 'predict') and 'imgs' in inputs:
             read = (data_samples or ())[:len(inputs['imgs'])]
             self.text_backbone.check_tokens(
                 inputs['text'], {sample.get('tokenizer') for sample in read} or {None})
             self.check_resizing({sample.get('resizing') for sample in read})
         if mode == 'loss':
-            return self.loss(inputs)
+            return self.loss(inputs, data_samples)
         if mode == 'predict':
             return self.predict(inputs, data_samples)
         if mode == 'tensor':
@@ -201,12 +209,15 @@ class VideoTextRetriever(BaseModel):
         mask = inputs.get('frame_mask')
         segments, mask = self.backbone.encode(
             inputs['imgs'], None if mask is None else mask.bool())
-        if self.video_projection is not None:
-            segments = self.video_projection(segments)
         if mask is None:
             mask = torch.ones(
                 segments.shape[:2], dtype=torch.bool, device=segments.device)
-        return segments, mask
+        return self.project(segments), mask
+
+    def project(self, segments: Tensor) -> Tensor:
+        """Take the video tower's features to the width of the text tower's."""
+        return segments if self.video_projection is None else self.video_projection(
+            segments)
 
     def video_features(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Encode videos without captions.
@@ -241,16 +252,26 @@ class VideoTextRetriever(BaseModel):
             **self.head.text_features(self.text_backbone(inputs['text'])),
             segments=segments, segment_mask=mask)
 
-    def loss(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    def loss(self, inputs: dict[str, Tensor],
+             data_samples: list | None = None) -> dict[str, Tensor]:
         """Loss terms of a batch of pairs."""
-        with watch_adapters(self):
-            segments, mask = self.encode_video(inputs)
-            text = self.text_backbone(inputs['text'])
+        if 'segments' in inputs:
+            segments, mask, text = self.read_features(inputs, data_samples)
+            segments = self.project(segments)
+        else:
+            with watch_adapters(self):
+                segments, mask = self.encode_video(inputs)
+                text = self.text_backbone(inputs['text'])
         if len(text.sentence) != len(segments):
             raise InputError(
                 'training takes one caption a video, got '
                 f'{len(text.sentence)} captions for {len(segments)} videos')
-        return self.head.loss(segments, mask, text)
+        if not data_samples:
+            return self.head.loss(segments, mask, text)
+        # Of every process, though it may know none: all gather them.
+        ids = [sample.get('pair_ids') or (-1, -1) for sample in data_samples]
+        return self.head.loss(segments, mask, text,
+                              torch.tensor(ids, device=segments.device))
 
     def predict(self, inputs: dict[str, Tensor], data_samples: list) -> list:
         """Store each video's features, and its captions', on its sample.
@@ -275,16 +296,3 @@ def _normalization(pictures: dict) -> dict:
         raise InputError('data_preprocessor: mean and std must be given, those that '
                          'the weights of video_pretrained were trained with')
     return dict(mean=pictures['mean'], std=pictures['std'])
-
-
-def _build_tower(option: str, config: dict, kind: type, arch: str | dict) -> nn.Module:
-    """Build a tower by its class, or by a function that picks the class."""
-    name = config.get('type')
-    build = MODELS.get(name) if isinstance(name, str) else name
-    if inspect.isfunction(build) or inspect.isclass(build) and issubclass(build, kind):
-        tower = MODELS.build({'arch': arch, **config})
-        if isinstance(tower, kind):
-            return tower
-    is_known = build is not None or str(name).startswith('timm.')
-    reason = f'; {advise(name)}' if kind is VideoTower and is_known else ''
-    raise InputError(f'{option}: type must be a {kind.__name__}, got {name!r}{reason}')

@@ -31,8 +31,8 @@ def gather_with_grad(tensor: Tensor) -> Tensor:
     parameters get the gradient that one process would on the global batch.
 
     Args:
-        tensor (Tensor): Same shape (B, ...) on every process; bool is
-            gathered too.
+        tensor (Tensor): Same shape (B, ...) on every process; bool and
+            integers are gathered too.
 
     Returns:
         Tensor: Shape (W * B, ...), in rank order; ``tensor`` itself if there

@@ -1,0 +1,91 @@
+"""Towers of which nothing trains, and whose features may be read from a file."""
+import hashlib
+import json
+
+import torch
+from torch import Tensor, nn
+
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models.backbones import TextFeatures
+
+__all__ = ['FrozenTowers']
+
+
+class FrozenTowers(nn.Module):
+    """Add frozen towers to a retriever, which it has as attributes.
+
+    Stands in front of the retriever's own base class.
+    """
+    towers_frozen = False
+    _digest: str | None = None
+    _options: str = ''
+
+    def freeze_towers(self) -> None:
+        """Let no parameter of a tower train, and nothing in it be dropped."""
+        self.towers_frozen = True
+        for tower in (self.backbone, self.text_backbone):
+            tower.requires_grad_(False)
+        self.train(self.training)
+
+    def note_options(self, *options: object) -> None:
+        """Remember by which options the features of the towers differ."""
+        self._options = json.dumps(options, sort_keys=True, default=str)
+
+    def train(self, mode: bool = True) -> nn.Module:
+        """Switch to training, but for towers that are frozen."""
+        super().train(mode)
+        if self.towers_frozen:
+            self.backbone.eval()
+            self.text_backbone.eval()
+        return self
+
+    def towers_digest(self) -> str:
+        """Return a hash of the towers' weights and options.
+
+        Computed once, from the weights that they have then.
+
+        Raises:
+            InputError: If a parameter of a tower trains.
+        """
+        trained = [name for name, parameter in self.named_parameters()
+                   if parameter.requires_grad
+                   and name.startswith(('backbone.', 'text_backbone.'))]
+        if trained or not self.towers_frozen:
+            raise InputError(
+                'features of the towers change while they train, so none are read from '
+                'or written to a file; write model.frozen_towers=True' + (
+                    f' ({len(trained)} parameters train, the first being {trained[0]})'
+                    if trained else ''))
+        if self._digest is None:
+            normalization = [
+                getattr(self.data_preprocessor, name, torch.empty(0)).tolist()
+                for name in ('mean', 'std')]
+            digest = hashlib.blake2b(
+                f'{self._options} {normalization}'.encode(), digest_size=20)
+            for tower in (self.backbone, self.text_backbone):
+                for name, x in sorted(tower.state_dict().items()):
+                    digest.update(f'{name} {x.dtype} {tuple(x.shape)}'.encode())
+                    digest.update(
+                        x.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+            self._digest = digest.hexdigest()
+        return self._digest
+
+    def read_features(self, inputs: dict[str, Tensor],
+                      data_samples: list | None) -> tuple[Tensor, Tensor, TextFeatures]:
+        """Take features of the towers from a batch that has them.
+
+        Args:
+            inputs (dict[str, Tensor]): ``segments`` (B, S, E), ``segment_mask``,
+                ``sentence`` (B, E), ``words`` (B, L, E), ``word_mask``.
+            data_samples (list, optional): They say of which towers, as ``towers``.
+
+        Raises:
+            InputError: If these are not the model's, or one trains.
+        """
+        found = {sample.get('towers') for sample in data_samples or ()}
+        if found != {self.towers_digest()}:
+            raise InputError('the features in the file are of other weights, or of '
+                             'towers with other options, than the model has; make '
+                             'them anew by tools/data/cache_features.py')
+        return inputs['segments'], inputs['segment_mask'], TextFeatures(
+            inputs['sentence'], inputs['words'], inputs['word_mask'])

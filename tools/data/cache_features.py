@@ -1,0 +1,137 @@
+#!/usr/bin/env python
+"""Store the features of frozen towers, to train heads on without any video.
+
+Each video of the training, and each caption, is encoded once. What is there is
+skipped, so that a run that was stopped goes on. The config then trains with
+model.frozen_towers=True and train_dataloader.dataset.features=FILE.
+"""
+import argparse
+import copy
+
+import torch
+from mmaction.registry import DATASETS
+from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.dataset import pseudo_collate
+from mmengine.utils import ProgressBar
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from mmaction_centerclip.apis import init_retriever
+from mmaction_centerclip.cli import exit_on_input_error, read_config, torch_device
+from mmaction_centerclip.config_checks import find_datasets
+from mmaction_centerclip.datasets import FeatureCache, recipe_of
+from mmaction_centerclip.datasets.transforms import DecodingError
+from mmaction_centerclip.errors import InputError
+
+CAPTIONS_AT_A_TIME = 256
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('config', help='of the model and of its training data')
+    parser.add_argument(
+        'checkpoint', nargs='?',
+        help='of all weights; by default what model.pretrained names')
+    parser.add_argument('--cache', required=True, help='file to write')
+    parser.add_argument('--workers', type=int, default=2,
+                        help='processes that decode videos, default: 2')
+    parser.add_argument('--device', type=torch_device,
+                        default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    return parser.parse_args()
+
+
+class Videos(Dataset):
+    """The videos or clips of a data set, each with all captions of its samples.
+
+    Args:
+        config (dict): Of the data set to train on.
+        cache (FeatureCache): Those that it has are left out.
+    """
+
+    def __init__(self, config: ConfigDict, cache: FeatureCache) -> None:
+        config = copy.deepcopy(config)
+        config.features = None
+        self.dataset = DATASETS.build(config)
+        infos: dict[tuple, dict] = {}
+        for index in range(len(self.dataset)):
+            info = self.dataset.get_data_info(index)
+            first = infos.setdefault(
+                (info['filename'], info.get('clip')), dict(info, text=[]))
+            first['text'] += [x for x in info['text'] if x not in first['text']]
+        self.infos, self.total = [], len(infos)
+        for info in infos.values():
+            try:
+                is_there = cache.video(info['filename'], info.get('clip'))
+            except OSError:  # which the pipeline says better
+                is_there = None
+            if not is_there or not all(map(cache.text, info['text'])):
+                self.infos.append(info)
+
+    def __len__(self) -> int:
+        return len(self.infos)
+
+    def __getitem__(self, index: int) -> tuple[dict, dict | str]:
+        """Return what a video is, and the sample or why there is none."""
+        info = self.infos[index]
+        try:
+            return info, self.dataset.run_pipeline(copy.deepcopy(info), {})
+        except DecodingError as error:
+            return info, str(error)
+
+
+@torch.no_grad()
+def encode(model: nn.Module, cache: FeatureCache, info: dict, sample: dict) -> None:
+    """Encode a video and its captions, and store them."""
+    data = model.data_preprocessor(pseudo_collate([sample]), False)
+    inputs, packed = data['inputs'], data['data_samples'][0]
+    model.text_backbone.check_tokens(inputs['text'], {packed.get('tokenizer')})
+    model.check_resizing({packed.get('resizing')})
+    mask = inputs.get('frame_mask')
+    segments, mask = model.backbone.encode(
+        inputs['imgs'], None if mask is None else mask.bool())
+    if mask is None:
+        mask = torch.ones(segments.shape[:2], dtype=torch.bool)
+    texts = iter(info['text'])
+    for part in inputs['text'].split(CAPTIONS_AT_A_TIME):
+        for features in zip(*model.text_backbone(part)):
+            cache.add_text(next(texts), *features)
+    # Last: where a kill leaves the captions alone, all is done again.
+    cache.add_video(info['filename'], info.get('clip'), segments[0], mask[0])
+
+
+def main() -> None:
+    args = parse_args()
+    cfg: Config = read_config(args.config)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    cfg.model.frozen_towers = True
+    model = init_retriever(cfg, args.checkpoint, args.device)
+    datasets = list(find_datasets(model.cfg.get('train_dataloader')))
+    if not datasets:
+        raise InputError(f'{args.config}: train_dataloader has no data set')
+    failed, total = {}, 0
+    for config in datasets:
+        cache = FeatureCache(args.cache, recipe_of(config.pipeline), writable=True)
+        cache.claim(model.towers_digest())
+        videos = Videos(config, cache)
+        total += videos.total
+        bar = ProgressBar(len(videos))
+        for info, sample in DataLoader(
+                videos, batch_size=None, num_workers=args.workers,
+                collate_fn=lambda item: item):
+            if isinstance(sample, str):
+                failed[info['filename']] = sample
+            else:
+                encode(model, cache, info, sample)
+            bar.update()
+    print(f'\n{args.cache} has the features of {total - len(failed)} of {total} '
+          'videos.')
+    if failed:
+        raise InputError(f'{len(failed)} of {total} videos have no features, the first '
+                         f'being {next(iter(failed.values()))}')
+
+
+if __name__ == '__main__':
+    with exit_on_input_error():
+        main()

@@ -33,8 +33,8 @@ class CellRunner:
     ``options`` (``'none'`` and None for no reducer), ``block``, ``segments``,
     ``tokens``, ``seed``; ``checkpoint``, ``pretrained`` or ``train``, where the
     weights come from; ``retrieval``, ``videos`` and ``clips``, what to measure
-    on; ``clock``, ``repeats``, ``batch_size`` and ``device``; and whatever else
-    tells it from others.
+    on; ``clock``, ``repeats``, ``batch_size``, ``device``, ``price`` and
+    ``compile``, see :class:`MeasuredTwin`; and whatever else tells it from others.
 
     Args:
         train (Callable): Trains the model of a config with a seed in a folder,
@@ -93,7 +93,8 @@ class CellRunner:
             self._data = {cell['path']: SweepData.read(
                 cfg, cell['retrieval'], clips, BATCH_SIZE)}
         return MeasuredTwin(model, self._data[cell['path']], cell['clock'],
-                            cell['repeats'], cell['batch_size'], cell['device'])
+                            cell['repeats'], cell['batch_size'], cell['device'],
+                            cell['price'], cell['compile'])
 
 
 def _necks(cell: dict, cfg: Config, model: nn.Module) -> list[dict]:

@@ -20,7 +20,7 @@ from mmaction_centerclip.benchmarking import (
     time_interleaved,
     video_files,
 )
-from mmaction_centerclip.benchmarking.compare import training_step
+from mmaction_centerclip.benchmarking.calls import training_step
 from mmaction_centerclip.benchmarking.pipelines import (
     STAGES,
     Pipeline,
@@ -136,7 +136,7 @@ def model_ms(cfg: Config, args: argparse.Namespace) -> float:
     size, count = model.backbone.image_size[0], args.batch_size
     imgs = torch.randn(count, sampled_frames(cfg), 3, size, size, device=args.device)
     if args.split == 'train':
-        call = training_step(model, imgs, torch.autocast(
+        call = training_step(model, dict(imgs=imgs), torch.autocast(
             torch.device(args.device).type, enabled=False))
     else:
         def call() -> object:

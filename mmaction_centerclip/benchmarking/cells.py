@@ -6,7 +6,7 @@ from pathlib import Path
 from mmengine.config import Config
 from torch import nn
 
-from mmaction_centerclip.cli import read_config, sampled_frames
+from mmaction_centerclip.cli import frame_size, read_config, sampled_frames
 from mmaction_centerclip.error_lines import describe_error
 
 from .cell_log import cell_key
@@ -89,7 +89,7 @@ class CellRunner:
         if cell['path'] not in self._data:
             clips = cell['videos'] and read_windows(
                 cell['videos'], cell['clips'], sampled_frames(cfg),
-                model.backbone.image_size[0])
+                frame_size(cfg, model.backbone)[0])
             self._data = {cell['path']: SweepData.read(
                 cfg, cell['retrieval'], clips, BATCH_SIZE)}
         return MeasuredTwin(model, self._data[cell['path']], cell['clock'],

@@ -57,7 +57,7 @@ ENTRIES = {
 def architecture(name):
     size = {'base': 'B', 'large': 'L', 'tiny': 'Tiny'}[name['size']]
     family = {'pe-core': 'PE-Core', 'siglip2': 'SigLIP2', 'datacomp': 'DataComp'}.get(
-        name['pre'], 'ViT')
+        name['pre'], 'VideoMAE' if name['tower'] else 'ViT')
     return f'{family}-{size}/{name["patch"]}'
 
 
@@ -75,7 +75,7 @@ def leaf_of(fact):
         leaf for leaf, name in NAMES.items()
         if [name['after_blocks'], name['segments'], name['centers']] == places
         and (name['dataset'], name['kind']) == (fact['dataset'], kind)
-        and name['head'] is None and name['tuning'] is None
+        and name['head'] is None and name['tuning'] is None and name['tower'] is None
         and architecture(name) == fact.get('backbone', 'ViT-B/32'))
     return found
 

@@ -21,7 +21,7 @@ NAME = re.compile(
     r'(?P<method>clip4clip|centerclip)(-(?P<kind>spectral|p1))?'
     r'(-b(?P<after_blocks>\d+)-(?P<segments>\d+)-(?P<centers>\d+))?'
     r'(-(?P<head>seqtransf|seqlstm|tighttransf|wti|xpool))?(-(?P<tuning>lora))?'
-    r'_vit-(?P<size>base|large|tiny)-p(?P<patch>\d+)-res(?P<res>\d+)'
+    r'_(?P<tower>videomae-)?vit-(?P<size>base|large|tiny)-p(?P<patch>\d+)-res(?P<res>\d+)'
     r'(-(?P<pre>clip|pe-core|siglip2|datacomp)-pre)?'
     r'_(?P<gpus>\d+)xb(?P<batch>\d+)-u(?P<frames>\d+)-(?P<epochs>\d+)e'
     r'_(?P<dataset>.+)-rgb')
@@ -98,7 +98,7 @@ def build(model):
 def encode(model, frames):
     """Features of a video whose last frame is padding."""
     torch.manual_seed(0)
-    imgs = torch.randn(1, frames, 3, *model.backbone.image_size)
+    imgs = torch.randn(1, frames, 3, *(model.backbone.image_size or (64, 64)))
     mask = torch.arange(frames)[None] < frames - 1
     return model(dict(imgs=imgs, text=torch.ones(1, 5).long(), frame_mask=mask))
 
@@ -148,6 +148,7 @@ def test_a_config_is_what_its_name_says(path):
         assert cfg.model.pretrained == 'openai'
     else:
         assert cfg.model.arch.vision_cfg.image_size == int(name['res'])
+    assert (cfg.model.backbone.type == 'VideoMAETower') == (name['tower'] is not None)
     assert cfg.model.head.type == HEADS[name['head']]
     assert ('lora' in cfg.model) == (name['tuning'] == 'lora')
     necks = cfg.model.backbone.get('necks', [])
@@ -165,7 +166,8 @@ def test_every_config_builds_and_encodes(path):
     model, name = thin(config(path).model), of_name(path)
     # A model that several data sets share is built once.
     out, scores = _features_of(json.dumps(model.to_dict()), int(name['frames']))
-    segments = int(name['segments'] or name['frames'])
+    # A frame of VideoMAE's is a tubelet of two.
+    segments = int(name['segments'] or name['frames']) // (2 if name['tower'] else 1)
     assert out['segments'].shape[:2] == (1, segments)
     assert scores.shape == (1, 1) and scores.isfinite().all()
 
@@ -196,6 +198,7 @@ def optimizer_of(cfg):
 def test_optimizer(dataset, lr):
     path = next(path for path in RETRIEVAL if of_name(path)['head'] is None
                 and of_name(path)['tuning'] is None
+                and of_name(path)['tower'] is None
                 and of_name(path)['method'] == 'clip4clip'
                 and of_name(path)['dataset'] == dataset)
     cfg = config(path)

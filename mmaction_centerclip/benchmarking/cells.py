@@ -6,7 +6,7 @@ from pathlib import Path
 from mmengine.config import Config
 from torch import nn
 
-from mmaction_centerclip.cli import read_config, sampled_frames
+from mmaction_centerclip.cli import frame_size, read_config, sampled_frames
 from mmaction_centerclip.error_lines import describe_error
 
 from .cell_log import cell_key
@@ -33,8 +33,8 @@ class CellRunner:
     ``options`` (``'none'`` and None for no reducer), ``block``, ``segments``,
     ``tokens``, ``seed``; ``checkpoint``, ``pretrained`` or ``train``, where the
     weights come from; ``retrieval``, ``videos`` and ``clips``, what to measure
-    on; ``clock``, ``repeats``, ``batch_size`` and ``device``; and whatever else
-    tells it from others.
+    on; ``clock``, ``repeats``, ``batch_size``, ``device``, ``price`` and
+    ``compile``, see :class:`MeasuredTwin`; and whatever else tells it from others.
 
     Args:
         train (Callable): Trains the model of a config with a seed in a folder,
@@ -89,11 +89,12 @@ class CellRunner:
         if cell['path'] not in self._data:
             clips = cell['videos'] and read_windows(
                 cell['videos'], cell['clips'], sampled_frames(cfg),
-                model.backbone.image_size[0])
+                frame_size(cfg, model.backbone)[0])
             self._data = {cell['path']: SweepData.read(
                 cfg, cell['retrieval'], clips, BATCH_SIZE)}
         return MeasuredTwin(model, self._data[cell['path']], cell['clock'],
-                            cell['repeats'], cell['batch_size'], cell['device'])
+                            cell['repeats'], cell['batch_size'], cell['device'],
+                            cell['price'], cell['compile'])
 
 
 def _necks(cell: dict, cfg: Config, model: nn.Module) -> list[dict]:

@@ -1,22 +1,16 @@
 """Measure a model beside the same without clustering, and MMAction2's."""
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from mmaction_centerclip.evaluation import (
-    RetrievalEvaluation,
-    RetrievalFeatures,
-    choose_scorer,
-)
-
+from .calls import Call, compiled_towers, evaluation_call, training_step
 from .measure import count_macs, synchronize, time_interleaved
 from .peak_memory import peak_mib
 
-Call = Callable[[], object]
 Clock = Callable[[], float]
 
 
@@ -68,7 +62,7 @@ def benchmark_pair(
     autocast = torch.autocast(imgs.device.type, dtype, enabled=dtype != torch.float32)
     alone = alone or contextlib.nullcontext()
     timing = partial(_time, repeats=repeats, clock=clock, alone=alone)
-    with _compiled(own.values(), backend if compile else None):
+    with compiled_towers(own.values(), backend if compile else None):
         result = _measure_towers(models, imgs, autocast, timing)
         if evaluation:
             result.update(_measure_evaluations(own, imgs, autocast, timing))
@@ -90,24 +84,6 @@ def _count_gmacs(models: dict[str, nn.Module], imgs: Tensor) -> dict[str, float]
         result[f'{name}/gmacs'] = count_macs(partial(model.encode_video, first)) / 1e9
     result['mac_ratio'] = result['clustered/gmacs'] / result['unclustered/gmacs']
     return result
-
-
-@contextlib.contextmanager
-def _compiled(models: Sequence[nn.Module], backend: str | None) -> Iterator[None]:
-    """Compile the models' vision towers inside, unless there is no backend."""
-    if backend is None:
-        yield
-        return
-    # What was compiled before counts against a limit, beyond which torch runs
-    # eagerly, with no more than a line in a log.
-    torch.compiler.reset()
-    for model in models:
-        model.encode_video = torch.compile(model.encode_video, backend=backend)
-    try:
-        yield
-    finally:
-        for model in models:
-            del model.encode_video
 
 
 def _time(calls: dict[str, Call], repeats: int, clock: Clock,
@@ -176,7 +152,7 @@ def _measure_evaluations(models: dict[str, nn.Module], imgs: Tensor,
                          autocast: torch.autocast,
                          timing: Callable) -> dict[str, float]:
     """Measure from frames in memory to recalls."""
-    cold, times = timing({name: _evaluation(model.eval(), imgs, autocast)
+    cold, times = timing({name: evaluation_call(model.eval(), dict(imgs=imgs), autocast)
                           for name, model in models.items()})
     result = {'eval_ms_ratio': times['clustered'] / times['unclustered']}
     for name in models:
@@ -185,31 +161,12 @@ def _measure_evaluations(models: dict[str, nn.Module], imgs: Tensor,
     return result
 
 
-def _evaluation(model: nn.Module, imgs: Tensor, autocast: torch.autocast) -> Call:
-    """Return what encodes a batch and a caption each, and ranks them."""
-    text, evaluate = _captions(model, imgs), RetrievalEvaluation()
-    names = [str(number) for number in range(len(imgs))]
-
-    def run() -> dict[str, float]:
-        """Encode, and rank."""
-        with autocast:
-            video = model.head.video_features(*model.encode_video(dict(imgs=imgs)))
-            texts = model.head.text_features(model.text_backbone(text))
-        features = RetrievalFeatures(
-            {k: x.cpu() for k, x in video.items()},
-            {k: x.cpu() for k, x in texts.items()},
-            torch.arange(len(imgs)), names, names)
-        return evaluate(features, choose_scorer(features, model.head))
-
-    return run
-
-
 def _measure_steps(models: dict[str, nn.Module], imgs: Tensor,
                    autocast: torch.autocast, timing: Callable) -> dict[str, float]:
     """Measure forward, backward and optimizer step of the whole models."""
     plain = torch.autocast(imgs.device.type, enabled=False)
-    steps = {name: training_step(model, imgs,
-                                  plain if name == 'mmaction2' else autocast)
+    steps = {name: training_step(model, dict(imgs=imgs),
+                                 plain if name == 'mmaction2' else autocast)
              for name, model in models.items()}
     cold, times = timing(steps)
     result: dict[str, float] = {'train_videos': len(imgs)}
@@ -224,33 +181,3 @@ def _measure_steps(models: dict[str, nn.Module], imgs: Tensor,
     if 'mmaction2' in models:
         result['step_times_mmaction2'] = times['mmaction2'] / times['clustered']
     return result
-
-
-def training_step(model: nn.Module, imgs: Tensor,
-                  autocast: torch.autocast) -> Call:
-    """Put a model into training, and return what does one step of it."""
-    model.train()
-    text = _captions(model, imgs)
-    optimizer = torch.optim.AdamW(
-        (p for p in model.parameters() if p.requires_grad), lr=1e-9)
-
-    def step() -> None:
-        with torch.enable_grad(), autocast:
-            losses = model(dict(imgs=imgs, text=text), mode='loss')
-            loss, _ = model.parse_losses(losses)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-    return step
-
-
-def _captions(model: nn.Module, imgs: Tensor) -> Tensor:
-    """Token ids (B, L) of a caption each, as long as the model takes."""
-    # The captions of MMAction2's model have 77 tokens, whatever they say.
-    tower = getattr(model, 'text_backbone', None)
-    text = torch.ones(len(imgs), 77 if tower is None else tower.context_length,
-                      dtype=torch.long, device=imgs.device)
-    if tower is not None:
-        text[:, -1] = tower.vocab_size - 1  # the end token
-    return text

@@ -2,7 +2,7 @@
 import contextlib
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -41,29 +41,67 @@ def time_interleaved(functions: dict[str, Callable[[], object]], repeats: int = 
     """Return the median time of each function, their calls taking turns.
 
     Args:
-        functions (dict[str, Callable]): What to time, by name; called
-            without gradients. CUDA work is waited for.
+        functions (dict[str, Callable]): See :func:`time_turns`.
         repeats (int): Timed calls of each. Defaults to 15.
         warmup (int): Calls of each before. Defaults to 3.
+        clock (Callable): See :func:`time_turns`.
+
+    Returns:
+        dict[str, float]: Milliseconds a call.
+    """
+    return {name: statistics.median(times) for name, times in
+            time_turns(functions, repeats, warmup, clock).items()}
+
+
+def time_turns(functions: dict[str, Callable[[], object]], repeats: int,
+               warmup: int = 1, clock: Callable[[], float] | None = None
+               ) -> dict[str, list[float]]:
+    """Return the time of each call of each function, their calls taking turns.
+
+    Every other turn goes the other way round, so that none always comes first.
+
+    Args:
+        functions (dict[str, Callable]): What to time, by name; called
+            without gradients. CUDA work is waited for.
+        repeats (int): Timed calls of each.
+        warmup (int): Calls of each before. Defaults to 1.
         clock (Callable): Returns seconds; ``time.process_time`` those of the
             processor, which other programs do not add to. Defaults to
             ``time.perf_counter``.
 
     Returns:
-        dict[str, float]: Milliseconds a call.
+        dict[str, list[float]]: Milliseconds of each call, by turns.
     """
     clock = clock or time.perf_counter
     times: dict[str, list[float]] = {name: [] for name in functions}
     with torch.no_grad():
         for turn in range(warmup + repeats):
-            for name, function in functions.items():
+            for name in list(functions)[::-1 if turn % 2 else 1]:
                 synchronize()
                 start = clock()
-                function()
+                functions[name]()
                 synchronize()
                 if turn >= warmup:
-                    times[name].append(clock() - start)
-    return {name: 1e3 * statistics.median(seconds) for name, seconds in times.items()}
+                    times[name].append(1e3 * (clock() - start))
+    return times
+
+
+def median_ratio(times: Sequence[float], others: Sequence[float]) -> float:
+    """Return the median of the ratios of times that were taken in the same turn.
+
+    What slows a machine down for longer than a turn is in both, and goes out of
+    their ratio.
+
+    Args:
+        times (Sequence[float]): From :func:`time_turns`.
+        others (Sequence[float]): As many, of what to compare with.
+
+    Examples:
+        >>> from mmaction_centerclip.benchmarking import median_ratio
+        >>> median_ratio([1, 10, 100], [2, 20, 20])
+        0.5
+    """
+    return statistics.median(a / b for a, b in zip(times, others))
 
 
 def synchronize() -> None:

@@ -23,7 +23,7 @@ from mmaction_centerclip.files import read_checkpoint
 from mmaction_centerclip.models.retrievers import load_clip_weights
 
 from .fidelity import fidelity
-from .measure import count_macs, time_interleaved
+from .prices import measure_prices
 
 __all__ = ['MeasuredTwin', 'SweepData', 'build_twin', 'load_trained',
            'load_twin', 'with_necks']
@@ -149,9 +149,13 @@ class MeasuredTwin:
         data (SweepData): What to measure on.
         clock (str): ``'wall'``, or ``'process'``, the time of one CPU thread,
             which other programs do not add to.
-        repeats (int): Timed calls of each model, in turns. Defaults to 7.
+        repeats (int): Timed calls of each model, in turns. Defaults to 40.
         timed_videos (int): Videos of a timed call. Defaults to 8.
         device (str): Where to put the models. Defaults to ``'cpu'``.
+        prices (Sequence[str]): What to time, see :func:`measure_prices`. Defaults
+            to ``('tower', )``.
+        compile (bool): Whether to compile the video towers that are timed.
+            Defaults to False.
 
     Raises:
         InputError: If CPU time is to be taken of several threads or a GPU, or
@@ -159,16 +163,21 @@ class MeasuredTwin:
     """
 
     def __init__(self, model: nn.Module, data: SweepData, clock: str = 'wall',
-                 repeats: int = 7, timed_videos: int = 8, device: str = 'cpu') -> None:
+                 repeats: int = 40, timed_videos: int = 8, device: str = 'cpu',
+                 prices: Sequence[str] = ('tower', ), compile: bool = False) -> None:
         check_choice('clock', clock, CLOCKS)
         if clock == 'process' and (torch.get_num_threads() != 1 or device != 'cpu'):
             raise InputError('CPU time is comparable on one CPU thread only, got '
                              f'{torch.get_num_threads()} threads on {device}')
         self.model, self.data = model.to(device), data
-        self.clock, self.repeats, self.device = CLOCKS[clock], repeats, device
+        self.device = device
         inputs = self._inputs(model, (data.test or data.clips)[0])
-        self.timed = {name: x[:timed_videos] for name, x in inputs.items()
-                      if name in ('imgs', 'frame_mask')}
+        timed = {name: x[:timed_videos] for name, x in inputs.items()
+                 if name in ('imgs', 'frame_mask')}
+        self._prices = partial(
+            measure_prices, twin=self.model, inputs=timed, prices=prices,
+            repeats=repeats, clock=CLOCKS[clock],
+            backend='inductor' if compile else None)
         self.text, self.samples = self._captions()
         self.videos = {part: self._encode(model, part) for part in ('test', 'clips')}
 
@@ -210,8 +219,7 @@ class MeasuredTwin:
             dict[str, float]: Of the test data the metrics of
             :func:`evaluate_features`; of both data ``test/cosine``,
             ``test/neighbors`` and so on, see :func:`fidelity`, if a video has
-            one vector; ``gmacs`` and ``ms`` of the tower a video, and
-            ``mac_ratio`` and ``time_ratio`` to the twin, timed in turns.
+            one vector; and those of :func:`measure_prices`, beside the twin.
         """
         model = self.model if model is None else model.to(self.device)
         figures: dict[str, float] = {}
@@ -224,7 +232,7 @@ class MeasuredTwin:
             if 'video' in whole and not trained:
                 figures.update((f'{part}/{name}', value) for name, value in
                                fidelity(videos['video'], whole['video']).items())
-        return {**figures, **self._costs(model)}
+        return {**figures, **self._prices(model)}
 
     def _retrieval(self, model: nn.Module, videos: dict[str, Tensor]
                    ) -> dict[str, float]:
@@ -235,16 +243,3 @@ class MeasuredTwin:
             [caption for sample in self.samples for caption in sample.captions],
             self.data.paragraph)
         return evaluate_features(features, choose_scorer(features, model.head))
-
-    def _costs(self, model: nn.Module) -> dict[str, float]:
-        """Count and time the video towers on the same videos, in turns."""
-        models = dict(twin=self.model, reduced=model)
-        calls = {name: partial(m.encode_video, self.timed)
-                 for name, m in models.items()}
-        videos = len(self.timed['imgs'])
-        macs = {name: count_macs(call) for name, call in calls.items()}
-        times = time_interleaved(calls, self.repeats, warmup=1, clock=self.clock)
-        return dict(gmacs=macs['reduced'] / videos / 1e9,
-                    mac_ratio=macs['reduced'] / macs['twin'],
-                    ms=times['reduced'] / videos,
-                    time_ratio=times['reduced'] / times['twin'])

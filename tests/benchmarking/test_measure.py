@@ -7,8 +7,10 @@ from mmaction_centerclip.benchmarking import (
     count_macs,
     describe_machine,
     measure,
+    median_ratio,
     peak_mib,
     time_interleaved,
+    time_turns,
 )
 
 
@@ -43,8 +45,22 @@ def test_functions_take_turns_and_the_median_counts():
     times = time_interleaved(
         dict(a=function('a', 90, 1, 7, 3), b=function('b', 80, 20, 40, 20)),
         repeats=3, warmup=1, clock=lambda: clock[0])
-    assert calls == ['a', 'b'] * 4
+    assert calls == ['a', 'b', 'b', 'a'] * 2
     assert times == dict(a=3000, b=20000)
+
+
+def test_a_ratio_of_turns_does_not_see_a_machine_that_gets_slower():
+    """Each turn is twice as slow as the last, and one call was held up."""
+    clock, turn = [0.], [0]
+
+    def call(seconds):
+        clock[0] += seconds * 2 ** (turn[0] // 2) * (100 if turn[0] == 9 else 1)
+        turn[0] += 1
+
+    times = time_turns(dict(a=lambda: call(3), b=lambda: call(4)), 7, 0,
+                       lambda: clock[0])
+    assert times['a'][:3] == [3000, 6000, 12000] and len(times['b']) == 7
+    assert median_ratio(times['a'], times['b']) == .75
 
 
 def test_real_time_is_in_milliseconds():

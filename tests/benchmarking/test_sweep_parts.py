@@ -13,12 +13,14 @@ from mmaction_centerclip.benchmarking import (
     CellLog,
     budget_necks,
     fidelity,
+    format_sweep,
     neighbor_agreement,
     pareto_front,
     parse_budget,
     plot_sweep,
     read_windows,
     summarize_cells,
+    sweep_markdown,
     used_budget,
 )
 from mmaction_centerclip.errors import InputError
@@ -99,6 +101,33 @@ def test_means_and_deviations():
     assert summarize_cells(rows[:1])[0]['a std'] is None
     with pytest.raises(InputError, match="no finished cell has the figure 'a'"):
         plot_sweep([second], 'a', 'no.png')
+
+
+def test_the_table_of_the_docs():
+    cell = dict(config='c', reducer='r', block=None, segments=None, tokens=None)
+    rows = [dict(cell=dict(cell, seed=i), figures={'t2v/R1': float(i), 'ms': 1.,
+                                                   'mac_ratio': 1., 'time_ratio': 1.})
+            for i in (1, 2, 6)]
+    cell = dict(cell, reducer='s', block=3, segments=2)
+    rows.append(dict(cell=dict(cell, seed=1), figures={'t2v/R1': 5., 'eval_ratio': .5}))
+    rows.append(dict(cell=dict(cell, seed=2), failed='too bad'))
+    rows.append(dict(cell=dict(cell, tokens=4, seed=1), failed='worse'))
+    lines = summarize_cells(rows)
+    assert sweep_markdown(lines, 'Said.').splitlines() == [
+        'Said.', '',
+        '| reducer | block, segments, tokens | seeds | t2v R@1 | MAC ratio '
+        '| time ratio | eval ratio |',
+        '| --- | --- | --- | --- | --- | --- | --- |',
+        '| r | – | 3 | 3.0 ± 2.6 | 1.000 | 1.00 | – |',
+        '| s | 3, 2, – | 1 | 5.0 | – | – | 0.50 |',
+        '',
+        '- s, 3, 2, –: too bad',
+        '- s, 3, 2, 4: worse']
+    assert '| config | reducer |' in sweep_markdown(
+        [*lines, dict(lines[0], config='d')], '')
+    printed = format_sweep(lines).splitlines()
+    assert printed[0].split()[:5] == ['reducer', 'block', 'segments', 'tokens', 'seeds']
+    assert printed[2].split()[-3:] == ['0.50', 'too', 'bad'] and len(printed) == 4
 
 
 @pytest.mark.parametrize('name', [name for name in REDUCERS if name != 'rlt'])

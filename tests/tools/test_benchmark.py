@@ -8,13 +8,14 @@ from mmaction.datasets.transforms import DecordDecode
 from mmaction.registry import MODELS
 from mmengine.config import Config
 
-from ..paths import CONFIGS
+from ..paths import CONFIGS, SHARED
 from ..reference import openai_clip
 
 BENCHMARK = 'analysis_tools/benchmark.py'
 FLOPS = 'analysis_tools/get_flops.py'
 EVALUATION = 'analysis_tools/benchmark_evaluation.py'
 RECOGNIZER = 'analysis_tools/benchmark_recognizer.py'
+PACKING = 'analysis_tools/benchmark_packing.py'
 
 
 def test_a_config_beside_the_same_without_clustering(run_tool, tiny_config,
@@ -151,3 +152,13 @@ def test_a_recogniser_beside_the_zoos(run_tool, shapes, tmp_path):
     assert titles.split()[:3] == ['config', 'GMACs', 'ms']
     assert values.split()[1] == f'{row["clustered/gmacs"]:.3f}'
     assert values.split()[-1] == f'{row["host_ratio"]:.3f}'
+
+
+@pytest.mark.skipif(not (SHARED / 'videos').is_dir(), reason='no ../shared')
+def test_run_length_tokens_padded_and_packed(run_tool, tmp_path):
+    printed = run_tool(PACKING, SHARED / 'videos', '--sizes', 'tiny', '--clips', 2,
+                       '--frames', 4, '--repeats', 1, '--json', tmp_path / 'out.json')
+    row, = json.loads((tmp_path / 'out.json').read_text())
+    assert row['whole'] == 4 * 16 >= row['longest'] >= row['mean'] >= 16
+    assert row['packed_ratio'] > 0 < row['masked_ratio']
+    assert 'cpu, 1 CPU threads' in printed and 'masked_ratio' in printed

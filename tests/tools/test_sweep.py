@@ -59,6 +59,9 @@ def test_a_sweep_and_what_is_done_is_kept(run_tool, trained, tmp_path):
               row['cell']['reducer'] == 'random' and row['cell']['segments'] == 2]
     assert float(lines[4]['t2v/R1']) == pytest.approx(sum(values) / 2)
     assert (tmp_path / 'sweep.png').read_bytes().startswith(b'\x89PNG')
+    page = (tmp_path / 'table.md').read_text(encoding='utf-8').splitlines()
+    assert len(page) == 2 + 2 + 5 and page[0] in printed and page[-1].startswith(
+        f'| random | 2, 2, 8 | 2 | {sum(values) / 2:.1f} ')
 
     # More cells: those that are there are not measured again.
     printed = run_tool(TOOL, *trained, '--reducers', 'kmedoids', 'norm', *BUDGETS,
@@ -109,6 +112,16 @@ def test_other_weights_under_a_name_are_other_cells(load_tool, trained, tmp_path
         cells = tool.plan_cells(tool.parse_args())
         found.append({cell_key(cell) for cell in cells})
     assert len(found[0]) == len(found[1]) == 18 and not found[0] & found[1]
+
+
+def test_the_whole_evaluation_and_step_have_a_price(run_tool, trained, tmp_path):
+    printed = run_tool(TOOL, *trained, '--reducers', 'segment-mean', '--budgets',
+                       '2,2,8', *FAST, '--seeds', 0, '--price', 'step', 'evaluation',
+                       '--work-dir', tmp_path)
+    assert 'eval ratio' in printed and 'step ratio' in printed
+    for row in rows_of(tmp_path):
+        assert row['cell']['price'] == ['tower', 'evaluation', 'step']
+        assert row['figures']['eval_ratio'] > 0 < row['figures']['step_ratio']
 
 
 @pytest.mark.slow

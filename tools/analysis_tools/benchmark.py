@@ -21,6 +21,7 @@ from mmaction_centerclip.benchmarking import (
 from mmaction_centerclip.cli import (
     check_outputs,
     exit_on_input_error,
+    frame_size,
     positive_int,
     read_config,
     sampled_frames,
@@ -92,7 +93,7 @@ def measure(path: str, batch_size: int, args: argparse.Namespace) -> dict:
     cfg = read_config(path)
     model, unclustered = build_pair(cfg, args.device)
     count = max(batch_size, args.train_batch_size)
-    size, frames = model.backbone.image_size[0], sampled_frames(cfg)
+    size, frames = frame_size(cfg, model.backbone)[0], sampled_frames(cfg)
     if args.videos:
         imgs = read_frames(args.videos, count, frames, size)
     else:

@@ -20,7 +20,7 @@ from mmaction_centerclip.benchmarking import (
     time_interleaved,
     video_files,
 )
-from mmaction_centerclip.benchmarking.compare import training_step
+from mmaction_centerclip.benchmarking.calls import training_step
 from mmaction_centerclip.benchmarking.pipelines import (
     STAGES,
     Pipeline,
@@ -32,6 +32,7 @@ from mmaction_centerclip.benchmarking.pipelines import (
 from mmaction_centerclip.cli import (
     check_outputs,
     exit_on_input_error,
+    frame_size,
     positive_int,
     read_config,
     sampled_frames,
@@ -133,10 +134,10 @@ def model_ms(cfg: Config, args: argparse.Namespace) -> float:
     """
     cfg.model.pretrained = None
     model = MODELS.build(cfg.model).to(args.device).eval()
-    size, count = model.backbone.image_size[0], args.batch_size
+    size, count = frame_size(cfg, model.backbone)[0], args.batch_size
     imgs = torch.randn(count, sampled_frames(cfg), 3, size, size, device=args.device)
     if args.split == 'train':
-        call = training_step(model, imgs, torch.autocast(
+        call = training_step(model, dict(imgs=imgs), torch.autocast(
             torch.device(args.device).type, enabled=False))
     else:
         def call() -> object:

@@ -15,6 +15,7 @@ from mmaction_centerclip.cli import (
     check_model,
     check_outputs,
     exit_on_input_error,
+    frame_size,
     positive_int,
     read_config,
     sampled_frames,
@@ -38,7 +39,7 @@ def count(cfg: Config, num_frames: int | None) -> dict:
     cfg.model.pretrained = None
     model = MODELS.build(cfg.model).eval()
     frames = num_frames or sampled_frames(cfg)
-    imgs = torch.randn(1, frames, 3, *model.backbone.image_size)
+    imgs = torch.randn(1, frames, 3, *frame_size(cfg, model.backbone))
     text = torch.ones(1, model.text_backbone.context_length, dtype=torch.long)
     return dict(
         frames=frames,

@@ -20,14 +20,17 @@ from mmengine.config import Config, DictAction
 from mmengine.utils import ProgressBar
 
 from mmaction_centerclip.benchmarking import (
+    PRICES,
     REDUCERS,
     CellLog,
     CellRunner,
     cell_key,
     describe_machine,
+    format_sweep,
     parse_budget,
     plot_sweep,
     summarize_cells,
+    sweep_markdown,
     used_budget,
 )
 from mmaction_centerclip.cli import (
@@ -39,16 +42,8 @@ from mmaction_centerclip.cli import (
 )
 from mmaction_centerclip.engine import find_resumable, lock_work_dir
 from mmaction_centerclip.errors import InputError, check_choice
-from mmaction_centerclip.tables import format_table
 
 TRAIN = Path(__file__).resolve().parents[1] / 'train.py'
-COLUMNS = {
-    't2v R@1': ('t2v/R1', '.1f'), 'v2t R@1': ('v2t/R1', '.1f'),
-    'cosine': ('test/cosine', '.3f'), 'neighbors': ('test/neighbors', '.1f'),
-    'clips cosine': ('clips/cosine', '.3f'),
-    'clips neighbors': ('clips/neighbors', '.1f'), 'GMACs': ('gmacs', '.4f'),
-    'MAC ratio': ('mac_ratio', '.3f'), 'ms': ('ms', '.2f'),
-    'time ratio': ('time_ratio', '.3f')}
 
 
 def parse_args() -> argparse.Namespace:
@@ -57,7 +52,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', nargs='+', help='of retrievers; their necks are left '
                         'out')
     parser.add_argument('--work-dir', required=True,
-                        help='where cells.jsonl, table.csv and sweep.png go')
+                        help='where cells.jsonl, table.csv, table.md and sweep.png go')
     what = parser.add_argument_group('what to measure')
     what.add_argument('--reducers', nargs='+', metavar='NAME', default=[*REDUCERS],
                       help=f'of {", ".join(REDUCERS)}, and of --reducer-file; '
@@ -97,11 +92,18 @@ def parse_args() -> argparse.Namespace:
     quality.add_argument('--quality', help='the figure to draw; default: t2v/R1, or '
                          'clips/cosine with --no-retrieval')
     price = parser.add_argument_group('price')
+    price.add_argument(
+        '--price', nargs='+', choices=PRICES, default=[],
+        help='what to time beside the tower: the evaluation, from frames in memory to '
+        'recalls, and the whole training step')
+    price.add_argument('--compile', action='store_true',
+                       help='torch.compile of the timed towers; minutes a cell')
     price.add_argument('--clock', choices=['wall', 'process'], default='wall',
                        help='process: CPU time of one thread, for a machine that is '
                        'shared; default: wall')
-    price.add_argument('--repeats', type=positive_int, default=7,
-                       help='timed calls, in turns with the model without necks')
+    price.add_argument('--repeats', type=positive_int, default=40,
+                       help='timed calls, in turns with the model without necks; of '
+                       'training steps a quarter')
     price.add_argument('--batch-size', type=positive_int, default=8,
                        help='videos of a timed call')
     price.add_argument('--device', type=torch_device, default='cpu')
@@ -149,7 +151,9 @@ def plan_cells(args: argparse.Namespace) -> list[dict]:
         train=args.train, pretrained=args.pretrained, cfg_options=args.cfg_options,
         retrieval=not args.no_retrieval, videos=args.videos,
         clips=args.clips if args.videos else 0, clock=args.clock,
-        repeats=args.repeats, batch_size=args.batch_size, device=args.device)
+        repeats=args.repeats, batch_size=args.batch_size, device=args.device,
+        price=[name for name in PRICES if name in ('tower', *args.price)],
+        compile=args.compile)
     cells = {}
     for config, seed in itertools.product(args.config, args.seeds):
         checkpoint = args.checkpoint and args.checkpoint.format(
@@ -181,26 +185,6 @@ def run_training(cfg: Config, seed: int, folder: Path) -> str:
     return find_resumable(str(folder))
 
 
-def format_lines(lines: list[dict]) -> str:
-    """Format the means over seeds, with their deviations, and what failed."""
-
-    def cell(line: dict, name: str, form: str) -> str:
-        if name not in line:
-            return '-'
-        std = line[f'{name} std']
-        return f'{line[name]:{form}}' + ('' if std is None else f' ± {std:{form}}')
-
-    columns = {title: column for title, column in COLUMNS.items()
-               if any(column[0] in line for line in lines)}
-    names = ('reducer', 'block', 'segments', 'tokens', 'seeds')
-    if len({line['config'] for line in lines}) > 1:
-        names = ('config', *names)
-    return format_table([*names, *columns, 'failed'], [
-        [*('-' if line[name] is None else line[name] for name in names),
-         *(cell(line, *column) for column in columns.values()), line['failed']]
-        for line in lines])
-
-
 def write_csv(lines: list[dict], path: Path) -> None:
     """Write a row for each line, with the columns of all."""
     names = dict.fromkeys(name for line in lines for name in line)
@@ -226,15 +210,17 @@ def sweep(args: argparse.Namespace) -> None:
     lines = summarize_cells([log.rows[cell_key(cell)] for cell in cells])
     clock = 'CPU time' if args.clock == 'process' else 'wall time'
     title = (f'{describe_machine(args.device)}, {clock}, {args.batch_size} videos a '
-             'call; mean ± sample standard deviation over seeds')
-    print(f'\n{title}\n{format_lines(lines)}')
+             f'call, {args.repeats} calls in turns{", compiled" * args.compile}; '
+             'mean ± sample standard deviation over seeds')
+    print(f'\n{title}\n{format_sweep(lines)}')
     write_csv(lines, folder / 'table.csv')
+    (folder / 'table.md').write_text(sweep_markdown(lines, title), encoding='utf-8')
     if all('figures' not in row for row in map(log.rows.get, map(cell_key, cells))):
         raise InputError('every cell failed; the table above says why')
     quality = args.quality or ('clips/cosine' if args.no_retrieval else 't2v/R1')
     picture = folder / f'sweep.{args.format}'
     plot_sweep(lines, quality, str(picture), title)
-    print(f'Saved {folder / "table.csv"} and {picture}')
+    print(f'Saved {folder / "table.csv"}, table.md and {picture.name}')
 
 
 def main() -> None:

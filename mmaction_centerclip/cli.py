@@ -138,6 +138,8 @@ def _check_config(cfg: Config) -> None:
     for name in _SECTIONS:
         if not isinstance(cfg.get(name) or {}, dict):
             raise InputError(f'{name} must be a dict, got {cfg[name]!r}')
+    if not isinstance(cfg.get('work_dir') or '', str):
+        raise InputError(f'work_dir must be a folder, got {cfg.work_dir!r}')
     if not isinstance(cfg.get('load_from') or '', str):
         raise InputError(f'load_from must be a file, got {cfg.load_from!r}')
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):

@@ -1,5 +1,4 @@
 """An index of video files: add, search, cut and export."""
-import fnmatch
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,10 +17,14 @@ from mmaction_centerclip.errors import (
 
 from .clips import cut_clip, export_hits
 from .encoding import SegmentEncoder, model_hash, run_ahead
-from .hits import Hit, Matches, exact_scores, find_hits, no_match_threshold
+from .hits import FALSE_MATCHES, Hit, Matches
+from .negation import exclude_vectors
+from .rows import Rows
 from .store import FileRow, IndexStore
 
 __all__ = ['Added', 'VideoIndex']
+
+COMPRESSED = '.rows.npz'  # how the file of compressed rows ends
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class VideoIndex:
         self.model = model_hash(inferencer)
         self.model_name = os.path.basename(
             inferencer.model.cfg.filename or '') or 'a config without a file'
-        self._loaded = self._state = None
+        self._rows = self._state = None
 
     def add(self, folder: str | os.PathLike, batch_size: int = 8,
             num_workers: int = 2, reindex: bool = False) -> Added:
@@ -108,7 +111,7 @@ class VideoIndex:
         check_positive_int('num_workers', num_workers)
         folder = os.path.abspath(folder)
         with self.store.locked():
-            self._loaded, known = None, self.store.files()
+            self._rows, known = None, self.store.files()
             if not reindex:
                 self._check_model(known)
             return self._add(folder, known, num_workers)
@@ -118,7 +121,8 @@ class VideoIndex:
         if not paths:
             raise InputError(f'{folder} has no files')
         index = os.path.realpath(self.store.path)
-        own = {index, f'{index}.lock', f'{index}-journal'}
+        own = {index, *(f'{index}{end}' for end in (
+            '.lock', '-journal', COMPRESSED, f'{COMPRESSED}.partial'))}
         rows, todo = {}, []
         for path in paths:
             if os.path.realpath(path) in own:
@@ -181,7 +185,9 @@ class VideoIndex:
 
     def search(self, query: str | os.PathLike | np.ndarray, topk: int = 10,
                min_score: float | None = None,
-               files: str | Sequence[str] | None = None) -> Matches:
+               files: str | Sequence[str] | None = None,
+               exclude: str | os.PathLike | Sequence | None = None,
+               exact: bool | None = None) -> Matches:
         """Find the moments that a text, a clip or a picture is about.
 
         Args:
@@ -193,48 +199,63 @@ class VideoIndex:
                 any; :attr:`Hit.matches` says which are more than chance.
             files (str | Sequence[str], optional): Patterns such as
                 ``'*.mp4'``, one of which a path must match. Defaults to None.
+            exclude (str | os.PathLike | Sequence, optional): What is not
+                looked for, as ``query`` or a list of such, see
+                :func:`exclude_vectors`. Defaults to None.
+            exact (bool, optional): Whether all rows are compared. Defaults to
+                None: all below 200,000 rows, of files that are asked for, or
+                without faiss; the best ones of a compressed copy otherwise.
 
         Returns:
             Matches: The moments and the threshold.
 
         Raises:
             InputError: If the index has no segment, or none of such a file,
-                or is damaged or of another model.
+                or is damaged or of another model; if nothing is left of the
+                query; or if ``exact`` is False without faiss.
         """
         check_positive_int('topk', topk)
-        if min_score is not None:
-            check_number('min_score', min_score, lambda x: True, 'a number')
-        paths, file_of, segments = self._load()
-        scores = exact_scores(segments.vectors, self._query(query))
-        threshold, median = no_match_threshold(scores)
+        lowest = np.finfo(np.float32).min if min_score is None else check_number(
+            'min_score', min_score, lambda x: True, 'a number')
+        rows, fits = self._load(), None
         if files is not None:
             patterns = [files] if isinstance(files, str) else list(files)
-            fits = np.array([any(fnmatch.fnmatch(path, p) for p in patterns)
-                             for path in paths])[file_of]
+            fits = rows.of_files(patterns)
             if not fits.any():
                 raise InputError(f'{self.store.path} has no file like {patterns}')
-            scores = np.where(fits, scores, -np.inf)
-        lowest = np.finfo(np.float32).min if min_score is None else min_score
-        hits = find_hits(scores, file_of, segments, topk, lowest, median)
+        hits, chance = rows.find(self._query(query, exclude), topk, lowest, exact, fits)
+        segments, p_values = rows.segments, [chance.p_value(hit[2]) for hit in hits]
         return Matches([
-            Hit(paths[file_of[first]], float(segments.start[first]),
-                float(segments.end[last]), score, score > threshold)
-            for first, last, score in hits], threshold, median)
+            Hit(rows.paths[rows.file_of[first]], float(segments.start[first]),
+                float(segments.end[last]), score, p_value < FALSE_MATCHES, p_value)
+            for (first, last, score), p_value in zip(hits, p_values)],
+            chance.threshold, chance.median)
 
-    def _query(self, query: str | os.PathLike | np.ndarray) -> np.ndarray:
+    def _query(self, query: str | os.PathLike | np.ndarray,
+               exclude: str | os.PathLike | Sequence | None) -> np.ndarray:
+        vector = self._vector(query)
+        if exclude is None:
+            return vector
+        excluded = list(exclude) if isinstance(exclude, (list, tuple)) else [exclude]
+        if not excluded:
+            raise InputError('exclude must name something, got an empty list')
+        return exclude_vectors(vector, np.stack([self._vector(x) for x in excluded]))
+
+    def _vector(self, query: str | os.PathLike | np.ndarray) -> np.ndarray:
         if isinstance(query, str):
             return self.inferencer.encode_texts(query).features['text'][0].numpy()
         return self.inferencer.encode_videos(query).features['video'][0].numpy()
 
-    def _load(self) -> tuple:
+    def _load(self) -> Rows:
         """Return all rows, read again where another process has written."""
         state = self.store.state()
-        if self._loaded is None or state != self._state:
+        if self._rows is None or state != self._state:
             self._check_model(self.store.files())
-            self._loaded, self._state = self.store.load(), state
-        if not len(self._loaded[1]):
+            self._rows, self._state = Rows(
+                *self.store.load(), f'{self.store.path}{COMPRESSED}'), state
+        if not len(self._rows):
             raise InputError(f'{self.store.path} has no segments; add a folder')
-        return self._loaded
+        return self._rows
 
     def cut(self, hit: Hit, path: str | os.PathLike) -> None:
         """Write a moment as a clip, see :func:`cut_clip`."""

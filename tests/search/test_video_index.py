@@ -118,8 +118,8 @@ def test_a_shot_is_found_by_a_picture_of_it(inferencer, films, tmp_path):
 
 
 def test_clips_and_exports(index, films, tmp_path):
-    hits = [Hit(str(films / 'long.mp4'), 5., 12., 0.5, True),
-            Hit(str(films / 'long.mp4'), 0., 1., 0.25, False)]
+    hits = [Hit(str(films / 'long.mp4'), 5., 12., 0.5, True, 0.01),
+            Hit(str(films / 'long.mp4'), 0., 1., 0.25, False, 0.5)]
     index.cut(hits[0], tmp_path / 'clip.mp4')
     clip = VideoReader(str(tmp_path / 'clip.mp4'))
     assert len(clip) == 70 and clip.get_avg_fps() == 10

@@ -30,16 +30,20 @@ class CompressedRows:
     bytes and not 1024; faiss compares codes by tables that stay in registers
     (Jégou et al., "Product Quantization for Nearest Neighbor Search", PAMI
     2011; André et al., "Cache locality is not enough", VLDB 2015). It has no
-    graph and no lists: no row is out of reach, and building is one pass.
+    graph and no lists: no row is out of reach, and building is one pass. Rows
+    are turned at random first, so that all dimensions vary alike: CLIP's do
+    not, and those that vary most would leave the tables coarse for the others.
 
     Args:
+        rotation (np.ndarray): Orthogonal, float32 (E, E).
         centroids (np.ndarray): What codes stand for, float32 (E / 2, 16, 2).
         codes (np.ndarray): Of the rows, two a byte, uint8 (N, bytes).
     """
 
-    def __init__(self, centroids: np.ndarray, codes: np.ndarray) -> None:
+    def __init__(self, rotation: np.ndarray, centroids: np.ndarray,
+                 codes: np.ndarray) -> None:
         import faiss
-        self.centroids, self.codes = centroids, codes
+        self.rotation, self.centroids, self.codes = rotation, centroids, codes
         plain = _quantizer(2 * len(centroids))
         faiss.copy_array_to_vector(centroids.ravel(), plain.pq.centroids)
         plain.is_trained = True
@@ -51,21 +55,31 @@ class CompressedRows:
         """Compress rows, float16 (N, E)."""
         import faiss
         count, dims = vectors.shape
-        plain = _quantizer(dims)
-        drawn = np.random.default_rng(0).choice(
-            count, min(count, TRAINED_ON), replace=False)
+        rng, plain = np.random.default_rng(0), _quantizer(dims)
+        rotation = np.linalg.qr(rng.standard_normal((dims, dims)))[0].astype(np.float32)
+
+        def turned(rows: np.ndarray) -> np.ndarray:
+            return rows.astype(np.float32) @ rotation
+
         # Which warns where a small index has few rows for each centroid.
         plain.pq.cp.min_points_per_centroid = 1
-        plain.train(vectors[np.sort(drawn)].astype(np.float32))
+        drawn = rng.choice(count, min(count, TRAINED_ON), replace=False)
+        threads = faiss.omp_get_max_threads()
+        faiss.omp_set_num_threads(1)  # Many small problems, which threads slow down.
+        try:
+            plain.train(turned(vectors[np.sort(drawn)]))
+        finally:
+            faiss.omp_set_num_threads(threads)
         codes = np.concatenate([
-            plain.sa_encode(vectors[first:first + AT_A_TIME].astype(np.float32))
+            plain.sa_encode(turned(vectors[first:first + AT_A_TIME]))
             for first in range(0, count, AT_A_TIME)])
         centroids = faiss.vector_to_array(plain.pq.centroids)
-        return cls(centroids.reshape(dims // 2, 2**BITS, 2), codes)
+        return cls(rotation, centroids.reshape(dims // 2, 2**BITS, 2), codes)
 
     def best(self, query: np.ndarray, count: int) -> np.ndarray:
         """Return about the best rows of a query, float32 (E, ): int64 (count, )."""
-        _, rows = self._index.search(query[None], min(count, len(self.codes)))
+        _, rows = self._index.search((query @ self.rotation)[None],
+                                     min(count, len(self.codes)))
         return rows[0][rows[0] >= 0]
 
 
@@ -93,7 +107,8 @@ def open_compressed(path: str | os.PathLike, vectors: np.ndarray) -> CompressedR
     made = CompressedRows.build(vectors)
     try:
         with whole_file(os.fspath(path)) as partial, open(partial, 'wb') as file:
-            np.savez(file, rows=digest, centroids=made.centroids, codes=made.codes)
+            np.savez(file, rows=digest, rotation=made.rotation,
+                     centroids=made.centroids, codes=made.codes)
     except InputError as error:  # such as a folder that is only read
         print_log(f'{error}; the next search makes it again', 'current',
                   logging.WARNING)
@@ -107,11 +122,12 @@ def _read(path: str | os.PathLike, digest: str,
         with np.load(path, allow_pickle=False) as file:
             if file['rows'].item() != digest:
                 return None
-            centroids, codes = file['centroids'], file['codes']
+            parts = [file[name] for name in ('rotation', 'centroids', 'codes')]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
     count, dims = shape
-    expected = ((dims // 2, 2**BITS, 2), np.float32, (count, -(-dims // 4)), np.uint8)
-    if (centroids.shape, centroids.dtype, codes.shape, codes.dtype) != expected:
+    if [(part.shape, part.dtype) for part in parts] != [
+            ((dims, dims), np.float32), ((dims // 2, 2**BITS, 2), np.float32),
+            ((count, -(-dims // 4)), np.uint8)]:
         return None
-    return CompressedRows(centroids, codes)
+    return CompressedRows(*parts)

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import norm
 
 from .ranking import Ranking
-from .store import Segments
+from .records import Segments
 
 __all__ = ['Chance', 'Hit', 'Matches', 'draw_background', 'find_hits']
 

@@ -9,7 +9,7 @@ from mmaction_centerclip.errors import InputError
 from .compressed import CompressedRows, can_compress, open_compressed
 from .hits import Chance, draw_background, find_hits
 from .ranking import Ranking, SomeRows, exact_scores, product
-from .store import Segments
+from .records import Segments
 
 __all__ = ['Rows']
 

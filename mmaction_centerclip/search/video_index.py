@@ -19,6 +19,7 @@ from .clips import cut_clip, export_hits
 from .encoding import SegmentEncoder, model_hash, run_ahead
 from .hits import FALSE_MATCHES, Hit, Matches
 from .negation import exclude_vectors
+from .reranking import Reranker
 from .rows import Rows
 from .store import FileRow, IndexStore
 
@@ -51,8 +52,9 @@ class VideoIndex:
 
     Args:
         path (str | os.PathLike): The index; made where there is none.
-        inferencer (VideoTextRetrievalInferencer): The model, whose head must
-            be separable.
+        inferencer (VideoTextRetrievalInferencer): The model. Where its head
+            compares pairs, a row is a window, and the head ranks the first
+            100 of a text anew, see :class:`Reranker`.
         window (float, optional): The longest window of a new index, in
             seconds. Defaults to None: that of the index, 10 of a new one.
         split (str, optional): Where windows begin: after equal times
@@ -60,8 +62,8 @@ class VideoIndex:
             that of the index, ``'length'`` of a new one.
 
     Raises:
-        InputError: If the head compares pairs, an option is out of range or
-            not that of the index, or the file is damaged or no index.
+        InputError: If an option is out of range or not that of the index, or
+            the file is damaged or no index.
     """
 
     def __init__(self, path: str | os.PathLike,
@@ -73,7 +75,6 @@ class VideoIndex:
             check_choice('split', split, ('length', 'cuts'))
         given = dict(window=None if window is None else str(float(window)), split=split)
         self.inferencer = inferencer
-        self._encoder = SegmentEncoder(inferencer, 1., False, 1)  # refuses first
         self.store = IndexStore(path, {
             'window': given['window'] or '10.0', 'split': split or 'length'})
         settings = self.store.settings
@@ -81,12 +82,12 @@ class VideoIndex:
             if value is not None and value != settings[name]:
                 raise InputError(f'{path}: {name} must be {settings[name]}, that of '
                                  f'the index, got {value}; make another index')
-        self._encoder.window = float(settings['window'])
-        self._encoder.at_cuts = settings['split'] == 'cuts'
+        self._encoder = SegmentEncoder(inferencer, float(settings['window']),
+                                       settings['split'] == 'cuts', 1)
         self.model = model_hash(inferencer)
         self.model_name = os.path.basename(
             inferencer.model.cfg.filename or '') or 'a config without a file'
-        self._rows = self._state = None
+        self._rows = self._reranker = self._state = None
 
     def add(self, folder: str | os.PathLike, batch_size: int = 8,
             num_workers: int = 2, reindex: bool = False) -> Added:
@@ -212,7 +213,8 @@ class VideoIndex:
         Raises:
             InputError: If the index has no segment, or none of such a file,
                 or is damaged or of another model; if nothing is left of the
-                query; or if ``exact`` is False without faiss.
+                query, or something is excluded and the head compares pairs;
+                or if ``exact`` is False without faiss.
         """
         check_positive_int('topk', topk)
         lowest = np.finfo(np.float32).min if min_score is None else check_number(
@@ -223,7 +225,12 @@ class VideoIndex:
             fits = rows.of_files(patterns)
             if not fits.any():
                 raise InputError(f'{self.store.path} has no file like {patterns}')
-        hits, chance = rows.find(self._query(query, exclude), topk, lowest, exact, fits)
+        vector = self._query(query, exclude)
+        if self.inferencer.model.head.separable or not isinstance(query, str):
+            hits, chance = rows.find(vector, topk, lowest, exact, fits)
+        else:
+            hits, chance = self._reranker.find(
+                query, vector, topk, lowest, exact, fits)
         segments, p_values = rows.segments, [chance.p_value(hit[2]) for hit in hits]
         return Matches([
             Hit(rows.paths[rows.file_of[first]], float(segments.start[first]),
@@ -233,18 +240,16 @@ class VideoIndex:
 
     def _query(self, query: str | os.PathLike | np.ndarray,
                exclude: str | os.PathLike | Sequence | None) -> np.ndarray:
-        vector = self._vector(query)
+        encode, head = self._encoder.encode_query, self.inferencer.model.head
         if exclude is None:
-            return vector
+            return encode(query)
+        if not head.separable:
+            raise InputError(f'exclude needs a head of vectors, {type(head).__name__} '
+                             'compares pairs')
         excluded = list(exclude) if isinstance(exclude, (list, tuple)) else [exclude]
         if not excluded:
             raise InputError('exclude must name something, got an empty list')
-        return exclude_vectors(vector, np.stack([self._vector(x) for x in excluded]))
-
-    def _vector(self, query: str | os.PathLike | np.ndarray) -> np.ndarray:
-        if isinstance(query, str):
-            return self.inferencer.encode_texts(query).features['text'][0].numpy()
-        return self.inferencer.encode_videos(query).features['video'][0].numpy()
+        return exclude_vectors(encode(query), np.stack([encode(x) for x in excluded]))
 
     def _load(self) -> Rows:
         """Return all rows, read again where another process has written."""
@@ -253,6 +258,7 @@ class VideoIndex:
             self._check_model(self.store.files())
             self._rows, self._state = Rows(
                 *self.store.load(), f'{self.store.path}{COMPRESSED}'), state
+            self._reranker = Reranker(self.inferencer, self.store, self._rows)
         if not len(self._rows):
             raise InputError(f'{self.store.path} has no segments; add a folder')
         return self._rows

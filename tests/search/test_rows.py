@@ -1,5 +1,6 @@
 """Scores against numpy; compressed rows against all rows."""
 import os
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -50,14 +51,18 @@ def queries(many, count=20):
 
 
 def test_compressed_search_finds_the_same_moments(many):
-    found = 0
+    found = same = 0
     for query in queries(many):
+        best, best_ = (list(islice(many.rank(query, exact)[0], 10))
+                       for exact in (True, False))
+        same += len({*best} & {*best_})
         exact, chance = many.find(query, 10, -1., exact=True)
         fast, chance_ = many.find(query, 10, -1., exact=False)
         assert chance == chance_
         found += len({hit[:2] for hit in exact} & {hit[:2] for hit in fast})
         np.testing.assert_allclose(fast[0][2], exact[0][2], atol=1e-6)
-    assert found >= 0.99 * 200
+    # Moments may end a row later: scores behind the best are rounded.
+    assert same >= 0.99 * 200 and found >= 0.97 * 200
     # More hits than there are candidates: all rows are compared.
     assert many.find(query, 2000, -1., exact=False)[0] == many.find(
         query, 2000, -1., exact=True)[0]

@@ -177,14 +177,6 @@ def test_the_hash_is_the_models(tiny_config, tiny_checkpoint, index, inferencer,
     assert VideoIndex(tmp_path / 'b', other).model != index.model
 
 
-def test_heads_that_compare_pairs_are_refused(tiny_config, tmp_path, monkeypatch,
-                                              inferencer):
-    monkeypatch.setattr(type(inferencer.model.head), 'separable', False)
-    with pytest.raises(InputError, match='MeanPoolingHead compares pairs'):
-        VideoIndex(tmp_path / 'x', inferencer)
-    assert not (tmp_path / 'x').exists()
-
-
 SCRIPT = '''
 import os, signal, sys, time
 from mmaction_centerclip.apis import VideoTextRetrievalInferencer

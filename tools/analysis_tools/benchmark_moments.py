@@ -66,21 +66,20 @@ def make_films(args: argparse.Namespace, names: list[str]) -> dict[str, list]:
 def write_film(path: Path, args: argparse.Namespace, names: list[str],
                rng: np.random.Generator) -> list[tuple[float, float, str]]:
     """Write one film, of shots that are at least three quarters of a video."""
-    shots, place = [], 0
+    shots, place, stream, rate = [], 0, None, 1
     with av.open(str(path), 'w') as film:
-        stream = None
-        while stream is None or place < args.seconds * stream.rate:
+        while place < args.seconds * rate:
             name = names[rng.integers(len(names))]
             video = VideoReader(str(args.data / 'videos' / name))
             length = int(rng.integers(len(video) * 3 // 4, len(video) + 1))
             for image in video.get_batch(range(length)).asnumpy():
                 if stream is None:
-                    stream = film.add_stream('libx264', rate=round(video.get_avg_fps()))
+                    rate = round(video.get_avg_fps())
+                    stream = film.add_stream('libx264', rate=rate)
                     stream.height, stream.width = image.shape[:2]
                     stream.pix_fmt = 'yuv420p'
                 film.mux(stream.encode(av.VideoFrame.from_ndarray(image)))
-            shots.append((place / float(stream.rate),
-                          (place + length) / float(stream.rate), name))
+            shots.append((place / rate, (place + length) / rate, name))
             place += length
         film.mux(stream.encode(None))
     return shots

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmaction_centerclip.apis import VideoTextRetrievalInferencer
+from mmaction_centerclip.datasets.transforms import DecodingError
 from mmaction_centerclip.errors import InputError
 
 from .records import Segments
@@ -130,7 +131,11 @@ class SegmentEncoder:
             device = model.head.logit_scale.device
             sentence = model.text_backbone(ids.to(device)).sentence.float()
             return F.normalize(sentence, dim=-1)[0].cpu().numpy()
-        segments, mask = self._segments([pipeline.prepare(pipeline.open(query))])
+        try:
+            sample = pipeline.prepare(pipeline.open(query))
+        except DecodingError as error:
+            raise InputError(f'{query}: {error.reason}') from error
+        segments, mask = self._segments([sample])
         return self._vectors(segments[:, :int(mask.sum()) or None])[0].numpy()
 
     def _segments(self, samples: list[dict]) -> tuple[Tensor, Tensor]:

@@ -44,14 +44,14 @@ class SomeRows(Ranking):
     Args:
         rows (np.ndarray): The best rows, in any order, (K, ).
         scores (np.ndarray): Theirs, float32 (K, ).
-        score (Callable): A row, (1, ), to its score, (1, ). Defaults to None:
-            others have none, -inf.
+        score (Callable, optional): A row, (1, ), to its score, (1, ). Defaults
+            to None: others have none, -inf.
     """
     whole = False
 
     def __init__(self, rows: np.ndarray, scores: np.ndarray, score=None) -> None:
         order = np.lexsort((rows, -scores))
-        super().__init__(dict(zip(rows[order].tolist(), scores[order].tolist())))
+        self._scores = dict(zip(rows[order].tolist(), scores[order].tolist()))
         self._best, self._score = list(self._scores), score
 
     def __getitem__(self, row: int) -> float:

@@ -49,7 +49,7 @@ def test_windows_are_scored_as_videos_are(pairs):
     texts = model.encode_texts('a red circle')
     expected = model.score(texts, model.encode_videos(windows))[0].numpy()
     # Stored in float16.
-    scale = np.abs(expected).max()
+    scale = float(np.abs(expected).max())
     features = [index.store.features(paths[file], start)
                 for file, start in zip(file_of, rows.start)]
     np.testing.assert_allclose(reranking.head_scores(model, texts, features),

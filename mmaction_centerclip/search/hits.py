@@ -82,8 +82,8 @@ class Chance:
 
         Examples:
             >>> chance = Chance.of(np.array([0., .1, .2, .3, .4]), 100)
-            >>> round(chance.threshold, 3), round(chance.p_value(chance.threshold), 3)
-            (0.686, 0.05)
+            >>> round(chance.threshold, 2), round(chance.p_value(chance.threshold), 3)
+            (0.69, 0.05)
         """
         median = float(np.median(scores))
         return cls(median, 1.4826 * float(np.median(np.abs(scores - median))), count)

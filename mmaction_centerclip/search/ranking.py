@@ -1,5 +1,5 @@
 """Score rows: all of them, or the best and who else is asked for."""
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -7,6 +7,7 @@ import torch
 __all__ = ['Ranking', 'SomeRows', 'exact_scores', 'product']
 
 REFINED = 1024  # the best rows, whose scores are computed in float32
+NEIGHBOURS = 64
 
 
 class Ranking:
@@ -44,20 +45,28 @@ class SomeRows(Ranking):
     Args:
         rows (np.ndarray): The best rows, in any order, (K, ).
         scores (np.ndarray): Theirs, float32 (K, ).
-        score (Callable, optional): A row, (1, ), to its score, (1, ). Defaults
+        score (Callable, optional): Neighbouring rows, ascending, (B, ), to their
+            scores, (B, ); it is asked for :data:`NEIGHBOURS` at a time. Defaults
             to None: others have none, -inf.
+        count (int): Rows of the index. Defaults to 0, without ``score``.
     """
     whole = False
 
-    def __init__(self, rows: np.ndarray, scores: np.ndarray, score=None) -> None:
+    def __init__(self, rows: np.ndarray, scores: np.ndarray,
+                 score: Callable[[np.ndarray], np.ndarray] | None = None,
+                 count: int = 0) -> None:
         order = np.lexsort((rows, -scores))
         self._scores = dict(zip(rows[order].tolist(), scores[order].tolist()))
-        self._best, self._score = list(self._scores), score
+        self._best, self._score, self._count = list(self._scores), score, count
 
     def __getitem__(self, row: int) -> float:
+        if self._score is None:
+            return self._scores.get(row, float('-inf'))
         if row not in self._scores:
-            self._scores[row] = float('-inf') if self._score is None else float(
-                self._score(np.array([row]))[0])
+            first = row - row % NEIGHBOURS
+            rows = np.arange(first, min(first + NEIGHBOURS, self._count))
+            for other, score in zip(rows.tolist(), self._score(rows).tolist()):
+                self._scores.setdefault(other, score)
         return self._scores[row]
 
     def __iter__(self) -> Iterator[int]:

@@ -87,7 +87,7 @@ class Rows:
                 return product(vectors, query, rows)
 
             rows = np.sort(self.compressed().best(query, CANDIDATES))
-            return SomeRows(rows, score(rows), score), chance
+            return SomeRows(rows, score(rows), score, len(self)), chance
         scores = exact_scores(vectors, query)
         if fits is not None:
             scores = np.where(fits, scores, -np.inf)

@@ -78,12 +78,14 @@ setup(
         'onedl': ['onedl-mmcv>=2.3,<3', 'onedl-mmengine>=0.10.12,<1'],
         'hf': ['transformers[sentencepiece]'],  # tokenizers of Hugging Face
         'peft': ['peft>=0.21,<1'],  # LoRA on the towers
+        'search': ['faiss-cpu>=1.10,<2'],  # an index of a million rows
         'mmpretrain': ['mmpretrain>=1.2,<2'],  # its vision transformer as a host
         'serve': ['starlette>=1,<2', 'uvicorn'],  # the page of the search
         'tests': [
             'pytest', 'pytest-xdist', 'hypothesis', 'ruff', 'codespell',
             'torchmetrics', 'peft>=0.21,<1', 'mmpretrain>=1.2,<2',
-            'playwright', 'starlette>=1,<2', 'uvicorn'
+            'playwright', 'starlette>=1,<2', 'uvicorn', 'faiss-cpu>=1.10,<2',
+            'nbclient', 'nbformat', 'ipykernel'
         ],
     },
     cmdclass={'build_py': BuildWithMim},

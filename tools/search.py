@@ -46,6 +46,8 @@ def parse_args() -> argparse.Namespace:
     search.add_argument('query', nargs='?', help='what to look for, in words')
     search.add_argument('--clip', type=Path,
                         help='a video or a picture to look for, in place of words')
+    search.add_argument('--not', dest='exclude', nargs='+', metavar='WORDS',
+                        help="what not to look for, such as 'snow'")
     search.add_argument('--topk', type=positive_int, default=10)
     search.add_argument('--min-score', type=float,
                         help='the lowest score to show; default: any')
@@ -53,6 +55,8 @@ def parse_args() -> argparse.Namespace:
                         help='show only what is more than chance')
     search.add_argument('--files', nargs='+', metavar='PATTERN',
                         help="only in files like these, such as '*/2024/*.mp4'")
+    search.add_argument('--exact', action='store_true',
+                        help='compare all rows, also of a large index')
     search.add_argument('--export', metavar='FILE',
                         help='write the moments to a .csv table or .txt chapters')
     search.add_argument('--cut', metavar='FOLDER', type=Path,
@@ -132,15 +136,15 @@ def add(args: argparse.Namespace, index: VideoIndex) -> None:
 def find(args: argparse.Namespace, index: VideoIndex) -> None:
     """Search, and show, write and cut what is found."""
     matches = index.search(args.clip or args.query, args.topk, args.min_score,
-                           args.files)
+                           args.files, args.exclude, args.exact or None)
     hits = [hit for hit in matches.hits if hit.matches or not args.matching]
     if args.json:
         print(json.dumps(dict(hits=[dataclasses.asdict(hit) for hit in hits],
                               threshold=matches.threshold), indent=1))
     elif hits:
-        print(format_table(('file', 'in', 'out', 'score', 'matches'), [
+        print(format_table(('file', 'in', 'out', 'score', 'chance', 'matches'), [
             (hit.file, f'{hit.start:.2f}', f'{hit.end:.2f}', f'{hit.score:.3f}',
-             'yes' if hit.matches else 'no') for hit in hits]))
+             f'{hit.p_value:.2g}', 'yes' if hit.matches else 'no') for hit in hits]))
     if not args.json and not any(hit.matches for hit in hits):
         print(f'nothing matches: no score is above {matches.threshold:.3f}')
     if args.export:

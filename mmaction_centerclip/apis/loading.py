@@ -14,6 +14,7 @@ from mmaction_centerclip.engine.hooks.check_checkpoint import check_weights
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.files import read_checkpoint
 from mmaction_centerclip.models.retrievers import load_clip_weights
+from mmaction_centerclip.models.retrievers.tower_weights import load_tower_weights
 
 __all__ = ['init_retriever', 'load_pretrained']
 
@@ -65,20 +66,25 @@ def init_retriever(config: str | os.PathLike | Config, checkpoint: str | None = 
     return model.to(device).eval()
 
 
-def load_pretrained(model: nn.Module) -> None:
+def load_pretrained(model: nn.Module, video_only: bool = False) -> None:
     """Load the weights that the config starts a training from.
 
     Args:
         model (VideoTextRetriever): Changed in place.
+        video_only (bool): Whether the video tower is all that is used.
+            Defaults to False: all parts of the model must have weights.
 
     Raises:
-        InputError: If they leave a part of the model untrained.
+        InputError: If they leave a part that is used untrained.
     """
     if model.video_pretrained is not None:
+        if video_only:
+            return load_tower_weights(model.backbone, model.video_pretrained)
         raise InputError(f'video_pretrained={model.video_pretrained!r} starts a video '
                          "tower that has yet to learn the text tower's space; give a "
                          'checkpoint')
-    untrained = load_clip_weights(model, model.pretrained, model.arch)
+    untrained = [key for key in load_clip_weights(model, model.pretrained, model.arch)
+                 if key.startswith('backbone.') or not video_only]
     if untrained:
         raise InputError(f'pretrained={model.pretrained!r} has no weights for '
                          f'{untrained[:3]} ({len(untrained)} in all), which are '

@@ -1,5 +1,6 @@
 """Encode the segments of video files, decoding some files ahead."""
 import hashlib
+import os
 import queue
 import threading
 from collections import deque
@@ -11,14 +12,16 @@ import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
 from torch import Tensor
+from torch.nn import functional as F
 
 from mmaction_centerclip.apis import VideoTextRetrievalInferencer
+from mmaction_centerclip.datasets.transforms import DecodingError
 from mmaction_centerclip.errors import InputError
 
-from .store import Segments
+from .records import Segments
 from .windows import find_cuts, segment_frames, split_video
 
-__all__ = ['SegmentEncoder', 'model_hash', 'run_ahead']
+__all__ = ['SegmentEncoder', 'mean_vectors', 'model_hash', 'run_ahead']
 
 ITEMS_AHEAD = 4  # windows of a file that wait to be encoded
 
@@ -42,25 +45,20 @@ class SegmentEncoder:
     A window is sampled as the model samples a whole video, and has as many
     segments as the model gives: those of its clustering, or its frames.
 
+    Of a head that compares pairs, which reads all segments of a window
+    together, each window is one row: the vector is the segments' mean, as
+    :class:`MeanPoolingHead` has it, and their features are kept beside it.
+
     Args:
-        inferencer (VideoTextRetrievalInferencer): Of a separable head.
+        inferencer (VideoTextRetrievalInferencer): The model.
         window (float): The longest window, in seconds.
         at_cuts (bool): Whether windows begin where shots do, for which all
             frames are decoded.
         batch_size (int): Windows to encode at a time.
-
-    Raises:
-        InputError: If the head is not separable.
     """
 
     def __init__(self, inferencer: VideoTextRetrievalInferencer, window: float,
                  at_cuts: bool, batch_size: int) -> None:
-        head = inferencer.model.head
-        if not head.separable:
-            raise InputError(
-                f'{type(head).__name__} compares pairs, so that a video is no vector '
-                'that an index can hold; index with MeanPoolingHead, or rank with '
-                'VideoTextRetrievalInferencer')
         self.inferencer = inferencer
         self.window, self.at_cuts, self.batch_size = window, at_cuts, batch_size
 
@@ -85,38 +83,88 @@ class SegmentEncoder:
             DecodingError: If the file cannot be read.
             InputError: If a feature is not finite.
         """
-        times, vectors = [], []
+        times, vectors, kept = [], [], []
+        separable = self.inferencer.model.head.separable
         while batch := list(islice(windows, self.batch_size)):
-            features, masks = self._features([sample for *_, sample in batch])
+            segments, masks = self._segments([sample for *_, sample in batch])
             for (seconds, first, end, sample), own, mask in zip(
-                    batch, features, masks):
+                    batch, segments, masks):
                 count = int(mask.sum()) or len(mask)  # padding comes last
+                own = own[:count]
+                if not separable:
+                    times.append((seconds[first], seconds[end]))
+                    vectors.append(self._vectors(own[None])[0])
+                    kept.append(_half(own))
+                    continue
                 sampled = sample['data_samples'].frame_inds
                 if len(sampled) % len(mask):
                     raise InputError(f'{len(sampled)} sampled frames are not '
                                      f'{len(mask)} segments of equally many')
                 sampled = sampled[:len(sampled) // len(mask) * count]
                 for (start, stop), vector in zip(
-                        segment_frames(sampled, count, first, end), own):
+                        segment_frames(sampled, count, first, end),
+                        self._vectors(own[:, None])):
                     if start < stop:  # else its frames are those of the next
                         times.append((seconds[start], seconds[stop]))
                         vectors.append(vector)
         times = np.array(times, np.float64).reshape(-1, 2)
-        stored = torch.stack(vectors).numpy().astype(np.float16)
-        if not np.isfinite(stored).all():
-            raise InputError('the model gives features that are not finite in float16')
-        return Segments(times[:, 0], times[:, 1], stored)
+        return Segments(times[:, 0], times[:, 1], _half(torch.stack(vectors)),
+                        None if separable else kept)
 
-    def _features(self, samples: list[dict]) -> tuple[Tensor, Tensor]:
+    @torch.no_grad()
+    def encode_query(self, query: str | os.PathLike | np.ndarray) -> np.ndarray:
+        """Return what rows are compared with, float32 (E, ), of unit length.
+
+        Args:
+            query (str | os.PathLike | np.ndarray): See :meth:`VideoIndex.search`.
+
+        Raises:
+            InputError: If a clip cannot be read.
+        """
+        model, pipeline = self.inferencer.model, self.inferencer.pipeline
+        if model.head.separable and isinstance(query, str):
+            return self.inferencer.encode_texts(query).features['text'][0].numpy()
+        if model.head.separable:
+            return self.inferencer.encode_videos(query).features['video'][0].numpy()
+        if isinstance(query, str):
+            ids, _ = pipeline.tokenize([query])
+            device = model.head.logit_scale.device
+            sentence = model.text_backbone(ids.to(device)).sentence.float()
+            return F.normalize(sentence, dim=-1)[0].cpu().numpy()
+        try:
+            sample = pipeline.prepare(pipeline.open(query))
+        except DecodingError as error:
+            raise InputError(f'{query}: {error.reason}') from error
+        segments, mask = self._segments([sample])
+        return self._vectors(segments[:, :int(mask.sum()) or None])[0].numpy()
+
+    def _segments(self, samples: list[dict]) -> tuple[Tensor, Tensor]:
         """Return the features (B, S, E) of segments, and their mask (B, S)."""
         model = self.inferencer.model
         data = model.data_preprocessor(pseudo_collate(samples), False)
         model.check_resizing({sample.resizing for sample in data['data_samples']})
         segments, mask = model.encode_video(data['inputs'])
-        # A segment alone, as if it were a video of one.
-        alone = model.head.video_features(
-            segments.flatten(0, 1)[:, None], mask.flatten()[:, None])['video']
-        return alone.unflatten(0, mask.shape).float().cpu(), mask.cpu()
+        return segments.float(), mask.cpu()
+
+    def _vectors(self, segments: Tensor) -> Tensor:
+        """Return a vector (B, E) of videos of whole segments (B, S, E)."""
+        head = self.inferencer.model.head
+        mask = torch.ones(segments.shape[:2], dtype=torch.bool, device=segments.device)
+        if head.separable:
+            return head.video_features(segments, mask)['video'].float().cpu()
+        return mean_vectors(segments).cpu()
+
+
+def mean_vectors(segments: Tensor) -> Tensor:
+    """Return the mean (B, E), of unit length, of segments (B, S, E), likewise."""
+    return F.normalize(F.normalize(segments, dim=-1).mean(dim=1), dim=-1)
+
+
+def _half(x: Tensor) -> np.ndarray:
+    stored = x.cpu().numpy().astype(np.float16)
+    if not np.isfinite(stored).all():
+        raise InputError('the model gives features that are not finite in float16')
+    return stored
 
 
 def run_ahead(jobs: Iterator[Callable[[], Iterator]],

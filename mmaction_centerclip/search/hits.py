@@ -1,17 +1,15 @@
-"""Compare a query with all rows, and join neighbours to moments."""
+"""Say which rows are more than chance, and join neighbours to moments."""
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy.stats import norm
 
-from .store import Segments
+from .ranking import Ranking
+from .records import Segments
 
-__all__ = ['Hit', 'Matches', 'exact_scores', 'find_hits', 'no_match_threshold']
+__all__ = ['Chance', 'Hit', 'Matches', 'draw_background', 'find_hits']
 
-REFINED = 1024  # the best rows, whose scores are computed in float32
 BACKGROUND = 4096  # rows that say how scores are distributed
 FALSE_MATCHES = 0.05
 TOUCHING = 1e-3  # seconds
@@ -26,14 +24,17 @@ class Hit:
         start (float): The in point, in seconds.
         end (float): The out point.
         score (float): Of its best segment.
-        matches (bool): Whether that is more than chance, see
-            :func:`no_match_threshold`.
+        matches (bool): Whether that is more than chance: ``p_value`` is below
+            0.05.
+        p_value (float): How often the best of so many unrelated rows scores
+            as much or more, see :class:`Chance`. Defaults to 1.
     """
     file: str
     start: float
     end: float
     score: float
     matches: bool
+    p_value: float = 1.
 
     @property
     def name(self) -> str:
@@ -55,52 +56,68 @@ class Matches:
     median: float
 
 
-def exact_scores(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
-    """Multiply all rows by a query.
+@dataclass(frozen=True)
+class Chance:
+    """How a query's scores are distributed over rows that it is not meant for.
 
-    By torch, which reads float16 as it is: no library of indexes that copies
-    the rows first is needed. The best :data:`REFINED` scores are computed
-    anew in float32; the others are rounded to float16.
+    By the median and the median absolute deviation, which the few rows that
+    it is meant for hardly move. Scores are taken to be normal and of rows that
+    know nothing of each other; the best of N is then at most x with the
+    probability of one row to the power of N. Neighbours in a film are alike,
+    so that there is less chance than that.
+
+    Attributes:
+        median (float): Of the scores.
+        deviation (float): The median absolute deviation times 1.4826, which
+            makes it a normal distribution's standard deviation.
+        count (int): Rows, N.
+    """
+    median: float
+    deviation: float
+    count: int
+
+    @classmethod
+    def of(cls, scores: np.ndarray, count: int) -> 'Chance':
+        """Measure the scores of rows drawn at random, (B, ), of N rows.
+
+        Examples:
+            >>> chance = Chance.of(np.array([0., .1, .2, .3, .4]), 100)
+            >>> round(chance.threshold, 2), round(chance.p_value(chance.threshold), 3)
+            (0.69, 0.05)
+        """
+        median = float(np.median(scores))
+        return cls(median, 1.4826 * float(np.median(np.abs(scores - median))), count)
+
+    @property
+    def threshold(self) -> float:
+        """The score that the best of N rows passes for one query in 20."""
+        tail = -np.expm1(np.log1p(-FALSE_MATCHES) / self.count)
+        return self.median + self.deviation * float(norm.isf(tail))
+
+    def p_value(self, score: float) -> float:
+        """Return how often the best of N rows has this score or more."""
+        if not self.deviation:
+            return float(score <= self.median)
+        z = (score - self.median) / self.deviation
+        return float(-np.expm1(self.count * norm.logcdf(z)))
+
+
+def draw_background(count: int, most: int = BACKGROUND) -> np.ndarray:
+    """Draw the rows whose scores say what chance is, always the same ones.
 
     Args:
-        vectors (np.ndarray): float16 (N, E).
-        query (np.ndarray): float32 (E, ).
+        count (int): Rows of the index.
+        most (int): Rows to draw. Defaults to 4096.
 
     Returns:
-        np.ndarray: float32 (N, ).
+        np.ndarray: All rows, or ``most`` of them at random, ascending.
     """
-    rows = torch.from_numpy(vectors)
-    scores = torch.mv(rows, torch.from_numpy(query).half()).float().numpy()
-    best = np.arange(len(scores))
-    if len(scores) > REFINED:
-        best = np.argpartition(scores, -REFINED)[-REFINED:]
-    scores[best] = vectors[best].astype(np.float32) @ query
-    return scores
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(0).choice(count, most, replace=False))
 
 
-def no_match_threshold(scores: np.ndarray) -> tuple[float, float]:
-    """Say which scores are more than the best of so many unrelated rows.
-
-    The median and the median absolute deviation (times 1.4826, which makes it
-    a normal distribution's standard deviation) say how a query's scores are
-    distributed, whatever the few rows that it is meant for score. The best
-    of N normal scores is above the threshold for 5% of queries
-    (:data:`FALSE_MATCHES`).
-
-    Args:
-        scores (np.ndarray): Of one query and all rows, (N, ).
-
-    Returns:
-        tuple[float, float]: The threshold, and the median.
-    """
-    drawn = scores[np.linspace(0, len(scores) - 1, min(
-        len(scores), BACKGROUND), dtype=np.int64)]
-    median = float(np.median(drawn))
-    deviation = 1.4826 * float(np.median(np.abs(drawn - median)))
-    return median + deviation * float(norm.isf(FALSE_MATCHES / len(scores))), median
-
-
-def find_hits(scores: np.ndarray, file_of: np.ndarray, segments: Segments,
+def find_hits(ranking: Ranking, file_of: np.ndarray, segments: Segments,
               topk: int, min_score: float, median: float) -> list[tuple]:
     """Join rows that follow each other to hits.
 
@@ -109,7 +126,7 @@ def find_hits(scores: np.ndarray, file_of: np.ndarray, segments: Segments,
     ``min_score`` and half of what the best has above the median.
 
     Args:
-        scores (np.ndarray): float32 (N, ).
+        ranking (Ranking): The rows, by score.
         file_of (np.ndarray): The number of each row's file, (N, ).
         segments (Segments): The rows, by file and start.
         topk (int): Hits at most.
@@ -120,37 +137,26 @@ def find_hits(scores: np.ndarray, file_of: np.ndarray, segments: Segments,
         list[tuple]: Of each hit the first and the last row, and the score;
         the best first, equal ones in the order of the rows.
     """
-    used, hits = np.zeros(len(scores), bool), []
+    used, hits = set(), []
 
     def joins(row: int, before: int, behind: int, floor: float) -> bool:
-        return (0 <= row < len(scores) and not used[row] and scores[row] >= floor
+        return (0 <= row < len(file_of) and row not in used
                 and file_of[before] == file_of[behind]
-                and segments.start[behind] - segments.end[before] <= TOUCHING)
+                and segments.start[behind] - segments.end[before] <= TOUCHING
+                and ranking[row] >= floor)
 
-    for row in _best_rows(scores):
-        if len(hits) == topk or scores[row] < min_score:
+    for row in ranking:
+        score = ranking[row]
+        if len(hits) == topk or score < min_score:
             break
-        if used[row]:
+        if row in used:
             continue
-        floor = max(min_score, (scores[row] + median) / 2)
+        floor = max(min_score, (score + median) / 2)
         first = last = row
         while joins(first - 1, first - 1, first, floor):
             first -= 1
         while joins(last + 1, last, last + 1, floor):
             last += 1
-        used[first:last + 1] = True
-        hits.append((int(first), int(last), float(scores[row])))
+        used.update(range(first, last + 1))
+        hits.append((first, last, score))
     return hits
-
-
-def _best_rows(scores: np.ndarray) -> Iterator[int]:
-    """Yield rows by falling score, sorting only as many as are asked for."""
-    if len(scores) > REFINED:
-        best = np.argpartition(scores, -REFINED)[-REFINED:]
-        lowest = scores[best].min()
-        best = np.flatnonzero(scores >= lowest)
-        yield from best[np.argsort(-scores[best], kind='stable')]
-        rest = np.flatnonzero(scores < lowest)
-        yield from rest[np.argsort(-scores[rest], kind='stable')]
-    else:
-        yield from np.argsort(-scores, kind='stable')

@@ -2,13 +2,14 @@
 import contextlib
 import os
 import sqlite3
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 
 from mmaction_centerclip.errors import InputError
+
+from .records import FileRow, Segments, pack_features, unpack_features
 
 try:
     import fcntl
@@ -18,56 +19,17 @@ except ImportError:  # Not on every system; then SQLite's own lock is left.
 __all__ = ['FileRow', 'IndexStore', 'Segments']
 
 APPLICATION = 0x43434C50  # marks the file as an index of ours
-VERSION = 1
+VERSION = 2
 SCHEMA = (
     'CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL)',
     'CREATE TABLE files (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, '
     'size INTEGER NOT NULL, modified INTEGER NOT NULL, model TEXT NOT NULL, '
     'model_name TEXT NOT NULL, reason TEXT, checksum INTEGER NOT NULL)',
     'CREATE TABLE segments (file INTEGER NOT NULL REFERENCES files (id), '
-    'start REAL NOT NULL, "end" REAL NOT NULL, vector BLOB NOT NULL)',
+    'start REAL NOT NULL, "end" REAL NOT NULL, vector BLOB NOT NULL, features BLOB)',
     'CREATE INDEX segments_of_file ON segments (file, start)')
 HEADER = b'SQLite format 3\0'
 SECONDS_TO_WAIT = 30  # for the short moments in which another process writes
-
-
-@dataclass(frozen=True)
-class Segments:
-    """The segments of a video.
-
-    Attributes:
-        start (np.ndarray): Where they start, float64 (N, ), in seconds.
-        end (np.ndarray): Where they end, likewise.
-        vectors (np.ndarray): Their features, float16 (N, E).
-    """
-    start: np.ndarray
-    end: np.ndarray
-    vectors: np.ndarray
-
-    def checksum(self) -> int:
-        """Return a number that tells a damaged row from a whole one."""
-        value = 0
-        for array in (self.start, self.end, self.vectors):
-            value = zlib.crc32(np.ascontiguousarray(array).tobytes(), value)
-        return value
-
-
-@dataclass(frozen=True)
-class FileRow:
-    """A file as the index knows it.
-
-    Attributes:
-        size (int): In bytes.
-        modified (int): When, in nanoseconds.
-        model (str): The hash of the model that encoded it.
-        model_name (str): That model's config, for messages.
-        reason (str, optional): Why it has no segments. None if it has.
-    """
-    size: int
-    modified: int
-    model: str
-    model_name: str
-    reason: str | None = None
 
 
 class IndexStore:
@@ -207,10 +169,11 @@ class IndexStore:
                  checksum)).lastrowid
             if segments:
                 self._db.executemany(
-                    'INSERT INTO segments VALUES (?, ?, ?, ?)',
-                    ((file, float(start), float(end), vector.tobytes())
-                     for start, end, vector in zip(
-                        segments.start, segments.end, segments.vectors)))
+                    'INSERT INTO segments VALUES (?, ?, ?, ?, ?)',
+                    ((file, float(start), float(end), vector.tobytes(), more)
+                     for start, end, vector, more in zip(
+                        segments.start, segments.end, segments.vectors,
+                        map(pack_features, segments.features or repeat(None)))))
 
     def remove(self, paths: list[str]) -> None:
         """Forget files and their segments."""
@@ -277,6 +240,23 @@ class IndexStore:
                              'segments are of no file; delete it and index anew')
         return ([path for _, path, _ in files], file_of,
                 Segments(times[0], times[1], vectors))
+
+    def features(self, path: str, start: float) -> np.ndarray:
+        """Read what is kept of a segment beside its vector, float16 (S, E).
+
+        Raises:
+            InputError: If the index is damaged.
+        """
+        with self._explained():
+            blob, size = self._db.execute(
+                'SELECT features, length(vector) FROM segments WHERE start = ? AND '
+                'file = (SELECT id FROM files WHERE path = ?)',
+                (start, path)).fetchone() or (None, 0)
+        features = unpack_features(blob, size // 2)
+        if features is None:
+            raise InputError(f'{self.path}: the index is damaged, the features of '
+                             f'{path} differ; delete it and index anew')
+        return features
 
     def close(self) -> None:
         """Close the file."""

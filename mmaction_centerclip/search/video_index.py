@@ -1,5 +1,4 @@
 """An index of video files: add, search, cut and export."""
-import fnmatch
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,10 +17,15 @@ from mmaction_centerclip.errors import (
 
 from .clips import cut_clip, export_hits
 from .encoding import SegmentEncoder, model_hash, run_ahead
-from .hits import Hit, Matches, exact_scores, find_hits, no_match_threshold
+from .hits import FALSE_MATCHES, Hit, Matches
+from .negation import exclude_vectors
+from .reranking import Reranker
+from .rows import Rows
 from .store import FileRow, IndexStore
 
 __all__ = ['Added', 'VideoIndex']
+
+COMPRESSED = '.rows.npz'  # how the file of compressed rows ends
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,9 @@ class VideoIndex:
 
     Args:
         path (str | os.PathLike): The index; made where there is none.
-        inferencer (VideoTextRetrievalInferencer): The model, whose head must
-            be separable.
+        inferencer (VideoTextRetrievalInferencer): The model. Where its head
+            compares pairs, a row is a window, and the head ranks the first
+            100 of a text anew, see :class:`Reranker`.
         window (float, optional): The longest window of a new index, in
             seconds. Defaults to None: that of the index, 10 of a new one.
         split (str, optional): Where windows begin: after equal times
@@ -57,8 +62,8 @@ class VideoIndex:
             that of the index, ``'length'`` of a new one.
 
     Raises:
-        InputError: If the head compares pairs, an option is out of range or
-            not that of the index, or the file is damaged or no index.
+        InputError: If an option is out of range or not that of the index, or
+            the file is damaged or no index.
     """
 
     def __init__(self, path: str | os.PathLike,
@@ -70,7 +75,6 @@ class VideoIndex:
             check_choice('split', split, ('length', 'cuts'))
         given = dict(window=None if window is None else str(float(window)), split=split)
         self.inferencer = inferencer
-        self._encoder = SegmentEncoder(inferencer, 1., False, 1)  # refuses first
         self.store = IndexStore(path, {
             'window': given['window'] or '10.0', 'split': split or 'length'})
         settings = self.store.settings
@@ -78,12 +82,12 @@ class VideoIndex:
             if value is not None and value != settings[name]:
                 raise InputError(f'{path}: {name} must be {settings[name]}, that of '
                                  f'the index, got {value}; make another index')
-        self._encoder.window = float(settings['window'])
-        self._encoder.at_cuts = settings['split'] == 'cuts'
+        self._encoder = SegmentEncoder(inferencer, float(settings['window']),
+                                       settings['split'] == 'cuts', 1)
         self.model = model_hash(inferencer)
         self.model_name = os.path.basename(
             inferencer.model.cfg.filename or '') or 'a config without a file'
-        self._loaded = self._state = None
+        self._rows = self._reranker = self._state = None
 
     def add(self, folder: str | os.PathLike, batch_size: int = 8,
             num_workers: int = 2, reindex: bool = False) -> Added:
@@ -108,7 +112,7 @@ class VideoIndex:
         check_positive_int('num_workers', num_workers)
         folder = os.path.abspath(folder)
         with self.store.locked():
-            self._loaded, known = None, self.store.files()
+            self._rows, known = None, self.store.files()
             if not reindex:
                 self._check_model(known)
             return self._add(folder, known, num_workers)
@@ -118,7 +122,8 @@ class VideoIndex:
         if not paths:
             raise InputError(f'{folder} has no files')
         index = os.path.realpath(self.store.path)
-        own = {index, f'{index}.lock', f'{index}-journal'}
+        own = {index, *(f'{index}{end}' for end in (
+            '.lock', '-journal', COMPRESSED, f'{COMPRESSED}.partial'))}
         rows, todo = {}, []
         for path in paths:
             if os.path.realpath(path) in own:
@@ -181,7 +186,9 @@ class VideoIndex:
 
     def search(self, query: str | os.PathLike | np.ndarray | Hit, topk: int = 10,
                min_score: float | None = None,
-               files: str | Sequence[str] | None = None) -> Matches:
+               files: str | Sequence[str] | None = None,
+               exclude: str | os.PathLike | Sequence | None = None,
+               exact: bool | None = None) -> Matches:
         """Find the moments that a text, a clip or a picture is about.
 
         Args:
@@ -193,65 +200,77 @@ class VideoIndex:
                 any; :attr:`Hit.matches` says which are more than chance.
             files (str | Sequence[str], optional): Patterns such as
                 ``'*.mp4'``, one of which a path must match. Defaults to None.
+            exclude (str | os.PathLike | Sequence, optional): What is not
+                looked for, as ``query`` or a list of such, see
+                :func:`exclude_vectors`. Defaults to None.
+            exact (bool, optional): Whether all rows are compared. Defaults to
+                None: all below 200,000 rows, of files that are asked for, or
+                without faiss; the best ones of a compressed copy otherwise.
 
         Returns:
             Matches: The moments and the threshold.
 
         Raises:
             InputError: If the index has no segment, or none of such a file,
-                or is damaged or of another model.
+                or is damaged or of another model; if nothing is left of the
+                query, or something is excluded and the head compares pairs;
+                or if ``exact`` is False without faiss.
         """
         check_positive_int('topk', topk)
-        if min_score is not None:
-            check_number('min_score', min_score, lambda x: True, 'a number')
-        paths, file_of, segments = self._load()
-        scores = exact_scores(segments.vectors, self._query(query))
-        threshold, median = no_match_threshold(scores)
+        lowest = np.finfo(np.float32).min if min_score is None else check_number(
+            'min_score', min_score, lambda x: True, 'a number')
+        rows, fits = self._load(), None
         if files is not None:
             patterns = [files] if isinstance(files, str) else list(files)
-            fits = np.array([any(fnmatch.fnmatch(path, p) for p in patterns)
-                             for path in paths])[file_of]
+            fits = rows.of_files(patterns)
             if not fits.any():
                 raise InputError(f'{self.store.path} has no file like {patterns}')
-            scores = np.where(fits, scores, -np.inf)
-        lowest = np.finfo(np.float32).min if min_score is None else min_score
-        hits = find_hits(scores, file_of, segments, topk, lowest, median)
+        vector = self._query(query, exclude)
+        if self.inferencer.model.head.separable or not isinstance(query, str):
+            hits, chance = rows.find(vector, topk, lowest, exact, fits)
+        else:
+            hits, chance = self._reranker.find(
+                query, vector, topk, lowest, exact, fits)
+        segments, p_values = rows.segments, [chance.p_value(hit[2]) for hit in hits]
         return Matches([
-            Hit(paths[file_of[first]], float(segments.start[first]),
-                float(segments.end[last]), score, score > threshold)
-            for first, last, score in hits], threshold, median)
+            Hit(rows.paths[rows.file_of[first]], float(segments.start[first]),
+                float(segments.end[last]), score, p_value < FALSE_MATCHES, p_value)
+            for (first, last, score), p_value in zip(hits, p_values)],
+            chance.threshold, chance.median)
 
-    def _query(self, query: str | os.PathLike | np.ndarray | Hit) -> np.ndarray:
-        if isinstance(query, Hit):
-            return self.vector(query)
-        if isinstance(query, str):
-            return self.inferencer.encode_texts(query).features['text'][0].numpy()
-        return self.inferencer.encode_videos(query).features['video'][0].numpy()
+    def _query(self, query: str | os.PathLike | np.ndarray | Hit,
+               exclude: str | os.PathLike | Sequence | None) -> np.ndarray:
+        def encode(what: str | os.PathLike | np.ndarray | Hit) -> np.ndarray:
+            if isinstance(what, Hit):
+                return self.vector(what)
+            return self._encoder.encode_query(what)
 
-    def _load(self) -> tuple:
+        head = self.inferencer.model.head
+        if exclude is None:
+            return encode(query)
+        if not head.separable:
+            raise InputError(f'exclude needs a head of vectors, {type(head).__name__} '
+                             'compares pairs')
+        excluded = list(exclude) if isinstance(exclude, (list, tuple)) else [exclude]
+        if not excluded:
+            raise InputError('exclude must name something, got an empty list')
+        return exclude_vectors(encode(query), np.stack([encode(x) for x in excluded]))
+
+    def _load(self) -> Rows:
         """Return all rows, read again where another process has written."""
         state = self.store.state()
-        if self._loaded is None or state != self._state:
+        if self._rows is None or state != self._state:
             self._check_model(self.store.files())
-            self._loaded, self._state = self.store.load(), state
-        if not len(self._loaded[1]):
+            self._rows, self._state = Rows(
+                *self.store.load(), f'{self.store.path}{COMPRESSED}'), state
+            self._reranker = Reranker(self.inferencer, self.store, self._rows)
+        if not len(self._rows):
             raise InputError(f'{self.store.path} has no segments; add a folder')
-        return self._loaded
+        return self._rows
 
     def vector(self, hit: Hit) -> np.ndarray:
-        """Return the mean of a moment's own rows, of length 1, float32 (E, ).
-
-        Raises:
-            InputError: If the index has no row of that file and time.
-        """
-        paths, file_of, segments = self._load()
-        own = np.array([path == hit.file for path in paths])[file_of]
-        own &= (segments.start < hit.end - 1e-6) & (segments.end > hit.start + 1e-6)
-        if not own.any():
-            raise InputError(f'{self.store.path} has no row of {hit.file} from '
-                             f'{hit.start} to {hit.end} seconds')
-        mean = segments.vectors[own].astype(np.float32).mean(0)
-        return mean / np.linalg.norm(mean)
+        """Return the mean of a moment's rows, see :meth:`Rows.mean_of`."""
+        return self._load().mean_of(hit)
 
     def cut(self, hit: Hit, path: str | os.PathLike) -> None:
         """Write a moment as a clip, see :func:`cut_clip`."""

@@ -60,7 +60,7 @@ def test_a_second_process_is_refused(store, tmp_path):
     ('PRAGMA user_version = 7', 'version 7'),
     ('PRAGMA application_id = 7', 'no index of videos'),
     ('CREATE TRIGGER t AFTER INSERT ON files BEGIN DELETE FROM files; END',
-     'version 1'),
+     'version 2'),
 ])
 def test_what_others_changed_is_refused(store, tmp_path, change, message):
     store.close()

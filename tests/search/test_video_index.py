@@ -1,9 +1,7 @@
 """An index of real files: kept up to date, killed, searched, cut."""
 import csv
 import os
-import random
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -118,8 +116,8 @@ def test_a_shot_is_found_by_a_picture_of_it(inferencer, films, tmp_path):
 
 
 def test_clips_and_exports(index, films, tmp_path):
-    hits = [Hit(str(films / 'long.mp4'), 5., 12., 0.5, True),
-            Hit(str(films / 'long.mp4'), 0., 1., 0.25, False)]
+    hits = [Hit(str(films / 'long.mp4'), 5., 12., 0.5, True, 0.01),
+            Hit(str(films / 'long.mp4'), 0., 1., 0.25, False, 0.5)]
     index.cut(hits[0], tmp_path / 'clip.mp4')
     clip = VideoReader(str(tmp_path / 'clip.mp4'))
     assert len(clip) == 70 and clip.get_avg_fps() == 10
@@ -177,21 +175,13 @@ def test_the_hash_is_the_models(tiny_config, tiny_checkpoint, index, inferencer,
     assert VideoIndex(tmp_path / 'b', other).model != index.model
 
 
-def test_heads_that_compare_pairs_are_refused(tiny_config, tmp_path, monkeypatch,
-                                              inferencer):
-    monkeypatch.setattr(type(inferencer.model.head), 'separable', False)
-    with pytest.raises(InputError, match='MeanPoolingHead compares pairs'):
-        VideoIndex(tmp_path / 'x', inferencer)
-    assert not (tmp_path / 'x').exists()
-
-
 SCRIPT = '''
-import os, signal, sys, time
+import contextlib, os, random, signal, sqlite3, sys, time
 from mmaction_centerclip.apis import VideoTextRetrievalInferencer
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import VideoIndex
 
-config, checkpoint, path, folder, *delays = sys.argv[1:]
+config, checkpoint, path, folder, kills = sys.argv[1:]
 model = VideoTextRetrievalInferencer(config, checkpoint, 'cpu', show_progress=False)
 
 
@@ -207,14 +197,37 @@ def fork():
     os._exit(0)
 
 
-if not delays:
+def done():
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        try:
+            return db.execute('SELECT count(*) FROM files').fetchone()[0]
+        except sqlite3.Error:  # not made yet
+            return 0
+
+
+def ended(child):
+    return os.waitpid(child, os.WNOHANG)[0]
+
+
+if kills == '0':
     for child in [fork(), fork(), fork()]:
         print(os.waitpid(child, 0)[1] >> 8, flush=True)
-for delay in delays:
-    child = fork()
-    time.sleep(float(delay))
+draw, kills = random.Random(7), int(kills)
+while kills:
+    before = done()
+    child, target = fork(), before + draw.randrange(4)
+    alive = True
+    while alive and done() < target:
+        time.sleep(.002)
+        alive = not ended(child)
+    time.sleep(draw.uniform(0, .03))
+    if not alive or ended(child):  # It was too fast: from the start again.
+        os.unlink(path)
+        continue
     os.kill(child, signal.SIGKILL)
-    print(os.waitpid(child, 0)[1], flush=True)
+    os.waitpid(child, 0)
+    kills -= 1
+    print(before, done(), flush=True)
 '''
 
 
@@ -223,10 +236,10 @@ def run_script(tiny_config, tiny_checkpoint, films, tmp_path):
     """Index in processes that begin as copies of one, which imports once."""
     (tmp_path / 'script.py').write_text(SCRIPT)
 
-    def run(*delays):
+    def run(kills):
         return subprocess.run(
             [sys.executable, '-W', 'ignore', tmp_path / 'script.py', tiny_config,
-             tiny_checkpoint, tmp_path / 'my.index', films, *delays],
+             tiny_checkpoint, tmp_path / 'my.index', films, str(kills)],
             check=True, capture_output=True, text=True,
             env=dict(os.environ, PYTHONPATH=str(ROOT))).stdout.splitlines()
 
@@ -238,10 +251,9 @@ def test_a_killed_process_loses_and_doubles_nothing(run_script, films, inference
                                                     tmp_path):
     for i in range(60):
         shutil.copy(films / 'long.mp4', films / f'{i:02}.mp4')
-    rng = random.Random(0)
-    # Short: a run that ends leaves nothing to do for those behind it.
-    said = run_script(*(f'{rng.uniform(0.01, 0.25):.3f}' for _ in range(20)))
-    assert said.count(str(int(signal.SIGKILL))) >= 12
+    said = [tuple(map(int, line.split())) for line in run_script(20)]
+    assert len(said) == 20 and all(before <= after for before, after in said)
+    assert len({after for _, after in said}) > 5
     kept, _, _ = IndexStore(tmp_path / 'my.index', {}).load()
     index = VideoIndex(tmp_path / 'my.index', inferencer, window=2)
     added = index.add(films)
@@ -261,7 +273,7 @@ def test_processes_at_once_are_one_after_the_other_or_refused(run_script, index,
                                                               tmp_path):
     index.store.close()
     (tmp_path / 'my.index').unlink()
-    said = run_script()
+    said = run_script(0)
     codes = [line for line in said if line in ('0', '1')]
     refused = [line for line in said if 'another process adds to this index' in line]
     assert len(codes) == 3 and codes.count('0') >= 1

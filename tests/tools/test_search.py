@@ -47,7 +47,12 @@ def test_index_and_search(search, tmp_path):
     assert clips == [f'{i:02}_film.mp4' for i in range(1, len(found['hits']) + 1)]
     assert len((tmp_path / 'hits.csv').read_text().splitlines()) == 1 + len(clips)
     table = search('search', 'a red circle')
-    assert table.splitlines()[0].split() == ['file', 'in', 'out', 'score', 'matches']
+    assert table.splitlines()[0].split() == [
+        'file', 'in', 'out', 'score', 'chance', 'matches']
+    other = search('search', 'a red circle', '--not', 'a star', 'blue', '--exact')
+    assert other.split()[:6] == table.split()[:6] and other != table
+    assert search('search', 'a star', '--not', 'a star') == (
+        'error: exclude: nothing is left of the query')
     nothing = search('search', 'a red circle', '--min-score', 2)
     assert re.fullmatch(r'nothing matches: no score is above -?[\d.]+\n', nothing)
 

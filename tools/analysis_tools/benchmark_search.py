@@ -1,20 +1,25 @@
 #!/usr/bin/env python
-"""Measure an index of random rows: adding, opening, searching, memory."""
+"""Measure an index of random rows: adding, opening, searching, memory.
+
+Rows are of two kinds. Uniform ones have all directions alike, which is the
+hardest for a search that does not compare all of them. Clustered ones are
+made to be as CLIP's: a vector that all share, films of --rows-of-a-file rows
+around a vector of their own, and directions of falling variance; queries are
+made as rows are.
+"""
 import argparse
 import os
 import resource
 import tempfile
 import time
+from itertools import islice
 
 import numpy as np
 import torch
 
 from mmaction_centerclip.cli import exit_on_input_error, positive_int
-from mmaction_centerclip.search.hits import (
-    exact_scores,
-    find_hits,
-    no_match_threshold,
-)
+from mmaction_centerclip.search.compressed import can_compress
+from mmaction_centerclip.search.rows import Rows
 from mmaction_centerclip.search.store import FileRow, IndexStore, Segments
 
 
@@ -23,60 +28,100 @@ def parse_args() -> argparse.Namespace:
         description='Measure an index of random rows: adding, opening, searching')
     parser.add_argument('--rows', type=positive_int, default=1_000_000)
     parser.add_argument('--dims', type=positive_int, default=512)
+    parser.add_argument('--kind', choices=['uniform', 'clustered'], default='clustered')
     parser.add_argument('--rows-of-a-file', type=positive_int, default=100)
-    parser.add_argument('--queries', type=positive_int, default=20)
+    parser.add_argument('--queries', type=positive_int, default=50)
+    parser.add_argument('--repeats', type=positive_int, default=3)
     parser.add_argument('--threads', type=positive_int, default=2)
     return parser.parse_args()
 
 
-def random_rows(rng: np.random.Generator, count: int, dims: int) -> np.ndarray:
-    """Return unit vectors, float32 (count, dims)."""
-    rows = rng.standard_normal((count, dims), dtype=np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+class RowMaker:
+    """Unit vectors of a kind, float32."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.rng = np.random.default_rng(0)
+        self.dims, self.clustered = args.dims, args.kind == 'clustered'
+        self.common = self.rng.standard_normal(args.dims, dtype=np.float32)
+        scale = np.arange(1, args.dims + 1, dtype=np.float32)**-.35
+        self.scale = scale / np.sqrt(np.square(scale).mean())
+
+    def __call__(self, count: int) -> np.ndarray:
+        """Return the rows of one film (count, dims)."""
+        rows = self.rng.standard_normal((count, self.dims), dtype=np.float32)
+        if self.clustered:
+            film = self.rng.standard_normal(self.dims, dtype=np.float32)
+            rows = .7 * self.scale * (rows + film) + self.common
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def fill(store: IndexStore, args: argparse.Namespace, rng: np.random.Generator) -> None:
-    """Add random rows as an index does: a transaction for each file."""
+def fill(store: IndexStore, args: argparse.Namespace, make: RowMaker) -> float:
+    """Add rows as an index does, a transaction for each file: seconds of that."""
+    spent = 0.
     for first in range(0, args.rows, args.rows_of_a_file):
-        count = min(args.rows_of_a_file, args.rows - first)
-        start = np.arange(count, dtype=np.float64)
-        vectors = random_rows(rng, count, args.dims).astype(np.float16)
-        store.put(f'{first:09}.mp4', FileRow(0, 0, 'model', 'config.py'),
-                  Segments(start, start + 1, vectors))
+        start = np.arange(min(args.rows_of_a_file, args.rows - first), dtype=float)
+        segments = Segments(start, start + 1, make(len(start)).astype(np.float16))
+        began = time.perf_counter()
+        store.put(f'{first:09}.mp4', FileRow(0, 0, 'model', 'config.py'), segments)
+        spent += time.perf_counter() - began
+    return spent
+
+
+def best_rows(vectors: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    """Return the best 10 rows of each query, by float32 and all rows."""
+    scores = np.concatenate([part.astype(np.float32) @ queries.T for part in
+                             np.array_split(vectors, 1 + len(vectors) // 65_536)])
+    return np.stack([np.argpartition(x, -10)[-10:] for x in scores.T])
+
+
+def measure_search(rows: Rows, queries: np.ndarray, best: np.ndarray, exact: bool,
+                   repeats: int) -> None:
+    """Print how long a search for 10 moments takes, and what rows it finds."""
+    name, spent, found = 'all rows' if exact else 'compressed', [], []
+    cpu = time.process_time()
+    for query in np.concatenate([queries] * repeats):
+        began = time.perf_counter()
+        rows.find(query, 10, -1., exact)
+        spent.append(time.perf_counter() - began)
+    cpu = (time.process_time() - cpu) / len(spent)
+    for query, own in zip(queries, best):
+        first = list(islice(rows.rank(query, exact)[0], 10))
+        found.append(np.isin(own, first).mean())
+    print(f'search, {name}: least {min(spent) * 1e3:.1f} ms, median '
+          f'{np.median(spent) * 1e3:.1f} ms, 95% within '
+          f'{np.quantile(spent, .95) * 1e3:.1f} ms, {cpu * 1e3:.1f} ms of processor '
+          f'time; of the best 10 rows in float32, {np.mean(found):.4f} found',
+          flush=True)
 
 
 def measure(args: argparse.Namespace, path: str) -> None:
     """Print what is measured."""
-    rng = np.random.default_rng(0)
     torch.set_num_threads(args.threads)
-    store = IndexStore(path, {})
+    make, store = RowMaker(args), IndexStore(path, {})
+    spent = fill(store, args, make)
+    print(f'{args.rows} {args.kind} rows of {args.dims} in files of '
+          f'{args.rows_of_a_file}, {args.threads} threads\n'
+          f'add: {args.rows / spent:.0f} rows a second; '
+          f'{os.path.getsize(path) / 2**30:.2f} GiB', flush=True)
     began = time.perf_counter()
-    fill(store, args, rng)
-    spent = time.perf_counter() - began
-    print(f'add: {args.rows / spent:.0f} rows a second, {args.rows} rows of '
-          f'{args.dims} in files of {args.rows_of_a_file}; '
-          f'{os.path.getsize(path) / 2**30:.2f} GiB')
-    began = time.perf_counter()
-    _, file_of, segments = store.load()
-    print(f'open: {time.perf_counter() - began:.1f} s')
-    spent, found = [], 0
-    for query in random_rows(rng, args.queries, args.dims):
-        began = time.perf_counter()
-        scores = exact_scores(segments.vectors, query)
-        _, median = no_match_threshold(scores)
-        hits = find_hits(scores, file_of, segments, 10, -1., median)
-        spent.append(time.perf_counter() - began)
-        expected = np.concatenate([
-            part.astype(np.float32) @ query
-            for part in np.array_split(segments.vectors, 1 + args.rows // 4096)])
-        best, own = (np.argsort(-x, kind='stable')[:10] for x in (expected, scores))
-        found += np.isin(own, best).mean() * (len(hits) > 0)
-    print(f'search: median {np.median(spent) * 1e3:.0f} ms, worst '
-          f'{max(spent) * 1e3:.0f} ms, {args.threads} threads; of the best 10 rows in '
-          f'float32, {found / args.queries:.3f} found')
+    rows = Rows(*store.load(), f'{path}.rows.npz')
+    print(f'open: {time.perf_counter() - began:.1f} s', flush=True)
+    queries = np.concatenate([make(1) for _ in range(args.queries)])
+    best = best_rows(rows.segments.vectors, queries)
+    if can_compress(rows.segments.vectors):
+        import faiss
+        faiss.omp_set_num_threads(args.threads)
+        for what in ('made', 'read'):
+            rows = Rows(rows.paths, rows.file_of, rows.segments, f'{path}.rows.npz')
+            began = time.perf_counter()
+            rows.compressed()
+            print(f'compressed rows {what}: {time.perf_counter() - began:.1f} s; '
+                  f'{os.path.getsize(f"{path}.rows.npz") / 2**30:.2f} GiB', flush=True)
+        measure_search(rows, queries, best, False, args.repeats)
+    measure_search(rows, queries[:10], best, True, args.repeats)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f'memory: {peak:.2f} GiB at the peak, of which the vectors are '
-          f'{segments.vectors.nbytes / 2**30:.2f}')
+          f'{rows.segments.vectors.nbytes / 2**30:.2f}')
 
 
 def main() -> None:

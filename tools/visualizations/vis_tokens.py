@@ -19,6 +19,7 @@ from torch import nn
 
 # First: only then does mmaction take a newer mmcv.
 import mmaction_centerclip  # noqa: F401
+from mmaction_centerclip.apis import load_pretrained
 from mmaction_centerclip.cli import (
     check_checkpoint,
     check_model,
@@ -34,8 +35,6 @@ from mmaction_centerclip.datasets.transforms import run_transform
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.files import read_checkpoint, whole_file
 from mmaction_centerclip.models import VideoTextRetriever
-from mmaction_centerclip.models.retrievers import load_clip_weights
-from mmaction_centerclip.models.retrievers.tower_weights import load_tower_weights
 from mmaction_centerclip.models.utils import load_strictly
 from mmaction_centerclip.visualization import (
     draw_tokens,
@@ -80,32 +79,25 @@ def build_model(cfg: Config, args: argparse.Namespace) -> nn.Module:
     if args.checkpoint is not None:
         load_strictly(model, read_checkpoint(args.checkpoint)[0], args.checkpoint)
     elif not args.random:
-        load_pretrained(model, args.config)
+        load_named_weights(model, args.config)
     return model.to(args.device).eval()
 
 
-def load_pretrained(model: nn.Module, config: str) -> None:
+def load_named_weights(model: nn.Module, config: str) -> None:
     """Load the weights that the config starts the video tower from.
 
     Raises:
         InputError: If it names none, or they leave a part of it untrained.
     """
-    backbone, untrained = model.backbone, []
-    if getattr(model, 'video_pretrained', None) is not None:
-        load_tower_weights(backbone, model.video_pretrained)
-    elif isinstance(model, VideoTextRetriever) and model.pretrained is not None:
-        untrained = load_clip_weights(model, model.pretrained, model.arch)
-        untrained = [key for key in untrained if key.startswith('backbone.')]
-    elif getattr(backbone, 'pretrained', None) is not None:
-        backbone.init_weights()
+    if isinstance(model, VideoTextRetriever) and (
+            model.video_pretrained is not None or model.pretrained is not None):
+        load_pretrained(model, video_only=True)
+    elif getattr(model.backbone, 'pretrained', None) is not None:
+        model.backbone.init_weights()
     else:
         raise InputError(f'{config}: checkpoint is missing, and the config names no '
                          'pretrained weights for the video tower; --random draws what '
                          'random ones keep')
-    if untrained:
-        raise InputError(f'pretrained={model.pretrained!r} has no weights for '
-                         f'{untrained[:3]} ({len(untrained)} in all), which are '
-                         'learned in training; give a checkpoint')
 
 
 def read_video(cfg: Config, path: str) -> dict:

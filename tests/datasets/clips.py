@@ -1,4 +1,5 @@
 """Clips whose frame i has the brightness 20 + i: a frame says its number."""
+import os
 import struct
 from collections.abc import Callable
 from fractions import Fraction
@@ -127,6 +128,9 @@ def write_clip(path: Path,
             frame.time_base = context.time_base
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    # SVT-AV1, run by root, asks for real-time scheduling, which would keep all
+    # others on the machine, and what tests start, from the processor.
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     WRITTEN[key] = path.read_bytes()
     return path
 

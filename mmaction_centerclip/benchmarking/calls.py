@@ -1,4 +1,4 @@
-"""What is timed: a whole evaluation, a whole training step, compiled or not."""
+"""Build the calls to time: evaluations and training steps, compiled or not."""
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""What a reducer costs, beside the same model without."""
+"""Measure what a reducer costs, beside the same model without."""
 import copy
 import statistics
 import time

@@ -1,4 +1,4 @@
-"""What an index keeps of a file: facts, and segments."""
+"""Records that an index keeps of a file: facts, and segments."""
 import zlib
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What the demonstration of the search needs: the trained shapes model."""
+"""Find the trained shapes model and its videos for the demonstration."""
 import json
 import shutil
 from pathlib import Path

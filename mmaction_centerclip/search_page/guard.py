@@ -1,4 +1,4 @@
-"""What every answer of the page says to the browser, and whom it answers."""
+"""Answer known hosts and origins only, with the headers that keep a browser safe."""
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send

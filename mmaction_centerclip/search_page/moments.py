@@ -1,4 +1,4 @@
-"""What a page asks of an index: one thread owns it, and answers in turn."""
+"""Search an index for a page: one thread owns it, and answers in turn."""
 import hashlib
 import os
 from collections.abc import Callable

@@ -25,7 +25,7 @@ TOUCHING = 1e-6  # seconds, by which a time may miss that of its frame
 
 
 class TokenPicture(NamedTuple):
-    """What a neck keeps of a window.
+    """The patches that a neck keeps of a window.
 
     Attributes:
         neck (str): Its kind.

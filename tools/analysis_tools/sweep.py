@@ -46,6 +46,36 @@ from mmaction_centerclip.errors import InputError, check_choice
 TRAIN = Path(__file__).resolve().parents[1] / 'train.py'
 
 
+def add_figures(parser: argparse.ArgumentParser) -> None:
+    """Add the options of which quality and which prices to measure."""
+    quality = parser.add_argument_group('quality')
+    quality.add_argument('--no-retrieval', action='store_true',
+                         help="leave the config's test data out")
+    quality.add_argument('--videos', metavar='FOLDER',
+                         help='also compare features of clips of these videos with and '
+                         'without the reducer')
+    quality.add_argument('--clips', type=positive_int, default=96,
+                         help='clips to cut from --videos; default: 96')
+    quality.add_argument('--quality', help='the figure to draw; default: t2v/R1, or '
+                         'clips/cosine with --no-retrieval')
+    price = parser.add_argument_group('price')
+    price.add_argument(
+        '--price', nargs='+', choices=PRICES, default=[],
+        help='what to time beside the tower: the evaluation, from frames in memory to '
+        'recalls, and the whole training step')
+    price.add_argument('--compile', action='store_true',
+                       help='torch.compile of the timed towers; minutes a cell')
+    price.add_argument('--clock', choices=['wall', 'process'], default='wall',
+                       help='process: CPU time of one thread, for a machine that is '
+                       'shared; default: wall')
+    price.add_argument('--repeats', type=positive_int, default=40,
+                       help='timed calls, in turns with the model without necks; of '
+                       'training steps a quarter')
+    price.add_argument('--batch-size', type=positive_int, default=8,
+                       help='videos of a timed call')
+    price.add_argument('--device', type=torch_device, default='cpu')
+
+
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -81,32 +111,7 @@ def parse_args() -> argparse.Namespace:
                          help='train each cell with tools/train.py, in WORK_DIR/train')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
                         help='override settings of all configs, as key=value')
-    quality = parser.add_argument_group('quality')
-    quality.add_argument('--no-retrieval', action='store_true',
-                         help="leave the config's test data out")
-    quality.add_argument('--videos', metavar='FOLDER',
-                         help='also compare features of clips of these videos with and '
-                         'without the reducer')
-    quality.add_argument('--clips', type=positive_int, default=96,
-                         help='clips to cut from --videos; default: 96')
-    quality.add_argument('--quality', help='the figure to draw; default: t2v/R1, or '
-                         'clips/cosine with --no-retrieval')
-    price = parser.add_argument_group('price')
-    price.add_argument(
-        '--price', nargs='+', choices=PRICES, default=[],
-        help='what to time beside the tower: the evaluation, from frames in memory to '
-        'recalls, and the whole training step')
-    price.add_argument('--compile', action='store_true',
-                       help='torch.compile of the timed towers; minutes a cell')
-    price.add_argument('--clock', choices=['wall', 'process'], default='wall',
-                       help='process: CPU time of one thread, for a machine that is '
-                       'shared; default: wall')
-    price.add_argument('--repeats', type=positive_int, default=40,
-                       help='timed calls, in turns with the model without necks; of '
-                       'training steps a quarter')
-    price.add_argument('--batch-size', type=positive_int, default=8,
-                       help='videos of a timed call')
-    price.add_argument('--device', type=torch_device, default='cpu')
+    add_figures(parser)
     parser.add_argument('--retry-failed', action='store_true',
                         help='measure failed cells again')
     parser.add_argument('--format', choices=['png', 'svg', 'pdf'], default='png',

@@ -118,7 +118,7 @@ def write_clip(path: Path,
         stream.width, stream.height, stream.pix_fmt = 96, 64, pixels
         context = stream.codec_context
         context.time_base = Fraction(1, 1000 if times else 25)
-        context.thread_count = 2  # alike on machines of any size
+        context.thread_count = 3  # alike on machines of any size
         if bframes is not None:
             context.gop_size, context.max_b_frames = 12, bframes
             context.bit_rate = 4_000_000

@@ -85,7 +85,7 @@ setup(
             'pytest', 'pytest-xdist', 'hypothesis', 'ruff', 'codespell',
             'torchmetrics', 'peft>=0.21,<1', 'mmpretrain>=1.2,<2',
             'playwright', 'starlette>=1,<2', 'uvicorn', 'faiss-cpu>=1.10,<2',
-            'nbclient', 'nbformat', 'ipykernel'
+            'nbclient', 'nbformat', 'ipykernel', 'tensorboard'
         ],
     },
     cmdclass={'build_py': BuildWithMim},

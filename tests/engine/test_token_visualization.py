@@ -43,6 +43,21 @@ def test_pictures_of_a_real_training(tiny_config, tmp_path):
 
 
 @pytest.mark.slow
+def test_pictures_in_tensorboard(tiny_config, tmp_path):
+    events = pytest.importorskip(
+        'tensorboard.backend.event_processing.event_accumulator')
+    trained(tiny_config, tmp_path / 'with', HOOK,
+            **{'visualizer.vis_backends': [dict(type='TensorboardVisBackend')]})
+    file, = (tmp_path / 'with').glob('*/vis_data/events.out.*')
+    found = events.EventAccumulator(str(file))
+    found.Reload()
+    names = [f'tokens_1_TokenClustering_video_{i}' for i in (1, 2)]
+    assert sorted(found.Tags()['images']) == names
+    picture, = found.Images(names[0])
+    assert picture.step == 4 and (picture.width, picture.height) == (524, 260)
+
+
+@pytest.mark.slow
 def test_the_videos_stay_the_same(tiny_config, tmp_path):
     runner = trained(tiny_config, tmp_path / 'work', dict(HOOK, interval=3))
     folder, = (tmp_path / 'work').glob('*/vis_data/vis_image')

@@ -53,6 +53,7 @@ def spoil(path, how):
         path.write_bytes(content[:len(content) // 2])
 
 
+@pytest.mark.slow
 def test_training_samples_say_what_of_them_repeats(shapes, tmp_path):
     path = tmp_path / 'captions.json'
     path.write_text(json.dumps(dict(schema_version=1, videos=[

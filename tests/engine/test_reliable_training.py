@@ -284,6 +284,7 @@ def test_a_video_listed_twice_is_an_error(train, shapes, tmp_path):
     assert said.startswith('error: ') and f'{name!r} stands 2 times' in said
 
 
+@pytest.mark.slow
 def test_a_resumed_copy_leaves_the_original_alone(work, trained, train):
     before = {p: p.stat().st_mtime_ns for p in trained.glob('*.pth')}
     (work / 'epoch_2.pth').unlink()

@@ -91,6 +91,7 @@ def test_training_on_features_is_training_on_videos(cfg, checkpoint, tmp_path, r
     assert not torch.equal(weights['head.logit_scale'], start['head.logit_scale'])
 
 
+@pytest.mark.slow
 def test_features_of_another_model_are_refused(cfg, checkpoint, tmp_path, run_tool):
     fill(cfg, checkpoint, tmp_path, run_tool)
     features = tmp_path / 'features.db'

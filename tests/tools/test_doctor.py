@@ -115,6 +115,7 @@ def test_every_fault_is_found(examine, spoilt):
     assert '//' not in re.sub(r'base64,[\w+/=]+', '', page)
 
 
+@pytest.mark.slow
 def test_captions_and_speed(examine):
     _, report, _ = examine()
     train = report['splits'][0]
@@ -128,6 +129,7 @@ def test_captions_and_speed(examine):
         train['speed']['seconds_per_sample'] * (VIDEOS + 2) / 3600, abs=2e-6)
 
 
+@pytest.mark.slow
 def test_only_what_changed_is_read_again(examine, spoilt):
     _, before, out = examine()
     lines = (out / 'videos.jsonl').read_text().splitlines()

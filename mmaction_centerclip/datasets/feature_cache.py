@@ -12,7 +12,7 @@ from torch import Tensor
 from mmaction_centerclip.errors import InputError
 
 from .transforms import DecodingError
-from .transforms.frame_cache import file_state, hash_file
+from .transforms.frame_cache import bind_file, file_state
 from .transforms.frame_store import FrameStore
 
 __all__ = ['FeatureCache', 'recipe_of']
@@ -140,11 +140,8 @@ class FeatureCache:
 
     def _content(self, filename: str) -> bytes:
         """Return a hash of a file, which is not read again where it is the same."""
-        known = self.store.content_of(osp.abspath(filename), file_state(filename))
-        if known is None:
-            state, known = file_state(filename), hash_file(filename)
-            self.store.bind(osp.abspath(filename), state, known)
-        return known
+        file = osp.abspath(filename), file_state(filename)
+        return self.store.content_of(*file) or bind_file(self.store, *file)
 
     def _add(self, content: bytes, recipe: str, *tensors: Tensor) -> None:
         blobs = []

@@ -20,7 +20,7 @@ from .decoding_errors import DecodingError
 from .frame_store import FrameStore, StoredVideo
 from .video_reader import VideoReader
 
-__all__ = ['CachedVideo', 'FrameCache', 'file_state', 'hash_file']
+__all__ = ['CachedVideo', 'FrameCache', 'bind_file', 'file_state']
 
 READ_BGR = cv2.IMREAD_COLOR
 READ_RGB = getattr(cv2, 'IMREAD_COLOR_RGB', None)  # from OpenCV 4.11 on
@@ -93,9 +93,7 @@ class FrameCache:
         known = self.store.find(*file, self.recipe)
         if known:
             return CachedVideo(self, decode, known.content, known, file)
-        content = hash_file(source)
-        if file_state(source) == file[1]:
-            self.store.bind(*file, content)
+        content = bind_file(self.store, *file)
         known = self.store.find_content(content, self.recipe)
         return CachedVideo(self, decode, content, known, file)
 
@@ -254,8 +252,23 @@ def _build_resize(resize: dict | None) -> Callable | None:
     return TRANSFORMS.build(resize)
 
 
-def hash_file(path: str) -> bytes:
-    """Return a hash of all of a file, 20 bytes."""
+def bind_file(store: FrameStore, path: str, state: str) -> bytes:
+    """Return a hash of all of a file, 20 bytes, and let a store know it.
+
+    The store is not told of a file that was changed meanwhile.
+
+    Args:
+        store (FrameStore): The store.
+        path (str): The file, by its absolute path.
+        state (str): Its :func:`file_state` before.
+    """
+    content = _hash_file(path)
+    if file_state(path) == state:
+        store.bind(path, state, content)
+    return content
+
+
+def _hash_file(path: str) -> bytes:
     digest = hashlib.blake2b()
     with open(path, 'rb') as file:
         while block := file.read(2**20):

@@ -15,13 +15,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmaction_centerclip.apis import VideoTextRetrievalInferencer
+from mmaction_centerclip.apis.video_pipeline import OpenVideo, VideoPipeline
 from mmaction_centerclip.datasets.transforms import DecodingError
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models.utils import hash_weights
 
 from .records import Segments
 from .windows import find_cuts, segment_frames, split_video
 
-__all__ = ['SegmentEncoder', 'mean_vectors', 'model_hash', 'run_ahead']
+__all__ = ['SegmentEncoder', 'mean_vectors', 'model_hash', 'open_windows', 'run_ahead']
 
 ITEMS_AHEAD = 4  # windows of a file that wait to be encoded
 
@@ -32,11 +34,31 @@ def model_hash(inferencer: VideoTextRetrievalInferencer) -> str:
     settings = {name: value for name, value in model.cfg.model.to_dict().items()
                 if name not in ('pretrained', 'video_pretrained')}
     digest = hashlib.sha256(f'{settings!r}{inferencer.pipeline.describe()}'.encode())
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(
-            torch.uint8).numpy().data)
+    hash_weights(digest, model)
     return digest.hexdigest()[:16]
+
+
+def open_windows(pipeline: VideoPipeline, path: str, length: float, at_cuts: bool
+                 ) -> tuple[OpenVideo, np.ndarray, list[tuple[int, int]]]:
+    """Open a video, and split it into windows.
+
+    Args:
+        pipeline (VideoPipeline): The model's.
+        path (str): The video.
+        length (float): The longest window, in seconds.
+        at_cuts (bool): Whether windows begin where shots do, too.
+
+    Returns:
+        tuple[OpenVideo, np.ndarray, list[tuple[int, int]]]: The video; when each
+        frame starts and the last ends, in seconds; see :func:`split_video`.
+
+    Raises:
+        DecodingError: If it cannot be read.
+    """
+    video = pipeline.open(path)
+    seconds = video.reader.get_seconds()
+    cuts = find_cuts(video.reader.decode_grey()) if at_cuts else None
+    return video, seconds, split_video(seconds, length, cuts)
 
 
 class SegmentEncoder:
@@ -69,10 +91,9 @@ class SegmentEncoder:
             DecodingError: If it cannot be read.
         """
         pipeline = self.inferencer.pipeline
-        video = pipeline.open(path)
-        seconds = video.reader.get_seconds()
-        cuts = find_cuts(video.reader.decode_grey()) if self.at_cuts else None
-        for first, end in split_video(seconds, self.window, cuts):
+        video, seconds, windows = open_windows(
+            pipeline, path, self.window, self.at_cuts)
+        for first, end in windows:
             yield seconds, first, end, pipeline.prepare(video, first, end)
 
     @torch.no_grad()

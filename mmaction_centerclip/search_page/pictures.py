@@ -10,7 +10,7 @@ from mmengine.dataset import pseudo_collate
 from mmaction_centerclip.datasets.transforms import DecodingError, decoding_errors
 from mmaction_centerclip.datasets.transforms.video_reader import VideoReader
 from mmaction_centerclip.search import VideoIndex
-from mmaction_centerclip.search.windows import find_cuts, split_video
+from mmaction_centerclip.search.encoding import open_windows
 from mmaction_centerclip.visualization import (
     draw_tokens,
     see_tokens,
@@ -92,13 +92,10 @@ def token_pictures(index: VideoIndex, path: str, start: float) -> list[TokenPict
     if not tower.necks:
         return []
     pipeline, settings = index.inferencer.pipeline, index.store.settings
-    video = pipeline.open(path)
-    seconds = video.reader.get_seconds()
-    at_cuts = settings['split'] == 'cuts'
-    cuts = find_cuts(video.reader.decode_grey()) if at_cuts else None
+    video, seconds, windows = open_windows(
+        pipeline, path, float(settings['window']), settings['split'] == 'cuts')
     at = _frame_at(seconds, start)
-    first, end = next(window for window in split_video(
-        seconds, float(settings['window']), cuts) if window[0] <= at < window[1])
+    first, end = next(window for window in windows if window[0] <= at < window[1])
     sample = pipeline.prepare(video, first, end)
     inputs = tower_inputs(index.inferencer.model, pseudo_collate([sample]), 1)
     pictures = []

@@ -2,6 +2,7 @@
 import hashlib
 import os
 import threading
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -88,5 +89,5 @@ class ClipFolder:
                                key=lambda clip: clip.stat().st_mtime)
                 for clip in clips[:max(0, len(clips) + 1 - MOST_CLIPS)]:
                     clip.unlink()
-                cut_clip(Hit(hit.file, hit.start, end, hit.score, hit.matches), path)
+                cut_clip(replace(hit, end=end), path)
         return path

@@ -87,11 +87,7 @@ def encode(model: nn.Module, cache: FeatureCache, info: dict, sample: dict) -> N
     inputs, packed = data['inputs'], data['data_samples'][0]
     model.text_backbone.check_tokens(inputs['text'], {packed.get('tokenizer')})
     model.check_resizing({packed.get('resizing')})
-    mask = inputs.get('frame_mask')
-    segments, mask = model.backbone.encode(
-        inputs['imgs'], None if mask is None else mask.bool())
-    if mask is None:
-        mask = torch.ones(segments.shape[:2], dtype=torch.bool)
+    segments, mask = model.encode_frames(inputs)
     texts = iter(info['text'])
     for part in inputs['text'].split(CAPTIONS_AT_A_TIME):
         for features in zip(*model.text_backbone(part)):

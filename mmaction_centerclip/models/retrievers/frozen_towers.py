@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.backbones import TextFeatures
+from mmaction_centerclip.models.utils import hash_weights
 
 __all__ = ['FrozenTowers']
 
@@ -63,12 +64,27 @@ class FrozenTowers(nn.Module):
             digest = hashlib.blake2b(
                 f'{self._options} {normalization}'.encode(), digest_size=20)
             for tower in (self.backbone, self.text_backbone):
-                for name, x in sorted(tower.state_dict().items()):
-                    digest.update(f'{name} {x.dtype} {tuple(x.shape)}'.encode())
-                    digest.update(
-                        x.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+                hash_weights(digest, tower)
             self._digest = digest.hexdigest()
         return self._digest
+
+    def encode_frames(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return what the video tower alone makes of frames, and what is padding.
+
+        Args:
+            inputs (dict[str, Tensor]): Normalised ``imgs`` (B, T, 3, H, W), and
+                maybe ``frame_mask`` (B, T).
+
+        Returns:
+            tuple[Tensor, Tensor]: Segments (B, S, E), and their mask, bool (B, S).
+        """
+        mask = inputs.get('frame_mask')
+        segments, mask = self.backbone.encode(
+            inputs['imgs'], None if mask is None else mask.bool())
+        if mask is None:
+            mask = torch.ones(
+                segments.shape[:2], dtype=torch.bool, device=segments.device)
+        return segments, mask
 
     def read_features(self, inputs: dict[str, Tensor],
                       data_samples: list | None) -> tuple[Tensor, Tensor, TextFeatures]:

@@ -104,8 +104,8 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
         self.pretrained = pretrained
         self.video_pretrained = video_pretrained
         self.backbone = build_tower('backbone', backbone, VideoTower, arch)
-        self.text_backbone = build_tower('text_backbone', text_backbone,
-                                          CLIPTextTower, arch)
+        self.text_backbone = build_tower('text_backbone', text_backbone, CLIPTextTower,
+                                         arch)
         self.head = MODELS.build(head)
         width = self.text_backbone.embed_dims
         own_width, self.video_projection = self.backbone.embed_dims, None
@@ -206,12 +206,7 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
 
     def encode_video(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Features of the segments (B, S, E) and their mask (B, S)."""
-        mask = inputs.get('frame_mask')
-        segments, mask = self.backbone.encode(
-            inputs['imgs'], None if mask is None else mask.bool())
-        if mask is None:
-            mask = torch.ones(
-                segments.shape[:2], dtype=torch.bool, device=segments.device)
+        segments, mask = self.encode_frames(inputs)
         return self.project(segments), mask
 
     def project(self, segments: Tensor) -> Tensor:

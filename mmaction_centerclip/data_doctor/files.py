@@ -5,15 +5,21 @@ import os.path as osp
 import struct
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 
 import av
 import cv2
-import decord
 
 from mmaction_centerclip.datasets.transforms import VideoReader
-from mmaction_centerclip.datasets.transforms.decoding_errors import codec_name
+from mmaction_centerclip.datasets.transforms.decoding_errors import (
+    codec_name,
+    open_container,
+)
 
 __all__ = ['find_decoders', 'guess_kind', 'probe_file']
+
+# Not the exceptions of mistakes in code.
+UNREADABLE = (av.FFmpegError, OSError, ValueError)
 
 
 def probe_file(path: str) -> dict:
@@ -30,8 +36,7 @@ def probe_file(path: str) -> dict:
         is always None.
     """
     facts: dict = dict(size=osp.getsize(path))
-    with contextlib.suppress(Exception), av.open(
-            f'file:{path}', metadata_errors='replace') as container:
+    with contextlib.suppress(*UNREADABLE), open_container(path) as container:
         stream = container.streams.best('video')
         if stream is None:
             return facts
@@ -174,12 +179,14 @@ def find_decoders(path: str) -> list[str]:
     """
     tries = {
         'VideoInit': lambda: VideoReader(path).get_batch([0]),
-        'decord': lambda: decord.VideoReader(path)[0],
+        'decord': lambda: import_module('decord').VideoReader(path)[0],
         'OpenCV': lambda: _read_opencv(path)}
     found = []
     with _silence():
         for name, read in tries.items():
-            with contextlib.suppress(Exception):
+            # decord and OpenCV raise what they please, or may be missing.
+            faults = UNREADABLE if name == 'VideoInit' else (Exception, )
+            with contextlib.suppress(*faults):
                 read()
                 found.append(name)
     return found

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 
+import av
 import decord
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from mmaction.registry import DATASETS, TRANSFORMS
 from mmaction.utils import register_all_modules
 from mmcv.transforms import Compose
 
+from mmaction_centerclip.data_doctor.files import find_decoders
 from mmaction_centerclip.datasets.transforms import (
     DecodingError,
     DecordInitFromFile,
@@ -254,3 +256,20 @@ def test_another_backend(tmp_path):
     video = init(dict(filename=str(path)))['video_reader']
     assert np.abs(np.subtract(numbers_of(
         video.get_batch([41, 3]).asnumpy()), [41, 3])).max() <= 2
+
+
+@pytest.mark.parametrize('error', [
+    TypeError("open() got an unexpected keyword argument"), AttributeError('rate'),
+    NameError('av'), ImportError('av')])
+def test_mistakes_in_code_are_not_the_videos(monkeypatch, shapes, error):
+
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(av, 'open', fail)
+    path = shapes / 'videos/test0000.mp4'
+    with pytest.raises(type(error)) as raised:
+        load(path, dict(type='VideoInit'))
+    assert raised.value is error
+    with pytest.raises(type(error)):
+        find_decoders(str(path))

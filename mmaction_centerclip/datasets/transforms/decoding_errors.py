@@ -1,5 +1,6 @@
 """Say in one line why a video cannot be read, whatever decodes it."""
 import contextlib
+import io
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -9,12 +10,19 @@ from mmaction.datasets import transforms as zoo
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['DecodingError', 'decoding_errors', 'run_transform']
+__all__ = ['DecodingError', 'decoding_errors', 'open_container', 'run_transform']
 
 DECODERS = (
     zoo.DecordInit, zoo.DecordDecode, zoo.OpenCVInit, zoo.OpenCVDecode,
     zoo.PIMSInit, zoo.PIMSDecode, zoo.PyAVInit, zoo.PyAVDecode,
     zoo.RawFrameDecode)
+
+
+# Mistakes in code, ours or a decoder's binding: never a file's fault.
+MISTAKES = (AttributeError, ImportError, NameError, TypeError)
+# Names that are no text are not worth a video; PyAV 19 replaces them by itself.
+LENIENT = {} if int(av.__version__.split('.')[0]) >= 19 else dict(
+    metadata_errors='replace')
 
 
 class DecodingError(OSError):
@@ -48,6 +56,11 @@ def run_transform(transform: Callable, results: dict, filename: str) -> dict:
         if decodes and results.get('total_frames', 1) < 1:
             raise DecodingError(
                 f'{type(transform).__name__} finds no frames{_codec(filename)}')
+        if isinstance(transform, zoo.PyAVInit) and any(
+                stream.codec_context is None
+                for stream in results['video_reader'].streams.video):
+            # Decoding it ends the process in PyAV 17.
+            raise DecodingError('cannot be decoded (its codec is not known to PyAV)')
     return results
 
 
@@ -60,8 +73,8 @@ def decoding_errors(filename: str, everything: bool = False) -> Iterator[None]:
     Args:
         filename (str): The video that is about to be read.
         everything (bool): Whether a decoder alone is at work, so that it is
-            to blame for all but missing packages, keys and options. Defaults
-            to False: for the exceptions of decoders and of the system.
+            to blame for all but mistakes in code, missing keys and options.
+            Defaults to False: for the exceptions of decoders and of the system.
     """
     problem = None
     with contextlib.suppress(OSError, ValueError):
@@ -83,7 +96,7 @@ def decoding_errors(filename: str, everything: bool = False) -> Iterator[None]:
             f'cannot be read ({_first_line(error)})', filename) from error
     except Exception as error:
         if not _is_from_decoder(error) and (not everything or isinstance(
-                error, (ImportError, InputError, KeyError))):
+                error, (*MISTAKES, InputError, KeyError))):
             raise
         raise DecodingError(
             f'cannot be decoded ({_first_line(error)}{_codec(filename)})',
@@ -104,10 +117,17 @@ def _first_line(error: Exception) -> str:
     return lines[0][:200] if lines else type(error).__name__
 
 
+def open_container(source: str | io.IOBase) -> av.container.InputContainer:
+    """Open a local file, by its name, or a file object, to read it with PyAV."""
+    # With the protocol, so that a colon in a name is a part of it.
+    name = f'file:{source}' if isinstance(source, str) else source
+    return av.open(name, **LENIENT)
+
+
 def _codec(filename: str) -> str:
     """Name the codec of a file, if it is a video; for the message only."""
-    with contextlib.suppress(Exception):
-        with av.open(f'file:{filename}', metadata_errors='replace') as file:
+    with contextlib.suppress(av.FFmpegError, IndexError):
+        with open_container(filename) as file:
             return f'; its codec is {codec_name(file.streams.video[0])}'
     return ''
 

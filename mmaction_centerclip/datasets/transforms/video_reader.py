@@ -11,7 +11,7 @@ import numpy as np
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
-from .decoding_errors import DecodingError, codec_name
+from .decoding_errors import DecodingError, codec_name, open_container
 
 __all__ = ['VideoReader']
 
@@ -134,10 +134,9 @@ class VideoReader:
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[tuple]:
-        # With the protocol, so that a colon in a name is a part of it.
-        source = f'file:{self._source}' if isinstance(
+        source = self._source if isinstance(
             self._source, str) else io.BytesIO(self._source)
-        with av.open(source, metadata_errors='replace') as container:
+        with open_container(source) as container:
             if container.format.name in NO_VIDEOS:
                 raise DecodingError(f'is no video ({container.format.name})')
             stream = _find_video(container)

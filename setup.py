@@ -78,7 +78,7 @@ setup(
         'numpy<3',
         'scipy<2',
         'jinja2>=3,<4',
-        'filelock>=3.12,<4',
+        'filelock>=3.12,<5',
         'importlib_metadata',  # mmaction2 imports it, undeclared
         'setuptools<81',  # mmengine imports pkg_resources
     ],

@@ -51,16 +51,11 @@ class RetrievalFeatures(NamedTuple):
 
     @property
     def separable(self) -> bool:
-        """Whether products of vectors compare them, without a head."""
+        """True if products of vectors compare them, without a head."""
         return 'video' in self.video and 'text' in self.text
 
     def build_head(self) -> nn.Module:
-        """Build the head that compares them, see :func:`build_stored_head`.
-
-        Raises:
-            InputError: If these features know none, or it cannot be built,
-                or cannot compare them.
-        """
+        """Build the head that compares them, see :func:`build_stored_head`."""
         if self.head is None:
             raise InputError(NO_HEAD)
         head = build_stored_head(self.head)
@@ -93,11 +88,7 @@ def first_captions(features: RetrievalFeatures) -> RetrievalFeatures:
 
 
 def check_features(features: RetrievalFeatures) -> RetrievalFeatures:
-    """Return features whose types, shapes and values fit together.
-
-    Raises:
-        InputError: If they do not.
-    """
+    """Return features, or raise an InputError unless their parts fit together."""
     names, captions = features.filenames, features.captions
     for field, texts in (('filenames', names), ('captions', captions)):
         if not isinstance(texts, list) or not texts or not all(
@@ -185,15 +176,7 @@ def check_new_file(path: str) -> None:
 
 
 def save_features(features: RetrievalFeatures, path: str) -> None:
-    """Write features, all or nothing, to a new file.
-
-    Args:
-        features (RetrievalFeatures): What to write.
-        path (str): A ``.pth`` or ``.pt`` file; its folder is made.
-
-    Raises:
-        InputError: If the file exists, has another suffix or cannot be written.
-    """
+    """Write features to a new ``.pth`` or ``.pt`` file, whose folder is made."""
     check_new_file(path)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     save_tensors(dict(features._asdict(), filenames=list(features.filenames),
@@ -201,17 +184,7 @@ def save_features(features: RetrievalFeatures, path: str) -> None:
 
 
 def load_features(path: str) -> RetrievalFeatures:
-    """Read features safely: the file cannot run code.
-
-    Args:
-        path (str): A file of :func:`save_features`.
-
-    Returns:
-        RetrievalFeatures: On the CPU, checked.
-
-    Raises:
-        InputError: If it is not such a file, or its parts do not fit together.
-    """
+    """Read a file of :func:`save_features`, which runs no code of it, and check it."""
     content = read_tensors(path)
     with named_errors(f'{path} is not a file of features'):
         if not isinstance(content, dict) or content.pop('format', None) != _FORMAT:

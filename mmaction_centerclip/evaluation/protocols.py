@@ -40,9 +40,6 @@ def protocol_of(counts: Sequence[int], paragraph: bool = False) -> str:
 
     Returns:
         str: A key of ``PROTOCOLS``.
-
-    Raises:
-        InputError: If there is no video, no caption, or a negative count.
     """
     if not len(counts):
         raise InputError('counts must have an entry a video, got none')
@@ -61,19 +58,13 @@ def protocol_of(counts: Sequence[int], paragraph: bool = False) -> str:
 
 def describe_protocol(counts: Sequence[int], paragraph: bool = False,
                       more_metrics: Iterable[str] = ()) -> str:
-    """Say which protocol an evaluation has and what it counts.
+    """Describe the protocol of an evaluation, and what it counts, in a sentence or two.
 
     Args:
         counts (Sequence[int]): See :func:`protocol_of`.
         paragraph (bool): See :func:`protocol_of`. Defaults to False.
         more_metrics (Iterable[str]): Names of further metrics, some of which
             count otherwise. Defaults to ().
-
-    Returns:
-        str: One or two sentences.
-
-    Raises:
-        InputError: See :func:`protocol_of`.
 
     Examples:
         >>> describe_protocol([1, 1]).split('; ')[0]

@@ -10,11 +10,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmaction_centerclip.errors import (
-    InputError,
-    check_choice,
-    check_positive_int,
-)
+from mmaction_centerclip.errors import InputError, check_choice, check_positive_int
 
 from .evaluate import RetrievalEvaluation
 from .feature_file import (
@@ -24,7 +20,7 @@ from .feature_file import (
     save_features,
 )
 from .functional import TOPK
-from .scorer import choose_scorer, raised_together, score_matrix
+from .scores import choose_scorer, raised_together, score_matrix
 
 __all__ = ['VideoTextRetrievalMetric']
 
@@ -63,11 +59,6 @@ class VideoTextRetrievalMetric(BaseMetric):
             Defaults to ``'cpu'``.
         prefix (str, optional): Prefix of the names. Defaults to None:
             ``'retrieval'``.
-        extra (optional): The former name of ``more_metrics``, an error.
-
-    Raises:
-        InputError: If an option is out of range, or a video is missing and
-            ``allow_missing`` is not set.
     """
     default_prefix = 'retrieval'
 
@@ -81,12 +72,8 @@ class VideoTextRetrievalMetric(BaseMetric):
                  dump_only: bool = False,
                  allow_missing: bool = False,
                  collect_device: str = 'cpu',
-                 prefix: str | None = None,
-                 extra: object = None) -> None:
+                 prefix: str | None = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        if extra is not None:
-            raise InputError('VideoTextRetrievalMetric: extra is called '
-                             f'more_metrics; write more_metrics={extra!r}')
         if dump is not None:
             check_new_file(dump)
         elif dump_only:
@@ -129,11 +116,7 @@ class VideoTextRetrievalMetric(BaseMetric):
             self.results.append(result)
 
     def evaluate(self, size: int) -> dict:
-        """Gather the results of all processes and compute the metrics.
-
-        Args:
-            size (int): Length of the dataset.
-        """
+        """Gather the results of all processes and compute the metrics."""
         # Not collect_results(): it zips the processes' lists and drops what
         # lies beyond the dataset's length, whichever samples those are.
         # The index alone is not unique: datasets may be concatenated.
@@ -144,16 +127,13 @@ class VideoTextRetrievalMetric(BaseMetric):
         return {f'{self.prefix}/{k}': v for k, v in metrics.items()}
 
     def use_head(self, head: nn.Module, config: dict | None = None) -> None:
-        """Take the head whose features are to come.
+        """Set the head that compares the features.
 
         Args:
             head (nn.Module): With ``similarity(text, video)``, ``cosine`` and
                 ``logit_scale``.
             config (dict, optional): The config that it was built from, to be
                 stored with the features. Defaults to None.
-
-        Raises:
-            InputError: If a re-ranking does not go with it.
         """
         for name, reranking in self.evaluation.rerankings.items():
             if reranking.needs_cosines and not head.cosine:
@@ -163,15 +143,7 @@ class VideoTextRetrievalMetric(BaseMetric):
         self.head, self.head_config = head, config
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Compute the metrics of distinct videos.
-
-        Args:
-            results (list[dict]): One a video.
-
-        Returns:
-            dict[str, float]: See :class:`RetrievalEvaluation`; ``coverage``
-            in per cent if videos are missing; none with ``dump_only``.
-        """
+        """Compute the metrics, and the ``coverage`` if videos are missing."""
         read = [r for r in results if 'missing' not in r]
         if not read:
             raise InputError(
@@ -225,7 +197,7 @@ class VideoTextRetrievalMetric(BaseMetric):
 
     @staticmethod
     def _report(results: list, read: list, metrics: dict[str, float]) -> None:
-        """Say what was cut or left out, and add ``coverage``."""
+        """Log what was cut or left out, and add ``coverage``."""
         truncated = sum(r['truncated'] for r in read)
         if truncated:
             print_log(f'{truncated} captions were cut to the context length.',

@@ -89,12 +89,13 @@ def first_captions(features: RetrievalFeatures) -> RetrievalFeatures:
 
 def check_features(features: RetrievalFeatures) -> RetrievalFeatures:
     """Return features, or raise an InputError unless their parts fit together."""
-    names, captions = features.filenames, features.captions
-    for field, texts in (('filenames', names), ('captions', captions)):
+    for field in ('filenames', 'captions'):
+        texts = getattr(features, field)
         if not isinstance(texts, list) or not texts or not all(
                 isinstance(text, str) for text in texts):
             raise InputError(f'{field} must be a list of texts that is not empty')
-    for field, count in (('video', len(names)), ('text', len(captions))):
+    shape = len(features.captions), len(features.filenames)
+    for field, count in (('text', shape[0]), ('video', shape[1])):
         parts = getattr(features, field)
         if not isinstance(parts, dict) or not parts:
             raise InputError(f'{field} must be a dict of tensors, got '
@@ -112,19 +113,17 @@ def check_features(features: RetrievalFeatures) -> RetrievalFeatures:
         raise InputError(f'head must be a dict, got {type(features.head).__name__}')
     own = features.video_of_text
     if not isinstance(own, Tensor) or own.dtype != torch.int64 or (
-            own.shape != (len(captions), )):
-        raise InputError(f'video_of_text must be int64 ({len(captions)}, ), one a '
-                         'caption')
-    if own.min() < 0 or own.max() >= len(names) or (own.diff() < 0).any():
-        raise InputError('video_of_text must ascend from 0 to at most '
-                         f'{len(names) - 1}, got {own.min()} to {own.max()}')
-    if features.similarity is not None:
-        scores = features.similarity
-        _check_tensor('similarity', scores, len(captions))
-        if scores.shape != (len(captions), len(names)) or (
-                not scores.is_floating_point()):
-            raise InputError(f'similarity must be floats ({len(captions)}, '
-                             f'{len(names)}), got {tuple(scores.shape)} {scores.dtype}')
+            own.shape != shape[:1]):
+        raise InputError(f'video_of_text must be int64 ({shape[0]}, ), one a caption')
+    if own.min() < 0 or own.max() >= shape[1] or (own.diff() < 0).any():
+        raise InputError(f'video_of_text must ascend from 0 to at most {shape[1] - 1}, '
+                         f'got {own.min()} to {own.max()}')
+    scores = features.similarity
+    if scores is not None:
+        _check_tensor('similarity', scores, shape[0])
+        if scores.shape != shape or not scores.is_floating_point():
+            raise InputError(f'similarity must be floats {shape}, got '
+                             f'{tuple(scores.shape)} {scores.dtype}')
     if not isinstance(features.paragraph, bool):
         raise InputError(f'paragraph must be a bool, got {features.paragraph!r}')
     return features

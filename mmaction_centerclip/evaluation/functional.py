@@ -45,9 +45,9 @@ def retrieval_metrics(similarity: Tensor | np.ndarray,
         >>> metrics['t2v/R1'], metrics['v2t/MnR']
         (100.0, 1.0)
     """
-    similarity, own = check_similarity(similarity, video_of_text)
+    pair = check_similarity(similarity, video_of_text)
     return metrics_of_counts(
-        dict(t2v=better_and_tied(similarity, own), v2t=video_counts(similarity, own)), topk)
+        dict(t2v=better_and_tied(*pair), v2t=video_counts(*pair)), topk)
 
 
 def metrics_of_counts(counts: dict[str, Counts],
@@ -67,13 +67,8 @@ def metrics_of_counts(counts: dict[str, Counts],
 def better_and_tied(similarity: Tensor, target: Tensor) -> Counts:
     """Count the candidates that beat each query's own, and those that tie.
 
-    Args:
-        similarity (Tensor): Shape (queries, candidates).
-        target (Tensor): Each query's own candidate, int64 (queries, ), which
-            is in neither count.
-
-    Returns:
-        Counts: Float64 (queries, ) each.
+    Of similarities (queries, candidates) and each query's own candidate, int64
+    (queries, ), which is in neither count; float64 (queries, ) each.
     """
     own = similarity.gather(1, target[:, None])
     better = (similarity > own).sum(dim=1)
@@ -110,14 +105,6 @@ def relevance_metrics(similarity: Tensor | np.ndarray,
     with a caption ranks all captions, of which its own are relevant. Ties count by
     their expected value, see :func:`expected_ap_and_ndcg`.
 
-    Args:
-        similarity (Tensor | ndarray): See :func:`retrieval_metrics`.
-        video_of_text (Tensor | ndarray): See there.
-        directions (Sequence[str]): Which to compute. Defaults to both.
-
-    Returns:
-        dict[str, float]: ``mAP`` and ``NDCG`` under ``t2v/`` and ``v2t/``.
-
     Examples:
         >>> import torch
         >>> metrics = relevance_metrics(torch.eye(20), torch.arange(20))
@@ -135,11 +122,9 @@ def relevance_metrics(similarity: Tensor | np.ndarray,
     for direction in directions:
         scores, queries, own, candidates = sides[direction]
         step = max(1, CHUNK_ELEMENTS // len(candidates))
-        parts = [
-            torch.stack(
-                expected_ap_and_ndcg(scores[rows], video[:, None] == candidates))
-            for rows, video in zip(queries.split(step), own.split(step))
-        ]
+        parts = [torch.stack(expected_ap_and_ndcg(
+            scores[rows], video[:, None] == candidates))
+            for rows, video in zip(queries.split(step), own.split(step))]
         ap, ndcg = torch.cat(parts, dim=1).mean(dim=1).tolist()
         figures[f'{direction}/mAP'] = 100 * ap
         figures[f'{direction}/NDCG'] = 100 * ndcg
@@ -205,21 +190,19 @@ def check_similarity(similarity: Tensor | np.ndarray,
     video_of_text = torch.as_tensor(video_of_text, device=similarity.device).long()
     texts, videos = similarity.shape
     if video_of_text.shape != (texts, ):
-        raise InputError(
-            f'video_of_text must have the shape ({texts}, ), one entry a row '
-            f'of similarity, got {tuple(video_of_text.shape)}')
+        raise InputError(f'video_of_text must have the shape ({texts}, ), one entry a '
+                         f'row of similarity, got {tuple(video_of_text.shape)}')
     if video_of_text.min() < 0 or video_of_text.max() >= videos:
-        raise InputError(
-            f'video_of_text must be from 0 to {videos - 1}, got '
-            f'{video_of_text.min().item()} to {video_of_text.max().item()}')
+        raise InputError(f'video_of_text must be from 0 to {videos - 1}, got '
+                         f'{video_of_text.min()} to {video_of_text.max()}')
     return similarity, video_of_text
 
 
 def check_matrix(name: str, matrix: Tensor, shape: str) -> None:
     """Raise an InputError unless a matrix is one, not empty, and finite."""
     if matrix.ndim != 2 or 0 in matrix.shape:
-        raise InputError(
-            f'{name} must have the shape {shape}, got {tuple(matrix.shape)}')
+        raise InputError(f'{name} must have the shape {shape}, got '
+                         f'{tuple(matrix.shape)}')
     check_finite(f'{name} {shape}', matrix)
 
 

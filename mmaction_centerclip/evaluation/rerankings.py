@@ -48,7 +48,7 @@ def dual_softmax(similarity: Tensor, temperature: float = 100.0) -> dict[str, Te
     stands, negative similarities rank higher the *lower* their weight.
 
     Args:
-        similarity (Tensor): Shape (texts, videos), finite. Not changed.
+        similarity (Tensor): Shape (texts, videos), finite.
         temperature (float): c, not negative; with 0 the rankings are those of
             ``similarity``. Defaults to 100.
 
@@ -128,8 +128,8 @@ def qb_norm(similarity: Tensor, bank: Tensor, beta: float = 20.0,
     video-to-text, give ``similarity.T`` and a bank of videos, and transpose.
 
     Args:
-        similarity (Tensor): s, shape (queries, gallery), finite. Not changed.
-        bank (Tensor): b, shape (bank queries, gallery), finite. Not changed.
+        similarity (Tensor): s, shape (queries, gallery), finite.
+        bank (Tensor): b, shape (bank queries, gallery), finite.
         beta (float): The inverse temperature, positive. Defaults to 20.
         top (int): How many best items of a bank query are in A, from 1 to the
             size of the gallery. Defaults to 1.

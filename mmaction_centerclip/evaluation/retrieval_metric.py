@@ -13,12 +13,7 @@ from torch import Tensor, nn
 from mmaction_centerclip.errors import InputError, check_choice, check_positive_int
 
 from .evaluate import RetrievalEvaluation
-from .feature_file import (
-    NO_HEAD,
-    RetrievalFeatures,
-    check_new_file,
-    save_features,
-)
+from .feature_file import NO_HEAD, RetrievalFeatures, check_new_file, save_features
 from .functional import TOPK
 from .scores import choose_scorer, raised_together, score_matrix
 
@@ -55,10 +50,7 @@ class VideoTextRetrievalMetric(BaseMetric):
         allow_missing (bool): Whether to go on without videos that cannot be
             read, and report ``coverage``. Defaults to False: the first one is
             an error.
-        collect_device (str): Not used; features are gathered as objects.
-            Defaults to ``'cpu'``.
-        prefix (str, optional): Prefix of the names. Defaults to None:
-            ``'retrieval'``.
+        **kwargs: As for ``BaseMetric``.
     """
     default_prefix = 'retrieval'
 
@@ -71,9 +63,8 @@ class VideoTextRetrievalMetric(BaseMetric):
                  dump: str | None = None,
                  dump_only: bool = False,
                  allow_missing: bool = False,
-                 collect_device: str = 'cpu',
-                 prefix: str | None = None) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix)
+                 **kwargs) -> None:
+        super().__init__(**kwargs)
         if dump is not None:
             check_new_file(dump)
         elif dump_only:

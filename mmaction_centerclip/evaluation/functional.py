@@ -11,7 +11,7 @@ TOPK = (1, 5, 10)
 CHUNK_ELEMENTS = 2**20  # float64 temporaries of 8 MiB each
 
 Counts = tuple[Tensor, Tensor]
-"""Of each query, how many candidates are better than its own, and tied."""
+"""How many candidates of each query are better than its own, and how many tie."""
 
 
 def retrieval_metrics(similarity: Tensor | np.ndarray,

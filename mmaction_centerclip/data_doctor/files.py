@@ -10,12 +10,11 @@ import av
 import cv2
 
 from mmaction_centerclip.datasets.transforms import VideoReader
-from mmaction_centerclip.datasets.transforms.decoding_errors import codec_name
+from mmaction_centerclip.datasets.transforms.decoding_errors import MISTAKES
+from mmaction_centerclip.datasets.transforms.media_files import codec_name, open_media
 
 __all__ = ['find_decoders', 'guess_kind', 'probe_file']
 
-# Errors of ours or of the installation, never a file's fault.
-MISTAKES = AttributeError, ImportError, NameError, TypeError
 KINDS = ((b'PK\3\4', 'a zip archive'), (b'\x1f\x8b', 'a gzip archive'),
          (b'%PDF', 'a PDF'), (b'\x89PNG', 'a PNG picture'),
          (b'\xff\xd8\xff', 'a JPEG picture'))
@@ -35,8 +34,7 @@ def probe_file(path: str) -> dict:
         is always None.
     """
     facts: dict = dict(size=osp.getsize(path))
-    with contextlib.suppress(av.FFmpegError, OSError), av.open(
-            f'file:{path}', metadata_errors='replace') as container:
+    with contextlib.suppress(av.FFmpegError, OSError), open_media(path) as container:
         stream = container.streams.best('video')
         if stream is None:
             return facts

@@ -16,7 +16,8 @@ __all__ = ['result_page']
 
 BODY = '''
 {% macro sheet(hits) %}
-<img alt="{% for hit in hits %}{{ '; ' if not loop.first }}{{ hit.rank }}. {{ hit.name }}
+<img alt="
+{%- for hit in hits %}{{ '; ' if not loop.first }}{{ hit.rank }}. {{ hit.name }}
 {{- ' %.3f' % hit.score }}{{ ' right' if hit.is_right }}
 {{- ' (%s)' % hit.reason if hit.strip is none }}{% endfor %}" src="{{ picture(hits) }}">
 {%- endmacro %}
@@ -60,8 +61,9 @@ def result_page(title: str, summary: str, features: RetrievalFeatures,
         name = features.filenames[video]
         if video not in strips:
             strips[video] = _read(folder, name, frames)
-        return Hit(rank, folder.relative(name), features.similarity[text, video].item(),
-                   video == own[text], *strips[video])
+        score = features.similarity[text, video].item()
+        return Hit(rank, folder.relative(name), score, video == own[text],
+                   *strips[video])
 
     def hits_of(failure: Failure) -> list[Hit]:
         """Return what a caption found, and its own video if that is not there."""

@@ -32,5 +32,5 @@ def test_the_description_counts():
 
 @pytest.mark.parametrize('counts', [[], [1, -1], [0, 0]])
 def test_bad_counts_are_named(counts):
-    with pytest.raises(ValueError, match=rf'counts must be .*got \[{str(counts)[1:-1]}'):
+    with pytest.raises(ValueError, match='counts must be of captions'):
         describe_protocol(counts)

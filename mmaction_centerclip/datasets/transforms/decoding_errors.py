@@ -15,6 +15,8 @@ DECODERS = (
     zoo.DecordInit, zoo.DecordDecode, zoo.OpenCVInit, zoo.OpenCVDecode,
     zoo.PIMSInit, zoo.PIMSDecode, zoo.PyAVInit, zoo.PyAVDecode,
     zoo.RawFrameDecode)
+# Of ours or of the installation, never a file's fault.
+MISTAKES = AttributeError, ImportError, NameError, TypeError
 
 
 class DecodingError(OSError):
@@ -60,8 +62,9 @@ def decoding_errors(filename: str, everything: bool = False) -> Iterator[None]:
     Args:
         filename (str): The video that is about to be read.
         everything (bool): Whether a decoder alone is at work, so that it is
-            to blame for all but missing packages, keys and options. Defaults
-            to False: for the exceptions of decoders and of the system.
+            to blame for all but mistakes of ours, missing packages, keys and
+            options. Defaults to False: for the exceptions of decoders and of
+            the system.
     """
     problem = None
     with contextlib.suppress(OSError, ValueError):
@@ -83,7 +86,7 @@ def decoding_errors(filename: str, everything: bool = False) -> Iterator[None]:
             f'cannot be read ({_first_line(error)})', filename) from error
     except Exception as error:
         if not _is_from_decoder(error) and (not everything or isinstance(
-                error, (ImportError, InputError, KeyError))):
+                error, (InputError, KeyError, *MISTAKES))):
             raise
         raise DecodingError(
             f'cannot be decoded ({_first_line(error)}{_codec(filename)})',

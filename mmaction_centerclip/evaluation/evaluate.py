@@ -26,7 +26,6 @@ class RetrievalEvaluation:
         more_metrics (Sequence[str | dict]): Names in ``RETRIEVAL_METRICS``,
             or dicts with the name as ``type`` and options. Defaults to ().
         rerank (Sequence[str | dict]): The same of ``RERANKINGS``.
-            Defaults to ().
     """
 
     def __init__(self, topk: Sequence[int] = TOPK,

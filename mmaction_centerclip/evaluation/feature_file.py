@@ -34,11 +34,10 @@ class RetrievalFeatures(NamedTuple):
         filenames (Sequence[str]): One a video.
         captions (Sequence[str]): Those of all videos in turn.
         paragraph (bool): Whether a caption is all sentences of a video.
-            Defaults to False.
         similarity (Tensor, optional): Shape (texts, videos), where it takes
-            a head to compute it. Defaults to None.
+            a head to compute it.
         head (dict, optional): The ``config``, of plain types, and the
-            ``state_dict`` of that head. Defaults to None.
+            ``state_dict`` of that head.
     """
     video: Features
     text: Features
@@ -151,10 +150,9 @@ def check_same_model(features: RetrievalFeatures, bank: RetrievalFeatures,
                          f'evaluation {ours}; both must be of the same model')
     if features.head is None or bank.head is None:
         return
-    states = [each.head['state_dict'] for each in (features, bank)]
+    ours, theirs = (each.head['state_dict'] for each in (features, bank))
     if features.head['config'] != bank.head['config'] or any(
-            not torch.equal(value, states[1][name])
-            for name, value in states[0].items()):
+            not torch.equal(value, theirs[name]) for name, value in ours.items()):
         raise InputError(f"{path}: the bank's head has other weights or options "
                          "than the evaluation's; both must be of the same model")
 
@@ -171,8 +169,8 @@ def check_new_file(path: str) -> None:
     if not path.endswith(('.pth', '.pt')):
         raise InputError(f'features go to a .pth or .pt file, got {path!r}')
     if os.path.exists(path):
-        raise InputError(
-            f'{path} exists and is not overwritten; move it or give another name')
+        raise InputError(f'{path} exists and is not overwritten; move it or give '
+                         'another name')
 
 
 def save_features(features: RetrievalFeatures, path: str) -> None:

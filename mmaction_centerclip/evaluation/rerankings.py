@@ -18,9 +18,6 @@ class DualSoftmax(Reranking):
 
     State its use beside any figure: it sees all queries of the test set at
     once, which a retriever that is asked one query at a time does not.
-
-    Args:
-        temperature (float): See there. Defaults to 100.
     """
     needs_cosines = True
 
@@ -77,8 +74,8 @@ class QBNorm(Reranking):
     Args:
         bank (str): A file of features of the same model, whose captions are
             the bank of ``t2v``, and whose videos are that of ``v2t``.
-        beta (float): See there. Defaults to 20.
-        top (int): See there. Defaults to 1.
+        beta (float): See there.
+        top (int): See there.
     """
 
     def __init__(self, bank: str, beta: float = 20.0, top: int = 1) -> None:

@@ -31,11 +31,10 @@ class VideoTextRetrievalMetric(BaseMetric):
 
     Args:
         topk (Sequence[int]): The k of R@k. Defaults to (1, 5, 10).
-        more_metrics (Sequence[str | dict]): Registered further metrics:
-            ``'gmean'``, ``'Rsum'``, ``'mAP'``, ``'NDCG'``. Defaults to ().
-        rerank (Sequence[str | dict]): Registered re-rankings, such as
-            ``'dual_softmax'`` or ``dict(type='qb_norm', bank='bank.pth')``,
-            whose figures have rows and names of their own. Defaults to ().
+        more_metrics (Sequence[str | dict]): Such as ``'gmean'``, ``'Rsum'``,
+            ``'mAP'``, ``'NDCG'``. Defaults to ().
+        rerank (Sequence[str | dict]): Such as ``'dual_softmax'`` or
+            ``dict(type='qb_norm', bank='bank.pth')``. Defaults to ().
         max_pairs (int): Pairs to score at a time, which bounds the memory.
             Defaults to 2 ** 18.
         score_dtype (str): In which a head that is not separable compares
@@ -94,8 +93,8 @@ class VideoTextRetrievalMetric(BaseMetric):
                 if not self.allow_missing:
                     raise InputError(
                         f'{sample["filename"]}: {sample["reason"]}. Set '
-                        'allow_missing=True of VideoTextRetrievalMetric to '
-                        'evaluate without such videos.')
+                        'allow_missing=True of VideoTextRetrievalMetric to go on '
+                        'without such videos.')
             else:
                 for name in ('video_features', 'text_features'):
                     result[name] = {k: _to_cpu(x) for k, x in sample[name].items()}
@@ -118,13 +117,10 @@ class VideoTextRetrievalMetric(BaseMetric):
         return {f'{self.prefix}/{k}': v for k, v in metrics.items()}
 
     def use_head(self, head: nn.Module, config: dict | None = None) -> None:
-        """Set the head that compares the features.
+        """Set the head that compares the features, and the config it was built from.
 
-        Args:
-            head (nn.Module): With ``similarity(text, video)``, ``cosine`` and
-                ``logit_scale``.
-            config (dict, optional): The config that it was built from, to be
-                stored with the features. Defaults to None.
+        The head has ``similarity(text, video)``, ``cosine`` and ``logit_scale``;
+        the config is stored with the features.
         """
         for name, reranking in self.evaluation.rerankings.items():
             if reranking.needs_cosines and not head.cosine:
@@ -139,8 +135,7 @@ class VideoTextRetrievalMetric(BaseMetric):
         if not read:
             raise InputError(
                 f'none of the {len(results)} videos to evaluate could be read')
-        features = self._features(read)
-        metrics = {}
+        features, metrics = self._features(read), {}
         if self.dump_only:
             self._save(features)
         else:

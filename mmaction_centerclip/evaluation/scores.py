@@ -1,11 +1,10 @@
 """The scores of an evaluation, a bounded part of the matrix at a time."""
 import contextlib
 import copy
-import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import torch
 from mmengine.dist import all_gather_object, all_reduce, get_dist_info
@@ -155,19 +154,19 @@ def choose_scorer(features: RetrievalFeatures,
         features (RetrievalFeatures): What is to be compared.
         head (nn.Module, optional): The head that they are of, which is
             copied. Defaults to None: the one that the features know.
-        device (str | torch.device, optional): Where to compare. Defaults to
-            None: where the head is, or the CPU.
+        device (str | torch.device, optional): Defaults to None: where the
+            head is, or the CPU.
         dtype (torch.dtype): In which a head compares; products of vectors are
             float64. Defaults to ``torch.float64``.
-        max_pairs (int): See :class:`Scorer`. Defaults to 2 ** 18.
-        progress (bool): Whether a head shows a progress bar. Defaults to False.
+        max_pairs (int): See :class:`Scorer`.
+        progress (bool): Of a head, see there.
     """
     if device is None:
         device = 'cpu' if head is None else head.logit_scale.device
     if features.separable:
         return Scorer(product_scores, device, torch.float64, max_pairs)
 
-    @functools.cache  # Known similarities may do without.
+    @cache  # Known similarities may do without.
     def own_head() -> nn.Module:
         own = features.build_head() if head is None else copy.deepcopy(head)
         return own.to(device, dtype)

@@ -195,7 +195,7 @@ def test_one_video_has_one_name(config, spoilt, tmp_path):
 def test_a_recogniser_s_videos(run_tool, spoilt, tmp_path):
     config = CONFIGS / ('recognition/videomae/'
                         'vit-tiny-p16-res64_8x1x1_1xb72-20e_shapes-color-rgb.py')
-    (tmp_path / 'labels.txt').write_text('0.mp4 0\n8.mp4 1\n20.mp4 1\n')
+    (tmp_path / 'labels.txt').write_text('\x1b[2J.mp4 0\n8.mp4 1\n20.mp4 1\n')
     options = [f'{loader}_dataloader.dataset.{name}={value}'
                for loader in ('train', 'val', 'test') for name, value in (
                    ('data_root', ''), ('ann_file', tmp_path / 'labels.txt'),
@@ -206,6 +206,7 @@ def test_a_recogniser_s_videos(run_tool, spoilt, tmp_path):
     states = report['splits'][0]['states']
     assert [states[name] for name in ('missing', 'unreadable', 'ok')] == [1, 1, 1]
     assert 'it is a text' in said and 'captions' not in said
+    assert '/\\x1b[2J.mp4: not there' in said
     assert (tmp_path / 'report.html').is_file()
 
 

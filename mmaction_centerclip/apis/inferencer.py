@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mmaction_centerclip.datasets.transforms import DecodingError
 from mmaction_centerclip.errors import InputError, check_positive_int
-from mmaction_centerclip.evaluation.scorer import Scorer, product_scores, score_matrix
+from mmaction_centerclip.evaluation.scores import Scorer, product_scores, score_matrix
 from mmaction_centerclip.files import write_text
 
 from .loading import init_retriever

@@ -34,7 +34,7 @@ class TokenView(NamedTuple):
 
     @property
     def kept(self) -> Tensor:
-        """Whether there is a token at each place, bool (B, T, N)."""
+        """True where a place has a token, bool (B, T, N)."""
         return self.size > 0
 
 
@@ -58,9 +58,6 @@ def see_tokens(tower: VideoTower, imgs: Tensor,
     Returns:
         list[TokenView]: One a neck, in the order of the blocks. Frames are
         those of the tower's tokens, such as the tubelets of VideoMAE.
-
-    Raises:
-        InputError: If there are no necks, or one hands on no positions.
 
     Examples:
         >>> import torch

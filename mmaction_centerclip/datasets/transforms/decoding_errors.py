@@ -1,6 +1,5 @@
 """Say in one line why a video cannot be read, whatever decodes it."""
 import contextlib
-import io
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -10,19 +9,16 @@ from mmaction.datasets import transforms as zoo
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['DecodingError', 'decoding_errors', 'open_container', 'run_transform']
+from .media_files import codec_name, open_media
+
+__all__ = ['DecodingError', 'decoding_errors', 'run_transform']
 
 DECODERS = (
     zoo.DecordInit, zoo.DecordDecode, zoo.OpenCVInit, zoo.OpenCVDecode,
     zoo.PIMSInit, zoo.PIMSDecode, zoo.PyAVInit, zoo.PyAVDecode,
     zoo.RawFrameDecode)
-
-
-# Mistakes in code, ours or a decoder's binding: never a file's fault.
-MISTAKES = (AttributeError, ImportError, NameError, TypeError)
-# Names that are no text are not worth a video; PyAV 19 replaces them by itself.
-LENIENT = {} if int(av.__version__.split('.')[0]) >= 19 else dict(
-    metadata_errors='replace')
+# Of ours or of the installation, never a file's fault.
+MISTAKES = AttributeError, ImportError, NameError, TypeError
 
 
 class DecodingError(OSError):
@@ -73,8 +69,9 @@ def decoding_errors(filename: str, everything: bool = False) -> Iterator[None]:
     Args:
         filename (str): The video that is about to be read.
         everything (bool): Whether a decoder alone is at work, so that it is
-            to blame for all but mistakes in code, missing keys and options.
-            Defaults to False: for the exceptions of decoders and of the system.
+            to blame for all but mistakes of ours, missing packages, keys and
+            options. Defaults to False: for the exceptions of decoders and of
+            the system.
     """
     problem = None
     with contextlib.suppress(OSError, ValueError):
@@ -96,7 +93,7 @@ def decoding_errors(filename: str, everything: bool = False) -> Iterator[None]:
             f'cannot be read ({_first_line(error)})', filename) from error
     except Exception as error:
         if not _is_from_decoder(error) and (not everything or isinstance(
-                error, (*MISTAKES, InputError, KeyError))):
+                error, (InputError, KeyError, *MISTAKES))):
             raise
         raise DecodingError(
             f'cannot be decoded ({_first_line(error)}{_codec(filename)})',
@@ -117,22 +114,9 @@ def _first_line(error: Exception) -> str:
     return lines[0][:200] if lines else type(error).__name__
 
 
-def open_container(source: str | io.IOBase) -> av.container.InputContainer:
-    """Open a local file, by its name, or a file object, to read it with PyAV."""
-    # With the protocol, so that a colon in a name is a part of it.
-    name = f'file:{source}' if isinstance(source, str) else source
-    return av.open(name, **LENIENT)
-
-
 def _codec(filename: str) -> str:
     """Name the codec of a file, if it is a video; for the message only."""
     with contextlib.suppress(av.FFmpegError, IndexError):
-        with open_container(filename) as file:
+        with open_media(filename) as file:
             return f'; its codec is {codec_name(file.streams.video[0])}'
     return ''
-
-
-def codec_name(stream: av.VideoStream) -> str:
-    """Name the codec of a stream."""
-    context = stream.codec_context  # none where there is no decoder
-    return context.codec.canonical_name if context else 'not known to PyAV'

@@ -1,6 +1,5 @@
 """Decode the frames of a video that are asked for, and no others."""
 import contextlib
-import io
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -11,7 +10,8 @@ import numpy as np
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
-from .decoding_errors import DecodingError, codec_name, open_container
+from .decoding_errors import DecodingError
+from .media_files import codec_name, open_media
 
 __all__ = ['VideoReader']
 
@@ -134,9 +134,7 @@ class VideoReader:
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[tuple]:
-        source = self._source if isinstance(
-            self._source, str) else io.BytesIO(self._source)
-        with open_container(source) as container:
+        with open_media(self._source) as container:
             if container.format.name in NO_VIDEOS:
                 raise DecodingError(f'is no video ({container.format.name})')
             stream = _find_video(container)

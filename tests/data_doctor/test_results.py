@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from mmaction_centerclip.data_doctor.pool import run_jobs
+from mmaction_centerclip.data_doctor.results import run_jobs
 
 
 def work(number):

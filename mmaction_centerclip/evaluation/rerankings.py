@@ -1,4 +1,4 @@
-"""Querybank Normalisation."""
+"""Re-rankings, registered by the names that ``rerank`` lists."""
 import os
 
 import torch
@@ -6,10 +6,65 @@ from torch import Tensor
 
 from mmaction_centerclip.errors import InputError, check_number, check_positive_int
 
-from ..feature_file import RetrievalFeatures, check_same_model, load_features
-from ..functional import check_matrix
-from ..registry import RERANKINGS, Reranking
-from ..scorer import Scorer, raised_together, score_matrix
+from .feature_file import check_same_model, load_features
+from .functional import check_matrix
+from .registry import RERANKINGS, Reranking
+from .scores import Scores, raised_together, score_matrix
+
+
+@RERANKINGS.register_module(name='dual_softmax')
+class DualSoftmax(Reranking):
+    """Re-rank with :func:`dual_softmax`.
+
+    State its use beside any figure: it sees all queries of the test set at
+    once, which a retriever that is asked one query at a time does not.
+    """
+    needs_cosines = True
+
+    def __init__(self, temperature: float = 100.0) -> None:
+        self.temperature = _check_temperature(temperature)
+
+    def __call__(self, scores: Scores) -> Scores:
+        return scores.replace(**dual_softmax(scores.matrices['t2v'], self.temperature))
+
+
+def dual_softmax(similarity: Tensor, temperature: float = 100.0) -> dict[str, Tensor]:
+    """Multiply similarities by their softmax over the queries.
+
+    The revision of the dual softmax loss of CAMoE (arXiv 2109.04290) applied
+    to the similarities S of a test set, with temperature c:
+
+    .. code-block:: text
+
+        t2v[t, v] = S[t, v] * exp(c S[t, v]) / sum over texts u of exp(c S[u, v])
+        v2t[t, v] = S[t, v] * exp(c S[t, v]) / sum over videos w of exp(c S[t, w])
+
+    For cosine similarities, which c multiplies to logits. A softmax weight
+    below 1e-308, of a similarity that lies more than about 700 / c under the
+    best of its softmax, is zero, and such candidates tie. As the formula
+    stands, negative similarities rank higher the *lower* their weight.
+
+    Args:
+        similarity (Tensor): Shape (texts, videos), finite.
+        temperature (float): c, not negative; with 0 the rankings are those of
+            ``similarity``. Defaults to 100.
+
+    Returns:
+        dict[str, Tensor]: ``t2v``, whose rows rank the videos, and ``v2t``,
+        whose columns rank the texts, float64 (texts, videos) both: the small
+        weights would be ties in float32.
+    """
+    check_matrix('similarity', similarity, '(texts, videos)')
+    _check_temperature(temperature)
+    similarity = similarity.double()
+    logits = similarity * temperature
+    return dict(t2v=similarity * logits.softmax(dim=0),
+                v2t=similarity * logits.softmax(dim=1))
+
+
+def _check_temperature(value: object) -> float:
+    return check_number('dual_softmax: temperature', value, lambda x: x >= 0,
+                        'at least 0')
 
 
 @RERANKINGS.register_module(name='qb_norm')
@@ -19,11 +74,8 @@ class QBNorm(Reranking):
     Args:
         bank (str): A file of features of the same model, whose captions are
             the bank of ``t2v``, and whose videos are that of ``v2t``.
-        beta (float): See there. Defaults to 20.
-        top (int): See there. Defaults to 1.
-
-    Raises:
-        InputError: If there is no such file, or an option is out of range.
+        beta (float): See there.
+        top (int): See there.
     """
 
     def __init__(self, bank: str, beta: float = 20.0, top: int = 1) -> None:
@@ -34,16 +86,15 @@ class QBNorm(Reranking):
         self.bank = os.fspath(bank)
         self.options = dict(beta=beta, top=top)
 
-    def __call__(self, features: RetrievalFeatures, matrix: Tensor,
-                 scorer: Scorer) -> dict[str, Tensor]:
-        """Return the similarities of both directions, float64."""
+    def __call__(self, scores: Scores) -> Scores:
         with raised_together():
             bank = load_features(self.bank)
+        features, matrix = scores.features, scores.matrices['t2v']
         check_same_model(features, bank, self.bank)
-        texts = score_matrix(scorer, bank.text, features.video)
-        videos = score_matrix(scorer, features.text, bank.video)
-        return dict(t2v=qb_norm(matrix, texts, **self.options),
-                    v2t=qb_norm(matrix.T, videos.T, **self.options).T)
+        texts = score_matrix(scores.scorer, bank.text, features.video)
+        videos = score_matrix(scores.scorer, features.text, bank.video)
+        return scores.replace(t2v=qb_norm(matrix, texts, **self.options),
+                              v2t=qb_norm(matrix.T, videos.T, **self.options).T)
 
 
 def qb_norm(similarity: Tensor, bank: Tensor, beta: float = 20.0,
@@ -74,17 +125,14 @@ def qb_norm(similarity: Tensor, bank: Tensor, beta: float = 20.0,
     video-to-text, give ``similarity.T`` and a bank of videos, and transpose.
 
     Args:
-        similarity (Tensor): s, shape (queries, gallery), finite. Not changed.
-        bank (Tensor): b, shape (bank queries, gallery), finite. Not changed.
+        similarity (Tensor): s, shape (queries, gallery), finite.
+        bank (Tensor): b, shape (bank queries, gallery), finite.
         beta (float): The inverse temperature, positive. Defaults to 20.
         top (int): How many best items of a bank query are in A, from 1 to the
             size of the gallery. Defaults to 1.
 
     Returns:
         Tensor: Float64 (queries, gallery).
-
-    Raises:
-        InputError: If a shape, value or option is not as said.
     """
     check_matrix('similarity', similarity, '(queries, gallery)')
     check_matrix('bank', bank, '(bank queries, gallery)')

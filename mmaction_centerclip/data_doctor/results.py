@@ -1,4 +1,4 @@
-"""Examine what is not examined yet, and keep what is done."""
+"""Do jobs in processes, and keep what is done for a run that goes on."""
 import json
 import os.path as osp
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from mmengine.utils import ProgressBar
 
 from mmaction_centerclip.files import write_text
-from mmaction_centerclip.parallel import run_each
+from mmaction_centerclip.parallel import ProcessDied, run_each
 
 __all__ = ['run_jobs']
 
@@ -17,7 +17,7 @@ def run_jobs(function: Callable, jobs: dict[str, object], path: str,
 
     Args:
         function (Callable): Takes a job, in a process, and returns what JSON
-            holds.
+            holds. What it raises ends the run: it is no file's fault.
         jobs (dict[str, object]): By their names. One whose name stands in the
             file is not done again.
         path (str): The file of results, a line each; made if it is missing.
@@ -27,9 +27,6 @@ def run_jobs(function: Callable, jobs: dict[str, object], path: str,
     Returns:
         list[dict]: What each job returned. Of one that ends its process:
         ``state='unreadable'``, and a ``reason`` that says so.
-
-    Raises:
-        Exception: What a job raises.
     """
     done = _read_results(path)
     # Whole again, so that the next line begins where a line should.
@@ -40,7 +37,7 @@ def run_jobs(function: Callable, jobs: dict[str, object], path: str,
         bar = ProgressBar(len(waiting))
         with open(path, 'a', encoding='utf-8') as file:
             for (key, *_), result in run_each(_call, waiting, workers):
-                if type(result) is RuntimeError and 'has died' in str(result):
+                if isinstance(result, ProcessDied):
                     result = dict(state='unreadable', reason='a decoder crashes on it')
                 elif isinstance(result, Exception):
                     raise result

@@ -1,10 +1,10 @@
-"""Similarities of all pairs, a bounded part of the matrix at a time."""
+"""The scores of an evaluation, a bounded part of the matrix at a time."""
 import contextlib
 import copy
-import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 
 import torch
 from mmengine.dist import all_gather_object, all_reduce, get_dist_info
@@ -14,7 +14,17 @@ from torch import Tensor, nn
 from mmaction_centerclip.errors import InputError, check_positive_int
 
 from .feature_file import Features, RetrievalFeatures
-from .functional import better_and_tied, check_finite, group_rank_counts
+from .functional import (
+    TOPK,
+    Counts,
+    add_to_groups,
+    better_and_tied,
+    check_finite,
+    group_counts,
+    metrics_of_counts,
+    relevance_metrics,
+    video_counts,
+)
 
 MIN_ROW_BLOCKS = 64  # at least, to be shared among processes and shown
 
@@ -31,9 +41,6 @@ class Scorer:
             gets. Defaults to None: as they are.
         max_pairs (int): Pairs to compare at a time. Defaults to 2 ** 18.
         progress (bool): Whether to show a progress bar. Defaults to False.
-
-    Raises:
-        InputError: If ``max_pairs`` is not a positive integer.
     """
     function: Callable[[Features, Features], Tensor]
     device: str | torch.device = 'cpu'
@@ -56,6 +63,85 @@ class Scorer:
                 for name, x in features.items()}
 
 
+class Scores:
+    """Similarities of all texts and videos, which metrics read and re-rankings change.
+
+    They are computed when they are asked for: :attr:`counts` alone, of a
+    bounded part at a time; :attr:`matrices` all at once.
+
+    Args:
+        features (RetrievalFeatures): All videos and captions.
+        scorer (Scorer, optional): Compares them where their similarities are
+            not known. Defaults to None: :func:`choose_scorer`.
+        matrices (dict[str, Tensor], optional): Similarities (texts, videos) of
+            ``t2v`` and ``v2t``, such as of a re-ranking, each of which means
+            nothing in the other direction. Defaults to None: those of the
+            features.
+    """
+
+    def __init__(self, features: RetrievalFeatures, scorer: Scorer | None = None,
+                 matrices: dict[str, Tensor] | None = None) -> None:
+        self.features = features
+        self.scorer = scorer or choose_scorer(features)
+        if matrices is not None:
+            self.matrices = matrices
+        elif features.similarity is not None:
+            self.matrices = dict.fromkeys(('t2v', 'v2t'), features.similarity)
+
+    @property
+    def video_of_text(self) -> Tensor:
+        """Each caption's own video, int64 (texts, )."""
+        return self.features.video_of_text
+
+    @cached_property
+    def matrices(self) -> dict[str, Tensor]:
+        """Similarities (texts, videos) of ``t2v`` and ``v2t``."""
+        matrix = score_matrix(self.scorer, self.features.text, self.features.video)
+        return dict(t2v=matrix, v2t=matrix)
+
+    @cached_property
+    def counts(self) -> dict[str, Counts]:
+        """Better and tied candidates, see :func:`better_and_tied`, by direction."""
+        if 'matrices' not in vars(self):
+            return self._counts_in_chunks()
+        count = dict(t2v=better_and_tied, v2t=video_counts)
+        return {direction: count[direction](matrix, self.video_of_text)
+                for direction, matrix in self.matrices.items()}
+
+    @cached_property
+    def relevance(self) -> dict[str, float]:
+        """See :func:`relevance_metrics`; mAP and NDCG share its sort."""
+        return {name: value for direction, matrix in self.matrices.items()
+                for name, value in relevance_metrics(
+                    matrix, self.video_of_text, (direction, )).items()}
+
+    def figures(self, topk: Sequence[int] = TOPK) -> dict[str, float]:
+        """Return recalls and ranks, see :func:`retrieval_metrics`."""
+        return metrics_of_counts(self.counts, topk)
+
+    def replace(self, **matrices: Tensor) -> 'Scores':
+        """Return scores of the same videos and captions with other similarities."""
+        return Scores(self.features, self.scorer, matrices)
+
+    def _counts_in_chunks(self) -> dict[str, Counts]:
+        """Count without the whole matrix.
+
+        Each process scores a part of the texts with all videos, and holds
+        ``max_pairs`` pairs or one text's, and, for the video-to-text direction,
+        the best caption of every group for every video (videos, videos).
+        """
+        text, video, own = self.features.text, self.features.video, self.video_of_text
+        counts = torch.zeros(2, _count(text), dtype=torch.float64)
+        groups = torch.full((_count(video), ) * 2, -torch.inf)
+        with raised_together():
+            for rows, scores in _own_rows(self.scorer, text, video):
+                counts[:, rows] = torch.stack(better_and_tied(scores, own[rows]))
+                add_to_groups(groups, scores, own[rows])
+        all_reduce(counts, 'max')  # Other processes' rows are zero here.
+        all_reduce(groups, 'max')
+        return dict(t2v=(counts[0], counts[1]), v2t=group_counts(groups, own))
+
+
 def choose_scorer(features: RetrievalFeatures,
                   head: nn.Module | None = None,
                   device: str | torch.device | None = None,
@@ -68,19 +154,19 @@ def choose_scorer(features: RetrievalFeatures,
         features (RetrievalFeatures): What is to be compared.
         head (nn.Module, optional): The head that they are of, which is
             copied. Defaults to None: the one that the features know.
-        device (str | torch.device, optional): Where to compare. Defaults to
-            None: where the head is, or the CPU.
+        device (str | torch.device, optional): Defaults to None: where the
+            head is, or the CPU.
         dtype (torch.dtype): In which a head compares; products of vectors are
             float64. Defaults to ``torch.float64``.
-        max_pairs (int): See :class:`Scorer`. Defaults to 2 ** 18.
-        progress (bool): Whether a head shows a progress bar. Defaults to False.
+        max_pairs (int): See :class:`Scorer`.
+        progress (bool): Of a head, see there.
     """
     if device is None:
         device = 'cpu' if head is None else head.logit_scale.device
     if features.separable:
         return Scorer(product_scores, device, torch.float64, max_pairs)
 
-    @functools.cache  # Known similarities may do without.
+    @cache  # Known similarities may do without.
     def own_head() -> nn.Module:
         own = features.build_head() if head is None else copy.deepcopy(head)
         return own.to(device, dtype)
@@ -98,41 +184,11 @@ def product_scores(text: Features, video: Features) -> Tensor:
     return (text['text'].double() @ video['video'].double().T).float()
 
 
-def rank_counts_in_chunks(scorer: Scorer, text: Features, video: Features,
-                          video_of_text: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-    """Count better and tied candidates, as :func:`rank_counts` of the matrix.
-
-    Each process scores a part of the texts with all videos. No process holds more of
-    the matrix than ``max_pairs`` pairs or one text's, and, for the video-to-text
-    direction, the best caption of every group for every video, which is a (videos,
-    videos) matrix. Arguments as for :func:`score_matrix` and :func:`rank_counts`.
-    """
-    counts = torch.zeros(2, _count(text), dtype=torch.float64)
-    groups = torch.full((_count(video), ) * 2, -torch.inf)
-    with raised_together():
-        for rows, scores in _own_rows(scorer, text, video):
-            own = video_of_text[rows]
-            counts[:, rows] = torch.stack(better_and_tied(scores, own))
-            groups.scatter_reduce_(0, own[:, None].expand_as(scores), scores, 'amax')
-    all_reduce(counts, 'max')  # Other processes' rows are zero here.
-    all_reduce(groups, 'max')
-    return dict(t2v=(counts[0], counts[1]),
-                v2t=group_rank_counts(groups, video_of_text))
-
-
 def score_matrix(scorer: Scorer, text: Features, video: Features) -> Tensor:
-    """Score all pairs.
+    """Score all pairs; float32 (texts, videos).
 
-    Args:
-        scorer (Scorer): Compares them.
-        text (dict[str, Tensor]): Features of all texts, alike on every process.
-        video (dict[str, Tensor]): Features of all videos, likewise.
-
-    Returns:
-        Tensor: Float32 (texts, videos), on every process.
-
-    Raises:
-        InputError: If a similarity is not finite.
+    Features are alike on every process, and so is what is returned; an
+    InputError if a similarity is not finite.
     """
     matrix = torch.full((_count(text), _count(video)), -torch.inf)
     with raised_together():
@@ -179,8 +235,7 @@ def _equal_slices(count: int, size: int) -> Iterator[tuple[slice, int]]:
 def raised_together() -> Iterator[None]:
     """Raise an error in all processes, which would wait for the one otherwise.
 
-    Raises:
-        InputError: In the other processes, with the error's text.
+    In the others it is an InputError with the error's text.
     """
     error = None
     try:

@@ -9,14 +9,12 @@ from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.evaluation import (
     RetrievalFeatures,
     Scorer,
+    Scores,
     choose_scorer,
     product_scores,
-    rank_counts,
-    rank_counts_in_chunks,
     retrieval_metrics,
     score_matrix,
 )
-from mmaction_centerclip.evaluation.functional import metrics_of_ranks
 from mmaction_centerclip.models import (
     TextConditionedPoolingHead,
     TightTransformerHead,
@@ -69,6 +67,12 @@ def whole(kind):
         return function(double(text), double(video)).float()
 
 
+def scores_of(scorer, text, video, video_of_text):
+    """Scores that know no matrix."""
+    return Scores(RetrievalFeatures(video, text, video_of_text, range(11), range(23)),
+                  scorer)
+
+
 def oracle(kind):
     return retrieval_metrics(whole(kind), problem(kind)[-1])
 
@@ -83,11 +87,13 @@ def test_chunks_equal_the_full_matrix(kind, max_pairs):
     assert torch.equal(matrix, expected)
     assert torch.equal(matrix[:, 4], matrix[:, 7])
     assert torch.equal(matrix[5], matrix[9])
-    counts = rank_counts_in_chunks(scorer, text, video, video_of_text)
-    for direction, pair in rank_counts(expected, video_of_text).items():
-        for a, b in zip(counts[direction], pair):
+    scores = scores_of(scorer, text, video, video_of_text)
+    known = scores.replace(t2v=expected, v2t=expected)
+    for direction, pair in known.counts.items():
+        for a, b in zip(scores.counts[direction], pair):
             assert torch.equal(a, b)
-    assert metrics_of_ranks(counts) == oracle(kind)
+    assert 'matrices' not in vars(scores)
+    assert scores.figures() == known.figures() == oracle(kind)
 
 
 def test_never_more_pairs_than_asked_for():
@@ -100,8 +106,8 @@ def test_never_more_pairs_than_asked_for():
     _, text, video, video_of_text = problem('products')
     for max_pairs in SIZES:
         seen.clear()
-        rank_counts_in_chunks(
-            Scorer(function, max_pairs=max_pairs), text, video, video_of_text)
+        assert scores_of(
+            Scorer(function, max_pairs=max_pairs), text, video, video_of_text).counts
         assert max(seen) <= max_pairs
 
 
@@ -116,14 +122,13 @@ def worker(rank, world_size, init, queue):
         function, text, video, video_of_text = problem(kind)
         for max_pairs in SIZES:
             scorer = Scorer(function, dtype=torch.float64, max_pairs=max_pairs)
-            results.append((kind, metrics_of_ranks(
-                rank_counts_in_chunks(scorer, text, video, video_of_text)),
+            results.append((
+                kind, scores_of(scorer, text, video, video_of_text).figures(),
                 score_matrix(scorer, text, video).numpy()))
     try:
         broken = dict(text=torch.full((23, 6), torch.nan))
-        rank_counts_in_chunks(
-            Scorer(product_scores, max_pairs=40), broken, problem('products')[2],
-            video_of_text)
+        scores_of(Scorer(product_scores, max_pairs=40), broken,
+                  problem('products')[2], video_of_text).figures()
     except InputError as error:
         results.append(str(error))
     queue.put((rank, results))
@@ -160,8 +165,8 @@ def test_bad_input_is_named():
         Scorer(function, max_pairs=0)
     text['text'][9, 3] = torch.nan
     with pytest.raises(InputError, match=r'not finite.* nan at \(9, 0\)'):
-        rank_counts_in_chunks(
-            Scorer(function, max_pairs=40), text, video, video_of_text)
+        scores_of(
+            Scorer(function, max_pairs=40), text, video, video_of_text).figures()
 
 
 def features_of(kind, **options):

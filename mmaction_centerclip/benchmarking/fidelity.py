@@ -1,4 +1,4 @@
-"""How far a reducer moves the features of videos."""
+"""Measure how far a reducer moves the features of videos."""
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,9 +19,6 @@ def fidelity(reduced: Tensor, whole: Tensor, neighbors: int = 10) -> dict[str, f
     Returns:
         dict[str, float]: ``cosine``, the mean over the videos, and, of more
         videos than neighbours, ``neighbors``, in per cent.
-
-    Raises:
-        InputError: If the shapes differ, or a feature is not finite.
 
     Examples:
         >>> import torch
@@ -52,9 +49,6 @@ def neighbor_agreement(reduced: Tensor, whole: Tensor, neighbors: int = 10) -> f
         reduced (Tensor): Features (videos, E) with the reducer.
         whole (Tensor): Those without.
         neighbors (int): How many of each video. Defaults to 10.
-
-    Raises:
-        InputError: If there are not more videos than neighbours.
     """
     check_positive_int('neighbors', neighbors)
     if len(whole) <= neighbors:

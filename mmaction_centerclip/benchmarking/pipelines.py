@@ -16,7 +16,6 @@ from mmaction_centerclip.config_checks import step_type
 from mmaction_centerclip.datasets import sample_rng, stack_in_worker
 
 from .measure import synchronize
-from .models import MMACTION2_CONFIG
 
 __all__ = ['STAGES', 'Pipeline', 'loader_rates', 'read_samples', 'stage_of',
            'stock_pipeline', 'time_stages']
@@ -24,6 +23,8 @@ __all__ = ['STAGES', 'Pipeline', 'loader_rates', 'read_samples', 'stage_of',
 STAGES = ('open', 'sample', 'decode', 'resize', 'tokenise', 'pack', 'collate',
           'transfer')
 PASSES = 3  # over the videos in a turn
+MMACTION2_CONFIG = ('mmaction::retrieval/clip4clip/clip4clip_vit-base-p32-res224-'
+                    'clip-pre_8xb16-u12-5e_msrvtt-9k-rgb.py')
 CAPTION = 'a man is playing the guitar on a stage'
 
 
@@ -71,8 +72,8 @@ class Pipeline:
 def stage_of(step: dict) -> str:
     """Name the stage that a transform belongs to."""
     kind = step_type(step)
-    for ending, stage in (('Init', 'open'), ('InitFromFile', 'open'),
-                          ('Decode', 'decode'), ('Tokenize', 'tokenise'),
+    for ending, stage in (('Init', 'open'), ('Decode', 'decode'),
+                          ('Tokenize', 'tokenise'),
                           ('FormatShape', 'pack'), ('PackActionInputs', 'pack')):
         if kind.endswith(ending):
             return stage

@@ -6,8 +6,9 @@ from typing import NamedTuple
 from mmaction.registry import MODELS
 
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models.necks import TokenNeck
 
-__all__ = ['REDUCERS', 'Budget', 'budget_necks', 'parse_budget',
+__all__ = ['REDUCERS', 'Budget', 'budget_necks', 'check_reducers', 'parse_budget',
            'used_budget']
 
 REDUCERS: dict[str, dict] = {
@@ -33,7 +34,7 @@ REDUCERS: dict[str, dict] = {
 
 
 class Budget(NamedTuple):
-    """How much is left of a video's tokens.
+    """The tokens of a video that are left.
 
     Attributes:
         block (int): Block in front of which to reduce, from 1.
@@ -46,10 +47,7 @@ class Budget(NamedTuple):
 
 
 def parse_budget(text: str) -> Budget:
-    """Parse ``BLOCK,SEGMENTS,TOKENS``.
-
-    Raises:
-        InputError: If these are not three positive integers.
+    """Parse ``BLOCK,SEGMENTS,TOKENS``, three positive integers.
 
     Examples:
         >>> from mmaction_centerclip.benchmarking import parse_budget
@@ -78,9 +76,6 @@ def budget_necks(reducer: Mapping, budget: Budget, seed: int, depth: int,
         seed (int): For a neck that draws at random.
         depth (int): Blocks of the tower.
         frame_tokens (tuple[int, int]): Frames T of a video, patches N of a frame.
-
-    Raises:
-        InputError: If it is no registered neck, or the budget cannot be met.
 
     Examples:
         >>> from mmaction_centerclip.benchmarking import REDUCERS, Budget, budget_necks
@@ -114,9 +109,6 @@ def budget_necks(reducer: Mapping, budget: Budget, seed: int, depth: int,
 def used_budget(reducer: Mapping, budget: Budget) -> tuple[int | None, ...]:
     """Return a budget with None for what the reducer does not take.
 
-    Raises:
-        InputError: If it is no registered neck.
-
     Examples:
         >>> from mmaction_centerclip.benchmarking import REDUCERS, Budget, used_budget
         >>> used_budget(REDUCERS['rlt'], Budget(3, 4, 16))
@@ -128,10 +120,19 @@ def used_budget(reducer: Mapping, budget: Budget) -> tuple[int | None, ...]:
             budget.tokens if {'num_centers', 'r'} & taken else None)
 
 
+def check_reducers(reducers: object, source: str) -> dict[str, dict]:
+    """Check a dict of names with the options of a neck, as from a file."""
+    if not isinstance(reducers, Mapping) or not all(
+            isinstance(options, Mapping) for options in reducers.values()):
+        raise InputError(f'{source}: expected reducers, a dict of names with the '
+                         f'options of a neck, got {reducers!r}')
+    return {str(name): dict(options) for name, options in reducers.items()}
+
+
 def _options(reducer: Mapping) -> set[str]:
     """Return the options of a neck's class and its bases."""
     kind = MODELS.get(str(reducer.get('type')))
-    if kind is None:
+    if kind is None or not issubclass(kind, TokenNeck):
         raise InputError(f'reducer {dict(reducer)}: type must be a registered neck')
     return {name for cls in kind.__mro__
             for name in inspect.signature(cls.__init__).parameters}

@@ -1,5 +1,6 @@
 """Reducers by name, and the necks that give one a budget of tokens."""
 import inspect
+import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -126,6 +127,11 @@ def check_reducers(reducers: object, source: str) -> dict[str, dict]:
             isinstance(options, Mapping) for options in reducers.values()):
         raise InputError(f'{source}: expected reducers, a dict of names with the '
                          f'options of a neck, got {reducers!r}')
+    try:
+        json.dumps(reducers)
+    except (TypeError, ValueError) as error:
+        raise InputError(f'{source}: expected options of plain types: '
+                         f'{error}') from None
     return {str(name): dict(options) for name, options in reducers.items()}
 
 

@@ -2,7 +2,6 @@
 import copy
 import hashlib
 import itertools
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.utils import hash_weights
 
 from .budgets import Budget, budget_necks, used_budget
+from .cell_log import cell_key
 from .frames import video_files
 from .measure import describe_machine
 from .models import build_model, clip_frames, tower_config, tower_of, without_necks
@@ -98,25 +98,22 @@ class Run:
         return digest.hexdigest()[:16]
 
     def cells(self, reducers: Mapping[str, dict], budgets: Sequence[Budget]
-              ) -> Iterator[dict]:
-        """Yield each cell once, the one without a reducer first."""
+              ) -> list[dict]:
+        """Return each cell once, the one without a reducer first."""
         shared = dict(config=Path(self.path).stem, seed=self.seed,
                       contents=self.contents, trained=self.train is not None,
                       **self.quality._asdict(), **self.prices._asdict())
         del shared['videos']  # whose contents are in the hash
-        none = dict(reducer='none', options=None, block=None, segments=None,
-                    tokens=None)
-        yield dict(none, **shared)
-        done = set()
+        cells = [dict(shared, reducer='none', options=None, block=None, segments=None,
+                      tokens=None)]
         for (name, options), budget in itertools.product(reducers.items(), budgets):
             try:
                 used = used_budget(options, budget)
             except InputError:  # which the cell's row will say
                 used = tuple(budget)
-            if (name, used) not in done:
-                done.add((name, used))
-                yield dict(none, reducer=name, options=options, **dict(
-                    zip(Budget._fields, used)), **shared)
+            cells.append(dict(shared, reducer=name, options=options,
+                              **dict(zip(Budget._fields, used))))
+        return list({cell_key(cell): cell for cell in cells}.values())
 
     def read_data(self, twin: nn.Module) -> TwinData:
         """Decode what all seeds of the config are measured on."""
@@ -159,8 +156,7 @@ class Run:
 def train_key(cell: dict) -> str:
     """Return the name of a cell's training, which prices have no part in."""
     told = {name: cell[name] for name in (*GROUP, 'options', 'seed', 'contents')}
-    text = json.dumps(told, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return hashlib.sha256(cell_key(told).encode()).hexdigest()[:12]
 
 
 def _strings(value: object) -> Iterator[str]:

@@ -175,6 +175,8 @@ def test_reducers_of_a_file():
     for reducers in (None, [], dict(x=5)):
         with pytest.raises(InputError, match='f.py: expected reducers, a dict of nam'):
             check_reducers(reducers, 'f.py')
+    with pytest.raises(InputError, match='f.py: expected options of plain types'):
+        check_reducers(dict(x=dict(type='A', function=print)), 'f.py')
     with pytest.raises(InputError, match='type must be a registered neck'):
         used_budget(dict(type='CLIPVisionTower'), Budget(4, 1, 3))
 

@@ -186,7 +186,7 @@ def write_csv(lines: list[dict], path: Path) -> None:
 def sweep(args: argparse.Namespace) -> None:
     """Measure the cells that are not yet, and write table and picture."""
     reducers, budgets = read_reducers(args), list(map(parse_budget, args.budgets))
-    plan = [(run, list(run.cells(reducers, budgets))) for run in (
+    plan = [(run, run.cells(reducers, budgets)) for run in (
         make_run(path, seed, args) for path in args.config for seed in args.seeds)]
     lock_work_dir(args.work_dir)
     log = CellLog(Path(args.work_dir, 'cells.jsonl'))

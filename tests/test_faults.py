@@ -114,7 +114,7 @@ FAULTS = {
         ('train_dataloader.batch_size=99 train_dataloader.drop_last=True', 'drop_last'),
         ('val_evaluator.topk=[0]', 'topk'),
         ('val_evaluator.more_metrics=[none]', 'none'),
-        ('val_evaluator.extra=[mAP]', 'more_metrics'),
+        ('val_evaluator.extra=[mAP]', 'extra'),
         ('val_evaluator.rerank=[no]', 'rerank'),
         ('val_evaluator.max_pairs=0', 'max_pairs'),
         ('randomness.seed=-1', 'seed'),

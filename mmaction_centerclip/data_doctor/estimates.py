@@ -47,8 +47,8 @@ def estimate(split: DataSplit, videos: list[dict], count: int) -> list[dict]:
     kinds = [step_type(step) for step in pipeline]
     fit = {video['file']: video for video in videos
            if video['state'] == 'ok' and video.get('frames') and video.get('size')}
-    if not count or not fit or 'VideoDecode' not in kinds or kinds[0] not in (
-            'VideoInit', 'DecordInitFromFile'):
+    if not count or not fit or 'VideoDecode' not in kinds or kinds[
+            0] != 'VideoInit':
         return []
     by_length = sorted(fit, key=lambda name: fit[name]['frames'])
     count = min(count, len(by_length))

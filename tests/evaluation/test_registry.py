@@ -108,7 +108,7 @@ def test_the_metric_and_the_table_have_their_rows(outside, features, expected):
 
 
 def test_the_command_line_imports_them(outside, features, expected, tmp_path,
-                                       monkeypatch, capsys):
+                                       monkeypatch):
     script = str(TOOLS / 'analysis_tools/eval_features.py')
     path, out = tmp_path / 'features.pth', tmp_path / 'out.json'
     save_features(features, str(path))
@@ -129,12 +129,6 @@ def test_the_command_line_imports_them(outside, features, expected, tmp_path,
             (['--custom-imports', 'no_such_module'], 'no_such_module')):
         with pytest.raises(SystemExit, match=f'^error: .*{message}'):
             run(*options)
-    for option in ('--extra', '--dual-softmax', '--qb-norm', '--qb-beta'):
-        capsys.readouterr()
-        with pytest.raises(SystemExit):
-            run(option, '5')
-        assert capsys.readouterr().err.startswith(
-            f'error: {option} is gone; write --')
 
 
 def test_every_file_of_the_package_registers_itself():

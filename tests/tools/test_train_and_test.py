@@ -294,6 +294,6 @@ def test_training_on_nothing_readable_ends_with_one_line(
 
 def test_a_missing_config_or_checkpoint_is_named(here, tiny_config, tmp_path):
     said = here('no.py', '--work-dir', tmp_path)
-    assert said.startswith('error: config file not found: no.py (docs/migration.md')
+    assert said.startswith('error: config file not found: no.py')
     said = here(tiny_config, 'no.pth', script='test.py')
     assert said == 'error: no such file: no.pth'

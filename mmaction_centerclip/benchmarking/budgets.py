@@ -1,6 +1,7 @@
 """Reducers by name, and the necks that give one a budget of tokens."""
 import inspect
 import json
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -55,11 +56,11 @@ def parse_budget(text: str) -> Budget:
         >>> parse_budget('7,3,49')
         Budget(block=7, segments=3, tokens=49)
     """
-    parts = text.split(',')
-    if len(parts) != 3 or not all(part.isdecimal() and int(part) for part in parts):
+    parts = re.fullmatch(','.join(['([1-9][0-9]{0,8})'] * 3), text)
+    if not parts:
         raise InputError('a budget is BLOCK,SEGMENTS,TOKENS, three positive integers '
                          f'such as 7,3,49, got {text!r}')
-    return Budget(*map(int, parts))
+    return Budget(*map(int, parts.groups()))
 
 
 def budget_necks(reducer: Mapping, budget: Budget, seed: int, depth: int,
@@ -137,8 +138,10 @@ def check_reducers(reducers: object, source: str) -> dict[str, dict]:
 
 def _options(reducer: Mapping) -> set[str]:
     """Return the options of a neck's class and its bases."""
-    kind = MODELS.get(str(reducer.get('type')))
-    if kind is None or not issubclass(kind, TokenNeck):
+    name = str(reducer.get('type'))
+    # A dotted name would be imported.
+    kind = MODELS.get(name) if name.isidentifier() else None
+    if not (isinstance(kind, type) and issubclass(kind, TokenNeck)):
         raise InputError(f'reducer {dict(reducer)}: type must be a registered neck')
     return {name for cls in kind.__mro__
             for name in inspect.signature(cls.__init__).parameters}

@@ -30,7 +30,7 @@ def read_clips(folder: str | Path, clips: int, frames: int, size: int,
 
     Args:
         folder (str | Path): The folder with video files.
-        clips (int): How many clips B to return.
+        clips (int): How many clips B.
         frames (int): Frames T of each, at equal steps.
         size (int): Height H and width W in pixels.
         length (int): Frames of the video that a clip spans. Defaults to 32.

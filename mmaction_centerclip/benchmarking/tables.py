@@ -80,12 +80,9 @@ def summarize_cells(rows: Sequence[dict]) -> list[dict]:
 
 def format_sweep(lines: Sequence[dict]) -> str:
     """Format the means over seeds, with their deviations, and what failed."""
-    columns = _measured(lines)
-    names = [*_configs(lines), 'reducer', 'block', 'segments', 'tokens', 'seeds']
-    return format_table([*names, *columns, 'failed'], [
-        [*('-' if line[name] is None else line[name] for name in names),
-         *(_cell(line, title) or '-' for title in columns), line['failed']]
-        for line in lines])
+    titles, rows = _table(lines, _measured(lines), '-')
+    return format_table([*titles, 'failed'], [
+        [*row, line['failed']] for row, line in zip(rows, lines)])
 
 
 def sweep_markdown(lines: Sequence[dict], title: str) -> str:
@@ -101,12 +98,10 @@ def sweep_markdown(lines: Sequence[dict], title: str) -> str:
     """
     columns = [title for title in _measured(lines)
                if not title.endswith((' ms', 'GMACs')) and title != 'ms']
-    titles = [*_configs(lines), 'reducer', 'block, segments, tokens', 'seeds', *columns]
-    rows = [[*(line[name] for name in _configs(lines)), line['reducer'], _budget(line),
-             str(line['seeds']), *(_cell(line, column) or '–' for column in columns)]
-            for line in lines if line['seeds']]
-    table = [titles, ['---'] * len(titles), *rows]
-    failed = [f'- {line["reducer"]}, {_budget(line)}: {line["failed"]}'
+    titles, rows = _table(lines, columns, '–')
+    table = [titles, ['---'] * len(titles),
+             *(row for row, line in zip(rows, lines) if line['seeds'])]
+    failed = [f'- {line["reducer"]}, {_budget(line, "–")}: {line["failed"]}'
               for line in lines if line['failed']]
     text = [title, '', *(f'| {" | ".join(row)} |' for row in table)]
     return '\n'.join([*text, *[''] * bool(failed), *failed, ''])
@@ -118,15 +113,22 @@ def _measured(lines: Sequence[dict]) -> list[str]:
             if any(name in line for line in lines)]
 
 
-def _configs(lines: Sequence[dict]) -> list[str]:
-    return ['config'] * (len({line['config'] for line in lines}) > 1)
+def _table(lines: Sequence[dict], columns: Sequence[str], absent: str
+           ) -> tuple[list[str], list[list[str]]]:
+    """Return the titles of a table and its rows, with the config if several."""
+    configs = ['config'] * (len({line['config'] for line in lines}) > 1)
+    titles = [*configs, 'reducer', 'block, segments, tokens', 'seeds', *columns]
+    return titles, [[*(line[name] for name in configs), line['reducer'],
+                     _budget(line, absent), str(line['seeds']),
+                     *(_cell(line, column) or absent for column in columns)]
+                    for line in lines]
 
 
-def _budget(line: dict) -> str:
+def _budget(line: dict, absent: str) -> str:
     budget = [line[name] for name in ('block', 'segments', 'tokens')]
     if not any(budget):
-        return '–'
-    return ', '.join('–' if part is None else str(part) for part in budget)
+        return absent
+    return ', '.join(absent if part is None else str(part) for part in budget)
 
 
 def _cell(line: dict, title: str) -> str:

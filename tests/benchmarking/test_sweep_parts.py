@@ -134,7 +134,8 @@ def test_the_table_of_the_docs():
     assert '| config | reducer |' in sweep_markdown(
         [*lines, dict(lines[0], config='d')], '')
     printed = format_sweep(lines).splitlines()
-    assert printed[0].split()[:5] == ['reducer', 'block', 'segments', 'tokens', 'seeds']
+    assert printed[0].split()[:5] == ['reducer', 'block,', 'segments,', 'tokens',
+                                      'seeds']
     assert printed[2].split()[-3:] == ['0.50', 'too', 'bad'] and len(printed) == 4
 
 
@@ -159,8 +160,9 @@ def test_budgets_that_cannot_be():
         budget_necks(REDUCERS['norm'], Budget(4, 1, 3), 0, 3, (4, 16))
     with pytest.raises(InputError, match='type must be a registered neck'):
         used_budget(dict(type='Nothing'), Budget(4, 1, 3))
-    with pytest.raises(InputError, match='three positive integers'):
-        parse_budget('1,x,2')
+    for text in ('1,x,2', '1,2', '1,0,2', '1,2,' + '9' * 5000):
+        with pytest.raises(InputError, match='three positive integers'):
+            parse_budget(text)
 
 
 def test_what_a_reducer_says_goes_before_the_budget():
@@ -177,8 +179,9 @@ def test_reducers_of_a_file():
             check_reducers(reducers, 'f.py')
     with pytest.raises(InputError, match='f.py: expected options of plain types'):
         check_reducers(dict(x=dict(type='A', function=print)), 'f.py')
-    with pytest.raises(InputError, match='type must be a registered neck'):
-        used_budget(dict(type='CLIPVisionTower'), Budget(4, 1, 3))
+    for name in ('CLIPVisionTower', 'os.system', 5):
+        with pytest.raises(InputError, match='type must be a registered neck'):
+            used_budget(dict(type=name), Budget(4, 1, 3))
 
 
 def test_clips_are_cut_at_equal_steps(tmp_path):

@@ -12,7 +12,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmaction_centerclip.benchmarking import build_model
+from mmaction_centerclip.benchmarking import build_model, cell_key
+from mmaction_centerclip.benchmarking.sweep import train_key
 
 from ..paths import ROOT, TOOLS
 
@@ -117,12 +118,20 @@ def test_cells_are_told_by_what_made_them(load_tool, tiny_config, shapes, tmp_pa
     captions = json.loads((data / 'test.json').read_text())
     first, second, *_ = (data / 'videos' / name for name in captions)
 
-    def contents(*options):
+    def make_run(*options):
         monkeypatch.setattr(sys, 'argv', list(map(str, (
             'sweep.py', tmp_path / 'tiny.py', *options, '--budgets', '2,2,8',
             '--work-dir', tmp_path))))
-        return tool.make_run(str(tmp_path / 'tiny.py'), 0, tool.parse_args()).contents
+        return tool.make_run(str(tmp_path / 'tiny.py'), 0, tool.parse_args())
 
+    def contents(*options):
+        return make_run(*options).contents
+
+    # Prices have no part in a training, but in a cell.
+    cells = [make_run('--train', '--repeats', repeats).cells({}, [])[0]
+             for repeats in (1, 2)]
+    assert cell_key(cells[0]) != cell_key(cells[1])
+    assert train_key(cells[0]) == train_key(cells[1])
     ways = [('--checkpoint', weights), ('--pretrained', weights), ('--train', ),
             ('--finetune', weights)]
     clips = ('--checkpoint', weights, '--no-retrieval', '--videos', data / 'videos')
@@ -181,24 +190,21 @@ def test_cells_are_trained_and_finetuned(run_tool, tiny_config, trained, tmp_pat
     options = ['--reducers', 'kmedoids', *FAST, '--work-dir', tmp_path, '--cfg-options',
                'train_cfg.max_epochs=1', 'train_cfg.val_interval=1',
                'param_scheduler.end=1']
-    run_tool(TOOL, tiny_config, '--train', '--budgets', '2,3,8', '2,2,8', *options)
-    none, three, two = rows_of(tmp_path)
-    assert none['figures']['mac_ratio'] == 1 > two['figures']['mac_ratio']
-    assert 'test/cosine' not in two['figures'] and 't2v/R1' in two['figures']
+    run_tool(TOOL, tiny_config, '--train', '--budgets', '2,3,8', *options)
+    none, three = rows_of(tmp_path)
+    assert none['figures']['mac_ratio'] == 1 and 't2v/R1' in none['figures']
     assert 'the training failed' in three['failed']
     assert 'num_segments must divide' in three['failed']
-    # From weights, whose name is a pattern; other prices train nothing again.
-    start, logs = trained[2], tmp_path / 'train'
+    # From weights, whose name is a pattern.
+    logs = tmp_path / 'train'
     before = {*logs.glob('*.log')}
-    run_tool(TOOL, tiny_config, '--finetune', start, '--budgets', '2,2,8', *options)
+    run_tool(TOOL, tiny_config, '--finetune', trained[2], '--budgets', '2,2,8',
+             *options)
+    start = f'Loaded CLIP weights from {str(trained[2]).format(seed=0)}'
     made = {*logs.glob('*.log')} - before
-    assert len(made) == 2 and all(
-        f'Loaded CLIP weights from {str(start).format(seed=0)}' in log.read_text()
-        for log in made)
-    said = run_tool(TOOL, tiny_config, '--finetune', start, '--budgets', '2,2,8',
-                    '--price', 'step', *options)
-    assert '2 cells, 0 of them done before' in said
-    assert {*logs.glob('*.log')} == before | made
+    assert len(made) == 2 and all(start in log.read_text() for log in made)
+    none, two = rows_of(tmp_path)[2:]
+    assert two['figures']['mac_ratio'] < 1 and 'test/cosine' not in two['figures']
 
 
 @pytest.mark.parametrize('options, message', [

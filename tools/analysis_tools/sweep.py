@@ -163,7 +163,7 @@ def run_training(args: argparse.Namespace, cfg: Config, seed: int, name: str) ->
     folder.mkdir(parents=True, exist_ok=True)
     cfg.dump(folder.with_suffix('.py'))
     log = folder.with_suffix('.log')
-    with log.open('w') as file:
+    with log.open('a') as file:
         result = subprocess.run(
             [sys.executable, TRAIN, folder.with_suffix('.py'), '--work-dir', folder,
              '--seed', str(seed), '--resume'], stdout=file, stderr=subprocess.STDOUT)

@@ -11,7 +11,6 @@ import torch
 from mmaction.registry import RUNNERS
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
-from torch import nn
 
 from mmaction_centerclip.config_checks import check_pipelines
 from mmaction_centerclip.config_completion import complete_config
@@ -20,8 +19,8 @@ from mmaction_centerclip.errors import InputError, check_positive_int
 from mmaction_centerclip.files import read_checkpoint
 
 __all__ = ['add_common_arguments', 'build_runner', 'check_checkpoint', 'check_outputs',
-           'exit_on_input_error', 'frame_size', 'is_first_process', 'load_config',
-           'positive_int', 'read_config', 'sampled_frames']
+           'exit_on_input_error', 'is_first_process', 'load_config', 'positive_int',
+           'read_config']
 
 
 # Settings that are configs of something themselves.
@@ -51,8 +50,7 @@ def read_config(path: str) -> Config:
         InputError: If it does not exist.
     """
     if not osp.isfile(path):
-        raise InputError(f'config file not found: {path} (docs/migration.md has '
-                         'the names that configs of earlier versions have now)')
+        raise InputError(f'config file not found: {path}')
     return Config.fromfile(path)
 
 
@@ -73,36 +71,6 @@ def check_model(cfg: Config) -> None:
     """Raise an InputError unless a config has a model."""
     if 'model' not in cfg:
         raise InputError(f'{cfg.filename}: the config has no model')
-
-
-def sampled_frames(cfg: Config) -> int:
-    """Return how many frames of a video the test pipeline samples.
-
-    Raises:
-        InputError: If no transform of it says so.
-    """
-    for transform in cfg.test_dataloader.dataset.pipeline:
-        if 'clip_len' in transform:
-            return transform['clip_len'] * transform.get('num_clips', 1)
-    raise InputError(f'{cfg.filename}: no transform of the test pipeline has a '
-                     'clip_len')
-
-
-def frame_size(cfg: Config, tower: nn.Module) -> tuple[int, int]:
-    """Return height and width of the frames that a tower takes, or was built for.
-
-    Args:
-        cfg (Config): A retriever's, whose backbone may say ``img_size``.
-        tower (VideoTower): Its video tower.
-
-    Raises:
-        InputError: If neither says so.
-    """
-    size = tower.image_size or cfg.model.backbone.get('img_size')
-    if size is None:
-        raise InputError(f'{cfg.filename}: the tower takes frames of any size; '
-                         'img_size of its backbone must say of which it is measured')
-    return (size, size) if isinstance(size, int) else tuple(size)
 
 
 def load_config(args: argparse.Namespace) -> Config:

@@ -53,7 +53,7 @@ def _complete_cache(pipeline: list[dict]) -> None:
     kinds = [step_type(step) for step in pipeline]
     for step, kind in zip(pipeline, kinds):
         cache = step.get('cache')
-        if kind not in ('VideoInit', 'DecordInitFromFile') or not cache:
+        if kind != 'VideoInit' or not cache:
             continue
         cache = dict(cache) if isinstance(cache, dict) else dict(path=cache)
         behind = kinds.index('VideoDecode') + 1 if 'VideoDecode' in kinds else 0

@@ -1,8 +1,7 @@
 """What is tested on a GPU: functions of a device, which need no pytest.
 
-``test_gpu.py`` runs them where there is a GPU, and
-``tools/analysis_tools/gpu_report.py`` as its first part. They run on a CPU
-too, the fused kernel by Triton's interpreter (``TRITON_INTERPRET=1``).
+They run on a CPU too, the fused kernel by Triton's interpreter
+(``TRITON_INTERPRET=1``).
 """
 import copy
 from functools import partial

@@ -14,7 +14,6 @@ from mmaction_centerclip.cli import (
     load_config,
     positive_int,
     read_config,
-    sampled_frames,
 )
 from mmaction_centerclip.errors import InputError
 
@@ -115,14 +114,3 @@ def test_checkpoints_of_all_ages_and_urls_pass(tmp_path, legacy):
     check_checkpoint(path)
     check_checkpoint('https://host/checkpoint.pth')
     check_checkpoint(None)
-
-
-@pytest.mark.parametrize('step, frames', [
-    (dict(type='A', clip_len=8), 8), (dict(type='A', clip_len=8, num_clips=3), 24)])
-def test_frames_are_those_of_the_test_pipeline(step, frames):
-    dataset = dict(pipeline=[dict(type='B'), step])
-    cfg = Config(dict(test_dataloader=dict(dataset=dataset)))
-    assert sampled_frames(cfg) == frames
-    del dataset['pipeline'][1]
-    with pytest.raises(InputError, match='has a clip_len'):
-        sampled_frames(Config(dict(test_dataloader=dict(dataset=dataset))))

@@ -6,9 +6,8 @@ tools/train.py and tools/test.py, and prints one table. Each step that is done
 already is skipped, so that an interrupted run continues where it was.
 """
 import argparse
-import contextlib
 import json
-import os
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +23,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 
-from mmaction_centerclip.benchmarking import count_macs, time_interleaved
+from mmaction_centerclip.benchmarking import count_macs, time_turns
 from mmaction_centerclip.config_completion import complete_config
 from mmaction_centerclip.tables import format_table
 
@@ -38,19 +37,11 @@ CONFIGS = {
 METRICS = [f'{d}/R{k}' for d in ('t2v', 'v2t') for k in (1, 5, 10)]
 
 
-def run(*command: object, log: Path | None = None, threads: int | None = None) -> None:
-    """Run a tool of this project; its output is this program's, or goes to a log."""
-    limit = {} if threads is None else dict(OMP_NUM_THREADS=str(threads))
-    if log is None:
-        print('$', *command, flush=True)
-    else:
-        log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open('w') if log else contextlib.nullcontext() as file:
-        result = subprocess.run(
-            [sys.executable, *map(str, command)], cwd=ROOT, env={**os.environ, **limit},
-            stdout=file, stderr=file and subprocess.STDOUT)
-    if result.returncode:
-        sys.exit(f'error: {Path(command[0]).name} failed, see {log or "above"}')
+def run(*command: object) -> None:
+    """Run a tool of this project, whose output is this program's."""
+    print('$', *command, flush=True)
+    if subprocess.run([sys.executable, *map(str, command)], cwd=ROOT).returncode:
+        sys.exit(f'error: {Path(command[0]).name} failed, see above')
 
 
 def train_and_test(config: Path, work_dir: Path) -> dict[str, float]:
@@ -83,9 +74,9 @@ def measure(work_dirs: dict[str, Path], num_videos: int = 16) -> dict:
         batch = pseudo_collate([dataset[i] for i in range(num_videos)])
         inputs = model.data_preprocessor(batch)['inputs']
         encoders[name] = lambda m=model, i=inputs: m.encode_video(i)
-    times = time_interleaved(encoders)
+    times = time_turns(encoders, 15, 3)
     return {name: dict(gmacs=count_macs(encoder) / num_videos / 1e9,
-                       ms=times[name] / num_videos)
+                       ms=statistics.median(times[name]) / num_videos)
             for name, encoder in encoders.items()}
 
 

@@ -17,7 +17,7 @@ from .transforms.frame_store import FrameStore
 
 __all__ = ['FeatureCache', 'recipe_of']
 
-STEADY = {'VideoInit', 'DecordInitFromFile', 'SampleFramesWithMask', 'UniformSample',
+STEADY = {'VideoInit', 'SampleFramesWithMask', 'UniformSample',
           'VideoDecode', 'OpenCLIPResize', 'Resize', 'CenterCrop', 'OpenCLIPTokenize',
           'FormatShape', 'PackActionInputs'}
 SAMPLINGS = 'SampleFramesWithMask', 'UniformSample'

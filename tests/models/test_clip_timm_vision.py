@@ -6,10 +6,10 @@ import torch
 from mmaction.registry import MODELS
 from open_clip.model import CustomTextCLIP
 
-from mmaction_centerclip.benchmarking import reduced_arch
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models import CLIPTimmVisionTower, TokenNeck
 
+from ..reference.reduced_arch import reduced_arch
 from .selections import record_selections
 from .test_hosts import NECK
 

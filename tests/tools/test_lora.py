@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.runner.checkpoint import CheckpointLoader
 from open_clip.model import CLIP
 
-from mmaction_centerclip.benchmarking import read_run
+from ..reference.work_dirs import evaluations_of
 
 pytest.importorskip('peft')
 MERGE = 'model_converters/merge_lora.py'
@@ -63,9 +63,8 @@ def test_adapters_train_resume_test_and_merge(run_tool, config, tmp_path):
     assert said.startswith(f'Wrote {merged}') and 'model.lora=None' in said
     run_tool('test.py', config, merged, '--work-dir', tmp_path / 'test',
              '--cfg-options', 'model.lora=None')
-    tested, = read_run(tmp_path / 'test').evaluations['test']
-    assert tested == pytest.approx(
-        read_run(whole).evaluations['val'][-1], abs=1e-3)
+    tested, = evaluations_of(tmp_path / 'test', 'test')
+    assert tested == pytest.approx(evaluations_of(whole)[-1], abs=1e-3)
     said = run_tool(MERGE, config, whole / 'epoch_2.pth', merged)
     assert said == f'error: {merged} exists already, choose another file'
     said = run_tool(MERGE, config, merged, tmp_path / 'twice.pth')

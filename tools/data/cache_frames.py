@@ -23,7 +23,6 @@ from mmaction_centerclip.datasets.transforms import VideoReader, decoding_errors
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.parallel import run_each
 
-INITS = 'VideoInit', 'DecordInitFromFile'
 FRAMES_AT_A_TIME = 256  # of a clip, decoded ones being held
 BUILT: dict[str, list] = {}
 """The pipelines of this process, by their configs."""
@@ -52,7 +51,7 @@ def set_cache(cfg: Config, args: argparse.Namespace) -> None:
     for split in args.splits:
         for dataset in find_datasets(cfg.get(f'{split}_dataloader')):
             for step in dataset.pipeline:
-                if step_type(step) in INITS:
+                if step_type(step) == 'VideoInit':
                     cache = step.get('cache') or {}
                     cache = cache if isinstance(cache, dict) else dict(path=cache)
                     given = {k: v for k, v in options.items() if v is not None}
@@ -83,7 +82,7 @@ def jobs_of(cfg: Config, args: argparse.Namespace) -> list[tuple]:
 
 def _steps_to_decoding(pipeline: list[dict], split: str) -> list[dict]:
     kinds = [step_type(step) for step in pipeline]
-    if kinds[0] not in INITS or 'VideoDecode' not in kinds:
+    if kinds[0] != 'VideoInit' or 'VideoDecode' not in kinds:
         raise InputError(f'{split}_dataloader: expected a pipeline from VideoInit to '
                          f'VideoDecode, got {kinds}')
     steps = [dict(step) for step in pipeline[:kinds.index('VideoDecode') + 1]]

@@ -1,13 +1,16 @@
 """Reducers by name, and the necks that give one a budget of tokens."""
 import inspect
+import json
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from mmaction.registry import MODELS
 
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models.necks import TokenNeck
 
-__all__ = ['REDUCERS', 'Budget', 'budget_necks', 'parse_budget',
+__all__ = ['REDUCERS', 'Budget', 'budget_necks', 'check_reducers', 'parse_budget',
            'used_budget']
 
 REDUCERS: dict[str, dict] = {
@@ -33,7 +36,7 @@ REDUCERS: dict[str, dict] = {
 
 
 class Budget(NamedTuple):
-    """How much is left of a video's tokens.
+    """The tokens of a video that are left.
 
     Attributes:
         block (int): Block in front of which to reduce, from 1.
@@ -46,21 +49,18 @@ class Budget(NamedTuple):
 
 
 def parse_budget(text: str) -> Budget:
-    """Parse ``BLOCK,SEGMENTS,TOKENS``.
-
-    Raises:
-        InputError: If these are not three positive integers.
+    """Parse ``BLOCK,SEGMENTS,TOKENS``, three positive integers.
 
     Examples:
         >>> from mmaction_centerclip.benchmarking import parse_budget
         >>> parse_budget('7,3,49')
         Budget(block=7, segments=3, tokens=49)
     """
-    parts = text.split(',')
-    if len(parts) != 3 or not all(part.isdecimal() and int(part) for part in parts):
+    parts = re.fullmatch(','.join(['([1-9][0-9]{0,8})'] * 3), text)
+    if not parts:
         raise InputError('a budget is BLOCK,SEGMENTS,TOKENS, three positive integers '
                          f'such as 7,3,49, got {text!r}')
-    return Budget(*map(int, parts))
+    return Budget(*map(int, parts.groups()))
 
 
 def budget_necks(reducer: Mapping, budget: Budget, seed: int, depth: int,
@@ -78,9 +78,6 @@ def budget_necks(reducer: Mapping, budget: Budget, seed: int, depth: int,
         seed (int): For a neck that draws at random.
         depth (int): Blocks of the tower.
         frame_tokens (tuple[int, int]): Frames T of a video, patches N of a frame.
-
-    Raises:
-        InputError: If it is no registered neck, or the budget cannot be met.
 
     Examples:
         >>> from mmaction_centerclip.benchmarking import REDUCERS, Budget, budget_necks
@@ -114,9 +111,6 @@ def budget_necks(reducer: Mapping, budget: Budget, seed: int, depth: int,
 def used_budget(reducer: Mapping, budget: Budget) -> tuple[int | None, ...]:
     """Return a budget with None for what the reducer does not take.
 
-    Raises:
-        InputError: If it is no registered neck.
-
     Examples:
         >>> from mmaction_centerclip.benchmarking import REDUCERS, Budget, used_budget
         >>> used_budget(REDUCERS['rlt'], Budget(3, 4, 16))
@@ -128,10 +122,26 @@ def used_budget(reducer: Mapping, budget: Budget) -> tuple[int | None, ...]:
             budget.tokens if {'num_centers', 'r'} & taken else None)
 
 
+def check_reducers(reducers: object, source: str) -> dict[str, dict]:
+    """Check a dict of names with the options of a neck, as from a file."""
+    if not isinstance(reducers, Mapping) or not all(
+            isinstance(options, Mapping) for options in reducers.values()):
+        raise InputError(f'{source}: expected reducers, a dict of names with the '
+                         f'options of a neck, got {reducers!r}')
+    try:
+        json.dumps(reducers)
+    except (TypeError, ValueError) as error:
+        raise InputError(f'{source}: expected options of plain types: '
+                         f'{error}') from None
+    return {str(name): dict(options) for name, options in reducers.items()}
+
+
 def _options(reducer: Mapping) -> set[str]:
     """Return the options of a neck's class and its bases."""
-    kind = MODELS.get(str(reducer.get('type')))
-    if kind is None:
+    name = str(reducer.get('type'))
+    # A dotted name would be imported.
+    kind = MODELS.get(name) if name.isidentifier() else None
+    if not (isinstance(kind, type) and issubclass(kind, TokenNeck)):
         raise InputError(f'reducer {dict(reducer)}: type must be a registered neck')
     return {name for cls in kind.__mro__
             for name in inspect.signature(cls.__init__).parameters}

@@ -1,17 +1,33 @@
-"""Means over seeds, the Pareto front, and the picture of a sweep."""
+"""Average a sweep over its seeds, as tables and a picture with the Pareto front."""
 import statistics
 from collections.abc import Sequence
 
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.tables import format_table
 
-__all__ = ['pareto_front', 'plot_sweep', 'summarize_cells']
+from .sweep import GROUP
 
-GROUP = ('config', 'reducer', 'block', 'segments', 'tokens')
+__all__ = ['format_sweep', 'pareto_front', 'plot_sweep', 'summarize_cells',
+           'sweep_markdown']
+
 COSTS = {'time_ratio': 'time ratio', 'mac_ratio': 'multiply-add ratio'}
+COLUMNS = {
+    't2v R@1': ('t2v/R1', '.1f'), 'v2t R@1': ('v2t/R1', '.1f'),
+    'cosine': ('test/cosine', '.3f'), 'neighbors': ('test/neighbors', '.1f'),
+    'clips cosine': ('clips/cosine', '.3f'),
+    'clips neighbors': ('clips/neighbors', '.1f'),
+    'GMACs': ('gmacs', '.4f'), 'MAC ratio': ('mac_ratio', '.3f'),
+    'cold ms': ('cold_ms', '.0f'), 'ms': ('ms', '.2f'),
+    'time ratio': ('time_ratio', '.2f'), 'MiB ratio': ('mib_ratio', '.2f'),
+    'eval cold ms': ('eval_cold_ms', '.0f'), 'eval ms': ('eval_ms', '.2f'),
+    'eval ratio': ('eval_ratio', '.2f'), 'step cold ms': ('step_cold_ms', '.0f'),
+    'step ms': ('step_ms', '.2f'), 'step ratio': ('step_ratio', '.2f'),
+    'step MiB ratio': ('step_mib_ratio', '.2f')}
+"""Figures by title, and how to write them; milliseconds are of a video."""
 
 
 def pareto_front(costs: Sequence[float], qualities: Sequence[float]) -> list[int]:
-    """Return the points than which none is better.
+    """Return the points than which none is better, by cost, then as given.
 
     A point is off the front if another one costs no more and is no worse, and
     is better in one of both. Equal points are on it together.
@@ -19,9 +35,6 @@ def pareto_front(costs: Sequence[float], qualities: Sequence[float]) -> list[int
     Args:
         costs (Sequence[float]): Less is better.
         qualities (Sequence[float]): More is better.
-
-    Returns:
-        list[int]: Indices by cost, then as given.
 
     Examples:
         >>> from mmaction_centerclip.benchmarking import pareto_front
@@ -41,8 +54,7 @@ def summarize_cells(rows: Sequence[dict]) -> list[dict]:
     """Average cells over their seeds, in the order of the first of each.
 
     Args:
-        rows (Sequence[dict]): With ``cell``, which has the names of ``GROUP``,
-            and either ``figures`` or ``failed``, a reason.
+        rows (Sequence[dict]): See :meth:`Run.rows`.
 
     Returns:
         list[dict]: ``GROUP``, ``seeds``, ``failed`` (the first reason or ``''``),
@@ -66,6 +78,70 @@ def summarize_cells(rows: Sequence[dict]) -> list[dict]:
     return summary
 
 
+def format_sweep(lines: Sequence[dict]) -> str:
+    """Format the means over seeds, with their deviations, and what failed."""
+    titles, rows = _table(lines, _measured(lines), '-')
+    return format_table([*titles, 'failed'], [
+        [*row, line['failed']] for row, line in zip(rows, lines)])
+
+
+def sweep_markdown(lines: Sequence[dict], title: str) -> str:
+    """Format a sweep as a table of Markdown, and as a list what failed.
+
+    Args:
+        lines (Sequence[dict]): From :func:`summarize_cells`.
+        title (str): How it was measured.
+
+    Returns:
+        str: A sentence, the table without the columns of milliseconds and
+        GMACs, whose ratios it has, and the list.
+    """
+    columns = [title for title in _measured(lines)
+               if not title.endswith((' ms', 'GMACs')) and title != 'ms']
+    titles, rows = _table(lines, columns, '–')
+    table = [titles, ['---'] * len(titles),
+             *(row for row, line in zip(rows, lines) if line['seeds'])]
+    failed = [f'- {line["reducer"]}, {_budget(line, "–")}: {line["failed"]}'
+              for line in lines if line['failed']]
+    text = [title, '', *(f'| {" | ".join(row)} |' for row in table)]
+    return '\n'.join([*text, *[''] * bool(failed), *failed, ''])
+
+
+def _measured(lines: Sequence[dict]) -> list[str]:
+    """Return the titles of the columns that there are figures for."""
+    return [title for title, (name, _) in COLUMNS.items()
+            if any(name in line for line in lines)]
+
+
+def _table(lines: Sequence[dict], columns: Sequence[str], absent: str
+           ) -> tuple[list[str], list[list[str]]]:
+    """Return the titles of a table and its rows, with the config if several."""
+    configs = ['config'] * (len({line['config'] for line in lines}) > 1)
+    titles = [*configs, 'reducer', 'block, segments, tokens', 'seeds', *columns]
+    return titles, [[*(line[name] for name in configs), line['reducer'],
+                     _budget(line, absent), str(line['seeds']),
+                     *(_cell(line, column) or absent for column in columns)]
+                    for line in lines]
+
+
+def _budget(line: dict, absent: str) -> str:
+    budget = [line[name] for name in ('block', 'segments', 'tokens')]
+    if not any(budget):
+        return absent
+    return ', '.join(absent if part is None else str(part) for part in budget)
+
+
+def _cell(line: dict, title: str) -> str:
+    """Return a mean with its deviation, unless that is 0 as written."""
+    name, form = COLUMNS[title]
+    if name not in line:
+        return ''
+    mean, std = f'{line[name]:{form}}', line[f'{name} std']
+    if std is None or float(f'{std:{form}}') == 0:
+        return mean
+    return f'{mean} ± {std:{form}}'
+
+
 def plot_sweep(lines: Sequence[dict], quality: str, path: str, title: str = '') -> None:
     """Draw quality against time and multiply-adds, with the Pareto front.
 
@@ -75,9 +151,6 @@ def plot_sweep(lines: Sequence[dict], quality: str, path: str, title: str = '') 
         quality (str): The figure to draw, such as ``'t2v/R1'``.
         path (str): The picture; its suffix says the format.
         title (str): Over all. Defaults to ``''``.
-
-    Raises:
-        InputError: If no line has that figure.
     """
     from matplotlib.figure import Figure
     drawn = [line for line in lines if quality in line]

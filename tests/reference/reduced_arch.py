@@ -1,41 +1,23 @@
 """Models of open_clip with few and narrow blocks, for what needs no size."""
+import sys
+from types import ModuleType
+
 import timm
 from timm.models import is_model_in_modules, model_entrypoint, register_model
 
 from mmaction_centerclip.clip_models import clip_config
-
-__all__ = ['reduced_arch']
 
 MAX_VOCABULARY = 50000
 
 
 def reduced_arch(arch: str | dict, layers: int = 2, width: int = 64, heads: int = 2,
                  **vision: int | float) -> dict:
-    """Return the sizes of a small model that is built as a large one is.
+    """The sizes of a small model that is built as a large one is.
 
-    What makes a family stays as it is: kinds of blocks, norms, positions,
-    masks, pooling and projections. A model of timm is registered with timm
-    under a name of its own. Towers behind a stem of convolutions keep their
-    width, which the stem's is.
-
-    Args:
-        arch (str | dict): See :func:`clip_config`.
-        layers (int): Blocks of each tower. Defaults to 2.
-        width (int): Width of both towers and of the features, a multiple of
-            8. Defaults to 64.
-        heads (int): Heads of each attention. Defaults to 2.
-        **vision (int | float): More of ``vision_cfg``: ``image_size``,
-            ``patch_size``, ``timm_drop_path``.
-
-    Returns:
-        dict: An ``arch``; vocabularies are cut to 50,000 tokens.
-
-    Examples:
-        >>> from mmaction_centerclip.benchmarking import reduced_arch
-        >>> from mmaction_centerclip.models import CLIPTimmVisionTower
-        >>> tower = CLIPTimmVisionTower(reduced_arch('PE-Core-bigG-14-448'))
-        >>> len(tower.tower_blocks()), tower.embed_dims, tower.image_size
-        (2, 64, (448, 448))
+    What makes a family stays as it is: kinds of blocks, norms, positions, masks,
+    pooling and projections. A model of timm is registered with timm under a name
+    of its own. Towers behind a stem of convolutions keep their width. Vocabularies
+    are cut; more of ``vision_cfg`` may be given.
     """
     config = clip_config(arch)
     sizes = config['vision_cfg']
@@ -59,7 +41,7 @@ def reduced_arch(arch: str | dict, layers: int = 2, width: int = 64, heads: int 
 
 
 def _register(name: str, sizes: dict[str, int]) -> str:
-    """Register a model of timm with other sizes, and return its name."""
+    """Register a model of timm with other sizes; its name."""
     small = '_'.join([name, *(f'{key}{value}' for key, value in sizes.items())])
     if timm.is_model(small):
         return small
@@ -69,6 +51,9 @@ def _register(name: str, sizes: dict[str, int]) -> str:
         return entry(pretrained, **{**sizes, **kwargs})
 
     build.__name__ = small
-    build.__module__ = __name__
-    globals()[small] = register_model(build)  # which lists it in __all__
+    # timm lists it in __all__ of a module, which this is not to be.
+    module = ModuleType(f'{__name__}_{small}')
+    build.__module__ = module.__name__
+    sys.modules[module.__name__] = module
+    register_model(build)
     return small

@@ -51,8 +51,6 @@ def parse_args() -> argparse.Namespace:
     search.add_argument('--topk', type=positive_int, default=10)
     search.add_argument('--min-score', type=float,
                         help='the lowest score to show; default: any')
-    search.add_argument('--matching', action='store_true',
-                        help='show only what is more than chance')
     search.add_argument('--files', nargs='+', metavar='PATTERN',
                         help="only in files like these, such as '*/2024/*.mp4'")
     search.add_argument('--exact', action='store_true',
@@ -135,18 +133,17 @@ def add(args: argparse.Namespace, index: VideoIndex) -> None:
 
 def find(args: argparse.Namespace, index: VideoIndex) -> None:
     """Search, and show, write and cut what is found."""
-    matches = index.search(args.clip or args.query, args.topk, args.min_score,
-                           args.files, args.exclude, args.exact or None)
-    hits = [hit for hit in matches.hits if hit.matches or not args.matching]
+    hits = index.search(args.clip or args.query, args.topk, args.min_score,
+                        args.files, args.exclude, args.exact or None)
     if args.json:
-        print(json.dumps(dict(hits=[dataclasses.asdict(hit) for hit in hits],
-                              threshold=matches.threshold), indent=1))
+        print(json.dumps(dict(hits=[dataclasses.asdict(hit) for hit in hits]),
+                         indent=1))
     elif hits:
-        print(format_table(('file', 'in', 'out', 'score', 'chance', 'matches'), [
-            (hit.file, f'{hit.start:.2f}', f'{hit.end:.2f}', f'{hit.score:.3f}',
-             f'{hit.p_value:.2g}', 'yes' if hit.matches else 'no') for hit in hits]))
-    if not args.json and not any(hit.matches for hit in hits):
-        print(f'nothing matches: no score is above {matches.threshold:.3f}')
+        print(format_table(('file', 'in', 'out', 'score'), [
+            (hit.file, f'{hit.start:.2f}', f'{hit.end:.2f}', f'{hit.score:.3f}')
+            for hit in hits]))
+    else:
+        print('nothing found')
     if args.export:
         index.export(hits, args.export)
     if args.cut:

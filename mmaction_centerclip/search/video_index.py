@@ -17,7 +17,7 @@ from mmaction_centerclip.errors import (
 
 from .clips import cut_clip, export_hits
 from .encoding import SegmentEncoder, model_hash, run_ahead
-from .hits import FALSE_MATCHES, Hit, Matches
+from .hits import Hit
 from .negation import exclude_vectors
 from .reranking import Reranker
 from .rows import Rows
@@ -188,7 +188,7 @@ class VideoIndex:
                min_score: float | None = None,
                files: str | Sequence[str] | None = None,
                exclude: str | os.PathLike | Sequence | None = None,
-               exact: bool | None = None) -> Matches:
+               exact: bool | None = None) -> list[Hit]:
         """Find the moments that a text, a clip or a picture is about.
 
         Args:
@@ -197,7 +197,7 @@ class VideoIndex:
                 :meth:`VideoPipeline.open`; or a moment of this index.
             topk (int): Moments at most. Defaults to 10.
             min_score (float, optional): Their lowest score. Defaults to None:
-                any; :attr:`Hit.matches` says which are more than chance.
+                any.
             files (str | Sequence[str], optional): Patterns such as
                 ``'*.mp4'``, one of which a path must match. Defaults to None.
             exclude (str | os.PathLike | Sequence, optional): What is not
@@ -208,7 +208,7 @@ class VideoIndex:
                 without faiss; the best ones of a compressed copy otherwise.
 
         Returns:
-            Matches: The moments and the threshold.
+            list[Hit]: The moments, the best first.
 
         Raises:
             InputError: If the index has no segment, or none of such a file,
@@ -227,16 +227,13 @@ class VideoIndex:
                 raise InputError(f'{self.store.path} has no file like {patterns}')
         vector = self._query(query, exclude)
         if self.inferencer.model.head.separable or not isinstance(query, str):
-            hits, chance = rows.find(vector, topk, lowest, exact, fits)
+            found = rows.search(vector, topk, lowest, exact, fits)
         else:
-            hits, chance = self._reranker.find(
+            found = self._reranker.search(
                 query, vector, topk, lowest, exact, fits)
-        segments, p_values = rows.segments, [chance.p_value(hit[2]) for hit in hits]
-        return Matches([
-            Hit(rows.paths[rows.file_of[first]], float(segments.start[first]),
-                float(segments.end[last]), score, p_value < FALSE_MATCHES, p_value)
-            for (first, last, score), p_value in zip(hits, p_values)],
-            chance.threshold, chance.median)
+        return [Hit(rows.paths[rows.file_of[first]], float(rows.segments.start[first]),
+                    float(rows.segments.end[last]), score)
+                for first, last, score in found]
 
     def _query(self, query: str | os.PathLike | np.ndarray | Hit,
                exclude: str | os.PathLike | Sequence | None) -> np.ndarray:

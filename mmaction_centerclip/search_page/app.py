@@ -166,7 +166,7 @@ def _moment(request: Request, file: str) -> Hit:
                   for name in ('start', 'end'))
     if not 0 <= start < end:
         raise HTTPException(400, 'A moment must end behind its start.')
-    return Hit(_path(request, file), start, end, 0., False)
+    return Hit(_path(request, file), start, end, 0.)
 
 
 def _start(request: Request) -> float:

@@ -83,9 +83,7 @@ class Moments:
                 ``*`` and ``?``; all if it is empty.
 
         Returns:
-            Future: A dict with ``hits``; ``threshold``, None where the scores
-            of the index vary so much that no cosine is above it; and
-            ``matching``, how many are. Or an :class:`InputError`.
+            Future: A dict with ``hits``, or an :class:`InputError`.
         """
         return self._thread.submit(self._search, query, topk, min_score, files)
 
@@ -101,17 +99,14 @@ class Moments:
                 raise InputError(f'The file cannot be read: {reason}') from error
             raise
         self._list_files()
-        hits = [hit for hit in found.hits if not is_hit or not _overlap(hit, query)]
-        return dict(
-            hits=[self._describe(hit) for hit in hits[:topk]],
-            threshold=found.threshold if found.threshold < 1 else None,
-            matching=sum(hit.matches for hit in hits[:topk]))
+        hits = [hit for hit in found if not is_hit or not _overlap(hit, query)]
+        return dict(hits=[self._describe(hit) for hit in hits[:topk]])
 
     def _describe(self, hit: Hit) -> dict:
         name = os.path.relpath(hit.file, self._folder)
         return dict(
             file=_file_id(hit.file), start=hit.start, end=hit.end, score=hit.score,
-            matches=hit.matches, times=f'{clock(hit.start)} – {clock(hit.end)}',
+            times=f'{clock(hit.start)} – {clock(hit.end)}',
             # A name of bytes that are no text has lone surrogates.
             name=name.encode('utf-8', 'backslashreplace').decode())
 

@@ -53,19 +53,18 @@ def queries(many, count=20):
 def test_compressed_search_finds_the_same_moments(many):
     found = same = 0
     for query in queries(many):
-        best, best_ = (list(islice(many.rank(query, exact)[0], 10))
+        best, best_ = (list(islice(many.rank(query, exact), 10))
                        for exact in (True, False))
         same += len({*best} & {*best_})
-        exact, chance = many.find(query, 10, -1., exact=True)
-        fast, chance_ = many.find(query, 10, -1., exact=False)
-        assert chance == chance_
+        exact = many.search(query, 10, -1., exact=True)
+        fast = many.search(query, 10, -1., exact=False)
         found += len({hit[:2] for hit in exact} & {hit[:2] for hit in fast})
         np.testing.assert_allclose(fast[0][2], exact[0][2], atol=1e-6)
     # Moments may end a row later: scores behind the best are rounded.
     assert same >= 0.99 * 200 and found >= 0.97 * 200
     # More hits than there are candidates: all rows are compared.
-    assert many.find(query, 2000, -1., exact=False)[0] == many.find(
-        query, 2000, -1., exact=True)[0]
+    assert many.search(query, 2000, -1., exact=False) == many.search(
+        query, 2000, -1., exact=True)
 
 
 def test_which_rows_are_compared(many, monkeypatch):
@@ -74,8 +73,8 @@ def test_which_rows_are_compared(many, monkeypatch):
     assert many.is_compressed(None) and not many.is_compressed(True)
     few = Rows(['a'], np.zeros(3, int), Segments(
         np.arange(3.), np.arange(3.) + 1, random_rows(3)), 'absent')
-    assert not few.is_compressed(False) and len(few.find(
-        np.ones(32, np.float32), 5, -9., exact=False)[0]) >= 1
+    assert not few.is_compressed(False) and len(few.search(
+        np.ones(32, np.float32), 5, -9., exact=False)) >= 1
     monkeypatch.setattr(compressed.importlib.util, 'find_spec', lambda name: None)
     assert not many.is_compressed(None)
     with pytest.raises(InputError, match='exact=False needs faiss-cpu'):

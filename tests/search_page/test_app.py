@@ -46,8 +46,8 @@ def hits(ask):
 def test_words_find_what_the_index_finds(ask, hits, index_file, inferencer):
     expected = VideoIndex(index_file, inferencer).search('a red circle', topk=100)
     found = hits()
-    assert [(hit['start'], hit['end'], hit['score'], hit['matches']) for hit in found
-            ] == [(hit.start, hit.end, hit.score, hit.matches) for hit in expected.hits]
+    assert [(hit['start'], hit['end'], hit['score']) for hit in found] == [
+        (hit.start, hit.end, hit.score) for hit in expected]
     assert {hit['name'] for hit in found} == {'long.mp4', 'sub/old.avi', HTML}
     assert len(hits(topk=1)) == 1
     assert {hit['name'] for hit in hits(files='old')} == {'sub/old.avi'}
@@ -103,7 +103,7 @@ def test_more_like_a_moment(ask, hits, index_file, inferencer):
     for hit in found['hits']:
         assert hit['score'] == pytest.approx(cosines[inside(hit)].max(), abs=1e-3)
     with pytest.raises(InputError, match='no row of .*/nothing.mp4 from 0 to 1'):
-        index.search(Hit('/nothing.mp4', 0, 1, 0., False))
+        index.search(Hit('/nothing.mp4', 0, 1, 0.))
 
 
 def test_thumbnails_are_frames_of_the_in_points(ask, hits, films):
@@ -258,7 +258,7 @@ def test_only_the_last_clips_are_kept(films, tmp_path, monkeypatch):
     monkeypatch.setattr(playing, 'MOST_SECONDS', 1.)
     clips = playing.ClipFolder(tmp_path)
     for start in range(4):
-        clip = clips.cut(Hit(str(films / 'long.mp4'), start, 9., 0., False))
+        clip = clips.cut(Hit(str(films / 'long.mp4'), start, 9., 0.))
         assert len(VideoReader(str(clip))) == 10
     assert len(list(tmp_path.iterdir())) == 2 and clip.exists()
 

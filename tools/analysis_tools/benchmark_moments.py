@@ -98,15 +98,13 @@ def is_right(film: list, start: float, end: float, videos: set[str]) -> bool:
 
 def search_segments(index: VideoIndex, films: dict, queries: dict) -> dict:
     """Return shares of queries whose first hit is right, and its film."""
-    moment = film = matches = 0
+    moment = film = 0
     for query, videos in queries.items():
-        hit, = index.search(query, topk=1).hits
+        hit, = index.search(query, topk=1)
         shots = films[hit.name]
         moment += is_right(shots, hit.start, hit.end, videos)
         film += any(shot[2] in videos for shot in shots)
-        matches += hit.matches
-    return {name: value / len(queries) for name, value in dict(
-        moment=moment, film=film, matches=matches).items()}
+    return dict(moment=moment / len(queries), film=film / len(queries))
 
 
 def search_films(index: VideoIndex, films: dict, queries: dict) -> dict:
@@ -154,8 +152,6 @@ def measure(args: argparse.Namespace) -> None:
     print(format_table(('index of', 'moment R@1', 'film R@1'), [
         (name, f'{100 * row["moment"]:.1f}', f'{100 * row["film"]:.1f}')
         for name, row in found.items()]))
-    print(f'{100 * found["segments"]["matches"]:.1f}% of the first hits are marked as '
-          'more than chance')
     write_text(json.dumps(dict(found, films=len(films), shots=shots,
                                captions=len(queries), seconds=seconds), indent=1),
                str(result_path))

@@ -2,13 +2,14 @@
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
 from mmengine.infer import BaseInferencer
 from mmengine.logging import print_log
 from rich.progress import track
@@ -19,8 +20,9 @@ from mmaction_centerclip.errors import InputError, check_positive_int
 from mmaction_centerclip.evaluation.scorer import Scorer, product_scores, score_matrix
 from mmaction_centerclip.files import write_text
 
+from .folders import list_files
 from .loading import init_retriever
-from .video_pipeline import VideoPipeline, list_files
+from .video_pipeline import VideoPipeline
 
 __all__ = ['Encoded', 'VideoTextRetrievalInferencer']
 
@@ -87,6 +89,10 @@ class VideoTextRetrievalInferencer(BaseInferencer):
     def _init_pipeline(self, cfg: Config) -> VideoPipeline:
         return VideoPipeline(self.model.cfg)
 
+    def _init_collate(self, cfg: Config) -> Callable:
+        # The test loader's is a dict in a config that a training has dumped.
+        return pseudo_collate
+
     def _init_visualizer(self, cfg: Config) -> None:
         return None
 
@@ -116,8 +122,13 @@ class VideoTextRetrievalInferencer(BaseInferencer):
             inputs = [inputs]
         found = []
         for item in inputs:
-            is_folder = isinstance(item, (str, os.PathLike)) and os.path.isdir(item)
-            found += list_files(item) if is_folder else [item]
+            if not isinstance(item, (str, os.PathLike)) or not os.path.isdir(item):
+                found.append(item)
+                continue
+            files, closed = list_files(item)
+            found += files
+            for path, reason in closed.items():
+                print_log(f'{path} is left out: {reason}', 'current', logging.WARNING)
         if not found:
             raise InputError(f'no videos: got {inputs!r}')
         return found

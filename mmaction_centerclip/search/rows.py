@@ -38,6 +38,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self.file_of)
 
+    @property
+    def width(self) -> int:
+        """How many values a vector has."""
+        return self.segments.vectors.shape[1]
+
     def of_files(self, patterns: Sequence[str]) -> np.ndarray:
         """Say which rows are of files like one of the patterns, bool (N, )."""
         return np.array([any(fnmatch.fnmatch(path, p) for p in patterns)

@@ -1,5 +1,6 @@
 """Scores against numpy; compressed rows against all rows."""
 import os
+import random
 from itertools import islice
 
 import numpy as np
@@ -81,9 +82,17 @@ def test_which_rows_are_compared(many, monkeypatch):
         many.is_compressed(False)
 
 
-def test_the_file_of_compressed_rows(many, tmp_path, monkeypatch):
-    path, vectors = tmp_path / 'my.rows.npz', many.segments.vectors
-    query, = queries(many, 1)
+def encrypted(content):
+    """Set the flags of a zip's parts that say they need a password."""
+    entry = b'PK\x01\x02-\x03-\x00'
+    assert entry + b'\0' in content
+    return content.replace(entry + b'\0', entry + b'\1')
+
+
+def test_the_file_of_compressed_rows(tmp_path, monkeypatch):
+    pytest.importorskip('faiss')
+    path, vectors = tmp_path / 'my.rows.npz', random_rows(2000, 16)
+    query = random_rows(1, 16, seed=1)[0].astype(np.float32)
     expected = open_compressed(path, vectors).best(query, 50)
     whole = path.read_bytes()
     with monkeypatch.context() as context:  # Read, and not made.
@@ -97,6 +106,27 @@ def test_the_file_of_compressed_rows(many, tmp_path, monkeypatch):
         np.testing.assert_array_equal(open_compressed(path, vectors).best(
             query, 50), expected)
         assert path.read_bytes() == whole
+    with np.load(path) as file:
+        parts = dict(file)
+    for other in (dict(codes=parts['codes'][::-1]),
+                  dict(rotation=parts['rotation'] * np.nan),
+                  dict(codes=parts['codes'].astype(object))):
+        np.savez(path, **dict(parts, **other))
+        np.testing.assert_array_equal(open_compressed(path, vectors).best(
+            query, 50), expected)
+    np.save(path.with_suffix('.npy'), parts['codes'])
+    for content in (path.with_suffix('.npy').read_bytes(), encrypted(whole)):
+        path.write_bytes(content)
+        np.testing.assert_array_equal(open_compressed(path, vectors).best(
+            query, 50), expected)
+    rng = random.Random(0)
+    for _ in range(4):
+        damaged = bytearray(whole)
+        for _ in range(30):  # in the names and sizes of the parts
+            damaged[-rng.randrange(1, 700)] = rng.randrange(256)
+        path.write_bytes(damaged)
+        np.testing.assert_array_equal(open_compressed(path, vectors).best(
+            query, 50), expected)
     changed = vectors.copy()
     changed[0] = query
     assert open_compressed(path, changed).best(query, 1).tolist() == [0]

@@ -109,7 +109,9 @@ class Moments:
             raise
         self._list_files()
         hits = [hit for hit in found if not is_hit or not _overlap(hit, query)]
-        return dict(hits=[self._describe(hit) for hit in hits[:topk]])
+        changes = self._index.changes(hits[:topk])
+        return dict(hits=[dict(self._describe(hit), change=changes.get(hit.file))
+                          for hit in hits[:topk]])
 
     def _describe(self, hit: Hit) -> dict:
         name = os.path.relpath(hit.file, self._folder)

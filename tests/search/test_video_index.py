@@ -138,6 +138,27 @@ def test_rows_of_a_folder_that_is_gone_can_be_dropped(index, films, tmp_path):
         index.add(tmp_path / 'typing error', drop_missing=True)
 
 
+def test_folders_that_cannot_be_read_keep_their_rows(index, films, tmp_path,
+                                                     monkeypatch):
+    write_film(tmp_path / 'other' / 'far.mp4', [4])
+    (films / 'link').symlink_to(tmp_path / 'other')
+    assert names(index.add(films).indexed) == ['far.mp4', 'long.mp4', 'short.mp4']
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith('/sub'):
+            raise PermissionError(13, 'Permission denied', path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, 'scandir', refuse)
+    (tmp_path / 'other').rename(tmp_path / 'away')  # the link is broken now
+    added = index.add(films)
+    assert added.unreadable[str(films / 'sub')] == 'Permission denied'
+    assert added.unreadable[str(films / 'link')] == 'No such file or directory'
+    assert not added.removed and len(index.store.load()[0]) == 3
+    assert names(index.add(films, drop_missing=True).removed) == ['far.mp4']
+
+
 def test_pictures_are_left_out_unless_asked_for(index, films):
     cv2.imwrite(str(films / 'poster.jpg'), np.zeros((64, 64, 3), np.uint8))
     shutil.move(films / 'poster.jpg', films / 'thumb')  # by its content
@@ -391,10 +412,8 @@ def test_a_killed_process_loses_and_doubles_nothing(run_script, films, inference
 
 
 @pytest.mark.slow
-def test_processes_at_once_are_one_after_the_other_or_refused(run_script, index, films,
+def test_processes_at_once_are_one_after_the_other_or_refused(run_script, films,
                                                               tmp_path):
-    index.store.close()
-    (tmp_path / 'my.index').unlink()
     said = run_script(0)
     codes = [line for line in said if line in ('0', '1')]
     refused = [line for line in said if 'another process adds to this index' in line]

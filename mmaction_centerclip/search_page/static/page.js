@@ -72,7 +72,8 @@ function card(hit) {
   picture.alt = `Frame of ${where}`;
   part('.times').textContent = hit.times;
   part('.name').textContent = hit.name;
-  part('.score').textContent = `score ${hit.score.toFixed(3)}`;
+  part('.score').textContent = `score ${hit.score.toFixed(3)}`
+    + (hit.change ? `; the file ${hit.change}` : '');
   for (const [name, label, action] of [
     ['.play', 'Play', play], ['.more', 'More like', more],
     ['.tokens', 'Kept tokens of', showTokens]]) {

@@ -16,7 +16,7 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from mmaction_centerclip.datasets.transforms import DecodingError
-from mmaction_centerclip.errors import InputError, check_positive_int
+from mmaction_centerclip.errors import InputError, check_positive_int, printable
 from mmaction_centerclip.evaluation.scorer import Scorer, product_scores, score_matrix
 from mmaction_centerclip.files import write_text
 
@@ -128,7 +128,7 @@ class VideoTextRetrievalInferencer(BaseInferencer):
             files, closed = list_files(item)
             found += files
             for path, reason in closed.items():
-                print_log(f'{path} is left out: {reason}', 'current', logging.WARNING)
+                _warn_of(path, reason)
         if not found:
             raise InputError(f'no videos: got {inputs!r}')
         return found
@@ -277,6 +277,10 @@ def _stored(x: Tensor) -> Tensor:
     return (x.float() if x.is_floating_point() else x).cpu()
 
 
+def _warn_of(name: str, reason: str) -> None:
+    print_log(printable(f'{name} is left out: {reason}'), 'current', logging.WARNING)
+
+
 def _encoded(samples: list[ActionDataSample]) -> Encoded:
     """Join the samples of all batches, in the order of the inputs."""
     samples = sorted(samples, key=lambda sample: sample.sample_idx)
@@ -287,7 +291,7 @@ def _encoded(samples: list[ActionDataSample]) -> Encoded:
         raise InputError(f'none of {len(samples)} videos can be read, such as {name}: '
                          f'{reason}')
     for name, reason in unreadable.items():
-        print_log(f'{name} is left out: {reason}', 'current', logging.WARNING)
+        _warn_of(name, reason)
     features = {name: torch.stack([s.video_features[name] for s in read])
                 for name in read[0].video_features}
     return Encoded([s.filename for s in read], features, unreadable)

@@ -19,7 +19,7 @@ AT_A_TIME = 65_536  # rows, to be float32 for a moment
 
 
 def can_compress(vectors: np.ndarray) -> bool:
-    """Say whether rows can be compressed: faiss is there, and E is even."""
+    """Return whether faiss is there, and E is even."""
     return importlib.util.find_spec('faiss') is not None and not vectors.shape[1] % 2
 
 

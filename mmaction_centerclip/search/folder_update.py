@@ -23,7 +23,7 @@ PICTURE = 'has one frame, a picture'
 
 @dataclass(frozen=True)
 class Added:
-    """What :meth:`VideoIndex.add` did with each file.
+    """The files of a folder by what :meth:`VideoIndex.add` did with them.
 
     Attributes:
         indexed (list[str]): Encoded now.
@@ -51,7 +51,7 @@ class Added:
 
 
 class FolderUpdate:
-    """The way of a folder's files into an index.
+    """Add, move and remove the files of a folder.
 
     Args:
         store (IndexStore): The index, locked.

@@ -1,4 +1,4 @@
-"""The rows of an index in memory: who is compared with a query, and how."""
+"""The vectors of an index in memory, and their comparison with a query."""
 import fnmatch
 from collections.abc import Sequence
 
@@ -44,7 +44,7 @@ class Rows:
         return self.segments.vectors.shape[1]
 
     def of_files(self, patterns: Sequence[str]) -> np.ndarray:
-        """Say which rows are of files like one of the patterns, bool (N, )."""
+        """Return which rows are of files like one of the patterns, bool (N, )."""
         return np.array([any(fnmatch.fnmatch(path, p) for p in patterns)
                          for path in self.paths], bool)[self.file_of]
 
@@ -70,7 +70,7 @@ class Rows:
         return self._compressed
 
     def is_compressed(self, exact: bool | None) -> bool:
-        """Say whether a search goes by compressed rows.
+        """Return whether a search goes by compressed rows.
 
         Raises:
             InputError: If it must, and cannot.

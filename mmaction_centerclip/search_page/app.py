@@ -98,7 +98,7 @@ def _error(text: str, status: int) -> JSONResponse:
 
 
 def about(request: Request) -> Response:
-    """Say what is searched, and with which model."""
+    """Describe the index and the model."""
     state = request.app.state
     return JSONResponse(dict(state.moments.about(), examples=state.examples,
                              most_bytes=state.most_bytes))
@@ -193,7 +193,7 @@ async def _token_pictures(request: Request) -> list[TokenPicture]:
 
 
 async def list_token_pictures(request: Request) -> Response:
-    """Say what each neck keeps of the window that a time is in."""
+    """List what each neck keeps of the window that a time is in."""
     return JSONResponse([
         dict(neck=picture.neck, kept=picture.kept, patches=picture.patches,
              times=f'{clock(picture.start)} – {clock(picture.end)}',
@@ -212,7 +212,7 @@ async def show_token_picture(request: Request) -> Response:
 
 
 def play(request: Request) -> Response:
-    """Say how a browser plays a moment: of its video, or of a clip."""
+    """Return the address of a moment: of its video, or of a clip."""
     file = request.path_params['file']
     hit = _moment(request, file)
     clip = dict(source=f'/clips/{file}?{request.url.query}', is_cut=True,

@@ -112,7 +112,7 @@ def test_errors_are_one_line(search, tmp_path, capsys):
 
 @pytest.fixture
 def ask_the_page(monkeypatch):
-    """Let a tool serve until addresses are asked and Ctrl+C is pressed; answers."""
+    """Serve until addresses are asked and Ctrl+C is pressed; return the answers."""
     run, answers = uvicorn.Server.run, {}
 
     def ask(*addresses):

@@ -16,7 +16,7 @@ from mmengine.config import DictAction
 from mmaction_centerclip.cli import exit_on_input_error, load_config, positive_int
 from mmaction_centerclip.config_completion import complete_config
 from mmaction_centerclip.data_doctor import diagnose, summarize, write_page
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import InputError, printable
 from mmaction_centerclip.files import write_text
 
 
@@ -53,7 +53,7 @@ def main() -> None:
     write_text(json.dumps(report, indent=1), osp.join(out, 'report.json'))
     write_page(report, f'The data of {osp.basename(args.config)}',
                osp.join(out, 'report.html'))
-    print('\n'.join(summarize(report)).encode('utf-8', 'backslashreplace').decode())
+    print('\n'.join(map(printable, summarize(report))))
     print(f'{osp.join(out, "report.html")} and report.json have all of it.')
 
 

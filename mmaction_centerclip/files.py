@@ -1,5 +1,6 @@
 """Read and write files of tensors, safely and in one place."""
 import contextlib
+import hashlib
 import os
 import os.path as osp
 import pickle
@@ -12,8 +13,9 @@ from torch import Tensor
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.torchscript import is_torchscript, read_torchscript
 
-__all__ = ['check_absent', 'check_dense', 'explain_refusal', 'read_checkpoint',
-           'read_tensors', 'save_tensors', 'whole_file', 'write_text']
+__all__ = ['check_absent', 'check_dense', 'explain_refusal', 'hash_file',
+           'read_checkpoint', 'read_tensors', 'save_tensors', 'whole_file',
+           'write_text']
 
 # Facts about a model that OpenAI's archives store as if they were weights.
 _NOT_WEIGHTS = ('input_resolution', 'context_length', 'vocab_size')
@@ -151,6 +153,15 @@ def write_text(text: str, path: str) -> None:
     """Write a file of text, over one that is there, all of it or nothing."""
     with whole_file(path) as partial, open(partial, 'w', encoding='utf-8') as file:
         file.write(text)
+
+
+def hash_file(path: str) -> str:
+    """Return a hash of all that a file holds."""
+    digest = hashlib.blake2b(digest_size=20)
+    with open(path, 'rb') as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager

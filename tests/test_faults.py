@@ -17,9 +17,18 @@ RUNS = 'analysis_tools/summarize_runs.py'
 
 
 @pytest.fixture
-def place(tmp_path, tiny_config, shapes):
+def place(tmp_path, tiny_config, tiny_checkpoint, shapes):
     """A folder with files of all kinds of faults."""
     shutil.copy(tiny_config, tmp_path / 'config.py')
+    shutil.copy(tiny_checkpoint, tmp_path / 'tiny.pth')
+    for name, last, captions in (
+            ('binary_demo', b'\xff\x00', b'{"a": ["b"]}'), ('null_demo', b'x', b'null'),
+            ('empty_demo', b'', b'{"a": ["b"]}'),
+            ('deep_demo', b'x', b'{"a": [[[]]]}')):
+        (tmp_path / name / 'centerclip').mkdir(parents=True)
+        (tmp_path / name / 'centerclip' / 'last_checkpoint').write_bytes(last)
+        (tmp_path / name / 'centerclip' / 'x').touch()
+        (tmp_path / name / 'test.json').write_bytes(captions)
     files = {
         'text.pth': b'no tensors', 'empty.pth': b'', 'bad.json': b'{"a": [',
         'list.json': b'[1]', 'deep.json': b'[' * 100000,
@@ -56,6 +65,15 @@ def place(tmp_path, tiny_config, shapes):
     (tmp_path / 'binary').mkdir()
     (tmp_path / 'binary' / 'config.py').write_bytes(b'\xff\xfe\x00')
     return tmp_path
+
+
+def index(*words):
+    return ('search.py', 'index', *words, '--index', 'out.index', '--config',
+            'config.py', '--checkpoint', 'tiny.pth')
+
+
+def demo(name):
+    return 'search.py', 'demo', '--work-dir', name, '--data', name, '--out', 'out.demo'
 
 
 def option(*settings):
@@ -149,6 +167,18 @@ FAULTS = {
     'lsmdc of an empty folder': (('data/lsmdc/prepare_lsmdc.py', 'folder'), 'folder'),
     'own captions of no kind': (('data/own/prepare_own.py', 'folder', 'bad.json'),
                                 'bad.json'),
+    'index of no folder': (index('nowhere'), 'nowhere'),
+    'index of a folder without files': (index('folder'), 'folder'),
+    'index with dropping of a folder that never was': (
+        index('nowhere', '--drop-missing'), 'nowhere'),
+    'index of a name with an escape': (index('a\x1b[2J'), r'a\x1b[2J'),
+    'index of a name with a bidirectional mark': (
+        index('a\u202eb'), r'a\u202eb'),
+    **{f'index of windows of {window}': (
+        index('runs', '--window', window), 'window must be')
+       for window in ('1e-9', '5e-324', 'inf', '-1')},
+    **{f'demo that is {name}': (demo(f'{name}_demo'), f'{name}_demo')
+       for name in ('binary', 'null', 'empty', 'deep')},
     'flops': (('analysis_tools/get_flops.py', 'nomodel.py'), 'nomodel.py'),
 }
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from mmengine.logging import print_log
 
-from mmaction_centerclip.errors import InputError, check_number, named_errors
+from mmaction_centerclip.errors import InputError, check_number, named_errors, printable
 
 __all__ = ['SCHEMA_VERSION', 'AnnotationEntry', 'annotation_text',
            'convert_annotations', 'read_annotations', 'read_entries']
@@ -131,8 +131,8 @@ def read_entries(path: str, keep_empty: bool = False) -> list[AnnotationEntry]:
         (f'{empty} empty captions of {len(fewer)} videos', fewer),
         (f'{len(bare)} videos without a caption', bare)):
         if named:
-            print_log(f'{path}: dropped {dropped}, the first being {named[0].video}',
-                      'current', logging.WARNING)
+            print_log(printable(f'{path}: dropped {dropped}, the first being '
+                                f'{named[0].video}'), 'current', logging.WARNING)
     return [AnnotationEntry(**dict(asdict(entry), captions=texts))
             for entry, texts in zip(entries, kept) if texts]
 

@@ -69,8 +69,8 @@ def export_hits(hits: Sequence[Hit], path: str | os.PathLike) -> None:
     Args:
         hits (Sequence[Hit]): The moments.
         path (str | os.PathLike): ``.csv``: a table with ``file``, ``start``,
-            ``end``, ``score``, ``matches`` and ``p_value``; ``.txt``: chapters, in
-            FFmpeg's metadata format, of moments of one video.
+            ``end`` and ``score``; ``.txt``: chapters, in FFmpeg's metadata
+            format, of moments of one video.
 
     Raises:
         InputError: If the file is of another kind, cannot be written, or
@@ -80,10 +80,9 @@ def export_hits(hits: Sequence[Hit], path: str | os.PathLike) -> None:
     if path.endswith('.csv'):
         table = io.StringIO()
         writer = csv.writer(table, lineterminator='\n')
-        writer.writerow(['file', 'start', 'end', 'score', 'matches', 'p_value'])
+        writer.writerow(['file', 'start', 'end', 'score'])
         writer.writerows([hit.file, f'{hit.start:.3f}', f'{hit.end:.3f}',
-                          f'{hit.score:.4f}', hit.matches,
-                          f'{hit.p_value:.4g}'] for hit in hits)
+                          f'{hit.score:.4f}'] for hit in hits)
         return write_text(table.getvalue(), path)
     if not path.endswith('.txt'):
         raise InputError(f'{path}: expected a .csv (table) or .txt (chapters) file')

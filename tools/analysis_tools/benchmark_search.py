@@ -81,11 +81,11 @@ def measure_search(rows: Rows, queries: np.ndarray, best: np.ndarray, exact: boo
     cpu = time.process_time()
     for query in np.concatenate([queries] * repeats):
         began = time.perf_counter()
-        rows.find(query, 10, -1., exact)
+        rows.search(query, 10, -1., exact)
         spent.append(time.perf_counter() - began)
     cpu = (time.process_time() - cpu) / len(spent)
     for query, own in zip(queries, best):
-        first = list(islice(rows.rank(query, exact)[0], 10))
+        first = list(islice(rows.rank(query, exact), 10))
         found.append(np.isin(own, first).mean())
     print(f'search, {name}: least {min(spent) * 1e3:.1f} ms, median '
           f'{np.median(spent) * 1e3:.1f} ms, 95% within '

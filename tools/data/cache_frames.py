@@ -20,7 +20,7 @@ from mmaction_centerclip.config_completion import complete_config
 from mmaction_centerclip.datasets import VideoInit
 from mmaction_centerclip.datasets.clip_times import narrow_to_clip
 from mmaction_centerclip.datasets.transforms import VideoReader, decoding_errors
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import InputError, printable
 from mmaction_centerclip.parallel import run_each
 
 FRAMES_AT_A_TIME = 256  # of a clip, decoded ones being held
@@ -145,7 +145,7 @@ def main() -> None:
         bar.update()
         if isinstance(result, Exception):
             failed[job[1]] = str(result) or type(result).__name__
-            print(f'\n{failed[job[1]]}')
+            print(f'\n{printable(failed[job[1]])}')
             continue
         cached.append(job)
         stored, wanted = stored + result[0], wanted + result[1]

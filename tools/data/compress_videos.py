@@ -21,7 +21,7 @@ from mmaction_centerclip.datasets.compression import (
     Compression,
     compress_video,
 )
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import InputError, printable
 from mmaction_centerclip.files import write_text
 from mmaction_centerclip.folder_lock import lock_folder
 from mmaction_centerclip.parallel import run_each
@@ -112,7 +112,7 @@ def main() -> None:
         bar.update()
         if isinstance(result, Exception):
             failed[name] = str(result) or type(result).__name__
-            print(f'\n{failed[name]}')
+            print(f'\n{printable(failed[name])}')
         elif result is None:
             skipped += 1
         else:

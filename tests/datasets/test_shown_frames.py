@@ -2,16 +2,14 @@
 import io
 from fractions import Fraction
 
-import av
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
 from mmaction_centerclip.datasets.transforms import VideoReader
 
-# Red, green, blue and white, from the top left.
-CORNERS = np.array([[(255, 0, 0), (0, 255, 0)], [(0, 0, 255), (255, 255, 255)]],
-                   np.uint8)
+from .pictures import HDR, corners_of, grey, is_shown, picture, pq, write_pictures
+
 # a, b, c and d of the display matrix, and the same by numpy.
 TURNS = [
     ((1, 0, 0, 1), lambda x: x), ((-1, 0, 0, 1), np.fliplr),
@@ -21,60 +19,19 @@ TURNS = [
     ((0, -1, -1, 0), lambda x: np.rot90(x, 2).swapaxes(0, 1))]
 
 
-def picture(height=96, width=128):
-    return CORNERS.repeat(height // 2, 0).repeat(width // 2, 1)
+def write(*args, **kwargs):
+    return VideoReader(str(write_pictures(*args, **kwargs)))
 
 
-def corners_of(image):
-    """Return the middles of the four quarters of a picture."""
-    height, width = image.shape[:2]
-    return image[height // 4::(height + 1) // 2, width // 4::(width + 1) // 2]
-
-
-def write(path, images, codec='libx264', pixels='yuv420p', sar=None, matrix=None,
-          tags=()):
-    """Write pictures of any sizes, one encoder after the other a size."""
-    with av.open(str(path), 'w') as container:
-        stream = encoder = container.add_stream(codec, rate=25)
-        if matrix:
-            a, b, c, d = (round(value * 65536) for value in matrix)
-            stream.set_display_matrix([a, b, 0, c, d, 0, 0, 0, 1 << 30])
-        packets = []
-        for i, image in enumerate(images):
-            frame = image if isinstance(image, av.VideoFrame) else (
-                av.VideoFrame.from_ndarray(image).reformat(format=pixels))
-            if i == 0 or (encoder.width, encoder.height) != (frame.width, frame.height):
-                if i:
-                    packets += encoder.encode(None)
-                    encoder = av.CodecContext.create(codec, 'w')
-                encoder.width, encoder.height = frame.width, frame.height
-                encoder.pix_fmt, encoder.framerate = pixels, Fraction(25)
-                context = encoder.codec_context if i == 0 else encoder
-                context.time_base, context.max_b_frames = Fraction(1, 25), 0
-                context.bit_rate = 4_000_000
-                if sar:
-                    context.sample_aspect_ratio = sar
-                for name, value in tags:
-                    setattr(context, name, value)
-            frame.pts, frame.time_base = i, Fraction(1, 25)
-            packets += encoder.encode(frame)
-        for packet in packets + encoder.encode(None):
-            packet.stream = stream
-            container.mux(packet)
-    return VideoReader(str(path))
-
-
-def is_shown(video, expected, number=0):
-    image = video.get_batch([number]).asnumpy()[0]
-    return image.shape == expected.shape and np.abs(
-        corners_of(image).astype(int) - corners_of(expected)).max() < 12
+def frame_of(video, number=0):
+    return video.get_batch([number]).asnumpy()[0]
 
 
 @pytest.mark.parametrize('suffix', ['mp4', 'mkv'])
 @pytest.mark.parametrize('matrix, expected', TURNS)
 def test_turns_and_mirrors(tmp_path, matrix, expected, suffix):
     video = write(tmp_path / f'a.{suffix}', [picture()] * 3, matrix=matrix)
-    assert is_shown(video, expected(picture()), 2)
+    assert is_shown(frame_of(video, 2), expected(picture()))
 
 
 def test_matrices_that_are_no_quarters(tmp_path):
@@ -83,7 +40,7 @@ def test_matrices_that_are_no_quarters(tmp_path):
             ('nearly', (0.001, 1, -1, 0.001), np.rot90(picture(), -1)),
             ('larger', (0, 2, 2, 0), picture().swapaxes(0, 1))]:
         video = write(tmp_path / f'{name}.mp4', [picture()], matrix=matrix)
-        assert is_shown(video, expected), name
+        assert is_shown(frame_of(video), expected), name
 
 
 @pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'WEBP'])
@@ -93,7 +50,7 @@ def test_photos(kind):
         exif[0x0112] = orientation
         Image.fromarray(picture()).save(file, kind, exif=exif)
         expected = np.asarray(ImageOps.exif_transpose(Image.open(file)).convert('RGB'))
-        assert is_shown(VideoReader(file.getvalue()), expected), orientation
+        assert is_shown(frame_of(VideoReader(file.getvalue())), expected), orientation
 
 
 @pytest.mark.parametrize('name, codec, sar, shape', [
@@ -106,13 +63,13 @@ def test_photos(kind):
     ('unbelievable.mp4', 'libx264', (200, 1), (144, 180))])
 def test_pixels_become_square(tmp_path, name, codec, sar, shape):
     video = write(tmp_path / name, [picture(144, 180)] * 3, codec, sar=Fraction(*sar))
-    assert is_shown(video, picture(*shape), 1)
+    assert is_shown(frame_of(video, 1), picture(*shape))
 
 
 def test_turned_pixels_that_are_not_square(tmp_path):
     video = write(tmp_path / 'a.mp4', [picture(144, 180)], sar=Fraction(64, 45),
                  matrix=(0, 1, 1, 0))
-    assert is_shown(video, picture(144, 256).swapaxes(0, 1))
+    assert is_shown(frame_of(video), picture(144, 256).swapaxes(0, 1))
 
 
 @pytest.mark.parametrize('name, codec', [
@@ -129,23 +86,6 @@ def test_another_size_is_fitted_into_the_first(tmp_path, name, codec):
         assert np.abs(corners_of(inner) - corners_of(picture()).astype(int)).max() < 12
         frame[top:bottom, left:right] = 0
         assert not frame.any()
-
-
-def grey(signal, size=64):
-    """Return a frame of 10 bits."""
-    frame = av.VideoFrame(size, size, 'yuv420p10le')
-    for plane, value in zip(frame.planes, (round(64 + 876 * signal), 512, 512)):
-        plane.update(np.full(plane.buffer_size // 2, value, np.uint16).tobytes())
-    return frame
-
-
-def pq(nits):
-    """Return the signal of so much light (SMPTE ST 2084)."""
-    y = (nits / 10000)**0.1593017578125
-    return ((0.8359375 + 18.8515625 * y) / (1 + 18.6875 * y))**78.84375
-
-
-HDR = (('colorspace', 9), ('color_primaries', 9), ('color_range', 1))
 
 
 @pytest.mark.parametrize('name, codec', [

@@ -16,14 +16,12 @@ from .clips import (
     CLIPS,
     FRAMES,
     change,
-    h264,
     later_key_frames,
     numbers_of,
     of_size,
     open_video,
     silence,
     start_at,
-    write_clip,
     x264,
 )
 

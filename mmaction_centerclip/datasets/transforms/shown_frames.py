@@ -8,7 +8,7 @@ import numpy as np
 from av.sidedata.sidedata import Type
 from av.video.reformatter import VideoReformatter
 
-__all__ = ['ShownFrames', 'with_ratios']
+__all__ = ['ShownFrames', 'is_mirrored', 'with_ratios']
 
 # Color matrices that swscale has not, and what decord takes them for: 10 for
 # BT.2020, and the others for none (2).
@@ -129,14 +129,26 @@ def _know_type(kind: type[Type], value: object) -> Type | None:
 Type._missing_ = classmethod(_know_type)
 
 
+def _matrix_of(frame: av.VideoFrame) -> list[float]:
+    """Return the four numbers a, b, c and d by which a frame is turned.
+
+    Of a stored x and y, shown are ax + cy, from the left, and bx + dy, from the
+    top: https://ffmpeg.org/doxygen/trunk/group__lavu__video__display.html
+    """
+    data = frame.side_data.get(Type.DISPLAYMATRIX)
+    return [1, 0, 0, 1] if data is None else np.frombuffer(
+        data, np.int32)[[0, 1, 3, 4]].astype(float).tolist()
+
+
+def is_mirrored(frame: av.VideoFrame) -> bool:
+    """Return whether a frame is shown as in a mirror."""
+    a, b, c, d = _matrix_of(frame)
+    return a * d < b * c
+
+
 def _turn(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
     """Turn and mirror a picture by quarters, as the frame's matrix says."""
-    data = frame.side_data.get(Type.DISPLAYMATRIX)
-    if data is None:
-        return image
-    # Of a stored x and y, shown are ax + cy, from the left, and bx + dy, from
-    # the top: https://ffmpeg.org/doxygen/trunk/group__lavu__video__display.html
-    a, b, _, c, d, *_ = np.frombuffer(data, np.int32).astype(float)
+    a, b, c, d = _matrix_of(frame)
     if max(abs(a), abs(d)) < LEAST_TURNED * min(abs(b), abs(c)):
         image, a, d = image.swapaxes(0, 1), c, b
     elif max(abs(b), abs(c)) > LEAST_TURNED * min(abs(a), abs(d)):

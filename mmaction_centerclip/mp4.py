@@ -2,7 +2,7 @@
 from collections.abc import Iterable
 from fractions import Fraction
 from itertools import chain, pairwise
-from math import ceil
+from math import ceil, lcm
 
 import av
 import numpy as np
@@ -10,7 +10,8 @@ from av.video.reformatter import ColorRange, Colorspace
 
 __all__ = ['write_mp4']
 
-TICKS = 90000  # of a second, at the least
+TICKS = 90000  # of a second, which most rates divide
+MOST_TICKS = 10**7
 ROUNDED = 1.1e-3  # seconds by which files that count milliseconds miss a time
 BT709 = 1  # of ITU-T H.273
 
@@ -34,7 +35,9 @@ def write_mp4(path: str, frames: Iterable[tuple[np.ndarray, float]],
         **x264 (str): Options of x264.
     """
     fps = Fraction(fps).limit_denominator(1001) or Fraction(25)
-    ticks = fps.numerator * ceil(TICKS / fps.numerator)
+    ticks = lcm(fps.numerator, TICKS)
+    if ticks > MOST_TICKS:
+        ticks = fps.numerator * ceil(TICKS / fps.numerator)
     with av.open(f'file:{path}', 'w', format='mp4',
                  options=dict(movflags='faststart')) as file:
         file.metadata['comment'] = comment

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import av
 import numpy as np
 from av.stream import Disposition
-from av.video.reformatter import VideoReformatter
 
 from .decoding_errors import DecodingError
 from .media_files import codec_name, open_media
+from .shown_frames import ShownFrames, with_ratios
 
 __all__ = ['VideoReader']
 
@@ -21,9 +21,6 @@ JUMP_CONTAINERS = ('mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm')
 JUMP_CODECS = ('av1', 'h264', 'hevc', 'mjpeg', 'mpeg4', 'prores', 'vp8', 'vp9')
 # Lists of other files, and text that is drawn.
 NO_VIDEOS = ('concat', 'dash', 'hls', 'tty')
-# Color matrices that swscale has not, and what decord takes them for: 10 for
-# BT.2020, and the others for none (2).
-MATRICES = {8: 2, 10: 9, **dict.fromkeys(range(11, 18), 2)}
 # Decoded frames that are held between counting and reading.
 HELD_BYTES = 2**28
 
@@ -37,8 +34,8 @@ class VideoReader:
     with those in the file. All other videos, and those where a time differs,
     are decoded in order.
 
-    It has what the zoo's ``DecordDecode`` calls of ``decord.VideoReader``,
-    and like that turns frames by the quarters that a file asks for.
+    It has what the zoo's ``DecordDecode`` calls of ``decord.VideoReader``.
+    Frames are as a player shows them, see :class:`ShownFrames`.
 
     Args:
         source (str | bytes): The name of a local file, or its content.
@@ -55,10 +52,9 @@ class VideoReader:
         self._keys: list[int] = []  # the numbers of those that are key frames
         self._seen: list[int | None] = []  # the same, where they are not
         self._held: list[av.VideoFrame] = []
-        self._reformatter = VideoReformatter()
         with self._open() as (container, stream):
             self._codec = codec_name(stream)
-            self._size = stream.width, stream.height
+            self._to_rgb = ShownFrames(container, stream, num_threads).to_rgb
             self._fps = stream.average_rate
             self._guessed_fps = stream.guessed_rate
             self._time_base = stream.time_base
@@ -226,7 +222,7 @@ class VideoReader:
                     raise DecodingError(
                         f'is damaged in the middle ({error.strerror}; its '
                         f'codec is {self._codec})') from error
-                yield from frames
+                yield from with_ratios(frames, stream)
 
     def _decode_all(self) -> int:
         """Count the frames, and hold them if they are small."""
@@ -248,14 +244,6 @@ class VideoReader:
                 and frame.pts > start):
             self._fps = (total - 1) / ((frame.pts - start) * self._time_base)
         return total
-
-    def _to_rgb(self, frame: av.VideoFrame) -> np.ndarray:
-        frame.colorspace = MATRICES.get(frame.colorspace, frame.colorspace)
-        image = self._reformatter.reformat(
-            frame, *self._size, format='rgb24',
-            threads=self._num_threads).to_ndarray()
-        quarters, rest = divmod(frame.rotation, 90)
-        return image if rest else np.rot90(image, quarters)
 
 
 def _find_video(container: av.container.InputContainer) -> av.VideoStream:

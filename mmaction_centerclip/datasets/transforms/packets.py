@@ -38,14 +38,15 @@ class Listing(NamedTuple):
         count (int): How many there are.
         times (list[int]): Of all frames, in their order; empty where packets
             do not tell them apart.
-        keys (list[Key]): Those that are key frames, likewise; none where a
-            packet may be no frame.
+        keys (list[Key]): Those that are key frames, likewise.
+        is_whole (bool): Whether the file ends where it should, as far as it says.
         is_clean (bool): Whether the first packet is the first frame and a key
-            frame, and the file is not cut off.
+            frame too.
     """
     count: int
     times: list[int]
     keys: list[Key]
+    is_whole: bool
     is_clean: bool
 
 
@@ -162,12 +163,9 @@ def list_packets(video: OpenVideo) -> Listing | None:
     codec, packets, is_whole = codec_name(video.stream), [], False
     with contextlib.suppress(CutOffError):
         for packet in video.packets():
-            # VP8's bit show_frame.
-            if packet.is_discard or packet.is_corrupt or (
-                    codec == 'vp8' and not memoryview(packet)[0] & 16):
+            if packet.is_discard or packet.is_corrupt or _may_hide(codec, packet):
                 return None
-            packets.append((packet.pts, packet.dts, packet.pos, packet.is_keyframe,
-                            packet.size))
+            packets.append((packet.pts, packet.dts, packet.pos, packet.is_keyframe))
         is_whole = True
     if not packets:
         return None
@@ -175,11 +173,15 @@ def list_packets(video: OpenVideo) -> Listing | None:
     number = {time: i for i, time in enumerate(times)}
     if len(times) < len(packets) or any(
             abs(number[time] - i) > MOST_MOVED for i, (time, *_) in enumerate(packets)):
-        return Listing(len(packets), [], [], False)
-    # MPEG-4's pictures that are not coded are as small as some that are.
-    may_hide = codec == 'mpeg4' and min(packet[-1] for packet in packets) < 16
-    keys = [] if may_hide else sorted(
-        Key(number[time], time, decoding_time, position)
-        for time, decoding_time, position, is_key, _ in packets if is_key)
+        return Listing(len(packets), [], [], is_whole, False)
+    keys = sorted(Key(number[time], time, decoding_time, position)
+                  for time, decoding_time, position, is_key in packets if is_key)
     is_clean = is_whole and bool(keys) and packets[0][0] == keys[0].time == times[0]
-    return Listing(len(packets), times, keys, is_clean)
+    return Listing(len(packets), times, keys, is_whole, is_clean)
+
+
+def _may_hide(codec: str, packet: av.Packet) -> bool:
+    """Tell a packet that gives no frame, or stands for one not coded."""
+    if codec == 'vp8':
+        return not memoryview(packet)[0] & 16  # its bit show_frame
+    return codec == 'mpeg4' and packet.size < 16

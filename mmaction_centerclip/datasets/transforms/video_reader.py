@@ -84,7 +84,7 @@ class VideoReader:
                 and getattr(stream.codec_context, 'field_order', 0) < 2):
             found = list_packets(video)
             if found and found.is_clean:
-                self._total, self._times, self._keys, _ = found
+                self._total, self._times, self._keys = found[:3]
                 self._is_listed = self._ends_there = True
         is_small = _frame_bytes(video) <= HELD_BYTES
         video.close()
@@ -187,13 +187,15 @@ class VideoReader:
                 self._ends_there = True
             except OtherFramesError:
                 self._believe_less()
+                if not found.is_whole:
+                    self._decode_all()
 
     def _begins_with(self, found: Listing) -> bool:
         """Compare the first frames with what packets say, and keep what is right."""
         video, sent = OpenVideo(self._source, self._num_threads), count()
         frames = video.decode(packet for packet, _ in zip(video.packets(), sent))
         seen = [frame.pts for frame in islice(frames, FIRST_FRAMES)]
-        if not seen:
+        if len(seen) < FIRST_FRAMES:
             return False
         # A recording begins anywhere, with frames that lack those before them.
         first = found.times.index(seen[0]) if seen[0] in found.times else 0
@@ -204,6 +206,9 @@ class VideoReader:
                               for key in found.keys  # known by their places
                               if key.number >= first and key.position is not None]
         elif next(sent) - len(seen) > MOST_DELAYED + self._num_threads:
+            return False
+        if not (self._keys or found.is_whole):
+            self._times = []
             return False
         self._total = found.count - first
         self._guess_rate(self._times or seen)

@@ -1,7 +1,6 @@
 """The frames that were asked for, from every container and codec."""
 import struct
 from fractions import Fraction
-from types import SimpleNamespace
 
 import av
 import decord
@@ -11,7 +10,6 @@ import pytest
 from mmaction_centerclip.datasets.transforms import (
     DecodingError,
     VideoReader,
-    packets,
     video_reader,
 )
 
@@ -49,22 +47,6 @@ def draws(total, seed=0):
     for count in (1, 2, 5, 12, 12):
         yield rng.integers(total, size=count).tolist()
     yield sorted(rng.integers(total, size=12).tolist())
-
-
-@pytest.fixture
-def decoded(monkeypatch):
-    """The frames that decoders gave, and at which each of them began."""
-    frames, begun = [], []
-    decode = packets._decode
-
-    def counting(*args):
-        begun.append(len(frames))
-        for frame in decode(*args):
-            frames.append(frame.pts)
-            yield frame
-
-    monkeypatch.setattr(packets, '_decode', counting)
-    return SimpleNamespace(frames=frames, begun=begun)
 
 
 @pytest.mark.parametrize('source', ['name', 'bytes'])
@@ -109,7 +91,7 @@ def test_rate(clip, name, rate):
 def test_key_frames_are_jumped_to(clip, name, decoded):
     video = open_video(clip(name))
     video.get_batch([FRAMES - 1])
-    assert len(decoded.frames) <= 20 < FRAMES  # of a group that is drawn on
+    assert len(decoded) <= 20  # a group at most
 
 
 def test_packets_that_hold_no_frame(clip, tmp_path):
@@ -143,11 +125,14 @@ def test_packets_that_hold_no_frame(clip, tmp_path):
 
 
 def test_false_key_frames(clip, decoded):
+    most = 0
     for name in ('hevc.mp4', 'vp9.mp4', 'av1.mp4', 'open_gop.mp4'):
         video = open_video(change(clip(name), b'stss', later_key_frames))
         found = numbers_of(video.get_batch(range(0, FRAMES, 7)).asnumpy())
         assert np.abs(np.subtract(found, range(0, FRAMES, 7))).max() <= 2
-    assert len(decoded.frames) > 4 * FRAMES
+        most = max(most, len(decoded))
+        decoded.clear()
+    assert most >= 57  # the numbers 0 to 56, in order
 
 
 def test_pictures_that_are_refreshed_in_stripes(clip):
@@ -175,9 +160,11 @@ def test_numbers_outside(clip):
         assert numbers_of(video.get_batch([31]).asnumpy()) == [31]
 
 
-@pytest.mark.parametrize('name', ['h264.avi', 'gif.gif', 'vp8.ogv'])
+@pytest.mark.parametrize('name', [
+    'h264.avi', 'gif.gif', 'vp8.ogv', 'mpeg4_b.avi', 'open_gop.ts', 'hevc.ts',
+    'mpeg2.mpg', 'mpeg2.mkv', 'h264.flv', 'wmv2.wmv', 'uneven.ts', 'interlaced.mp4'])
 def test_frames_that_are_too_large_to_hold(clip, name, monkeypatch):
-    monkeypatch.setattr(video_reader, 'HELD_BYTES', 20000)
+    monkeypatch.setattr(video_reader, 'HELD_BYTES', 0)
     video = open_video(clip(name))
     assert not video._held
     for wanted in draws(FRAMES):

@@ -11,7 +11,7 @@ import cv2
 import decord
 
 from mmaction_centerclip.datasets.transforms import VideoReader
-from mmaction_centerclip.datasets.transforms.decoding_errors import codec_name
+from mmaction_centerclip.datasets.transforms.media_files import codec_name, open_media
 
 __all__ = ['find_decoders', 'guess_kind', 'probe_file']
 
@@ -30,8 +30,7 @@ def probe_file(path: str) -> dict:
         is always None.
     """
     facts: dict = dict(size=osp.getsize(path))
-    with contextlib.suppress(Exception), av.open(
-            f'file:{path}', metadata_errors='replace') as container:
+    with contextlib.suppress(Exception), open_media(path) as container:
         stream = container.streams.best('video')
         if stream is None:
             return facts

@@ -17,6 +17,7 @@ from mmaction_centerclip.errors import InputError, check_choice, check_number
 from mmaction_centerclip.mp4 import write_mp4
 
 from .transforms import DecodingError, VideoReader, decoding_errors
+from .transforms.media_files import open_media
 
 __all__ = ['Compression', 'compress_video']
 
@@ -119,7 +120,7 @@ def compress_video(source: str, target: str, options: Compression) -> dict | Non
 def _origin_of(target: str, source: str) -> str:
     """Read what a compressed file says of itself, or refuse another one."""
     try:
-        with av.open(f'file:{target}') as container:
+        with open_media(target) as container:
             found = container.metadata.get('comment', '')
             if 'max_difference' in json.loads(found):
                 return found

@@ -7,10 +7,8 @@ from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
-import av
-
 from mmaction_centerclip.datasets.transforms import decoding_errors
-from mmaction_centerclip.datasets.transforms.decoding_errors import codec_name
+from mmaction_centerclip.datasets.transforms.media_files import codec_name, open_media
 from mmaction_centerclip.datasets.transforms.shown_frames import is_mirrored
 from mmaction_centerclip.search import Hit
 from mmaction_centerclip.search.clips import cut_clip
@@ -46,7 +44,7 @@ def media_type(path: str, modified: int) -> str | None:
     if suffix not in PLAYED:
         return None
     kind, container_name, codecs = PLAYED[suffix]
-    with decoding_errors(path, everything=True), av.open(f'file:{path}') as container:
+    with decoding_errors(path, everything=True), open_media(path) as container:
         videos = container.streams.video
         plays = (
             container.format.name == container_name and len(videos) == 1

@@ -9,6 +9,8 @@ from mmaction.datasets import transforms as zoo
 
 from mmaction_centerclip.errors import InputError
 
+from .media_files import codec_name, open_media
+
 __all__ = ['DecodingError', 'decoding_errors', 'run_transform']
 
 DECODERS = (
@@ -107,12 +109,6 @@ def _first_line(error: Exception) -> str:
 def _codec(filename: str) -> str:
     """Name the codec of a file, if it is a video; for the message only."""
     with contextlib.suppress(Exception):
-        with av.open(f'file:{filename}', metadata_errors='replace') as file:
+        with open_media(filename) as file:
             return f'; its codec is {codec_name(file.streams.video[0])}'
     return ''
-
-
-def codec_name(stream: av.VideoStream) -> str:
-    """Name the codec of a stream."""
-    context = stream.codec_context  # none where there is no decoder
-    return context.codec.canonical_name if context else 'not known to PyAV'

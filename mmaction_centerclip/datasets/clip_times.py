@@ -1,9 +1,12 @@
 """Keep the frames of a clip of a video, by its start and end in seconds."""
 import math
 
+import numpy as np
+
 from mmaction_centerclip.errors import InputError
 
 from .transforms import DecodingError
+from .transforms.frame_times import ROUNDED, uneven_seconds
 
 __all__ = ['narrow_to_clip']
 
@@ -11,13 +14,14 @@ __all__ = ['narrow_to_clip']
 def narrow_to_clip(results: dict, start: float | None, end: float | None) -> None:
     """Let what samples frames see those of a clip only, in place.
 
-    Frame i is shown from i / avg_fps on: where the rate of a video changes,
-    its times are those of its mean rate.
+    Frame i is shown from i / avg_fps on; where the rate of a video changes, at
+    the time that its reader says.
 
     Args:
         results (dict): As a step leaves them that has opened the video:
             ``total_frames``, ``avg_fps`` and, optionally, ``start_index``,
-            which sampling adds to the numbers of frames. The first and the
+            which sampling adds to the numbers of frames, and ``video_reader``,
+            whose ``get_seconds`` has the times. The first and the
             last become those of the clip; an end beyond the video is its end.
         start (float, optional): Seconds; None for the start of the video.
         end (float, optional): Seconds; None for the end of the video.
@@ -40,11 +44,20 @@ def narrow_to_clip(results: dict, start: float | None, end: float | None) -> Non
     if not 0 < rate < math.inf:
         raise DecodingError('has a clip with start and end, for which it must say '
                             f'its rate, got avg_fps={results.get("avg_fps")!r}')
-    # Rounded, so that a time that was written as frame / rate is that frame.
-    first = math.ceil(round((start or 0) * rate, 3))
-    last = total if end is None else min(total, math.ceil(round(end * rate, 3)))
+    seconds = uneven_seconds(results)
+    if seconds is None:
+        # Rounded, so that a time that was written as frame / rate is that frame.
+        first, last = (math.ceil(round(time * rate, 3)) for time in (
+            start or 0, total / rate if end is None else end))
+        length, last = total / rate, min(last, total)
+    else:
+        first, last = np.searchsorted(seconds[:-1] + ROUNDED, (
+            start or 0, math.inf if end is None else end)).tolist()
+        length = seconds[-1]
+        if last <= first and (start or 0) < length:
+            first = max(first - 1, 0)  # that is shown all the time
     if first >= total:
-        raise DecodingError(f'ends at {total / rate:.2f} s, before its clip from '
+        raise DecodingError(f'ends at {length:.2f} s, before its clip from '
                             f'{start} s on')
     results['start_index'] = results.get('start_index', 0) + first
     results['total_frames'] = max(last - first, 1)

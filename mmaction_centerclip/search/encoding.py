@@ -56,8 +56,9 @@ def open_windows(pipeline: VideoPipeline, path: str, length: float, at_cuts: boo
         DecodingError: If it cannot be read.
     """
     video = pipeline.open(path)
-    seconds = video.reader.get_seconds()
+    # All frames are decoded for that, and their times are known then.
     cuts = find_cuts(video.reader.decode_grey()) if at_cuts else None
+    seconds = video.reader.get_seconds()
     return video, seconds, split_video(seconds, length, cuts)
 
 
@@ -84,8 +85,11 @@ class SegmentEncoder:
         self.inferencer = inferencer
         self.window, self.at_cuts, self.batch_size = window, at_cuts, batch_size
 
-    def decode(self, path: str) -> Iterator[tuple[np.ndarray, int, int, dict]]:
+    def decode(self, path: str) -> Iterator[tuple[np.ndarray, int, int, dict] | None]:
         """Yield the windows of a file: times, first frame, end and sample.
+
+        Where the frames prove to be others than its packets said, None, and then
+        all windows again.
 
         Raises:
             DecodingError: If it cannot be read.
@@ -93,11 +97,23 @@ class SegmentEncoder:
         pipeline = self.inferencer.pipeline
         video, seconds, windows = open_windows(
             pipeline, path, self.window, self.at_cuts)
-        for first, end in windows:
-            yield seconds, first, end, pipeline.prepare(video, first, end)
+        while True:
+            try:
+                for first, end in windows:
+                    yield seconds, first, end, pipeline.prepare(video, first, end)
+                video.reader.finish()
+            except DecodingError:
+                if len(video.reader) == len(seconds) - 1:
+                    raise  # else there are fewer frames than were asked for
+            said, seconds = seconds, video.reader.get_seconds()
+            if np.array_equal(said, seconds):
+                return
+            windows = split_video(seconds, self.window)
+            yield None
 
     @torch.no_grad()
-    def encode(self, windows: Iterator[tuple[np.ndarray, int, int, dict]]) -> Segments:
+    def encode(self, windows: Iterator[tuple[np.ndarray, int, int, dict] | None]
+               ) -> Segments:
         """Encode the windows of one file, from :meth:`decode`.
 
         Raises:
@@ -107,6 +123,11 @@ class SegmentEncoder:
         times, vectors, kept = [], [], []
         separable = self.inferencer.model.head.separable
         while batch := list(islice(windows, self.batch_size)):
+            if None in batch:
+                times, vectors, kept = [], [], []
+                batch = batch[batch.index(None) + 1:]
+                if not batch:
+                    continue
             segments, masks = self._segments([sample for *_, sample in batch])
             for (seconds, first, end, sample), own, mask in zip(
                     batch, segments, masks):
@@ -140,9 +161,11 @@ class SegmentEncoder:
             query (str | os.PathLike | np.ndarray): See :meth:`VideoIndex.search`.
 
         Raises:
-            InputError: If a clip cannot be read.
+            InputError: If a clip cannot be read, or is a folder.
         """
         model, pipeline = self.inferencer.model, self.inferencer.pipeline
+        if isinstance(query, os.PathLike) and os.path.isdir(query):
+            raise InputError(f'{query}: expected a video or a picture, got a folder')
         if model.head.separable and isinstance(query, str):
             return self.inferencer.encode_texts(query).features['text'][0].numpy()
         if model.head.separable:

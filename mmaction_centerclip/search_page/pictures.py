@@ -56,9 +56,11 @@ def thumbnail(path: str, start: float, modified: int) -> bytes:
         DecodingError: If it cannot be read.
     """
     with decoding_errors(path, everything=True):
-        reader = VideoReader(path)
-        number = _frame_at(reader.get_seconds(), start)
-        frame = reader.get_batch([number]).asnumpy()[0]
+        reader, seconds = VideoReader(path), None
+        # Again, where frames come at other times than the packets said.
+        while not np.array_equal(seconds, seconds := reader.get_seconds()):
+            number = _frame_at(seconds, start)
+            frame = reader.get_batch([number]).asnumpy()[0]
     scale = min(1, LARGEST / max(frame.shape[:2]))
     if scale < 1:
         frame = mmcv.imrescale(frame, scale, interpolation='area')

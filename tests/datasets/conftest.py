@@ -2,7 +2,7 @@ from functools import partial
 
 import pytest
 
-from mmaction_centerclip.datasets.transforms import FrameCache
+from mmaction_centerclip.datasets.transforms import FrameCache, packets
 
 from .clips import CLIPS, write_clip
 
@@ -21,3 +21,17 @@ def clip(tmp_path):
 def cache(tmp_path):
     """Open a frame cache, always the same file, with options."""
     return partial(FrameCache, str(tmp_path / 'made' / 'frames.db'))
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The times of all frames that decoders give."""
+    times, decode = [], packets._decode
+
+    def counting(*args):
+        for frame in decode(*args):
+            times.append(frame.pts)
+            yield frame
+
+    monkeypatch.setattr(packets, '_decode', counting)
+    return times

@@ -18,10 +18,14 @@ from mmaction_centerclip.errors import (
 
 from .decoding_errors import DecodingError
 from .frame_store import FrameStore, StoredVideo
+from .frame_times import is_even
 from .video_reader import VideoReader
 
 __all__ = ['CachedVideo', 'FrameCache', 'bind_file', 'file_state']
 
+# The number of what is no frame, but says when the frames are shown of a video
+# whose rate changes. The store has the rate of such a one as less than 0.
+TIMES = 2**32 - 1
 READ_BGR = cv2.IMREAD_COLOR
 READ_RGB = getattr(cv2, 'IMREAD_COLOR_RGB', None)  # from OpenCV 4.11 on
 
@@ -74,7 +78,7 @@ class FrameCache:
         # By what it does: options of two models may come to the same.
         steps = getattr(self.resize, 'steps', [self.resize] if resize else [])
         self.recipe = '; '.join(
-            ['frames 1', *map(repr, steps), codec] + [str(quality)] * (codec == 'jpeg'))
+            ['frames 2', *map(repr, steps), codec] + [str(quality)] * (codec == 'jpeg'))
         self.store = FrameStore(path, max_gib, writable=add != 'none')
 
     def open(self, source: str | bytes,
@@ -161,7 +165,21 @@ class CachedVideo:
 
     def get_avg_fps(self) -> float:
         """Return the frames in a second, on average; 0 if nothing says."""
-        return self._known.rate if self._known else self._reader.get_avg_fps()
+        return abs(self._known.rate) if self._known else self._reader.get_avg_fps()
+
+    def get_seconds(self) -> np.ndarray:
+        """Return when frames are shown, to half a frame.
+
+        See :meth:`VideoReader.get_seconds`; of a video that is cached, without
+        opening it.
+        """
+        if self._reader is None and self._known.rate > 0:
+            return np.arange(len(self) + 1) / self._known.rate
+        data = b'' if self._reader else self._cache.store.read(
+            self._known.id, [TIMES]).get(TIMES, b'')
+        if len(data) == 8 * (len(self) + 1):
+            return np.frombuffer(data, '<f8')
+        return self._open().get_seconds()
 
     def get_batch(self, indices: Sequence[int]) -> SimpleNamespace:
         """Read frames, decode those that are absent, and add them.
@@ -200,7 +218,7 @@ class CachedVideo:
         """Return the numbers of the frames that the cache has."""
         known = self._known or self._cache.store.find_content(
             self._content, self._cache.recipe)
-        return self._cache.store.numbers(known.id) if known else set()
+        return self._cache.store.numbers(known.id) - {TIMES} if known else set()
 
     def fill(self) -> None:
         """Add all frames of the video, unless they are there."""
@@ -237,8 +255,11 @@ class CachedVideo:
     def _store(self, encoded: dict[int, bytes]) -> None:
         if self._file and file_state(self._file[0]) != self._file[1]:
             return  # It was changed while it was read.
-        self._cache.store.add(self._content, self._cache.recipe, len(self),
-                              self.get_avg_fps(), encoded.items())
+        rate = self.get_avg_fps()
+        if rate > 0 and not is_even(seconds := self._open().get_seconds(), rate):
+            rate, encoded = -rate, encoded | {TIMES: seconds.astype('<f8').tobytes()}
+        self._cache.store.add(self._content, self._cache.recipe, len(self), rate,
+                              encoded.items())
 
 
 def _build_resize(resize: dict | None) -> Callable | None:

@@ -7,6 +7,8 @@ from mmcv.transforms import BaseTransform
 
 from mmaction_centerclip.errors import InputError, check_choice, check_positive_int
 
+from .frame_times import ROUNDED, uneven_seconds
+
 __all__ = ['SampleFramesWithMask']
 
 @TRANSFORMS.register_module()
@@ -20,7 +22,8 @@ class SampleFramesWithMask(BaseTransform):
 
     With ``frames_per_second`` as CLIP4Clip (arXiv 2104.08860), in training
     too: so many frames of each second, the rate of the video rounded down, or
-    all where it is less than 1; where there are more than ``clip_len``, those
+    all where it is less than 1 (by the times of the frames where their rate
+    changes); where there are more than ``clip_len``, those
     that ``too_many`` says.
 
     A video with fewer frames gives all it has, then its last one again, which
@@ -31,7 +34,8 @@ class SampleFramesWithMask(BaseTransform):
     Required Keys:
 
         - total_frames
-        - avg_fps, with ``frames_per_second``
+        - avg_fps, with ``frames_per_second``; then video_reader is asked for
+          the times of frames, if it is there
         - start_index, optional
 
     Added Keys:
@@ -107,12 +111,9 @@ class SampleFramesWithMask(BaseTransform):
             raise OSError(f'frames_per_second={self.frames_per_second} needs '
                           'the rate of the video, which says '
                           f'avg_fps={results.get("avg_fps")!r}')
-        rate = max(int(rate), 1)
-        # More frames of a second than it has: all of them.
-        wanted = min(self.frames_per_second, rate)
-        seconds = np.arange(0, results['total_frames'], rate)
-        frames = seconds[:, None] + rate // wanted * np.arange(wanted)
-        frames = frames[frames < results['total_frames']]
+        seconds = uneven_seconds(results)
+        frames = self._by_rate(results['total_frames'], max(int(rate), 1)) if (
+            seconds is None) else self._by_times(seconds[:-1])
         if len(frames) <= self.clip_len:
             return frames
         if self.too_many == 'uniform':
@@ -120,6 +121,20 @@ class SampleFramesWithMask(BaseTransform):
                 0, len(frames) - 1, self.clip_len, dtype=np.int64)]
         return frames[:self.clip_len] if self.too_many == 'head' else frames[
             -self.clip_len:]
+
+    def _by_rate(self, total: int, rate: int) -> np.ndarray:
+        # More frames of a second than it has: all of them.
+        wanted = min(self.frames_per_second, rate)
+        seconds = np.arange(0, total, rate)
+        frames = seconds[:, None] + rate // wanted * np.arange(wanted)
+        return frames[frames < total]
+
+    def _by_times(self, seconds: np.ndarray) -> np.ndarray:
+        """Take the frames that are shown at even moments, each once."""
+        moments = np.arange(
+            math.floor((seconds[-1] + ROUNDED) * self.frames_per_second) + 1)
+        return np.unique(np.searchsorted(
+            seconds - ROUNDED, moments / self.frames_per_second, side='right') - 1)
 
     def __repr__(self) -> str:
         return (f'{type(self).__name__}(clip_len={self.clip_len}, '

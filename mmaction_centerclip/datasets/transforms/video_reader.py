@@ -1,17 +1,16 @@
 """Decode the frames of a video that are asked for, and no others."""
-import contextlib
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import count, islice
 from types import SimpleNamespace
 
 import av
 import numpy as np
-from av.stream import Disposition
 
 from .decoding_errors import DecodingError
-from .media_files import codec_name, open_media
-from .shown_frames import ShownFrames, with_ratios
+from .frame_cursor import FrameCursor, OtherFramesError
+from .media_files import codec_name
+from .packets import Key, Listing, OpenVideo, list_packets
+from .shown_frames import ShownFrames
 
 __all__ = ['VideoReader']
 
@@ -19,8 +18,12 @@ __all__ = ['VideoReader']
 # neighbours after a jump to a key frame.
 JUMP_CONTAINERS = ('mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm')
 JUMP_CODECS = ('av1', 'h264', 'hevc', 'mjpeg', 'mpeg4', 'prores', 'vp8', 'vp9')
-# Lists of other files, and text that is drawn.
-NO_VIDEOS = ('concat', 'dash', 'hls', 'tty')
+# Elsewhere, once the first frames and the last ones were seen to be as listed.
+MORE_JUMP_CODECS = (
+    *JUMP_CODECS, 'dvvideo', 'ffvhuff', 'flv1', 'huffyuv', 'mpeg1video', 'mpeg2video',
+    'msmpeg4v2', 'msmpeg4v3', 'wmv1', 'wmv2')
+FIRST_FRAMES = 32
+MOST_DELAYED = 16  # frames that a decoder of one thread holds back
 # Decoded frames that are held between counting and reading.
 HELD_BYTES = 2**28
 
@@ -31,8 +34,16 @@ class VideoReader:
     Frame i is the i-th that a decoder gives which starts at the first and
     leaves none out. In MP4 and Matroska, with the usual codecs, key frames
     are jumped to, and the times of the frames that come then are compared
-    with those in the file. All other videos, and those where a time differs,
-    are decoded in order.
+    with those in the file.
+
+    Of all other videos, those whose frames fit in :data:`HELD_BYTES` are
+    decoded at once. The packets of a larger one say how many frames there are,
+    and when. The first frames are decoded to see whether that is so, and the
+    last ones, where jumps lead to them; then it is read by jumps or in order,
+    once for all that is asked in ascending order. A frame that comes at another
+    time puts an end to the jumps. One that does so in order has all frames
+    counted: length and times may then be others, so that what was computed by
+    them is to be compared, after :meth:`finish`.
 
     It has what the zoo's ``DecordDecode`` calls of ``decord.VideoReader``.
     Frames are as a player shows them, see :class:`ShownFrames`.
@@ -48,22 +59,34 @@ class VideoReader:
     def __init__(self, source: str | bytes, num_threads: int = 1) -> None:
         self._source = source
         self._num_threads = num_threads
-        self._times: list[int] = []  # of all frames, where jumps are safe
-        self._keys: list[int] = []  # the numbers of those that are key frames
-        self._seen: list[int | None] = []  # the same, where they are not
+        self._total = 0
+        self._times: list[int] = []  # of all frames, as the packets say
+        self._keys: list[Key] = []  # none where jumps are not safe
+        self._seen: list[int | None] = []  # times, where all were decoded
         self._held: list[av.VideoFrame] = []
-        with self._open() as (container, stream):
-            self._codec = codec_name(stream)
-            self._to_rgb = ShownFrames(container, stream, num_threads).to_rgb
-            self._fps = stream.average_rate
-            self._guessed_fps = stream.guessed_rate
-            self._time_base = stream.time_base
-            if (container.format.name in JUMP_CONTAINERS
-                    and self._codec in JUMP_CODECS
-                    # Not fields, as far as PyAV (from 18 on) says it.
-                    and getattr(stream.codec_context, 'field_order', 0) < 2):
-                self._list_times(container, stream)
-        self._total = len(self._times) or self._decode_all()
+        self._is_listed = False  # by a container that is believed
+        self._is_counted = False  # all were decoded
+        self._ends_there = False  # the packets' last frame is the last
+        video = OpenVideo(source, num_threads)
+        stream = video.stream
+        self._codec = codec_name(stream)
+        self._to_rgb = ShownFrames(video.container, stream, num_threads).to_rgb
+        self._fps = stream.average_rate
+        self._guessed_fps = stream.guessed_rate
+        self._time_base = stream.time_base
+        self._by_pts = video.container.format.name in JUMP_CONTAINERS
+        if (self._by_pts and self._codec in JUMP_CODECS
+                # Not fields, as far as PyAV (from 18 on) says it.
+                and getattr(stream.codec_context, 'field_order', 0) < 2):
+            found = list_packets(video)
+            if found and found.is_clean:
+                self._total, self._times, self._keys = found[:3]
+                self._is_listed = self._ends_there = True
+        is_small = _frame_bytes(video) <= HELD_BYTES
+        video.close()
+        self._cursor = self._new_cursor()
+        if not self._total and not (is_small and self._decode_all(hold=True)):
+            self._believe_packets()
 
     def __len__(self) -> int:
         return self._total
@@ -112,12 +135,16 @@ class VideoReader:
         """
         indices = np.ravel(indices).tolist()
         wanted = sorted(set(indices))
-        if wanted[0] < 0 or wanted[-1] >= self._total:
-            raise DecodingError(f'has {self._total} frames, so none of number '
-                                f'{wanted[0] if wanted[0] < 0 else wanted[-1]}')
-        images = self._read_by_jumps(wanted) if self._times else None
-        if images is None:
-            images = self._read_in_order(wanted)
+        images = None
+        while images is None:
+            if wanted[0] < 0 or wanted[-1] >= self._total:
+                raise DecodingError(f'has {self._total} frames, so none of number '
+                                    f'{wanted[0] if wanted[0] < 0 else wanted[-1]}')
+            try:
+                images = {i: self._to_rgb(self._held[i] if self._held else
+                                          self._cursor.read(i)) for i in wanted}
+            except OtherFramesError:
+                self._believe_less()
         batch = np.stack([images[index] for index in indices])
         return SimpleNamespace(asnumpy=lambda: batch)
 
@@ -128,158 +155,116 @@ class VideoReader:
             yield self._to_rgb(frame), None if frame.pts is None else float(
                 frame.pts * self._time_base)
 
-    @contextlib.contextmanager
-    def _open(self) -> Iterator[tuple]:
-        with open_media(self._source) as container:
-            if container.format.name in NO_VIDEOS:
-                raise DecodingError(f'is no video ({container.format.name})')
-            stream = _find_video(container)
-            stream.codec_context.thread_count = self._num_threads
-            if self._num_threads > 1:
-                stream.thread_type = 'AUTO'
-            yield container, stream
+    def finish(self) -> None:
+        """Decode what follows the frame that was read last, if need be.
 
-    def _list_times(self, container: av.container.InputContainer,
-                    stream: av.VideoStream) -> None:
-        """List the times of all packets, if they tell the frames apart."""
-        with contextlib.suppress(_CutOffError):
-            packets = [(packet.pts, packet.is_keyframe, packet.is_discard
-                        or packet.is_corrupt or self._may_hide(packet))
-                       for packet in _packets(container, stream)]
-            times = sorted({time for time, _, _ in packets if time is not None})
-            if (times and len(times) == len(packets)
-                    and packets[0][:2] == (times[0], True)
-                    and not any(is_spoilt for _, _, is_spoilt in packets)):
-                number = {time: i for i, time in enumerate(times)}
-                self._times = times
-                self._keys = sorted(
-                    number[time] for time, is_key, _ in packets if is_key)
+        Length and times are then those of the frames, whatever the packets said.
+        """
+        while not (self._is_counted or self._ends_there):
+            try:
+                self._cursor.read(self._total - 1)
+                self._ends_there = self._cursor.count_on() == self._total
+            except OtherFramesError:
+                self._ends_there = False
+            if not self._ends_there:
+                self._believe_less()
 
-    def _may_hide(self, packet: av.Packet) -> bool:
-        """Tell a packet that gives no frame, or stands for one not coded."""
-        if self._codec == 'vp8':
-            return not memoryview(packet)[0] & 16  # its bit show_frame
-        return self._codec == 'mpeg4' and packet.size < 16
+    def _believe_packets(self) -> None:
+        """Take what packets say for the frames, or count these where it is not."""
+        video = OpenVideo(self._source, self._num_threads)
+        found = list_packets(video)
+        video.close()
+        if found is None or not self._begins_with(found):
+            self._decode_all()
+        elif self._keys:
+            try:
+                self._total = self._cursor.find_end()  # maybe where it is cut off
+                self._times = self._times[:self._total]
+                self._ends_there = True
+            except OtherFramesError:
+                self._believe_less()
+                if not found.is_whole:
+                    self._decode_all()
 
-    def _read_by_jumps(self,
-                       wanted: list[int]) -> dict[int, np.ndarray] | None:
-        """Decode from the key frames before, unless a time is not as listed."""
-        images, place = {}, -1
-        with self._open() as (container, stream), contextlib.suppress(
-                av.FFmpegError):
-            for index in wanted:
-                key = self._keys[bisect_right(self._keys, index) - 1]
-                if key > place:
-                    container.seek(self._times[key], stream=stream)
-                    frames, place = container.decode(stream), key
-                for frame in frames:
-                    time = self._times[place]
-                    if place == key and frame.pts is not None and frame.pts < time:
-                        continue  # a frame of the group before
-                    if (frame.pts != time or frame.interlaced_frame
-                            or frame.is_corrupt
-                            or place == key and not frame.key_frame):
-                        return None
-                    place += 1
-                    if place > index:
-                        break
-                else:
-                    return None
-                images[index] = self._to_rgb(frame)
-            return images
-
-    def _read_in_order(self, wanted: list[int]) -> dict[int, np.ndarray]:
-        if self._times:
-            # The numbers so far were of the times, and must be the same.
-            if self._decode_all() != self._total:
-                raise DecodingError(f'is damaged: not all of its {self._total} '
-                                    f'frames can be decoded ({self._codec})')
+    def _begins_with(self, found: Listing) -> bool:
+        """Compare the first frames with what packets say, and keep what is right."""
+        video, sent = OpenVideo(self._source, self._num_threads), count()
+        frames = video.decode(packet for packet, _ in zip(video.packets(), sent))
+        seen = [frame.pts for frame in islice(frames, FIRST_FRAMES)]
+        if len(seen) < FIRST_FRAMES:
+            return False
+        # A recording begins anywhere, with frames that lack those before them.
+        first = found.times.index(seen[0]) if seen[0] in found.times else 0
+        if seen == found.times[first:first + len(seen)]:
+            self._times = found.times[first:]
+            if self._codec in MORE_JUMP_CODECS:
+                self._keys = [key._replace(number=key.number - first)
+                              for key in found.keys  # known by their places
+                              if key.number >= first and key.position is not None]
+        elif next(sent) - len(seen) > MOST_DELAYED + self._num_threads:
+            return False
+        if not (self._keys or found.is_whole):
             self._times = []
-        images = {}
-        for index, frame in enumerate(self._held or self._decode_in_order()):
-            if index in wanted:
-                images[index] = self._to_rgb(frame)
-            if index == wanted[-1]:
-                break
-        return images
+            return False
+        self._total = found.count - first
+        self._guess_rate(self._times or seen)
+        self._cursor = self._new_cursor()
+        return True
+
+    def _believe_less(self) -> None:
+        """Jump no more, or count all frames if they come in order already."""
+        said = self._total
+        if self._keys:
+            self._keys = []
+        elif self._is_counted or not self._decode_all() or (
+                self._is_listed and self._total != said):
+            raise DecodingError(f'is damaged: not all of its {said} frames can be '
+                                f'decoded ({self._codec})')
+        self._cursor = self._new_cursor()
+
+    def _new_cursor(self) -> FrameCursor:
+        return FrameCursor(self._source, self._num_threads, self._times, self._keys,
+                           by_decoding_time=not self._by_pts)
 
     def _decode_in_order(self) -> Iterator[av.VideoFrame]:
         """Decode all frames, to the end or to where the file is cut off."""
-        with self._open() as (container, stream), contextlib.suppress(
-                _CutOffError):
-            has_started, error = False, None
-            for packet in chain(_packets(container, stream), [None]):
-                has_started = has_started or packet is None or packet.is_keyframe
-                try:
-                    frames = stream.decode(packet)
-                except av.FFmpegError as raised:
-                    error = raised if has_started else None
-                    continue
-                if error and packet is None:
-                    return
-                if error:
-                    # Nobody knows the numbers of the frames that follow.
-                    raise DecodingError(
-                        f'is damaged in the middle ({error.strerror}; its '
-                        f'codec is {self._codec})') from error
-                yield from with_ratios(frames, stream)
+        video, seen = OpenVideo(self._source, self._num_threads), []
+        for frame in video.decode(video.packets()):
+            seen.append(frame.pts)
+            yield frame
+        if seen != self._times:
+            self._times, self._keys = [], []
+            self._cursor = self._new_cursor()
+        self._total, self._seen, self._is_counted = len(seen), seen, True
+        self._guess_rate(seen)
 
-    def _decode_all(self) -> int:
-        """Count the frames, and hold them if they are small."""
-        total = size = 0
-        self._held.clear()
-        self._seen.clear()
-        for total, frame in enumerate(self._decode_in_order(), 1):
-            self._seen.append(frame.pts)
-            if total == 1:
-                start = frame.pts
-            size += sum(plane.buffer_size for plane in frame.planes)
-            self._held.append(frame)
-            if size > HELD_BYTES:
-                self._held.clear()
-        if total == 0:
+    def _decode_all(self, hold: bool = False) -> bool:
+        """Count the frames; hold them, or stop where they are too large for that."""
+        size = 0
+        for frame in self._decode_in_order():
+            if hold:
+                self._held.append(frame)
+                size += sum(plane.buffer_size for plane in frame.planes)
+                if size > HELD_BYTES:
+                    self._held.clear()
+                    return False
+        if not self._total:
             raise DecodingError('none of its frames can be decoded (its codec '
                                 f'is {self._codec})')
-        if (not self._fps and None not in (start, frame.pts)
-                and frame.pts > start):
-            self._fps = (total - 1) / ((frame.pts - start) * self._time_base)
-        return total
+        return True
+
+    def _guess_rate(self, times: Sequence[int | None]) -> None:
+        if (not self._fps and times and None not in (times[0], times[-1])
+                and times[-1] > times[0]):
+            self._fps = (len(times) - 1) / ((times[-1] - times[0]) * self._time_base)
 
 
-def _find_video(container: av.container.InputContainer) -> av.VideoStream:
-    streams = [stream for stream in container.streams.video
-               if not stream.disposition & Disposition.attached_pic]
-    best = container.streams.best('video')
-    if not streams:
-        raise DecodingError('has no video stream')
-    stream = best if best in streams else streams[0]
-    if stream.codec_context is None:
-        raise DecodingError('cannot be decoded (its codec is not known to PyAV)')
-    if not (stream.width and stream.height):
-        raise DecodingError(
-            f'its frames have no size (its codec is {codec_name(stream)})')
-    return stream
-
-
-class _CutOffError(Exception):
-    """The file ends too early."""
-
-
-def _packets(container: av.container.InputContainer,
-             stream: av.VideoStream) -> Iterator[av.Packet]:
-    """Read the packets that hold something, and of the last one all."""
-    spoilt = None
-    try:
-        for packet in container.demux(stream):
-            if packet.size:
-                if spoilt:
-                    yield spoilt
-                spoilt = packet if packet.is_corrupt else None
-                if not spoilt:
-                    yield packet
-    except (av.error.InvalidDataError, av.error.EOFError) as error:
-        raise _CutOffError from error
-    if spoilt:
-        # Of the frames that the decoder still holds, some may lack those
-        # before them.
-        raise _CutOffError
+def _frame_bytes(video: OpenVideo) -> float:
+    """Guess the bytes of all decoded frames by what the file says; 0 if nothing."""
+    stream, seconds = video.stream, (video.container.duration or 0) / av.time_base
+    if stream.duration and stream.time_base:
+        seconds = float(stream.duration * stream.time_base)
+    frames = stream.frames or seconds * float(stream.average_rate or 0)
+    pixels = stream.codec_context.format
+    return frames * stream.width * stream.height * (
+        pixels.padded_bits_per_pixel if pixels else 12) / 8

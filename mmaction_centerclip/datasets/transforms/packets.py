@@ -1,0 +1,188 @@
+"""Read the packets of a video, list them, and decode them in order."""
+import contextlib
+from collections.abc import Iterable, Iterator
+from itertools import chain, dropwhile
+from typing import NamedTuple
+
+import av
+from av.stream import Disposition
+
+from .decoding_errors import DecodingError
+from .media_files import codec_name, open_media
+from .shown_frames import with_ratios
+
+__all__ = ['CutOffError', 'Key', 'Listing', 'OpenVideo', 'list_packets']
+
+# Lists of other files, and text that is drawn.
+NO_VIDEOS = ('concat', 'dash', 'hls', 'tty')
+# How far a packet may lie from the place of its frame: more than any codec
+# has, and less than where the clock of a recording was set anew.
+MOST_MOVED = 32
+
+
+class CutOffError(Exception):
+    """The file ends too early."""
+
+
+class Key(NamedTuple):
+    """A key frame, and the packet that it comes from."""
+    number: int
+    time: int
+    decoding_time: int | None
+    position: int | None
+
+
+class Listing(NamedTuple):
+    """What the packets of a video say of its frames.
+
+    Attributes:
+        count (int): How many there are.
+        times (list[int]): Of all frames, in their order; empty where packets
+            do not tell them apart.
+        keys (list[Key]): Those that are key frames, likewise.
+        is_whole (bool): Whether the file ends where it should, as far as it says.
+        is_clean (bool): Whether the first packet is the first frame and a key
+            frame too.
+    """
+    count: int
+    times: list[int]
+    keys: list[Key]
+    is_whole: bool
+    is_clean: bool
+
+
+class OpenVideo:
+    """A video that is open at some place.
+
+    Args:
+        source (str | bytes): The name of a local file, or its content.
+        num_threads (int): Threads of the decoder.
+
+    Attributes:
+        stream (av.VideoStream): The video among what the file holds.
+        container (av.container.InputContainer): The file.
+    """
+
+    def __init__(self, source: str | bytes, num_threads: int) -> None:
+        self.container = open_media(source)
+        if self.container.format.name in NO_VIDEOS:
+            raise DecodingError(f'is no video ({self.container.format.name})')
+        self.stream = _find_video(self.container)
+        self.stream.codec_context.thread_count = num_threads
+        if num_threads > 1:
+            self.stream.thread_type = 'AUTO'
+
+    def close(self) -> None:
+        """Close the file."""
+        if 'container' in vars(self):
+            self.container.close()
+
+    # The file has references to itself, and would wait for the next collection.
+    __del__ = close
+
+    def packets(self) -> Iterator[av.Packet]:
+        """Read the packets that hold something, and of the last one all."""
+        return _packets(self.container, self.stream)
+
+    def decode(self, packets: Iterable[av.Packet]) -> Iterator[av.VideoFrame]:
+        """Decode packets to the end, or to where the file is cut off."""
+        return _decode(self.stream, packets)
+
+    def decode_from(self, key: Key, by_decoding_time: bool) -> Iterator[av.VideoFrame]:
+        """Decode from a key frame on; nothing, where its packet is not found."""
+        time = key.decoding_time if by_decoding_time else key.time
+        self.container.seek(key.time if time is None else time, stream=self.stream)
+        return _decode(self.stream, dropwhile(
+            lambda packet: (packet.pts, packet.pos) != (key.time, key.position),
+            self.packets()))
+
+
+def _find_video(container: av.container.InputContainer) -> av.VideoStream:
+    streams = [stream for stream in container.streams.video
+               if not stream.disposition & Disposition.attached_pic]
+    best = container.streams.best('video')
+    if not streams:
+        raise DecodingError('has no video stream')
+    stream = best if best in streams else streams[0]
+    if stream.codec_context is None:
+        raise DecodingError('cannot be decoded (its codec is not known to PyAV)')
+    if not (stream.width and stream.height):
+        raise DecodingError(
+            f'its frames have no size (its codec is {codec_name(stream)})')
+    return stream
+
+
+def _packets(container: av.container.InputContainer,
+             stream: av.VideoStream) -> Iterator[av.Packet]:
+    spoilt = None
+    try:
+        for packet in container.demux(stream):
+            if packet.size:
+                if spoilt:
+                    yield spoilt
+                spoilt = packet if packet.is_corrupt else None
+                if not spoilt:
+                    yield packet
+    except (av.error.InvalidDataError, av.error.EOFError) as error:
+        raise CutOffError from error
+    if spoilt:
+        # Of the frames that the decoder still holds, some may lack those
+        # before them.
+        raise CutOffError
+
+
+def _decode(stream: av.VideoStream,
+            packets: Iterable[av.Packet]) -> Iterator[av.VideoFrame]:
+    with contextlib.suppress(CutOffError):
+        has_started, error = False, None
+        for packet in chain(packets, [None]):
+            has_started = has_started or packet is None or packet.is_keyframe
+            try:
+                frames = stream.decode(packet)
+            except av.FFmpegError as raised:
+                error = raised if has_started else None
+                continue
+            if error and packet is None:
+                return
+            if error:
+                # Nobody knows the numbers of the frames that follow.
+                raise DecodingError(
+                    f'is damaged in the middle ({error.strerror}; its '
+                    f'codec is {codec_name(stream)})') from error
+            yield from with_ratios(frames, stream)
+
+
+def list_packets(video: OpenVideo) -> Listing | None:
+    """List all packets of a video, without decoding any.
+
+    Args:
+        video (OpenVideo): At its start.
+
+    Returns:
+        Listing | None: None where one is damaged, or is no frame.
+    """
+    codec, packets, is_whole = codec_name(video.stream), [], False
+    with contextlib.suppress(CutOffError):
+        for packet in video.packets():
+            if packet.is_discard or packet.is_corrupt or _may_hide(codec, packet):
+                return None
+            packets.append((packet.pts, packet.dts, packet.pos, packet.is_keyframe))
+        is_whole = True
+    if not packets:
+        return None
+    times = sorted({time for time, *_ in packets if time is not None})
+    number = {time: i for i, time in enumerate(times)}
+    if len(times) < len(packets) or any(
+            abs(number[time] - i) > MOST_MOVED for i, (time, *_) in enumerate(packets)):
+        return Listing(len(packets), [], [], is_whole, False)
+    keys = sorted(Key(number[time], time, decoding_time, position)
+                  for time, decoding_time, position, is_key in packets if is_key)
+    is_clean = is_whole and bool(keys) and packets[0][0] == keys[0].time == times[0]
+    return Listing(len(packets), times, keys, is_whole, is_clean)
+
+
+def _may_hide(codec: str, packet: av.Packet) -> bool:
+    """Tell a packet that gives no frame, or stands for one not coded."""
+    if codec == 'vp8':
+        return not memoryview(packet)[0] & 16  # its bit show_frame
+    return codec == 'mpeg4' and packet.size < 16

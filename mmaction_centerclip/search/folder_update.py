@@ -202,7 +202,7 @@ class FolderUpdate:
 def _is_missing(path: str) -> bool:
     try:
         os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return True
     except OSError:  # It may be there.
         return False

@@ -136,7 +136,7 @@ def add(args: argparse.Namespace, index: VideoIndex) -> None:
     print(f'{len(added.indexed)} indexed, {unchanged} unchanged, {moved}'
           f'{len(added.removed)} removed, {len(added.unreadable)} unreadable')
     if added.pictures:
-        print(f'{len(added.pictures)} pictures left out, such as '
+        print(f'{len(added.pictures)} left out as pictures, such as '
               f'{printable(added.pictures[0])} (--pictures takes them in)')
     for path, reason in added.unreadable.items():
         print(printable(f'unreadable: {path}: {reason}'))

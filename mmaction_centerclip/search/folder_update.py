@@ -174,7 +174,7 @@ class FolderUpdate:
         """Encode files, and commit each when it is done."""
         jobs = ((lambda path=path: self._read(path)) for path in paths)
         files = zip(paths, run_ahead(jobs, num_workers))
-        if self.encoder.inferencer.show_progress:
+        if paths and self.encoder.inferencer.show_progress:
             files = track(files, description='Indexing', total=len(paths))
         for path, windows in files:
             row, segments = self.files[path], None
@@ -202,7 +202,7 @@ class FolderUpdate:
 def _is_missing(path: str) -> bool:
     try:
         os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return True
     except OSError:  # It may be there.
         return False

@@ -9,6 +9,7 @@ import torch
 __all__ = ['FileRow', 'Segments', 'pack_features', 'unpack_features']
 
 ROUNDING = 0.01  # by which the length of a stored vector may miss 1
+MOST_SECONDS = 1e9  # which no video lasts
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Segments:
         lengths = torch.linalg.vector_norm(
             torch.from_numpy(self.vectors), dim=1, dtype=torch.float32)
         return bool((self.start >= 0).all() and (self.start < self.end).all()
-                    and np.isfinite(self.end).all()
+                    and (self.end < MOST_SECONDS).all()
                     and ((lengths - 1).abs() < ROUNDING).all())
 
 
@@ -72,7 +73,7 @@ class FileRow:
         """Return what became of the file since, None if it is as it was."""
         try:
             stat = os.stat(path)
-        except OSError:
+        except (OSError, ValueError):  # the latter of a name that no file has
             return 'is gone since it was indexed'
         if (stat.st_size, stat.st_mtime_ns) != (self.size, self.modified):
             return 'was changed since it was indexed; index its folder again'
@@ -92,4 +93,5 @@ def unpack_features(packed: bytes | None, width: int) -> np.ndarray | None:
     if not packed or (len(packed) - 4) % (2 * width) or (
             zlib.crc32(packed[4:]) != int.from_bytes(packed[:4], 'big')):
         return None
-    return np.frombuffer(packed, np.float16, offset=4).reshape(-1, width)
+    features = np.frombuffer(packed, np.float16, offset=4).reshape(-1, width)
+    return features if np.isfinite(features).all() else None

@@ -1,4 +1,5 @@
 """Search an index for a page: one thread owns it, and answers in turn."""
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable
@@ -59,8 +60,10 @@ class Moments:
                 _file_id(path): (path, row)
                 for path, row in self._index.store.files().items() if not row.reason}
             self._state = state
-            self._folder = os.path.commonpath(
-                [os.path.dirname(path) for path, _ in self._files.values()] or [os.sep])
+            self._folder = os.sep
+            with contextlib.suppress(ValueError):  # none, or on several drives
+                self._folder = os.path.commonpath(
+                    [os.path.dirname(path) for path, _ in self._files.values()])
 
     def about(self) -> dict:
         """Return how many videos there are, and the names of index and model."""

@@ -77,7 +77,7 @@ def test_what_others_changed_is_refused(store, tmp_path, change, message):
 
 
 @pytest.mark.parametrize('start, end, scale', [
-    (0, np.inf, 1), (2, 1, 1), (1, 1, 1), (-1, 1, 1), (0, 1, 100),
+    (0, np.inf, 1), (0, 1e308, 1), (2, 1, 1), (1, 1, 1), (-1, 1, 1), (0, 1, 100),
     (0, 1, .5), (0, 1, np.nan)])
 def test_what_no_video_has_is_refused(store, start, end, scale):
     store.put('odd.mp4', ROW, Segments(np.array([start, 5.]), np.array([end, 6.]),

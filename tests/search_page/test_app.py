@@ -19,6 +19,7 @@ from mmaction_centerclip.apis import VideoTextRetrievalInferencer
 from mmaction_centerclip.datasets.transforms import DecodingError, VideoReader
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import Hit, VideoIndex
+from mmaction_centerclip.search.store import FileRow, Segments
 from mmaction_centerclip.search_page import Moments, playing
 from mmaction_centerclip.search_page.pictures import token_pictures
 from mmaction_centerclip.search_page.playing import media_type
@@ -270,6 +271,24 @@ def test_a_model_without_necks_keeps_all(films, tiny_config, tiny_checkpoint, tm
     moments = Moments(lambda: VideoIndex(tmp_path / 'my.index', inferencer))
     path = str(films / 'sub' / 'old.avi')
     assert moments.token_pictures(path, 0., 0).result() == []
+    moments.close()
+
+
+def test_names_that_no_file_has(inferencer, tmp_path):
+    def fill():
+        index = VideoIndex(tmp_path / 'my.index', inferencer)
+        row = FileRow(1, 1, index.model, 'x.py')
+        vector = index._encoder.encode_query('a star').astype(np.float16)[None]
+        for path in ('a\0b.mp4', '/a.mp4', 'x' * 5000):
+            index.store.put(path, row, Segments(np.zeros(1), np.ones(1), vector))
+        return index
+
+    moments = Moments(fill)
+    hits = moments.search('x', 9, None, '').result()['hits']
+    assert {hit['change'] for hit in hits} == {'is gone since it was indexed'}
+    for hit in hits:
+        with pytest.raises(DecodingError, match='is gone'):
+            moments.path(hit['file'])
     moments.close()
 
 

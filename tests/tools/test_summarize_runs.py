@@ -48,6 +48,6 @@ def test_what_is_wrong_is_named(run_tool, tmp_path):
     empty = write_start(tmp_path / 'empty', [])
     assert f'error: {empty}: no evaluation, expected' in run_tool(TOOL, empty)
     said = run_tool(TOOL, write_start(tmp_path / 'run', [1]), '--metrics', 'mAP')
-    assert 'scalars.json: retrieval/mAP must be among the metrics, got' in said
+    assert 'scalars.json: expected numbers for retrieval/mAP, got ' in said
     said = run_tool(TOOL, empty, '--json', 'no/out.json')
     assert said == 'error: no/out.json: there is no folder no'

@@ -51,22 +51,19 @@ def read_run(work_dir: str, args: argparse.Namespace) -> tuple[str, str, list[fl
     pattern = '*/vis_data/scalars.json' if args.which == 'val' else '*/[0-9]*.json'
     for path in sorted(filter(Path.is_file, folder.glob(pattern)), reverse=True):
         for line in reversed(read_lines(path)):
-            if not any(key.startswith(f'{args.prefix}/') for key in line):
-                continue
-            for name in names:
-                if not isinstance(line.get(name), float):
-                    raise InputError(f'{path}: {name} must be among the metrics, got '
-                                     f'{", ".join(line)}')
-            start = path.relative_to(folder).parts[0]
-            return configs[0], start, [line[name] for name in names]
+            if any(key.startswith(f'{args.prefix}/') for key in line):
+                values = [line.get(name) for name in names]
+                if all(isinstance(value, float) for value in values):
+                    return configs[0], path.relative_to(folder).parts[0], values
+                raise InputError(f'{path}: expected numbers for {", ".join(names)}, '
+                                 f'got {", ".join(line)}')
     raise InputError(f'{folder}: no evaluation, expected lines with {args.prefix}/... '
                      f'in {pattern}')
 
 
 def main() -> None:
     args = parse_args()
-    groups: dict[str, list[list[float]]] = {}
-    rows, means = [], {}
+    groups, rows, means = {}, [], {}
     with exit_on_input_error():
         check_outputs(args.json)
         for work_dir in dict.fromkeys(args.work_dir):

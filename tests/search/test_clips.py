@@ -22,7 +22,7 @@ from ..datasets.pictures import HDR, grey, is_shown, picture, pq, write_pictures
 def cut(path, start, end):
     """Cut a moment; return its frames, their times and how long it is."""
     clip = path.with_name(f'{start}_{end}.mp4')
-    cut_clip(Hit(str(path), start, end, 0., False), clip)
+    cut_clip(Hit(str(path), start, end, 0.), clip)
     with av.open(str(clip)) as file:
         times = [frame.time for frame in file.decode(video=0)]
         return VideoReader(str(clip)), times, file.duration / av.time_base

@@ -33,7 +33,7 @@ from mmaction_centerclip.config_checks import check_pipelines, find_pipelines
 from mmaction_centerclip.config_completion import complete_config
 from mmaction_centerclip.datasets.transforms import run_transform
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.files import read_checkpoint, whole_file
+from mmaction_centerclip.files import atomic_write, read_checkpoint
 from mmaction_centerclip.models import VideoTextRetriever
 from mmaction_centerclip.models.utils import load_strictly
 from mmaction_centerclip.visualization import (
@@ -116,7 +116,7 @@ def write_picture(picture, path: str) -> None:
     """Write an RGB picture, all of it or nothing."""
     suffix = osp.splitext(path)[1]
     done, content = cv2.imencode(suffix, picture[..., ::-1])
-    with whole_file(path) as partial, open(partial, 'wb') as file:
+    with atomic_write(path) as partial, open(partial, 'wb') as file:
         file.write(content.tobytes())
 
 

@@ -4,6 +4,7 @@ import os
 import os.path as osp
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from mmaction_centerclip.errors import InputError
 
 __all__ = ['SQLiteFile']
 
-HEADER = b'SQLite format 3\0'
 SEQUENCE = 'CREATE TABLE sqlite_sequence(name,seq)'  # which SQLite makes itself
+_FILES = weakref.WeakSet()
 
 
 class SQLiteFile:
@@ -22,7 +23,7 @@ class SQLiteFile:
     Nothing in the file is executed: it is refused unless its tables are the
     given ones, with nothing beside them. Each process and thread has a
     connection of its own, opened when it is first needed, so that the object
-    may be handed to workers.
+    may be handed to workers; who forks has closed its own before.
 
     Args:
         path (str | os.PathLike): The file.
@@ -55,8 +56,6 @@ class SQLiteFile:
         if make is None and not osp.isfile(self.path):
             raise InputError(f'{self.path}: there is no such file, expected {kind}')
         self.connection()
-        # Not kept: a worker that is forked must not inherit it.
-        self.close()
 
     def __getstate__(self) -> dict:
         return dict(self.__dict__, _connections={})
@@ -64,7 +63,8 @@ class SQLiteFile:
     def connection(self) -> sqlite3.Connection:
         """Return the connection of this process and thread."""
         here = os.getpid(), threading.get_ident()
-        if here not in self._connections:  # Those of a parent stay, never closed.
+        if here not in self._connections:
+            _FILES.add(self)
             with self.explained():
                 self._connections[here] = self._open()
         return self._connections[here]
@@ -121,10 +121,10 @@ class SQLiteFile:
         return pages * size
 
     def close(self) -> None:
-        """Close the connections of this process."""
-        for process, thread in list(self._connections):
-            if process == os.getpid():
-                self._connections.pop((process, thread)).close()
+        """Close the connection of this process and thread."""
+        here = os.getpid(), threading.get_ident()
+        if here in self._connections:
+            self._connections.pop(here).close()
 
     def _open(self) -> sqlite3.Connection:
         path, mode = osp.abspath(self.path), 'ro'
@@ -132,16 +132,9 @@ class SQLiteFile:
             mode = 'rw' if self.make is None else 'rwc'
         elif not os.access(osp.dirname(path), os.W_OK):
             mode = 'ro&immutable=1'  # else it wants to write a log beside it
-        try:
-            with open(path, 'rb') as file:
-                start = file.read(len(HEADER))
-        except FileNotFoundError:
-            start = b''
-        except OSError as error:
-            raise sqlite3.OperationalError(error.strerror) from error
-        # Zeros, where a process was killed as it made the file; SQLite would take
-        # another short file for empty.
-        if start not in (HEADER, bytes(len(HEADER)), b''):
+        # SQLite takes a very short file for an empty one. It is not opened to look:
+        # closing it would drop the locks that this process has on it.
+        if osp.isfile(path) and 0 < osp.getsize(path) < 512:
             raise sqlite3.DatabaseError('file is not a database')
         connection = sqlite3.connect(
             f'{Path(path).as_uri()}?mode={mode}', uri=True, timeout=60,
@@ -179,3 +172,13 @@ class SQLiteFile:
         if application != self.application or self._tables(connection) != set(
                 self.schema):
             raise sqlite3.DatabaseError('it is a database of something else')
+
+
+def _close_all() -> None:
+    """Close what a forked process must not inherit: SQLite forbids it."""
+    for file in list(_FILES):
+        file.close()
+
+
+if hasattr(os, 'register_at_fork'):  # Not on every system.
+    os.register_at_fork(before=_close_all)

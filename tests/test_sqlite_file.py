@@ -33,7 +33,6 @@ def test_threads_and_processes_share_it(tmp_path, journal):
               multiprocessing.get_context('fork').Process(target=add, args=(file, ))]
     for other in others:
         other.start()
-    for other in others:
         other.join()
     add(pickle.loads(pickle.dumps(file)))
     assert count(file) == 4

@@ -22,12 +22,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
-from mmengine.utils import track_iter_progress
 from run_shapes import ROOT, last_checkpoint, run
 
 from mmaction_centerclip.benchmarking import read_run
 from mmaction_centerclip.cli import positive_int
 from mmaction_centerclip.evaluation import load_features, product_scores
+from mmaction_centerclip.progress import track
 from mmaction_centerclip.tables import format_table
 
 HEADS = ('meanp', 'seqtransf', 'seqlstm', 'tighttransf', 'wti', 'xpool')
@@ -180,7 +180,7 @@ def main() -> None:
     rows: dict[tuple[str, str], list[dict]] = {}
     with ThreadPoolExecutor(args.jobs) as pool:
         results = pool.map(lambda job: measure(*job, base, args), jobs)
-        for folder, head, _ in track_iter_progress(jobs):
+        for folder, head, _ in track(jobs):
             rows.setdefault((folder, head), []).append(next(results))
     print(f'\n\nThe {args.data} data, torch {torch.__version__}, per cent:')
     print(format_rows(rows))

@@ -4,10 +4,9 @@ import os.path as osp
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 
-from mmengine.utils import ProgressBar
-
 from mmaction_centerclip.datasets import OpenCLIPTokenize
 from mmaction_centerclip.parallel import run_each
+from mmaction_centerclip.progress import Progress
 
 from .splits import DataSplit
 
@@ -43,7 +42,7 @@ def check_captions(split: DataSplit, workers: int) -> dict:
         parts = [(steps[0].model, steps[0].context_length, named[i:i + PART])
                  for i in range(0, len(named), PART)]
         print(f'Counting the tokens of the captions of {split.name}')
-        bar = ProgressBar(len(parts))
+        bar = Progress(len(parts))
         for _, found in run_each(_find_over_long, parts, workers):
             if isinstance(found, Exception):
                 raise found

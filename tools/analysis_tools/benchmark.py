@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import torch
-from mmengine.utils import track_iter_progress
 
 from mmaction_centerclip.benchmarking import (
     benchmark_pair,
@@ -29,6 +28,7 @@ from mmaction_centerclip.cli import (
     write_json,
 )
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.progress import track
 from mmaction_centerclip.tables import format_table
 
 COLUMNS = {
@@ -146,7 +146,7 @@ def main() -> None:
                                  f'{args.device}')
             torch.set_num_threads(1)
         check_outputs(args.json, args.plot)
-        rows = [measure(*job, args) for job in track_iter_progress(jobs)]
+        rows = [measure(*job, args) for job in track(jobs)]
     print(f'\n{describe_machine(args.device)}, {args.dtype}, '
           f'{"compiled" if args.compile else "eager"}, '
           f'{"CPU time, " if args.cpu_time else ""}'

@@ -7,7 +7,6 @@ import argparse
 from pathlib import Path
 
 import torch
-from mmengine.utils import track_iter_progress
 
 from mmaction_centerclip.benchmarking import (
     benchmark_backbones,
@@ -22,6 +21,7 @@ from mmaction_centerclip.cli import (
     read_config,
     write_json,
 )
+from mmaction_centerclip.progress import track
 from mmaction_centerclip.tables import format_table
 
 COLUMNS = {
@@ -67,7 +67,7 @@ def main() -> None:
     torch.set_num_threads(1)
     with exit_on_input_error():
         check_outputs(args.json)
-        rows = [measure(path, args) for path in track_iter_progress(args.config)]
+        rows = [measure(path, args) for path in track(args.config)]
     print(f'\n{describe_machine("cpu")}, {args.batch_size} clips a call, '
           f'{"frames of " + args.videos if args.videos else "random pixels"}')
     print(format_table(['config', *COLUMNS], [

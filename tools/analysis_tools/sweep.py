@@ -17,7 +17,6 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config, DictAction
-from mmengine.utils import ProgressBar
 
 from mmaction_centerclip.benchmarking import (
     PRICES,
@@ -42,6 +41,7 @@ from mmaction_centerclip.cli import (
 )
 from mmaction_centerclip.engine import find_resumable, lock_work_dir
 from mmaction_centerclip.errors import InputError, check_choice
+from mmaction_centerclip.progress import Progress
 
 TRAIN = Path(__file__).resolve().parents[1] / 'train.py'
 
@@ -208,7 +208,7 @@ def sweep(args: argparse.Namespace) -> None:
     pending = [cell for cell in cells if cell_key(cell) not in log.rows or (
         args.retry_failed and 'failed' in log.rows[cell_key(cell)])]
     print(f'{len(cells)} cells, {len(cells) - len(pending)} of them done before')
-    run, bar = CellRunner(run_training, args.work_dir), ProgressBar(len(pending))
+    run, bar = CellRunner(run_training, args.work_dir), Progress(len(pending))
     for cell in pending:
         log.append(run(cell))
         bar.update()

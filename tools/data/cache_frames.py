@@ -12,7 +12,6 @@ import os.path as osp
 from mmaction.registry import DATASETS, TRANSFORMS
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
-from mmengine.utils import ProgressBar
 
 from mmaction_centerclip.cli import exit_on_input_error, positive_int, read_config
 from mmaction_centerclip.config_checks import find_datasets, step_type
@@ -22,6 +21,7 @@ from mmaction_centerclip.datasets.clip_times import narrow_to_clip
 from mmaction_centerclip.datasets.transforms import VideoReader, decoding_errors
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.parallel import run_each
+from mmaction_centerclip.progress import Progress
 
 INITS = 'VideoInit', 'DecordInitFromFile'
 FRAMES_AT_A_TIME = 256  # of a clip, decoded ones being held
@@ -140,7 +140,7 @@ def main() -> None:
     set_cache(cfg, args)
     complete_config(cfg)
     jobs = jobs_of(cfg, args)
-    bar = ProgressBar(len(jobs))
+    bar = Progress(len(jobs))
     failed, cached, stored, wanted = {}, [], 0, 0
     for job, result in run_each(cache_video, jobs, args.workers):
         bar.update()

@@ -13,8 +13,6 @@ import os
 import os.path as osp
 from pathlib import Path
 
-from mmengine.utils import ProgressBar
-
 from mmaction_centerclip.cli import exit_on_input_error, positive_int
 from mmaction_centerclip.datasets.compression import (
     PRESETS,
@@ -25,6 +23,7 @@ from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.files import write_text
 from mmaction_centerclip.folder_lock import lock_folder
 from mmaction_centerclip.parallel import run_each
+from mmaction_centerclip.progress import Progress
 
 SUFFIXES = tuple('.3gp .avi .flv .gif .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .nut '
                  '.ogv .ts .vob .webm .wmv'.split())
@@ -107,7 +106,7 @@ def main() -> None:
     function = functools.partial(
         compress, folder=args.videos, out=args.out, options=options)
     done, failed, skipped = {}, {}, 0
-    bar = ProgressBar(len(names))
+    bar = Progress(len(names))
     for name, result in run_each(function, names, args.workers):
         bar.update()
         if isinstance(result, Exception):

@@ -16,8 +16,9 @@ from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.torchscript import is_torchscript, read_torchscript
 
 __all__ = ['atomic_write', 'check_absent', 'check_dense', 'expand_home',
-           'explain_refusal', 'path_below', 'read_checkpoint', 'read_tensors',
-           'remove_partials', 'same_video', 'save_tensors', 'whole_file', 'write_text']
+           'explain_refusal', 'partial_beside', 'path_below', 'read_checkpoint',
+           'read_tensors', 'remove_partials', 'same_video', 'save_tensors',
+           'whole_file', 'write_text']
 
 # Facts about a model that OpenAI's archives store as if they were weights.
 _NOT_WEIGHTS = ('input_resolution', 'context_length', 'vocab_size')
@@ -161,49 +162,62 @@ def write_text(text: str, path: str) -> None:
 def atomic_write(path: str | os.PathLike, suffix: str = '') -> Iterator[str]:
     """Yield a name to write to, which becomes ``path`` once all is written.
 
-    The name, such as ``.a.csv.1f2e3d4c.partial`` in the same folder, is nobody's:
-    it is made here, and only it is removed. A kill leaves it behind, for who has
-    the folder locked to remove (:func:`remove_partials`). Devices and pipes are
-    written in place.
+    Devices and pipes are written in place.
 
     Args:
         path (str | os.PathLike): The file, in a folder that exists.
-        suffix (str): How the name must end, for writers that look at it.
+        suffix (str): As for :func:`partial_beside`.
 
     Raises:
         InputError: If the system cannot write there.
     """
-    path, partial = os.fspath(path), None
-    folder, name = osp.split(path)
+    path = os.fspath(path)
     try:
         if osp.isdir(path):
             raise IsADirectoryError(0, 'it is a folder')
-        if osp.exists(path) and not osp.isfile(path) or folder == '/dev':
+        if osp.exists(path) and not osp.isfile(path) or osp.dirname(path) == '/dev':
             yield path
             return
-        made = osp.join(folder, f'.{name[:50]}.{secrets.token_hex(4)}'
-                        f'.partial{suffix}')
-        # By the umask, which tempfile does not heed.
-        os.close(os.open(made, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        partial = made
-        yield partial
-        os.replace(partial, path)
+        with partial_beside(path, suffix) as partial:
+            yield partial
+            os.replace(partial, path)
     except (OSError, RuntimeError) as error:  # torch's writer raises the latter
         reason = getattr(error, 'strerror', None) or str(error).splitlines()[0]
         raise InputError(f'{path} cannot be written: {reason}') from error
+
+
+@contextlib.contextmanager
+def partial_beside(path: str, suffix: str = '') -> Iterator[str]:
+    """Yield the name of a new file beside another, which is removed at the end.
+
+    The name, such as ``.a.csv.1f2e3d4c.partial``, is nobody's: the file is made
+    here, and only it is removed. A kill leaves it behind, for who has the folder
+    locked to remove (:func:`remove_partials`).
+
+    Args:
+        path (str): The other file, which need not exist.
+        suffix (str): How the name must end, for writers that look at it.
+    """
+    folder, name = osp.split(path)
+    partial = osp.join(
+        folder, f'.{name[:50]}.{secrets.token_hex(4)}.partial{suffix}')
+    # By the umask, which tempfile does not heed.
+    os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    try:
+        yield partial
     finally:
-        if partial:
-            with contextlib.suppress(OSError):
-                os.remove(partial)
+        with contextlib.suppress(OSError):
+            os.remove(partial)
 
 
-def remove_partials(folder: str | os.PathLike) -> None:
+def remove_partials(folder: str | os.PathLike, names: str = '*') -> None:
     """Remove what killed writers left in a folder, and in no folder below it.
 
     Args:
         folder (str | os.PathLike): It must be locked, so that none is at work.
+        names (str): A pattern of the files that were to be written.
     """
-    for path in Path(folder).glob('.*.partial*'):
+    for path in Path(folder).glob(f'.{names}.*.partial*'):
         if re.fullmatch(r'\..+\.[0-9a-f]{8}\.partial(\.\w+)?', path.name):
             path.unlink(missing_ok=True)
 

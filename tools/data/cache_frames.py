@@ -19,6 +19,7 @@ from mmaction_centerclip.config_completion import complete_config
 from mmaction_centerclip.datasets import VideoInit
 from mmaction_centerclip.datasets.clip_times import narrow_to_clip
 from mmaction_centerclip.datasets.transforms import VideoReader, decoding_errors
+from mmaction_centerclip.datasets.transforms.frame_store import FrameStore
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.parallel import run_each
 from mmaction_centerclip.progress import Progress
@@ -92,12 +93,17 @@ def _steps_to_decoding(pipeline: list[dict], split: str) -> list[dict]:
 
 
 def cache_video(job: tuple) -> tuple[int, int]:
-    """Store a video's frames; how many of how many wanted are there then."""
+    """Store a video's frames; how many of how many wanted are there then.
+
+    Raises:
+        InputError: If the cache cannot be written.
+    """
     configs, name, clip = job
     key = repr(configs)
     if key not in BUILT:
         BUILT[key] = [TRANSFORMS.build(config) for config in configs]
     steps = BUILT[key]
+    store = steps[0].cache.store
     results = dict(filename=name, start_index=0, modality='RGB')
     with decoding_errors(name):
         results = steps[0](results)
@@ -117,6 +123,7 @@ def cache_video(job: tuple) -> tuple[int, int]:
             for step in steps[1:]:
                 results = step(results)
             wanted = set(results['frame_inds'].ravel().tolist())
+        store.check()  # Else reading goes on without what cannot be written.
         return len(wanted & video.stored()), len(wanted)
 
 
@@ -144,6 +151,8 @@ def main() -> None:
     failed, cached, stored, wanted = {}, [], 0, 0
     for job, result in run_each(cache_video, jobs, args.workers):
         bar.update()
+        if isinstance(result, InputError):
+            raise result  # of the cache, such as a full disk
         if isinstance(result, Exception):
             failed[job[1]] = str(result) or type(result).__name__
             print(f'\n{failed[job[1]]}')
@@ -152,10 +161,9 @@ def main() -> None:
         stored, wanted = stored + result[0], wanted + result[1]
     print(f'\n{stored} of {wanted} frames of '
           f'{len({job[1] for job in cached})} videos are cached.')
-    sizes = {path: osp.getsize(path) for path in sorted(
-        {job[0][0]['cache']['path'] for job in jobs}) if osp.exists(path)}
-    for path, size in sizes.items():
-        print(f'{path}: {size / 2**20:.1f} MiB')
+    for path in sorted({job[0][0]['cache']['path'] for job in jobs}):
+        if osp.exists(path):
+            print(f'{path}: {FrameStore(path).size() / 2**20:.1f} MiB')
     local = [job for job in cached if osp.isfile(job[1])][:8]
     if local:
         losses = measure_loss(local)

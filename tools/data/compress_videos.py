@@ -20,7 +20,7 @@ from mmaction_centerclip.datasets.compression import (
     compress_video,
 )
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.files import write_text
+from mmaction_centerclip.files import remove_partials, write_text
 from mmaction_centerclip.folder_lock import lock_folder
 from mmaction_centerclip.parallel import run_each
 from mmaction_centerclip.progress import Progress
@@ -62,7 +62,7 @@ def find_videos(folder: Path, out: Path) -> list[str]:
     return names
 
 
-def check_out(out: Path, options: dict) -> None:
+def check_out(out: Path, options: dict, names: list[str]) -> None:
     """Refuse a folder of other options, and remove what killed runs left."""
     lock_folder(str(out), str(out), 'run')
     log = out / LOG
@@ -75,8 +75,8 @@ def check_out(out: Path, options: dict) -> None:
             raise InputError(f'{out} has videos of other options, {found}; '
                              'choose another folder')
     write_text(json.dumps(dict(options=options), indent=1), str(log))
-    for path in out.rglob('*.partial'):
-        path.unlink(missing_ok=True)  # a worker that outlives its run may be there
+    for folder in {(out / name).parent for name in names}:
+        remove_partials(folder)
 
 
 def compress(name: str, folder: Path, out: Path, options: Compression) -> dict | None:
@@ -102,7 +102,7 @@ def main() -> None:
     options = Compression(args.short_side, args.fps, args.all_intra, args.crf,
                           args.preset, args.max_difference)
     names = find_videos(args.videos, args.out)
-    check_out(args.out, vars(options))
+    check_out(args.out, vars(options), names)
     function = functools.partial(
         compress, folder=args.videos, out=args.out, options=options)
     done, failed, skipped = {}, {}, 0

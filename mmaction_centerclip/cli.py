@@ -18,6 +18,7 @@ from mmaction_centerclip.config_completion import complete_config
 from mmaction_centerclip.error_lines import describe_error
 from mmaction_centerclip.errors import InputError, check_positive_int
 from mmaction_centerclip.files import read_checkpoint
+from mmaction_centerclip.homes import expand_home
 
 __all__ = ['add_common_arguments', 'build_runner', 'check_checkpoint', 'check_outputs',
            'exit_on_input_error', 'frame_size', 'is_first_process', 'load_config',
@@ -53,7 +54,7 @@ def read_config(path: str) -> Config:
     if not osp.isfile(path):
         raise InputError(f'config file not found: {path} (docs/migration.md has '
                          'the names that configs of earlier versions have now)')
-    return Config.fromfile(path)
+    return expand_home(Config.fromfile(path))
 
 
 def is_first_process(launcher: str) -> bool:

@@ -13,10 +13,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.homes import expand_home
 from mmaction_centerclip.torchscript import is_torchscript, read_torchscript
 
-__all__ = ['atomic_write', 'check_absent', 'check_dense', 'expand_home',
-           'explain_refusal', 'partial_beside', 'path_below', 'read_checkpoint',
+__all__ = ['atomic_write', 'check_absent', 'check_dense', 'explain_refusal',
+           'partial_beside', 'path_below', 'read_checkpoint',
            'read_tensors', 'remove_partials', 'same_video', 'save_tensors',
            'whole_file', 'write_text']
 
@@ -104,6 +105,7 @@ def _check_weight(name: str, value: Tensor) -> None:
 
 
 def _read(path: str) -> tuple[object, bool]:
+    path = expand_home(path)
     if not osp.isfile(path):
         raise InputError(f'no such file: {path}')
     try:
@@ -132,7 +134,7 @@ def explain_refusal(error: pickle.UnpicklingError) -> str:
 
 def check_absent(*paths: str | None) -> None:
     """Raise an InputError if a file is there, before the work to fill it."""
-    for path in filter(None, paths):
+    for path in map(expand_home, filter(None, paths)):
         if osp.exists(path):
             raise InputError(f'{path} exists already, choose another file')
 
@@ -171,7 +173,7 @@ def atomic_write(path: str | os.PathLike, suffix: str = '') -> Iterator[str]:
     Raises:
         InputError: If the system cannot write there.
     """
-    path = os.fspath(path)
+    path = os.fspath(expand_home(path))
     try:
         if osp.isdir(path):
             raise IsADirectoryError(0, 'it is a folder')
@@ -259,12 +261,6 @@ def same_video(filename: str) -> str:
     except (OSError, ValueError):
         return osp.realpath(filename)
     return f'{stat.st_dev}:{stat.st_ino}'
-
-
-def expand_home(value: object) -> object:
-    """Replace a leading ``~`` by the home folder; what is no such text stays."""
-    return osp.expanduser(value) if isinstance(value, str) and value.startswith(
-        '~') else value
 
 
 whole_file = atomic_write

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.homes import expand_home
 
 __all__ = ['SQLiteFile']
 
@@ -49,7 +50,8 @@ class SQLiteFile:
                  make: Sequence[tuple[str, tuple]] | None = None,
                  writable: bool = True, pragmas: Sequence[str] = (),
                  remedy: str = 'delete it or name another file') -> None:
-        self.path, self.kind, self.remedy = os.fspath(path), kind, remedy
+        self.path = os.fspath(expand_home(path))
+        self.kind, self.remedy = kind, remedy
         self.application, self.schema, self.version = application, schema, version
         self.make, self.writable, self.pragmas = make, writable, pragmas
         self._connections: dict[tuple[int, int], sqlite3.Connection] = {}

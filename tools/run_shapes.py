@@ -5,7 +5,6 @@ Renders the shapes data, trains and tests both models from scratch through
 tools/train.py and tools/test.py, and prints one table. Each step that is done
 already is skipped, so that an interrupted run continues where it was.
 """
-import argparse
 import contextlib
 import json
 import os
@@ -26,6 +25,7 @@ from mmengine.runner import load_checkpoint
 
 from mmaction_centerclip.benchmarking import count_macs, time_interleaved
 from mmaction_centerclip.config_completion import complete_config
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.tables import format_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -98,7 +98,7 @@ def format_rows(rows: dict[str, dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('--work-dir', default='work_dirs/shapes',
                         help='where logs, checkpoints and table.json go')
     work_dir = Path(parser.parse_args().work_dir).resolve()

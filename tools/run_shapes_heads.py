@@ -27,6 +27,7 @@ from run_shapes import ROOT, last_checkpoint, run
 from mmaction_centerclip.benchmarking import read_run
 from mmaction_centerclip.cli import positive_int
 from mmaction_centerclip.evaluation import load_features, product_scores
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.progress import track
 from mmaction_centerclip.tables import format_table
 
@@ -136,7 +137,7 @@ def format_rows(rows: dict[tuple[str, str], list[dict]]) -> str:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument(
         '--data', choices=list(DATA), default='shapes', help='default: shapes')

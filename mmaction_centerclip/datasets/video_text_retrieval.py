@@ -12,6 +12,7 @@ from mmaction.structures import ActionDataSample
 from mmengine.fileio import exists
 
 from mmaction_centerclip.errors import InputError, check_choice, check_positive_int
+from mmaction_centerclip.homes import expand_home
 
 from .annotation_file import read_entries
 from .clip_times import narrow_to_clip
@@ -95,9 +96,9 @@ class VideoTextRetrievalDataset(BaseActionDataset):
             kwargs['metainfo'] = dict(kwargs.get('metainfo') or {}, paragraph=True)
         # Shared with persistent workers: [seed, epoch], -1 for unseeded.
         self._rng_key = torch.full((2, ), -1).share_memory_()
-        super().__init__(ann_file, pipeline=pipeline,
-                         data_prefix=data_prefix or dict(video=''), test_mode=test_mode,
-                         max_refetch=max_refetch, **kwargs)
+        super().__init__(expand_home(ann_file), pipeline=pipeline, test_mode=test_mode,
+                         data_prefix=expand_home(dict(data_prefix or dict(video=''))),
+                         max_refetch=max_refetch, **expand_home(kwargs))
 
     def set_epoch(self, seed: int, epoch: int) -> None:
         """Let samples draw by seed, epoch and index only."""

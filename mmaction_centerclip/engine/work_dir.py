@@ -26,7 +26,8 @@ def lock_work_dir(work_dir: str) -> None:
         InputError: If it cannot be written to, or another training has it.
     """
     lock_folder(work_dir, f'--work-dir {work_dir}', 'training')
-    remove_partials(work_dir, '*.pth')
+    for names in '*.pth', 'last_checkpoint':
+        remove_partials(work_dir, names)
 
 
 def find_resumable(work_dir: str) -> str | None:

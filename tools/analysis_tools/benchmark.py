@@ -28,6 +28,7 @@ from mmaction_centerclip.cli import (
     write_json,
 )
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.progress import track
 from mmaction_centerclip.tables import format_table
 
@@ -55,7 +56,7 @@ COLUMNS = {
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', nargs='+', help='configs with a neck')
     parser.add_argument('--batch-sizes', type=positive_int, nargs='+', default=[1],
                         help='videos a call')

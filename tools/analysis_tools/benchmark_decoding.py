@@ -15,11 +15,12 @@ import numpy as np
 from mmaction.datasets.transforms import UniformSample
 
 from mmaction_centerclip.datasets.transforms import VideoReader
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.tables import format_table
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('videos', nargs='+', type=Path, help='video files')
     parser.add_argument(
         '--repeats', type=int, default=25, help='calls of each reader')

@@ -28,6 +28,7 @@ from mmaction_centerclip.cli import (
     read_config,
     write_json,
 )
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.tables import format_table
 
 OURS = (Path(__file__).resolve().parents[2] / 'configs' / 'retrieval' / 'clip4clip'
@@ -35,7 +36,7 @@ OURS = (Path(__file__).resolve().parents[2] / 'configs' / 'retrieval' / 'clip4cl
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('videos', help='folder of video files')
     parser.add_argument(
         '--captions', type=positive_int, default=40, help='captions of each video')

@@ -23,6 +23,7 @@ from mmaction_centerclip.cli import exit_on_input_error, positive_int, torch_dev
 from mmaction_centerclip.datasets import read_annotations
 from mmaction_centerclip.datasets.transforms import VideoReader
 from mmaction_centerclip.files import check_absent, write_text
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.search import VideoIndex
 from mmaction_centerclip.tables import format_table
 
@@ -30,7 +31,7 @@ OVERLAP = 0.5
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config file of a retriever')
     parser.add_argument('checkpoint', help='its checkpoint')
     parser.add_argument('data', type=Path,

@@ -21,6 +21,7 @@ from mmaction_centerclip.cli import (
     positive_int,
     write_json,
 )
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.ops import run_lengths
 from mmaction_centerclip.tables import format_table
 
@@ -29,7 +30,7 @@ PATCH = 16
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('videos', help='folder of real clips')
     parser.add_argument('--sizes', nargs='+', choices=SIZES, default=[*SIZES],
                         help='of the block: ViT-B/16 of 224 x 224, or a tiny one')

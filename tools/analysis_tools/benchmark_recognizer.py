@@ -21,6 +21,7 @@ from mmaction_centerclip.cli import (
     read_config,
     write_json,
 )
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.progress import track
 from mmaction_centerclip.tables import format_table
 
@@ -36,7 +37,7 @@ COLUMNS = {
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', nargs='+', help="recognisers' configs with a neck")
     parser.add_argument('--batch-size', type=positive_int, default=1,
                         help='clips a call')

@@ -29,11 +29,12 @@ from mmaction_centerclip.cli import (
     torch_device,
     write_json,
 )
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.tables import format_table
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('--model', default='vit_base_patch16_224',
                         help='a VisionTransformer of timm')
     parser.add_argument('--r', nargs='+', type=positive_int, default=[8, 13, 16],

@@ -21,10 +21,11 @@ from mmaction_centerclip.cli import (
     sampled_frames,
     write_json,
 )
+from mmaction_centerclip.homes import ToolParser
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ToolParser(description=__doc__)
     parser.add_argument('config', nargs='+', help='config file paths')
     parser.add_argument(
         '--num-frames', type=positive_int,

@@ -20,12 +20,13 @@ from mmaction_centerclip.benchmarking.gpu_report import (
 )
 from mmaction_centerclip.cli import check_outputs, exit_on_input_error, write_json
 from mmaction_centerclip.errors import InputError, check_number
+from mmaction_centerclip.homes import ToolParser
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('--minutes', type=float,
                         help='for all parts; default: 8, in a dry run 30')
     parser.add_argument('--parts', nargs='+', choices=list(PARTS), metavar='PART',

@@ -17,13 +17,14 @@ from mmaction_centerclip.cli import (
     write_json,
 )
 from mmaction_centerclip.errors import InputError, check_choice
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.tables import format_table
 
 TITLES = 'family', 'architectures', 'tags', 'tower, or why there is none'
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ToolParser(description=__doc__)
     parser.add_argument('models', nargs='*', metavar='model',
                         help='architectures; default: all of open_clip')
     parser.add_argument('--depth', type=positive_int, metavar='BLOCKS',

@@ -8,13 +8,14 @@ from functools import partial
 from mmaction_centerclip.benchmarking import read_run, run_warnings, summarize
 from mmaction_centerclip.cli import check_outputs, exit_on_input_error
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.tables import format_table
 
 METRICS = [f'{d}/R{k}' for d in ('t2v', 'v2t') for k in (1, 5, 10)]
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ToolParser(description=__doc__)
     parser.add_argument(
         'work_dir', nargs='+', help="each one run's --work-dir of tools/train.py "
         'or tools/test.py')

@@ -41,6 +41,7 @@ from mmaction_centerclip.cli import (
 )
 from mmaction_centerclip.engine import find_resumable, lock_work_dir
 from mmaction_centerclip.errors import InputError, check_choice
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.progress import Progress
 
 TRAIN = Path(__file__).resolve().parents[1] / 'train.py'
@@ -77,7 +78,7 @@ def add_figures(parser: argparse.ArgumentParser) -> None:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', nargs='+', help='of retrievers; their necks are left '
                         'out')

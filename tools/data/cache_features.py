@@ -21,13 +21,14 @@ from mmaction_centerclip.config_checks import find_datasets
 from mmaction_centerclip.datasets import FeatureCache, recipe_of
 from mmaction_centerclip.datasets.transforms import DecodingError
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.progress import Progress
 
 CAPTIONS_AT_A_TIME = 256
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='of the model and of its training data')
     parser.add_argument(
         'checkpoint', nargs='?',

@@ -21,6 +21,7 @@ from mmaction_centerclip.datasets.clip_times import narrow_to_clip
 from mmaction_centerclip.datasets.transforms import VideoReader, decoding_errors
 from mmaction_centerclip.datasets.transforms.frame_store import FrameStore
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.parallel import run_each
 from mmaction_centerclip.progress import Progress
 
@@ -31,7 +32,7 @@ BUILT: dict[str, list] = {}
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('config')
     parser.add_argument('--cache', help="file; by default the one of the config")
     parser.add_argument('--codec', choices=['jpeg', 'raw'])

@@ -22,6 +22,7 @@ from mmaction_centerclip.datasets.compression import (
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.files import remove_partials, write_text
 from mmaction_centerclip.folder_lock import lock_folder
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.parallel import run_each
 from mmaction_centerclip.progress import Progress
 
@@ -31,7 +32,7 @@ LOG = 'compression.json'
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('videos', type=Path, help='folder of videos, also in folders')
     parser.add_argument('out', type=Path, help='folder to write them to')
     parser.add_argument('--short-side', type=int, default=224, help='pixels')

@@ -7,6 +7,7 @@ from pathlib import Path
 from mmaction_centerclip.cli import check_outputs, exit_on_input_error, positive_int
 from mmaction_centerclip.conversion import SOURCES, convert_checkpoint
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.homes import ToolParser
 
 BASE = (Path(__file__).resolve().parents[2] / 'configs' / 'retrieval' / 'clip4clip'
         / 'clip4clip_vit-base-p32-res224-clip-pre_2xb64-u12-5e_msrvtt-9k-rgb.py')
@@ -14,7 +15,7 @@ BASE = (Path(__file__).resolve().parents[2] / 'configs' / 'retrieval' / 'clip4cl
 
 def make_parser(description: str) -> argparse.ArgumentParser:
     """Make the parser of SRC, DST and the options of every converter."""
-    parser = argparse.ArgumentParser(description=description)
+    parser = ToolParser(description=description)
     parser.add_argument('src', help='the file to convert')
     parser.add_argument('dst', help='the checkpoint to write')
     parser.add_argument(

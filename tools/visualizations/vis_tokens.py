@@ -34,6 +34,7 @@ from mmaction_centerclip.config_completion import complete_config
 from mmaction_centerclip.datasets.transforms import run_transform
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.files import atomic_write, read_checkpoint
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.models import VideoTextRetriever
 from mmaction_centerclip.models.utils import load_strictly
 from mmaction_centerclip.visualization import (
@@ -45,7 +46,7 @@ from mmaction_centerclip.visualization import (
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config file of a retriever or recogniser')
     parser.add_argument(
         'checkpoint', nargs='?',

@@ -12,6 +12,7 @@ from zlib import crc32
 from mmengine.logging import print_log
 
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.homes import expand_home
 from mmaction_centerclip.sqlite_file import SQLiteFile
 
 __all__ = ['FrameStore', 'StoredVideo', 'bind_file', 'file_state']
@@ -58,7 +59,8 @@ class FrameStore:
 
     def __init__(self, path: str, max_bytes: int | None = None,
                  writable: bool = True, kind: str = 'a frame cache') -> None:
-        self.path, self.max_bytes, self.writable = path, max_bytes, writable
+        self.path = path = expand_home(path)
+        self.max_bytes, self.writable = max_bytes, writable
         self.failure: InputError | None = None
         """Why it is not used any more."""
         self._is_full = False

@@ -25,6 +25,7 @@ import numpy as np
 from mmaction_centerclip.cli import exit_on_input_error
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.files import atomic_write, write_text
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.progress import track
 
 SIZE, FRAMES, FPS = 64, 16, 8
@@ -221,7 +222,7 @@ def write_labels(out: Path, splits: dict[str, list[tuple]]) -> None:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         '--out',
         help='folder of the data, default: data/shapes, data/shapes_motion with '

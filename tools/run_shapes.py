@@ -1,9 +1,10 @@
 #!/usr/bin/env python
 """Train CenterCLIP and the same model without clustering, and compare them.
 
-Renders the shapes data, trains and tests both models from scratch through
-tools/train.py and tools/test.py, and prints one table. Each step that is done
-already is skipped, so that an interrupted run continues where it was.
+Renders the shapes data into data/ of the current folder, trains and tests both
+models from scratch through tools/train.py and tools/test.py, and prints one table.
+Each step that is done already is skipped, so that an interrupted run continues
+where it was.
 """
 import contextlib
 import json
@@ -47,7 +48,7 @@ def run(*command: object, log: Path | None = None, threads: int | None = None) -
         log.parent.mkdir(parents=True, exist_ok=True)
     with log.open('w') if log else contextlib.nullcontext() as file:
         result = subprocess.run(
-            [sys.executable, *map(str, command)], cwd=ROOT, env={**os.environ, **limit},
+            [sys.executable, *map(str, command)], env={**os.environ, **limit},
             stdout=file, stderr=file and subprocess.STDOUT)
     if result.returncode:
         sys.exit(f'error: {Path(command[0]).name} failed, see {log or "above"}')
@@ -75,9 +76,7 @@ def measure(work_dirs: dict[str, Path], num_videos: int = 16) -> dict:
     for name, path in CONFIGS.items():
         cfg = Config.fromfile(path)
         complete_config(cfg)
-        dataset_cfg = cfg.test_dataloader.dataset
-        dataset_cfg.data_root = str(ROOT / dataset_cfg.data_root)
-        dataset = DATASETS.build(dataset_cfg)
+        dataset = DATASETS.build(cfg.test_dataloader.dataset)
         model = MODELS.build(cfg.model).eval()
         load_checkpoint(model, last_checkpoint(work_dirs[name]), map_location='cpu')
         batch = pseudo_collate([dataset[i] for i in range(num_videos)])

@@ -171,7 +171,7 @@ def main() -> None:
     root, data = Path(args.work_dir).resolve(), DATA[args.data]
     run(ROOT / 'tools' / 'data' / 'shapes' / 'prepare_shapes.py',
         *data['options'], threads=1, log=root / 'prepare.log')
-    write_directions(ROOT / data['root'], root / 'directions.json')
+    write_directions(Path(data['root']), root / 'directions.json')
     base = None
     if args.data == 'shapes':
         base = train(find_config('shapes', 'clip4clip', 'meanp'), root / 'base',

@@ -201,3 +201,12 @@ def test_a_tiny_run_of_the_heads(heads_tool, tiny_config, shapes, tmp_path,
     monkeypatch.setattr(heads_tool, 'train', lambda *args: 'no.pth')
     heads_tool.main()
     assert capsys.readouterr().out.splitlines()[-2:] == first
+
+
+def test_it_writes_into_the_current_folder(shapes_tool, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tool = tmp_path / 'elsewhere' / 'tool.py'
+    tool.parent.mkdir()
+    tool.write_text("open('data.txt', 'w')")
+    shapes_tool.run(tool)
+    assert (tmp_path / 'data.txt').exists()

@@ -230,7 +230,7 @@ def write_json(figures: object, path: str | None) -> None:
 def torch_device(text: str) -> str:
     """Check that a device is there, as the ``type`` of an argparse option."""
     try:
-        torch.empty(0, device=text)
+        torch.zeros(1, device=text).cpu()  # which 'meta' has no values for
         return text
     except (AssertionError, RuntimeError) as error:
         reason = str(error).splitlines()[0]

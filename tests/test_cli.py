@@ -15,6 +15,7 @@ from mmaction_centerclip.cli import (
     positive_int,
     read_config,
     sampled_frames,
+    torch_device,
 )
 from mmaction_centerclip.errors import InputError
 
@@ -126,3 +127,10 @@ def test_frames_are_those_of_the_test_pipeline(step, frames):
     del dataset['pipeline'][1]
     with pytest.raises(InputError, match='has a clip_len'):
         sampled_frames(Config(dict(test_dataloader=dict(dataset=dataset))))
+
+
+def test_a_device_without_values_is_refused():
+    assert torch_device('cpu') == 'cpu'
+    for name in ('meta', 'nowhere'):
+        with pytest.raises(argparse.ArgumentTypeError, match=name):
+            torch_device(name)

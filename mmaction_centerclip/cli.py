@@ -17,6 +17,7 @@ from mmaction_centerclip.config_completion import complete_config
 from mmaction_centerclip.error_lines import describe_error
 from mmaction_centerclip.errors import InputError, check_positive_int
 from mmaction_centerclip.files import read_checkpoint
+from mmaction_centerclip.homes import expand_home
 
 __all__ = ['add_common_arguments', 'build_runner', 'check_checkpoint', 'check_outputs',
            'exit_on_input_error', 'is_first_process', 'load_config', 'positive_int',
@@ -51,7 +52,7 @@ def read_config(path: str) -> Config:
     """
     if not osp.isfile(path):
         raise InputError(f'config file not found: {path}')
-    return Config.fromfile(path)
+    return expand_home(Config.fromfile(path))
 
 
 def is_first_process(launcher: str) -> bool:
@@ -197,7 +198,7 @@ def write_json(figures: object, path: str | None) -> None:
 def torch_device(text: str) -> str:
     """Check that a device is there, as the ``type`` of an argparse option."""
     try:
-        torch.empty(0, device=text)
+        torch.zeros(1, device=text).cpu()  # which 'meta' has no values for
         return text
     except (AssertionError, RuntimeError) as error:
         reason = str(error).splitlines()[0]

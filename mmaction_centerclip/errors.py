@@ -44,8 +44,12 @@ def check_number(name: str, value: object, accepts: Callable[[Real], bool],
     Raises:
         InputError: If it is anything else.
     """
-    if isinstance(value, bool) or not isinstance(
-            value, Real) or not math.isfinite(value):
+    try:
+        is_finite = isinstance(value, Real) and math.isfinite(value)
+    except OverflowError:  # an integer of hundreds of digits
+        raise InputError(f'{name} must be a finite number, got one of '
+                         f'{math.log10(value):.0f} digits') from None
+    if isinstance(value, bool) or not is_finite:
         raise InputError(f'{name} must be a finite number, got {value!r}')
     if not accepts(value):
         raise InputError(f'{name} must be {expected}, got {value!r}')

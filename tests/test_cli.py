@@ -14,6 +14,7 @@ from mmaction_centerclip.cli import (
     load_config,
     positive_int,
     read_config,
+    torch_device,
 )
 from mmaction_centerclip.errors import InputError
 
@@ -114,3 +115,10 @@ def test_checkpoints_of_all_ages_and_urls_pass(tmp_path, legacy):
     check_checkpoint(path)
     check_checkpoint('https://host/checkpoint.pth')
     check_checkpoint(None)
+
+
+def test_a_device_without_values_is_refused():
+    assert torch_device('cpu') == 'cpu'
+    for name in ('meta', 'nowhere'):
+        with pytest.raises(argparse.ArgumentTypeError, match=name):
+            torch_device(name)

@@ -33,6 +33,9 @@ def place(tmp_path, tiny_config, tiny_checkpoint, shapes):
         'text.pth': b'no tensors', 'empty.pth': b'', 'bad.json': b'{"a": [',
         'list.json': b'[1]', 'deep.json': b'[' * 100000,
         'latin.json': b'{"\xe9": ["a"]}',
+        'twice.json': b'{"a.mp4": ["a"], "x/../a.mp4": ["b"]}',
+        'endless.json': b'{"schema_version": 1, "videos": [{"video": "a", "id": "a", '
+        b'"captions": ["a"], "start": 1' + b'0' * 399 + b'}]}',
         'numbers.json': b'{"a.mp4": [1]}', 'blank.json': b'{"a.mp4": [" "]}',
         'none.json': b'{"nowhere.mp4": ["a caption"]}', 'syntax.py': b'a = (',
         'nomodel.py': b'a = 1', 'raises.py': b'a = undefined', 'base.py':
@@ -99,7 +102,12 @@ FAULTS = {
     'config that raises': ((TRAIN, 'raises.py'), 'undefined'),
     **{f'annotations {name}': (option(f'{DATA}ann_file={{place}}/{name}'), name)
        for name in ('nowhere.json', 'bad.json', 'list.json', 'deep.json', 'latin.json',
-                    'numbers.json', 'blank.json', 'none.json')},
+                    'numbers.json', 'blank.json', 'none.json', 'twice.json',
+                    'endless.json')},
+    **{f'a file of features that is {name}': (option(
+        f'{DATA}features={{place}}/{name} {PIPE}1.test_mode=True '
+        'model.frozen_towers=True'), name)
+       for name in ('text.pth', 'nowhere.db', 'folder', 'cut.pth')},
     **{f'setting {text}': (option(text), named) for text, named in (
         ('train_dataloader.batch_size=0', '0'),
         ('train_dataloader.batch_size=-1', '-1'),

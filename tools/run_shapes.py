@@ -1,11 +1,11 @@
 #!/usr/bin/env python
 """Train CenterCLIP and the same model without clustering, and compare them.
 
-Renders the shapes data, trains and tests both models from scratch through
-tools/train.py and tools/test.py, and prints one table. Each step that is done
-already is skipped, so that an interrupted run continues where it was.
+Renders the shapes data into data/ of the current folder, trains and tests both
+models from scratch through tools/train.py and tools/test.py, and prints one table.
+Each step that is done already is skipped, so that an interrupted run continues
+where it was.
 """
-import argparse
 import json
 import statistics
 import subprocess
@@ -25,6 +25,7 @@ from mmengine.runner import load_checkpoint
 
 from mmaction_centerclip.benchmarking import count_macs, time_turns
 from mmaction_centerclip.config_completion import complete_config
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.tables import format_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,7 +41,7 @@ METRICS = [f'{d}/R{k}' for d in ('t2v', 'v2t') for k in (1, 5, 10)]
 def run(*command: object) -> None:
     """Run a tool of this project, whose output is this program's."""
     print('$', *command, flush=True)
-    if subprocess.run([sys.executable, *map(str, command)], cwd=ROOT).returncode:
+    if subprocess.run([sys.executable, *map(str, command)]).returncode:
         sys.exit(f'error: {Path(command[0]).name} failed, see above')
 
 
@@ -66,9 +67,7 @@ def measure(work_dirs: dict[str, Path], num_videos: int = 16) -> dict:
     for name, path in CONFIGS.items():
         cfg = Config.fromfile(path)
         complete_config(cfg)
-        dataset_cfg = cfg.test_dataloader.dataset
-        dataset_cfg.data_root = str(ROOT / dataset_cfg.data_root)
-        dataset = DATASETS.build(dataset_cfg)
+        dataset = DATASETS.build(cfg.test_dataloader.dataset)
         model = MODELS.build(cfg.model).eval()
         load_checkpoint(model, last_checkpoint(work_dirs[name]), map_location='cpu')
         batch = pseudo_collate([dataset[i] for i in range(num_videos)])
@@ -89,7 +88,7 @@ def format_rows(rows: dict[str, dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('--work-dir', default='work_dirs/shapes',
                         help='where logs, checkpoints and table.json go')
     work_dir = Path(parser.parse_args().work_dir).resolve()

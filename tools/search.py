@@ -19,6 +19,7 @@ from mmaction_centerclip.cli import (
 from mmaction_centerclip.datasets.transforms import DecodingError
 from mmaction_centerclip.errors import InputError, printable
 from mmaction_centerclip.files import check_absent
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.search import Hit, VideoIndex
 from mmaction_centerclip.tables import format_table
 
@@ -28,7 +29,7 @@ DEMO_CONFIG = ROOT / 'configs' / 'retrieval' / 'centerclip' / (
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         description="Index one's own videos, and find moments in them by words")
     commands = parser.add_subparsers(dest='command', required=True)
     index = commands.add_parser('index', help='add the videos of a folder to an index')

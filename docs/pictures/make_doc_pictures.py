@@ -5,7 +5,6 @@ Renders the shapes data, trains a tiny CenterCLIP on it for four epochs, and
 draws what it keeps and where it fails. In minutes on two CPU cores; steps that
 are done already are skipped.
 """
-import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ import cv2
 # First: only then does mmaction take a newer mmcv.
 import mmaction_centerclip  # noqa: F401
 from mmaction_centerclip.evaluation import choose_scorer, load_features, score_matrix
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.visualization import (
     Hit,
     film_strip,
@@ -69,7 +69,7 @@ def draw_worst_query(features_file: Path, out: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('--work-dir', default='work_dirs/pictures',
                         help='where the checkpoint and the features go')
     parser.add_argument('--out', default='docs/pictures',

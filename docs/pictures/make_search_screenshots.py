@@ -4,7 +4,6 @@
 Shows the demonstration of tools/search.py, which needs what tools/run_shapes.py
 has trained, in Chromium without a window. Needs playwright.
 """
-import argparse
 import re
 import shutil
 import subprocess
@@ -12,6 +11,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from mmaction_centerclip.homes import ToolParser
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDTH, HEIGHT = 1120, 740
@@ -21,7 +22,7 @@ LOADED = """() => [...document.images].every(image => image.complete
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('--out', type=Path, default=ROOT / 'docs' / 'pictures',
                         help='the folder of the pictures')
     parser.add_argument('--chromium', default=shutil.which('chromium'),

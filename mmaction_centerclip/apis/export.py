@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError, check_positive_int
-from mmaction_centerclip.files import check_absent, whole_file
+from mmaction_centerclip.files import atomic_write, check_absent
 
 __all__ = ['export_towers']
 
@@ -66,7 +66,7 @@ def export_towers(model: nn.Module, folder: str | os.PathLike, num_frames: int,
                                    ('texts.pt2', _Texts(model), text)):
         path = os.path.join(folder, name)
         check_absent(path)
-        with torch.no_grad(), whole_file(path) as partial:
+        with torch.no_grad(), atomic_write(path) as partial:
             program = torch.export.export(encoder.eval(), (example, ), strict=False)
             with open(partial, 'wb') as file:
                 torch.export.save(program, file)

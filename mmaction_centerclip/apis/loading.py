@@ -13,6 +13,7 @@ from mmaction_centerclip.config_completion import complete_config
 from mmaction_centerclip.engine.hooks.check_checkpoint import check_weights
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.files import read_checkpoint
+from mmaction_centerclip.homes import expand_home
 from mmaction_centerclip.models.retrievers import load_clip_weights
 from mmaction_centerclip.models.retrievers.tower_weights import load_tower_weights
 
@@ -40,6 +41,7 @@ def init_retriever(config: str | os.PathLike | Config, checkpoint: str | None = 
             fit the model, or weights are missing, others, or damaged.
     """
     if isinstance(config, (str, os.PathLike)):
+        config = expand_home(config)
         if not os.path.isfile(config):
             raise InputError(f'config file not found: {config}')
         config = Config.fromfile(config)

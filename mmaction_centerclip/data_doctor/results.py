@@ -3,10 +3,9 @@ import json
 import os.path as osp
 from collections.abc import Callable
 
-from mmengine.utils import ProgressBar
-
 from mmaction_centerclip.files import write_text
 from mmaction_centerclip.parallel import ProcessDied, run_each
+from mmaction_centerclip.progress import Progress
 
 __all__ = ['run_jobs']
 
@@ -34,7 +33,7 @@ def run_jobs(function: Callable, jobs: dict[str, object], path: str,
     waiting = [(key, function, job) for key, job in jobs.items() if key not in done]
     if waiting:
         print('Reading videos')
-        bar = ProgressBar(len(waiting))
+        bar = Progress(len(waiting))
         with open(path, 'a', encoding='utf-8') as file:
             for (key, *_), result in run_each(_call, waiting, workers):
                 if isinstance(result, ProcessDied):

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from mmaction_centerclip.errors import InputError, check_choice, check_number
+from mmaction_centerclip.files import partial_beside
 from mmaction_centerclip.mp4 import write_mp4
 
 from .transforms import DecodingError, VideoReader, decoding_errors
@@ -100,8 +101,7 @@ def compress_video(source: str, target: str, options: Compression) -> dict | Non
         if osp.lexists(target) and _origin_of(target, source) == origin:
             return None
         os.makedirs(osp.dirname(osp.abspath(target)), exist_ok=True)
-        partial = f'{target}.{os.getpid()}.partial'
-        try:
+        with partial_beside(target) as partial:
             work = functools.partial(
                 _write_and_compare, source, partial, options, origin)
             try:
@@ -111,9 +111,6 @@ def compress_video(source: str, target: str, options: Compression) -> dict | Non
             figures = dict(frames=frames, bytes=osp.getsize(partial),
                            original_bytes=stat.st_size, difference=difference)
             os.replace(partial, target)
-        finally:
-            if osp.exists(partial):
-                os.remove(partial)
     return figures
 
 

@@ -8,10 +8,10 @@ from functools import cache, cached_property
 
 import torch
 from mmengine.dist import all_gather_object, all_reduce, get_dist_info
-from mmengine.utils import track_iter_progress
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError, check_positive_int
+from mmaction_centerclip.progress import track
 
 from .feature_file import Features, RetrievalFeatures
 from .functional import (
@@ -210,7 +210,7 @@ def _own_rows(scorer: Scorer, text: Features,
     # All videos at once where they are few enough, not for each rows again.
     whole = scorer.select(video, columns[0]) if len(columns) == 1 else None
     if scorer.progress and rank == 0:
-        rows = track_iter_progress(rows)
+        rows = track(rows)
     for row, new in rows:
         some = scorer.select(text, row)
         scores = torch.empty(height, videos)

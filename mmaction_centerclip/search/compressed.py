@@ -9,7 +9,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.files import whole_file
+from mmaction_centerclip.files import atomic_write
 
 __all__ = ['CompressedRows', 'can_compress', 'open_compressed']
 
@@ -106,7 +106,7 @@ def open_compressed(path: str | os.PathLike, vectors: np.ndarray) -> CompressedR
     print_log(f'Compressing {len(vectors)} rows for {path}', 'current')
     made = CompressedRows.build(vectors)
     try:
-        with whole_file(os.fspath(path)) as partial, open(partial, 'wb') as file:
+        with atomic_write(os.fspath(path)) as partial, open(partial, 'wb') as file:
             parts = dict(rotation=made.rotation, centroids=made.centroids,
                          codes=made.codes)
             np.savez(file, hash=_hash(digest, parts.values()), **parts)

@@ -22,9 +22,9 @@ from ..paths import SHARED
 from .caches import only_cached, open_video, read
 from .clips import FRAMES, h264, numbers_of, write_clip
 
-TRIALS = sorted(path for path in (SHARED / 'trials' / 'videos').glob('*')
-                # Those whose frames do not say their numbers.
-                if path.stem not in ('hdr', 'hflip', 'sar', 'vfr'))
+# Of which frame i has the brightness i.
+TRIALS = [path for path in sorted((SHARED / 'trials' / 'videos').glob('*'))
+          if path.stem not in ('hdr', 'hflip', 'sar', 'vfr')]
 REAL = [path for path in sorted((SHARED / 'videos').glob('*')) if path.suffix != '.md']
 RESIZE = dict(type='OpenCLIPResize')
 

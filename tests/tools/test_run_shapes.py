@@ -66,3 +66,12 @@ def test_a_tool_that_fails_ends_the_comparison(shapes_tool, tmp_path):
     script.write_text('raise SystemExit("too bad")')
     with pytest.raises(SystemExit, match='bad.py failed, see above'):
         shapes_tool.run(script)
+
+
+def test_it_writes_into_the_current_folder(shapes_tool, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tool = tmp_path / 'elsewhere' / 'tool.py'
+    tool.parent.mkdir()
+    tool.write_text("open('data.txt', 'w')")
+    shapes_tool.run(tool)
+    assert (tmp_path / 'data.txt').exists()

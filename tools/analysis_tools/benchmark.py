@@ -12,7 +12,6 @@ from pathlib import Path
 
 import torch
 from mmengine.config import DictAction
-from mmengine.utils import track_iter_progress
 
 from mmaction_centerclip.benchmarking import (
     PRICES,
@@ -34,6 +33,8 @@ from mmaction_centerclip.cli import (
     torch_device,
     write_json,
 )
+from mmaction_centerclip.homes import ToolParser
+from mmaction_centerclip.progress import track
 from mmaction_centerclip.tables import format_table
 
 COLUMNS = {
@@ -47,7 +48,7 @@ COLUMNS = {
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', nargs='+', help='configs with a neck')
     parser.add_argument('--batch-sizes', type=positive_int, nargs='+', default=[1],
                         help='videos a call')
@@ -111,7 +112,7 @@ def main() -> None:
             torch.set_num_threads(1)
             check_cpu_time(args.device)
         check_outputs(args.json)
-        rows = [measure(*job, args) for job in track_iter_progress(jobs)]
+        rows = [measure(*job, args) for job in track(jobs)]
         print(f'\n{describe_machine(args.device)}, {args.dtype}, '
               f'{"compiled" if args.compile else "eager"}, '
               f'{"CPU time, " if args.cpu_time else ""}'

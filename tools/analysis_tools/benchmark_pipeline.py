@@ -45,13 +45,14 @@ from mmaction_centerclip.config_checks import find_pipelines, step_type
 from mmaction_centerclip.config_completion import complete_config
 from mmaction_centerclip.datasets.compression import Compression, compress_video
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.tables import format_table
 
 NAMES = ('stock', 'original', 'compressed', 'jpeg', 'raw')
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('config')
     parser.add_argument('--videos', required=True, help='folder of video files')
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='test')

@@ -18,13 +18,14 @@ import numpy as np
 import torch
 
 from mmaction_centerclip.cli import exit_on_input_error, positive_int
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.search.compressed import can_compress
 from mmaction_centerclip.search.rows import Rows
 from mmaction_centerclip.search.store import FileRow, IndexStore, Segments
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         description='Measure an index of random rows: adding, opening, searching')
     parser.add_argument('--rows', type=positive_int, default=1_000_000)
     parser.add_argument('--dims', type=positive_int, default=512)

@@ -28,10 +28,11 @@ from mmaction_centerclip.evaluation import (
     first_captions,
     load_features,
 )
+from mmaction_centerclip.homes import ToolParser
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('features', help='a .pth file of test.py --dump')
     parser.add_argument('--captions', choices=['all', 'first'], default='all',
                         help='all captions are queries, or the first one of each video')

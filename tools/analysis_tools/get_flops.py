@@ -23,10 +23,11 @@ from mmaction_centerclip.cli import (
     read_config,
     write_json,
 )
+from mmaction_centerclip.homes import ToolParser
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ToolParser(description=__doc__)
     parser.add_argument('config', nargs='+', help='of retrievers and recognisers')
     parser.add_argument(
         '--num-frames', type=positive_int,

@@ -11,13 +11,14 @@ from pathlib import Path
 
 from mmaction_centerclip.cli import check_outputs, exit_on_input_error, write_json
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.tables import format_table
 
 METRICS = [f'{d}/R{k}' for d in ('t2v', 'v2t') for k in (1, 5, 10)]
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('work_dir', nargs='+', help="each one run's --work-dir")
     parser.add_argument('--metrics', nargs='+', default=METRICS,
                         help='names without the prefix')

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config, DictAction
-from mmengine.utils import ProgressBar
 
 from mmaction_centerclip.benchmarking import (
     PRICES,
@@ -44,6 +43,8 @@ from mmaction_centerclip.cli import (
 )
 from mmaction_centerclip.engine import find_resumable, lock_work_dir
 from mmaction_centerclip.errors import InputError, check_choice
+from mmaction_centerclip.homes import ToolParser
+from mmaction_centerclip.progress import Progress
 
 TRAIN = Path(__file__).resolve().parents[1] / 'train.py'
 
@@ -79,7 +80,7 @@ def add_figures(parser: argparse.ArgumentParser) -> None:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', nargs='+', help='of retrievers; their necks are left '
                         'out')
@@ -202,7 +203,7 @@ def measure_cells(plan: list[tuple[Run, list[dict]]], log: CellLog, again: bool
         again and 'failed' in log.rows[cell_key(cell)])]) for run, cells in plan]
     left, every = (sum(len(cells) for _, cells in part) for part in (pending, plan))
     print(f'{every} cells, {every - left} of them done before')
-    bar, path, data = ProgressBar(left), None, None
+    bar, path, data = Progress(left), None, None
     for run, cells in pending:
         if not cells:
             continue

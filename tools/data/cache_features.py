@@ -12,7 +12,6 @@ import torch
 from mmaction.registry import DATASETS
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.dataset import pseudo_collate
-from mmengine.utils import ProgressBar
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -22,12 +21,14 @@ from mmaction_centerclip.config_checks import find_datasets
 from mmaction_centerclip.datasets import FeatureCache, recipe_of
 from mmaction_centerclip.datasets.transforms import DecodingError
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.homes import ToolParser
+from mmaction_centerclip.progress import Progress
 
 CAPTIONS_AT_A_TIME = 256
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='of the model and of its training data')
     parser.add_argument(
         'checkpoint', nargs='?',
@@ -112,7 +113,7 @@ def main() -> None:
         cache.claim(model.towers_digest())
         videos = Videos(config, cache)
         total += videos.total
-        bar = ProgressBar(len(videos))
+        bar = Progress(len(videos))
         for info, sample in DataLoader(
                 videos, batch_size=None, num_workers=args.workers,
                 collate_fn=lambda item: item):

@@ -18,10 +18,11 @@ from mmaction_centerclip.config_completion import complete_config
 from mmaction_centerclip.data_doctor import diagnose, summarize, write_page
 from mmaction_centerclip.errors import InputError, printable
 from mmaction_centerclip.files import write_text
+from mmaction_centerclip.homes import ToolParser
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--out', help='folder of the report, default: doctor in the work dir')

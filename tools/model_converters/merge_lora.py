@@ -1,6 +1,5 @@
 #!/usr/bin/env python
 """Merge a checkpoint's LoRA into the weights that it adapts."""
-import argparse
 
 from mmaction.registry import MODELS
 from mmengine.config import DictAction
@@ -13,12 +12,13 @@ from mmaction_centerclip.cli import (
 )
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.files import check_absent, read_checkpoint, save_tensors
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.models.retrievers import merge_adapters
 from mmaction_centerclip.models.utils import load_strictly
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ToolParser(description=__doc__)
     parser.add_argument('config', help='the config that it was trained with')
     parser.add_argument('src', help='the checkpoint to merge')
     parser.add_argument('dst', help='the checkpoint to write, of a plain model')

@@ -1,14 +1,14 @@
 #!/usr/bin/env python
 """Convert a checkpoint of this project to a state dict of open_clip."""
-import argparse
 
 from mmaction_centerclip.cli import check_outputs, exit_on_input_error
 from mmaction_centerclip.conversion import to_open_clip
 from mmaction_centerclip.files import check_absent, read_checkpoint, save_tensors
+from mmaction_centerclip.homes import ToolParser
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ToolParser(description=__doc__)
     parser.add_argument('src', help='the checkpoint to convert')
     parser.add_argument('dst', help='the state dict to write')
     args = parser.parse_args()

@@ -33,7 +33,8 @@ from mmaction_centerclip.config_checks import check_pipelines, find_pipelines
 from mmaction_centerclip.config_completion import complete_config
 from mmaction_centerclip.datasets.transforms import run_transform
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.files import read_checkpoint, whole_file
+from mmaction_centerclip.files import atomic_write, read_checkpoint
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.models import VideoTextRetriever
 from mmaction_centerclip.models.utils import load_strictly
 from mmaction_centerclip.visualization import (
@@ -45,7 +46,7 @@ from mmaction_centerclip.visualization import (
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config file of a retriever or recogniser')
     parser.add_argument(
         'checkpoint', nargs='?',
@@ -116,7 +117,7 @@ def write_picture(picture, path: str) -> None:
     """Write an RGB picture, all of it or nothing."""
     suffix = osp.splitext(path)[1]
     done, content = cv2.imencode(suffix, picture[..., ::-1])
-    with whole_file(path) as partial, open(partial, 'wb') as file:
+    with atomic_write(path) as partial, open(partial, 'wb') as file:
         file.write(content.tobytes())
 
 

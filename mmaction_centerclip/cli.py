@@ -19,9 +19,10 @@ from mmaction_centerclip.error_lines import describe_error
 from mmaction_centerclip.errors import InputError, check_positive_int
 from mmaction_centerclip.files import read_checkpoint
 
-__all__ = ['add_common_arguments', 'build_runner', 'check_checkpoint', 'check_outputs',
-           'exit_on_input_error', 'frame_size', 'is_first_process', 'load_config',
-           'positive_int', 'read_config', 'sampled_frames']
+__all__ = ['add_allow_other', 'add_common_arguments', 'allow_other_settings',
+           'build_runner', 'check_checkpoint', 'check_outputs', 'exit_on_input_error',
+           'frame_size', 'is_first_process', 'load_config', 'positive_int',
+           'read_config', 'sampled_frames']
 
 
 # Settings that are configs of something themselves.
@@ -38,10 +39,27 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         action=DictAction,
         help='override settings of the config, as key=value; lists as '
         'key="[a,b]", nested ones as key="[(a,b),(c,d)]", without spaces')
+    add_allow_other(parser)
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
                         help=argparse.SUPPRESS)
+
+
+def add_allow_other(parser: argparse.ArgumentParser) -> None:
+    """Add the option for :func:`allow_other_settings`."""
+    parser.add_argument(
+        '--allow-other', nargs='+', metavar='NAME',
+        help='settings in which the checkpoint may differ from the config, such as '
+        'lora_scale, activation, num_heads, mean, std, resizing or num_frames')
+
+
+def allow_other_settings(cfg: Config, names: list[str] | None) -> None:
+    """Let a checkpoint differ from a config in settings that it records."""
+    if names:
+        hooks = cfg.setdefault('default_hooks', {})
+        hooks.setdefault('check_checkpoint', dict(type='CheckCheckpointHook'))
+        hooks['check_checkpoint']['allow_other'] = names
 
 
 def read_config(path: str) -> Config:
@@ -126,6 +144,7 @@ def load_config(args: argparse.Namespace) -> Config:
         _use_cpu_processes(cfg)
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
+    allow_other_settings(cfg, getattr(args, 'allow_other', None))
     _check_config(cfg)
     name = osp.splitext(osp.basename(args.config))[0]
     cfg.work_dir = (
@@ -230,6 +249,8 @@ def torch_device(text: str) -> str:
     """Check that a device is there, as the ``type`` of an argparse option."""
     try:
         torch.empty(0, device=text)
+        if text.startswith('meta'):
+            raise RuntimeError('its tensors have no values')
         return text
     except (AssertionError, RuntimeError) as error:
         reason = str(error).splitlines()[0]

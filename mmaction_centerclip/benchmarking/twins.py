@@ -13,13 +13,13 @@ from mmengine.dataset import pseudo_collate
 from torch import Tensor, nn
 
 from mmaction_centerclip.config_completion import complete_config
-from mmaction_centerclip.errors import InputError, check_choice
+from mmaction_centerclip.engine.weights import load_checkpoint
+from mmaction_centerclip.errors import InputError, check_choice, named_errors
 from mmaction_centerclip.evaluation import (
     RetrievalFeatures,
     choose_scorer,
     evaluate_features,
 )
-from mmaction_centerclip.files import read_checkpoint
 from mmaction_centerclip.models.retrievers import load_clip_weights
 
 from .fidelity import fidelity
@@ -118,12 +118,8 @@ def load_trained(cfg: Config, necks: Sequence[dict], checkpoint: str) -> nn.Modu
         InputError: If the checkpoint is not of that model.
     """
     model = _build(cfg, necks)
-    state, _, _ = read_checkpoint(checkpoint)
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise InputError(f'{checkpoint} is not of this model with {len(necks)} necks: '
-                         f'{" ".join(str(error).split())[:300]}') from None
+    with named_errors(f'{len(necks)} necks'):
+        load_checkpoint(model, checkpoint, cfg)
     return model
 
 

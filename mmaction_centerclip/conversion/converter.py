@@ -12,6 +12,11 @@ from mmaction_centerclip.files import (
     save_tensors,
     write_text,
 )
+from mmaction_centerclip.models.feature_settings import (
+    SETTINGS,
+    check_settings,
+    describe_settings,
+)
 
 from .clip4clip import infer_head
 from .necks import give_embeddings
@@ -58,7 +63,7 @@ def convert_checkpoint(source: str,
             necks, or a file to write exists.
     """
     check_absent(target, config_file)
-    state, _, _ = read_checkpoint(source)
+    state, file, _ = read_checkpoint(source)
     kind = _choose_kind(state, kinds, source)
     weights, unused, embeddings = convert_state(state, kind)
     necks = give_embeddings(necks, embeddings, weights, source)
@@ -69,10 +74,13 @@ def convert_checkpoint(source: str,
                          f'got settings for {num_blocks}')
     model = MODELS.build(config)
     missing, unexpected = _load(model, weights, source)
+    settings = describe_settings(model)
+    check_settings(file, settings, source)
     # Before anything is written, since it may be refused.
     text = config_file and _config_text(config, base_config, num_frames)
     save_tensors(
-        dict(state_dict=model.state_dict(), meta=dict(converted_from=kind)), target)
+        dict(state_dict=model.state_dict(),
+             meta={'converted_from': kind, SETTINGS: settings}), target)
     if config_file:
         write_text(text, config_file)
     return config, dict(kind=kind, unused=unused + unexpected, missing=missing)

@@ -8,6 +8,7 @@ import open_clip
 from open_clip.tokenizer import HFTokenizer
 
 from mmaction_centerclip.errors import InputError, check_positive_int
+from mmaction_centerclip.option_types import check_options
 
 __all__ = ['BPE', 'BPE_END', 'build_tokenizer', 'check_tokenizer', 'clip_config',
            'context_length_of', 'stored_config', 'tokenizer_of']
@@ -48,8 +49,13 @@ def clip_config(arch: str | dict) -> dict:
     missing = {'embed_dim', 'vision_cfg', 'text_cfg'} - config.keys()
     if missing:
         raise InputError(f'arch lacks {sorted(missing)}, got {config!r}')
+    check_options('arch', _sizes, config)
     check_positive_int('arch: embed_dim', config['embed_dim'])
     return config
+
+
+def _sizes(vision_cfg: dict, text_cfg: dict, quick_gelu: bool = False) -> None:
+    """Name the types of what every architecture has."""
 
 
 def stored_config(place: str) -> dict:

@@ -80,14 +80,11 @@ def check_dense(name: str, value: Tensor) -> None:
             may be larger than the memory.
 
     Raises:
-        InputError: If it is sparse, quantized, of 8-bit floats, expanded or
-            without values.
+        InputError: If it is sparse, quantized, expanded or without values.
     """
     kind = ('without values' if value.is_meta else
             'sparse' if value.layout is not torch.strided else
             'quantized' if value.is_quantized else
-            f'of {value.dtype}, which few operations take,'
-            if value.is_floating_point() and value.element_size() == 1 else
             'expanded' if value.numel() * value.element_size() >
             value.untyped_storage().nbytes() else '')
     if kind:

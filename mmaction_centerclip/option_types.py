@@ -10,9 +10,11 @@ from mmengine.registry import Registry
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['check_registered_types', 'check_types']
+__all__ = ['check_options', 'check_registered_types', 'check_types']
 
 _PACKAGE = __name__.partition('.')[0]
+_VARIADIC = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+_hints = functools.cache(typing.get_type_hints)
 _WORDS = {bool: 'True or False', int: 'an integer', float: 'a number', str: 'a text',
           dict: 'a dict', type(None): 'None'}
 
@@ -46,34 +48,39 @@ def check_registered_types(registries: Iterable[Registry]) -> None:
                 check_types(cls)
 
 
+def check_options(owner: str, function: Callable, options: Mapping) -> None:
+    """Refuse options that are not of the types that a signature names.
+
+    Args:
+        owner (str): Whose they are, for messages.
+        function (Callable): What has the signature.
+        options (Mapping): By name; those that it has not are not checked.
+    """
+    hints, parameters = _hints(function), inspect.signature(function).parameters
+    for name, value in options.items():
+        if name in hints and value is not parameters[name].default and (
+                parameters[name].kind not in _VARIADIC) and not _fits(
+                    value, hints[name]):
+            raise InputError(f'{owner}: {name} must be {_describe(hints[name])}, got '
+                             f'{value!r:.200}')
+
+
 def _checked(function: Callable) -> Callable:
     signature = inspect.signature(function)
-    hints = functools.cache(lambda: typing.get_type_hints(function))
+    is_init = function.__name__ == '__init__'
 
     @functools.wraps(function)
     def call(*args, **kwargs):
         try:
             given = signature.bind(*args, **kwargs).arguments
         except TypeError:
-            return function(*args, **kwargs)  # It says itself what is missing.
-        for name, value in given.items():
-            parameter = signature.parameters[name]
-            if name in hints() and value is not parameter.default and (
-                    parameter.kind not in (parameter.VAR_POSITIONAL,
-                                           parameter.VAR_KEYWORD)):
-                _check(function, args, name, value, hints()[name])
+            given = {}  # The call itself says what is missing.
+        owner = type(args[0]) if is_init else function
+        check_options(owner.__name__, function, given)
         return function(*args, **kwargs)
 
     call.checks_types = True
     return call
-
-
-def _check(function: Callable, args: tuple, name: str, value: object,
-           hint: object) -> None:
-    if not _fits(value, hint):
-        owner = (type(args[0]) if function.__name__ == '__init__' else function)
-        raise InputError(f'{owner.__name__}: {name} must be {_describe(hint)}, got '
-                         f'{value!r:.200}')
 
 
 def _fits(value: object, hint: object) -> bool:

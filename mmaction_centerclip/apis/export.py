@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError, check_positive_int
 from mmaction_centerclip.files import check_absent, whole_file
+from mmaction_centerclip.option_types import check_types
 
 __all__ = ['export_towers']
 
@@ -33,6 +34,7 @@ class _Texts(nn.Module):
         return head.text_features(self.model.text_backbone(text))['text']
 
 
+@check_types
 def export_towers(model: nn.Module, folder: str | os.PathLike, num_frames: int,
                   image_size: int | tuple[int, int], batch_size: int = 1) -> None:
     """Write ``videos.pt2`` and ``texts.pt2`` by ``torch.export``.

@@ -16,6 +16,7 @@ from mmaction_centerclip.models.feature_settings import (
     SETTINGS,
     check_settings,
     describe_settings,
+    kept_settings,
 )
 
 from .clip4clip import infer_head
@@ -75,7 +76,8 @@ def convert_checkpoint(source: str,
     model = MODELS.build(config)
     missing, unexpected = _load(model, weights, source)
     settings = describe_settings(model)
-    check_settings(file, settings, source)
+    if kept_settings(file):  # else the tool says what is assumed
+        check_settings(file, settings, source)
     # Before anything is written, since it may be refused.
     text = config_file and _config_text(config, base_config, num_frames)
     save_tensors(

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from mmaction_centerclip.errors import InputError, check_choice, check_number
+from mmaction_centerclip.option_types import check_types
 
 from .transforms import DecodingError, VideoReader, decoding_errors
 
@@ -26,6 +27,7 @@ TICKS = 90000  # of a second, for times that are not evenly spaced
 LATE = 2e-3  # seconds that a frame may be from its time
 
 
+@check_types
 @dataclass(frozen=True)
 class Compression:
     """How a video is compressed: H.264 in MP4, without sound.
@@ -59,8 +61,8 @@ class Compression:
         for name, least, top in (('short_side', 16, 2**14), ('fps', 0, 1000),
                                  ('crf', 0, 51)):
             value = getattr(self, name)
-            if type(value) is not int or not least <= value <= top:
-                raise InputError(f'{name} must be an integer from {least} to {top}, '
+            if not least <= value <= top:
+                raise InputError(f'{name} must be from {least} to {top}, '
                                  f'got {value!r}')
         check_choice('preset', self.preset, PRESETS)
         check_number('max_difference', self.max_difference, lambda x: x > 0, 'positive')

@@ -36,7 +36,7 @@ class RetrievalEvaluation:
     def __init__(self, topk: Sequence[int] = TOPK,
                  more_metrics: Sequence[str | dict] = (),
                  rerank: Sequence[str | dict] = ()) -> None:
-        if not isinstance(topk, (list, tuple)) or not topk:
+        if not topk:
             raise InputError(f'topk must be a list of positive integers, got {topk!r}')
         self.topk = tuple(check_positive_int('topk', k) for k in topk)
         self.metrics = build_registered('more_metrics', RETRIEVAL_METRICS, more_metrics)

@@ -145,10 +145,11 @@ def _check_tensor(name: str, x: object, count: int) -> None:
         shape = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
         raise InputError(f'{name} must be a tensor ({count}, ...), got {shape}')
     check_dense(name, x)
-    if x.is_floating_point() and not x.isfinite().all():
-        raise InputError(f'{name} has values that are not finite')
-    if not x.is_floating_point() and x.dtype not in (torch.bool, torch.int64):
+    if x.dtype not in (torch.bool, torch.int64, torch.float16, torch.bfloat16,
+                       torch.float32, torch.float64):  # few operations take others
         raise InputError(f'{name} must be of floats or bools, got {x.dtype}')
+    if not x.isfinite().all():
+        raise InputError(f'{name} has values that are not finite')
 
 
 def check_same_model(features: RetrievalFeatures, bank: RetrievalFeatures,

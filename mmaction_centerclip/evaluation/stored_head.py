@@ -56,8 +56,8 @@ def build_stored_head(stored: object) -> nn.Module:
         with torch.device('meta'):
             shapes = {k: x.shape for k, x in cls(**options).state_dict().items()}
         if shapes != {k: x.shape for k, x in state.items()}:
-            raise InputError(f'the head {config!r} has weights of other names or '
-                             'shapes than are stored')
+            raise InputError(f'the head {config!r} cannot be built: its weights have '
+                             'other names or shapes than those that are stored')
         head = cls(**options)
         head.load_state_dict(state)
     except (RuntimeError, TypeError) as error:

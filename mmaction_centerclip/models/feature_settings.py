@@ -34,7 +34,9 @@ def describe_settings(model: nn.Module) -> dict[str, object]:
         if part == 'data_preprocessor' or '.necks.' in f'.{name}.':
             continue
         facts = {fact: getattr(module, fact, None) for fact in _FACTS}
-        if type(module).__module__ == nn.GELU.__module__ or 'GELU' in repr(module)[:12]:
+        kind = type(module)
+        if 'GELU' in kind.__name__ or kind.__module__ == nn.GELU.__module__ and (
+                kind is not nn.MultiheadAttention):
             facts['activation'] = repr(module)
         scaling = getattr(module, 'scaling', None)  # peft's, by adapter
         if isinstance(scaling, dict):

@@ -160,7 +160,7 @@ def test_similarities_that_are_no_cosines_are_named():
 
 @pytest.mark.parametrize('options, message', [
     (dict(beta=0), 'beta must be positive, got 0'),
-    (dict(top=1.0), 'top must be a positive integer, got 1.0'),
+    (dict(top=1.0), 'top must be an integer, got 1.0'),
     (dict(top=7), 'top must be at most 6,'),
 ])
 def test_bad_options_of_a_bank_are_named(options, message, tmp_path):

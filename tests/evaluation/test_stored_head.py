@@ -58,7 +58,7 @@ def test_a_head_that_the_user_imported_is_built():
      "head.loss: type .* got 'os.system'"),
     (dict(WTI, loss=dict(type='DualSoftmaxLoss', loss_weight=dict(type='os.abort'))),
      "head.loss.loss_weight: type .* got 'os.abort'"),
-    (dict(WTI, loss='os.system'), 'cannot be built'),
+    (dict(WTI, loss='os.system'), 'loss must be a dict'),
     (dict(WTI, _scope_='os'), "got '_scope_'"),
     (dict(WTI, init_cfg=dict(type='Pretrained', checkpoint='x')), "got 'init_cfg'"),
     (dict(WTI, self=1), "got 'self'"),
@@ -78,7 +78,7 @@ def test_nothing_else_is_built(config, message, tmp_path, monkeypatch):
     (None, 'config and a state_dict, got None'),
     (dict(config=WTI), "got .'config'"),
     (stored(WTI, {'a': 1}), 'of tensors'), (stored(WTI, [1]), 'of tensors'),
-    (stored(WTI, {}), 'Missing key')])
+    (stored(WTI, {}), 'other names')])
 def test_its_parts_are_checked(bad, message):
     with pytest.raises(InputError, match=message):
         build_stored_head(bad)

@@ -55,7 +55,8 @@ def describe_settings(model: nn.Module) -> dict[str, object]:
 
 
 def check_settings(file: dict, own: dict[str, object], source: str,
-                   allow_other: Sequence[str] = (), starts: bool = False) -> None:
+                   allow_other: Sequence[str] | None = None,
+                   starts: bool = False) -> None:
     """Refuse weights that were trained with other settings than a model has.
 
     Args:
@@ -63,8 +64,9 @@ def check_settings(file: dict, own: dict[str, object], source: str,
             nothing, as of others and of earlier versions, the log says so.
         own (dict[str, object]): The model's, see :func:`describe_settings`.
         source (str): Where the weights are from, for messages.
-        allow_other (Sequence[str]): Settings that may differ, such as
-            ``'backbone.lora_scale'`` or ``'lora_scale'``. Defaults to ().
+        allow_other (Sequence[str], optional): Settings that may differ, such as
+            ``'backbone.lora_scale'`` or ``'lora_scale'``. Defaults to None: where
+            weights come from offers no such choice.
         starts (bool): Whether a training starts from the weights, maybe with
             another head and other pipelines. Defaults to False.
 
@@ -87,13 +89,14 @@ def check_settings(file: dict, own: dict[str, object], source: str,
         f'{name}{_option(name)} {recorded[name]!r}, here {own[name]!r}'
         for name in other)
     refused = [name for name in other
-               if not {name, name.split('.')[-1]} & set(allow_other)]
+               if not {name, name.split('.')[-1]} & set(allow_other or ())]
     if refused:
+        advice = '' if allow_other is None else (
+            f', or allow it by --allow-other {" ".join(refused)} (allow_other='
+            f'{refused} of CheckCheckpointHook)')
         raise InputError(
             f'{source} was trained with other settings, which change its features: '
-            f'{shown}. Use the config that it was trained with, or allow it by '
-            f'--allow-other {" ".join(refused)} (allow_other={refused} of '
-            'CheckCheckpointHook)')
+            f'{shown}. Use the config that it was trained with{advice}')
     if other:
         print_log(f'{source} was trained with {shown}, which is allowed', 'current')
 

@@ -66,6 +66,9 @@ def test_a_head_that_the_user_imported_is_built():
     (dict(WTI, embed_dims=[8]), r'embed_dims must be .* got \[8\]'),
     (dict(WTI, embed_dims=9), 'cannot be built'),
     (dict(WTI, embed_dims=-1), 'positive integer, got -1'),
+    (dict(type='SequentialTransformerHead', embed_dims=8, num_layers=10**6),
+     'num_layers must be at most'),
+    (dict(type='SequentialLSTMHead', embed_dims=10**6), 'cannot be built'),
 ])
 def test_nothing_else_is_built(config, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -18,6 +18,7 @@ from mmaction_centerclip.option_types import check_types
 __all__ = ['check_normalization', 'describe_resizing', 'pictures_for', 'pictures_of']
 
 
+@check_types
 def pictures_of(arch: str | dict, pretrained: str | None) -> dict | None:
     """Look up the pictures that pretrained weights were trained with.
 

@@ -41,6 +41,11 @@ def bad_options():
                f'dropout must be {message}')
 
 
+def test_an_empty_loss_is_named():
+    with pytest.raises(InputError, match='loss must be a config .* got {}'):
+        MODELS.build(head_config('MeanPoolingHead', loss={}))
+
+
 @pytest.mark.parametrize('name, options, message', list(bad_options()))
 def test_bad_options_are_named(name, options, message):
     with pytest.raises(InputError, match=f'{name}: .*{message}'):

@@ -177,7 +177,7 @@ def build_loss(config: dict) -> nn.Module:
             classification do, or does not return a dict of tensors.
     """
     if 'type' not in config:
-        raise InputError(f"loss must be a config with its type, got {config!r}")
+        raise InputError(f'loss must be a config with its type, got {config!r}')
     loss = MODELS.build(config)
     try:
         terms = loss(torch.eye(2))

@@ -18,17 +18,12 @@ from mmaction_centerclip.config_completion import complete_config
 from mmaction_centerclip.error_lines import describe_error
 from mmaction_centerclip.errors import InputError, check_positive_int
 from mmaction_centerclip.files import read_checkpoint
+from mmaction_centerclip.option_types import check_options
 
 __all__ = ['add_allow_other', 'add_common_arguments', 'allow_other_settings',
            'build_runner', 'check_checkpoint', 'check_outputs', 'exit_on_input_error',
            'frame_size', 'is_first_process', 'load_config', 'positive_int',
            'read_config', 'sampled_frames']
-
-
-# Settings that are configs of something themselves.
-_SECTIONS = ('model', 'train_dataloader', 'val_dataloader', 'test_dataloader',
-             'train_cfg', 'val_cfg', 'test_cfg', 'optim_wrapper', 'default_hooks',
-             'env_cfg', 'randomness', 'log_processor', 'visualizer', 'auto_scale_lr')
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -152,29 +147,34 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
+def _settings(
+        model: dict | None, train_dataloader: dict | None, val_dataloader: dict | None,
+        test_dataloader: dict | None, train_cfg: dict | None, val_cfg: dict | None,
+        test_cfg: dict | None, optim_wrapper: dict | None, default_hooks: dict | None,
+        env_cfg: dict | None, randomness: dict | None, log_processor: dict | None,
+        visualizer: dict | None, auto_scale_lr: dict | None, work_dir: str | None,
+        load_from: str | None, num_workers: int, seed: int | None) -> None:
+    """Name the types of settings that no class owns."""
+
+
 def _check_config(cfg: Config) -> None:
     """Check settings that no class owns, and fit loaders without workers."""
-    for name in _SECTIONS:
-        if not isinstance(cfg.get(name) or {}, dict):
-            raise InputError(f'{name} must be a dict, got {cfg[name]!r}')
-    if not isinstance(cfg.get('work_dir') or '', str):
-        raise InputError(f'work_dir must be a folder, got {cfg.work_dir!r}')
-    if not isinstance(cfg.get('load_from') or '', str):
-        raise InputError(f'load_from must be a file, got {cfg.load_from!r}')
+    check_options('the config', _settings, cfg)
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg.get(name) or {}
-        workers = loader.get('num_workers', 0)
-        if type(workers) is not int or workers < 0:
-            raise InputError(f'{name}.num_workers must be an integer that is not '
-                             f'negative, got {workers!r}')
+        check_options(name, _settings, loader)
+        if loader.get('num_workers', 0) < 0:
+            raise InputError(f'{name}.num_workers must not be negative, got '
+                             f'{loader.num_workers!r}')
         if loader.get('num_workers') == 0:
             # torch takes them with workers only.
             loader.persistent_workers = False
             loader.pop('prefetch_factor', None)
-    seed = (cfg.get('randomness') or {}).get('seed')
-    if seed is not None and (type(seed) is not int or not 0 <= seed < 2**32):
-        raise InputError('randomness.seed must be an integer from 0 to 2 ** 32 - 1, '
-                         f'got {seed!r}')
+    randomness = cfg.get('randomness') or {}
+    check_options('randomness', _settings, randomness)
+    if not 0 <= (randomness.get('seed') or 0) < 2**32:
+        raise InputError('randomness.seed must be from 0 to 2 ** 32 - 1, got '
+                         f'{randomness.seed!r}')
     for section, names in dict(
             train_cfg=('max_epochs', 'max_iters', 'val_interval'),
             log_processor=('window_size', )).items():

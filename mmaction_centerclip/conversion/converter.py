@@ -18,6 +18,7 @@ from mmaction_centerclip.models.feature_settings import (
     describe_settings,
     kept_settings,
 )
+from mmaction_centerclip.models.utils.strict_loading import compare_weights
 
 from .clip4clip import infer_head
 from .necks import give_embeddings
@@ -103,16 +104,13 @@ def _choose_kind(state: dict[str, Tensor], kinds: Sequence[str], source: str) ->
 def _load(model: nn.Module, weights: dict[str, Tensor],
           source: str) -> tuple[list[str], list[str]]:
     """Load the weights; return the model's missing keys and unexpected ones."""
-    try:
-        missing, unexpected = model.load_state_dict(weights, strict=False)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise InputError(f'{source}: {reason}') from None
+    missing, unexpected, other = compare_weights(model.state_dict(), weights)
     lost = [key for key in missing if not key.startswith(('backbone.necks.', 'head.'))]
-    if lost:
+    if lost or other:
         raise InputError(f'{source} lacks {len(lost)} weights of its towers, '
-                         f'such as {lost[:3]}')
-    return list(missing), list(unexpected)
+                         f'such as {lost[:3]}; {"; ".join(other[:3])}')
+    model.load_state_dict(weights, strict=False)
+    return missing, unexpected
 
 
 def _model_config(weights: dict[str, Tensor], necks: list[dict], head: dict,

@@ -9,7 +9,7 @@ from mmaction_centerclip.models.feature_settings import (
     check_settings,
     describe_settings,
 )
-from mmaction_centerclip.models.utils.strict_loading import fits, form
+from mmaction_centerclip.models.utils.strict_loading import compare_weights
 
 __all__ = ['check_weights', 'load_checkpoint', 'settings_of']
 
@@ -55,20 +55,16 @@ def check_weights(own: dict[str, Tensor], state: dict[str, Tensor], source: str,
     Raises:
         InputError: If another key does not fit; it says what the weights are of.
     """
-    fitting = [k for k, v in state.items() if k in own and fits(v, own[k])]
-    missing = sorted(own.keys() - set(fitting))
-    unknown = sorted(state.keys() - own.keys())
-    wrong = [k for k in missing + unknown if not k.startswith(new or ('\0', ))]
-    if wrong:
-        shapes = [f'{k} {form(state[k])}, not {form(own[k])}'
-                  for k in wrong if k in own and isinstance(state.get(k), Tensor)]
+    missing, unknown, other = compare_weights(own, state)
+    # One of another shape is new, as one that is missing.
+    missing = sorted(missing + [line.split(' ')[0] for line in other])
+    if any(not key.startswith(new or ('\0', )) for key in missing + unknown):
         title, advice = _describe(state, own)
         raise InputError(
-            f'{source} holds {title}, of which {len(fitting)} of '
+            f'{source} holds {title}, of which {len(own) - len(missing)} of '
             f"the model's {len(own)} keys fit; missing "
             f'{[k for k in missing if k not in state][:3]}, not part of the '
-            f'model {unknown[:3]}, of another shape or type {shapes[:3]}. '
-            + advice)
+            f'model {unknown[:3]}, of another shape or type {other[:3]}. {advice}')
     return missing, unknown
 
 

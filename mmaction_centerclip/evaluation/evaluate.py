@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from mmaction_centerclip.errors import InputError, check_positive_int
+from mmaction_centerclip.option_types import check_types
 from mmaction_centerclip.tables import format_table
 
 from .feature_file import RetrievalFeatures
@@ -16,6 +17,7 @@ from .scorer import Scorer, choose_scorer, rank_counts_in_chunks, score_matrix
 __all__ = ['RetrievalEvaluation', 'evaluate_features', 'format_rows']
 
 
+@check_types
 class RetrievalEvaluation:
     """Compute recalls and ranks, further metrics, and those of re-rankings.
 

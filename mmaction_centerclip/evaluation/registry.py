@@ -96,8 +96,6 @@ def build_registered(option: str, registry: Registry,
         InputError: If a name is unknown or stands twice, or an option of its
             class is unknown, missing or out of range.
     """
-    if not isinstance(chosen, (list, tuple)):
-        raise InputError(f'{option} must be a list, got {chosen!r}')
     built = {}
     for given in chosen:
         options = dict(given) if isinstance(given, dict) else dict(type=given)

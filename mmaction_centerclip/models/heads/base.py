@@ -50,7 +50,7 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
     def __init__(
         self, loss: dict | None = None, init_logit_scale: float = math.log(1 / 0.07),
         freeze_logit_scale: bool = False, init_logit_bias: float | None = None,
-        init_cfg: dict | None = None) -> None:
+        init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
         check_number(f'{type(self).__name__}: init_logit_scale', init_logit_scale,
                      lambda x: x <= math.log(1000),

@@ -49,7 +49,7 @@ class VideoTowerBackbone(BaseModule):
     """
 
     def __init__(self, tower: dict, pretrained: str | None = None,
-                 init_cfg: dict | None = None) -> None:
+                 init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
         if 'type' not in tower:
             raise InputError('tower must be the config of a video tower, with its '

@@ -89,7 +89,7 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
                  frozen_towers: bool = False,
                  lora: dict | None = None,
                  data_preprocessor: dict | None = None,
-                 init_cfg: dict | None = None) -> None:
+                 init_cfg: dict | list | None = None) -> None:
         pictures, self._resizing = {}, None
         if video_pretrained is None:
             pictures = pictures_for(backbone.get('arch', arch), pretrained)

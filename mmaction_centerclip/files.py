@@ -20,7 +20,7 @@ from mmaction_centerclip.torchscript import is_torchscript, read_torchscript
 __all__ = ['atomic_write', 'check_absent', 'check_dense', 'explain_refusal',
            'hash_file', 'partial_beside', 'path_below', 'read_checkpoint',
            'read_tensors', 'remove_partials', 'same_video', 'save_tensors',
-           'whole_file', 'write_text']
+           'write_text']
 
 # Facts about a model that OpenAI's archives store as if they were weights.
 _NOT_WEIGHTS = ('input_resolution', 'context_length', 'vocab_size')
@@ -273,4 +273,3 @@ def same_video(filename: str) -> str:
     return f'{stat.st_dev}:{stat.st_ino}'
 
 
-whole_file = atomic_write

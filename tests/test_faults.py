@@ -42,6 +42,15 @@ def place(tmp_path, tiny_config, tiny_checkpoint, shapes):
         b'_base_ = "nowhere.py"'}
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
+    checkpoint = torch.load(tiny_checkpoint)
+    settings = checkpoint['meta']['feature_settings']
+    for name, changed in dict(
+            heads={'backbone.num_heads': 7}, frames=dict(num_frames=3),
+            gelu={'text_backbone.activation': 'Tanh()'},
+            mean=dict(mean=[9.0, 9.0, 9.0]),
+            lora={'backbone.eps': 10**400}, odd=dict(std=[[1]])).items():
+        checkpoint['meta']['feature_settings'] = {**settings, **changed}
+        torch.save(checkpoint, tmp_path / f'{name}.pth')
     torch.save([1, 2], tmp_path / 'list.pth')
     torch.save(torch.ones(2), tmp_path / 'tensor.pth')
     torch.save({1: torch.ones(2)}, tmp_path / 'integers.pth')
@@ -90,6 +99,11 @@ FAULTS = {
        for name in ('nowhere.pth', 'text.pth', 'empty.pth', 'list.pth', 'tensor.pth',
                     'integers.pth', 'nothing.pth', 'other.pth', 'cut.pth', 'folder',
                     'pickle.pth', 'fifo', 'cut.safetensors', 'archive.pt')},
+    **{f'checkpoint of other {name}': ((TEST, 'config.py', f'{name}.pth'), named)
+       for name, named in dict(
+           heads='num_heads (head_width) 7, here 2', mean='mean [9.0, 9.0, 9.0], here',
+           gelu="(quick_gelu) 'Tanh()', here", frames='num_frames 3, here 8',
+           lora='is damaged', odd='is damaged').items()},
     **{f'features {name}': ((FEATURES, name), name)
        for name in ('nowhere.pth', 'text.pth', 'list.pth', 'other.pth', 'cut.pth',
                     'pickle.pth', 'folder')},
@@ -144,6 +158,17 @@ FAULTS = {
         ('val_evaluator.rerank=[no]', 'rerank'),
         ('val_evaluator.max_pairs=0', 'max_pairs'),
         ('randomness.seed=-1', 'seed'),
+        ('val_evaluator.type=AccMetric', 'AccMetric'),
+        ('test_evaluator.type=mmaction.ConfusionMatrix', 'ConfusionMatrix'),
+        ('model.frozen_towers=no', "got 'no'"), ('model.frozen_layers=True', 'True'),
+        ('model.video_pretrained=5', 'got 5'), ('model.pretrained=True', 'got True'),
+        ('model.backbone.with_cp=1', 'got 1'), ('model.arch.quick_gelu=0', 'got 0'),
+        ('model.arch.vision_cfg.layers=True', 'got True'),
+        ('model.backbone.necks.0.p=True', 'got True'),
+        ('model.head.freeze_logit_scale=off', "got 'off'"),
+        ('default_hooks.checkpoint.by_epoch=1', 'got 1'),
+        (f'{DATA}mask_repeats=1', 'got 1'),
+        ('model.lora.backbone.r=2 model.frozen_towers=True', 'frozen_towers'),
         ('model.arch.vision_cfg.nonsense=1', 'nonsense'),
         ('default_hooks.checkpoint.save_best=retrieval/none', 'save_best'),
         ('default_hooks.check_finite.interval=0', 'interval'),

@@ -11,6 +11,8 @@ from mmengine.config import DictAction
 
 from mmaction_centerclip.apis import VideoTextRetrievalInferencer
 from mmaction_centerclip.cli import (
+    add_allow_other,
+    allow_other_settings,
     exit_on_input_error,
     positive_int,
     read_config,
@@ -75,6 +77,7 @@ def parse_args() -> argparse.Namespace:
                              'weights that model.pretrained names')
         command.add_argument('--cfg-options', nargs='+', action=DictAction,
                              help='override settings of the config, as key=value')
+        add_allow_other(command)
     for command in (index, search):
         command.add_argument('--json', action='store_true',
                              help='print JSON in place of a table')
@@ -117,6 +120,7 @@ def open_index(args: argparse.Namespace) -> VideoIndex:
     cfg = read_config(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
+    allow_other_settings(cfg, args.allow_other)
     inferencer = VideoTextRetrievalInferencer(
         cfg, args.checkpoint, args.device, show_progress=False)
     if args.command != 'index':

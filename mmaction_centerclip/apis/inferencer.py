@@ -19,6 +19,7 @@ from mmaction_centerclip.datasets.transforms import DecodingError
 from mmaction_centerclip.errors import InputError, check_positive_int, printable
 from mmaction_centerclip.evaluation.scores import Scorer, product_scores, score_matrix
 from mmaction_centerclip.files import write_text
+from mmaction_centerclip.option_types import check_types
 
 from .folders import list_files
 from .loading import init_retriever
@@ -45,6 +46,7 @@ class Encoded:
     unreadable: dict[str, str] = field(default_factory=dict)
 
 
+@check_types
 class VideoTextRetrievalInferencer(BaseInferencer):
     """Find videos by words, with any retriever.
 
@@ -70,14 +72,14 @@ class VideoTextRetrievalInferencer(BaseInferencer):
     postprocess_kwargs: set = {'texts', 'topk', 'pred_out_dir', 'print_result'}
 
     def __init__(self, config: str | os.PathLike | Config,
-                 checkpoint: str | None = None, device: str | None = None,
+                 checkpoint: str | os.PathLike | None = None,
+                 device: str | torch.device | None = None,
                  show_progress: bool = True) -> None:
         # mmengine's takes no config for the one that a checkpoint stores, and
         # an unknown file for a name of the model zoo.
         if isinstance(config, os.PathLike):
             config = os.fspath(config)
-        if not isinstance(config, Config) and not (
-                isinstance(config, str) and os.path.isfile(config)):
+        if not isinstance(config, Config) and not os.path.isfile(config):
             raise InputError(f'config must be a config or its file, got {config!r}')
         super().__init__(config, checkpoint, device, show_progress=show_progress)
         self.cfg = self.model.cfg

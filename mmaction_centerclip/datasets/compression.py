@@ -16,6 +16,7 @@ import numpy as np
 from mmaction_centerclip.errors import InputError, check_choice, check_number
 from mmaction_centerclip.files import partial_beside
 from mmaction_centerclip.mp4 import write_mp4
+from mmaction_centerclip.option_types import check_types
 
 from .transforms import DecodingError, VideoReader, decoding_errors
 from .transforms.media_files import open_media
@@ -27,6 +28,7 @@ PRESETS = ('ultrafast', 'superfast', 'veryfast', 'faster', 'fast', 'medium', 'sl
 LATE = 2e-3  # seconds that a frame may be from its time
 
 
+@check_types
 @dataclass(frozen=True)
 class Compression:
     """How a video is compressed: H.264 in MP4, without sound.
@@ -60,8 +62,8 @@ class Compression:
         for name, least, top in (('short_side', 16, 2**14), ('fps', 0, 1000),
                                  ('crf', 0, 51)):
             value = getattr(self, name)
-            if type(value) is not int or not least <= value <= top:
-                raise InputError(f'{name} must be an integer from {least} to {top}, '
+            if not least <= value <= top:
+                raise InputError(f'{name} must be from {least} to {top}, '
                                  f'got {value!r}')
         check_choice('preset', self.preset, PRESETS)
         check_number('max_difference', self.max_difference, lambda x: x > 0, 'positive')

@@ -3,6 +3,7 @@ import hashlib
 import inspect
 import os.path as osp
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from mmaction.registry import DATASETS, TRANSFORMS
 from mmaction.structures import ActionDataSample
 from mmengine.fileio import exists
 
-from mmaction_centerclip.errors import InputError, check_choice, check_positive_int
+from mmaction_centerclip.errors import InputError, check_positive_int
 from mmaction_centerclip.files import same_video
 from mmaction_centerclip.homes import expand_home
 
@@ -71,18 +72,15 @@ class VideoTextRetrievalDataset(BaseActionDataset):
     """
 
     def __init__(self, ann_file: str, pipeline: list[dict | Callable],
-                 data_prefix: dict | None = None, captions: str = 'random',
+                 data_prefix: dict | None = None,
+                 captions: Literal['random', 'all', 'paragraph'] = 'random',
                  test_mode: bool = False, mask_repeats: bool | None = None,
                  features: str | None = None,
                  max_refetch: int = 20, **kwargs) -> None:
-        self.captions = check_choice('captions', captions,
-                                     ('random', 'all', 'paragraph'))
-        if type(max_refetch) is not int or max_refetch < 0:
-            raise InputError('max_refetch must be an integer that is not negative, '
-                             f'got {max_refetch!r}')
-        self.mask_repeats = check_choice('mask_repeats', mask_repeats,
-                                         (None, True, False))
-        if not isinstance(pipeline, (list, tuple)) or not pipeline:
+        self.captions, self.mask_repeats = captions, mask_repeats
+        if max_refetch < 0:
+            raise InputError(f'max_refetch must not be negative, got {max_refetch!r}')
+        if not pipeline:
             raise InputError('pipeline must be a list of transforms that is not empty, '
                              f'got {pipeline!r}')
         for transform in pipeline:

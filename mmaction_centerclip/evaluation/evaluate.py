@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import torch
 
 from mmaction_centerclip.errors import InputError, check_positive_int
+from mmaction_centerclip.option_types import check_types
 from mmaction_centerclip.tables import format_table
 
 from .feature_file import RetrievalFeatures
@@ -15,6 +16,7 @@ from .scores import Scorer, Scores
 __all__ = ['RetrievalEvaluation', 'evaluate_features', 'format_rows']
 
 
+@check_types
 class RetrievalEvaluation:
     """Compute recalls and ranks, further metrics, and those of re-rankings.
 
@@ -31,7 +33,7 @@ class RetrievalEvaluation:
     def __init__(self, topk: Sequence[int] = TOPK,
                  more_metrics: Sequence[str | dict] = (),
                  rerank: Sequence[str | dict] = ()) -> None:
-        if not isinstance(topk, (list, tuple)) or not topk:
+        if not topk:
             raise InputError(f'topk must be a list of positive integers, got {topk!r}')
         self.topk = tuple(check_positive_int('topk', k) for k in topk)
         self.metrics = build_registered('more_metrics', RETRIEVAL_METRICS, more_metrics)

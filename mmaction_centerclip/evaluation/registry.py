@@ -56,8 +56,6 @@ def build_registered(option: str, registry: Registry,
         chosen (Sequence[str | dict]): Each a name, or a dict with the name as
             ``type`` and the options of that class.
     """
-    if not isinstance(chosen, (list, tuple)):
-        raise InputError(f'{option} must be a list, got {chosen!r}')
     built = {}
     for given in chosen:
         options = dict(given) if isinstance(given, dict) else dict(type=given)

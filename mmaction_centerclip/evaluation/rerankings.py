@@ -78,8 +78,9 @@ class QBNorm(Reranking):
         top (int): See there.
     """
 
-    def __init__(self, bank: str, beta: float = 20.0, top: int = 1) -> None:
-        if not isinstance(bank, (str, os.PathLike)) or not os.path.isfile(bank):
+    def __init__(self, bank: str | os.PathLike, beta: float = 20.0,
+                 top: int = 1) -> None:
+        if not os.path.isfile(bank):
             raise InputError('qb_norm: bank, a file that tools/test.py --dump '
                              f'wrote of the training set, not found: {bank}')
         _check_options(beta, top)

@@ -1,7 +1,7 @@
 """Text-video retrieval as a metric of the zoo."""
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from mmaction.registry import METRICS
@@ -10,7 +10,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmaction_centerclip.errors import InputError, check_choice, check_positive_int
+from mmaction_centerclip.errors import InputError, check_positive_int
 
 from .evaluate import RetrievalEvaluation
 from .feature_file import NO_HEAD, RetrievalFeatures, check_new_file, save_features
@@ -58,7 +58,7 @@ class VideoTextRetrievalMetric(BaseMetric):
                  more_metrics: Sequence[str | dict] = (),
                  rerank: Sequence[str | dict] = (),
                  max_pairs: int = 2**18,
-                 score_dtype: str = 'float64',
+                 score_dtype: Literal['float64', 'float32'] = 'float64',
                  dump: str | None = None,
                  dump_only: bool = False,
                  allow_missing: bool = False,
@@ -72,13 +72,12 @@ class VideoTextRetrievalMetric(BaseMetric):
         self.evaluation = RetrievalEvaluation(topk, more_metrics,
                                               () if dump_only else rerank)
         self.max_pairs = check_positive_int('max_pairs', max_pairs)
-        self.score_dtype = getattr(
-            torch, check_choice('score_dtype', score_dtype, ('float64', 'float32')))
+        self.score_dtype = getattr(torch, score_dtype)
         self.dump = dump
         self.dump_only = dump_only
         self.head: nn.Module | None = None
         self.head_config: dict | None = None
-        self.allow_missing = check_choice('allow_missing', allow_missing, (True, False))
+        self.allow_missing = allow_missing
 
     def metric_names(self) -> set[str]:
         """Return the names of the figures, for ``save_best`` to choose from."""

@@ -178,7 +178,6 @@ def check_kmedoids(distance: str, p: float, pre_norm: bool, max_iters: int,
     """
     check_choice('distance', distance, DISTANCES)
     check_choice('backend', backend, BACKENDS)
-    check_choice('pre_norm', pre_norm, (True, False))
     check_order(p)
     check_stop(max_iters, tol)
     if backend == 'triton' and (masked or dtype != torch.float32):

@@ -10,7 +10,7 @@ import numpy as np
 from mmaction_centerclip.datasets.transforms.decoding_errors import decoding_errors
 from mmaction_centerclip.datasets.transforms.video_reader import VideoReader
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.files import check_absent, whole_file, write_text
+from mmaction_centerclip.files import atomic_write, check_absent, write_text
 from mmaction_centerclip.mp4 import write_mp4
 
 from .hits import Hit
@@ -43,7 +43,7 @@ def cut_clip(hit: Hit, path: str | os.PathLike) -> None:
         if not frames:
             raise InputError(f'{hit.file} has no frames from {hit.start} to '
                              f'{hit.end} seconds')
-        with whole_file(path) as partial:
+        with atomic_write(path) as partial:
             write_mp4(partial, zip(_pictures(reader, frames), times), end,
                       reader.get_avg_fps())
 

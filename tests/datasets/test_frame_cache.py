@@ -225,7 +225,7 @@ def test_workers_have_connections_of_their_own(clip, cache):
 
 
 @pytest.mark.parametrize('options, message', [
-    (dict(path=''), 'name of a file'), (dict(path=3), 'name of a file'),
+    (dict(path=''), 'name of a file'), (dict(path=3), 'path must be a text'),
     (dict(codec='png'), 'codec'), (dict(quality=101), 'quality'),
     (dict(quality=0), 'quality'), (dict(add='some'), 'add'),
     (dict(max_gib=0), 'max_gib'), (dict(size=3), 'size'), (dict(), 'path'),

@@ -203,8 +203,8 @@ def test_joins_the_frames_of_segments():
 
 
 @pytest.mark.parametrize('options, message', [
-    (dict(r=-1), 'TokenMerging: r must be .* got -1'),
-    (dict(r=True), 'r must be .* got True'),
+    (dict(r=-1), 'TokenMerging: r must .* got -1'),
+    (dict(r=True), 'r must .* got True'),
     (dict(num_segments=0), 'num_segments .* got 0'),
     (dict(metric='values'), "metric must be .* got 'values'"),
     (dict(proportional=2), 'proportional must be .* got 2'),

@@ -16,7 +16,13 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from mmaction_centerclip.apis import init_retriever
-from mmaction_centerclip.cli import exit_on_input_error, read_config, torch_device
+from mmaction_centerclip.cli import (
+    add_allow_other,
+    allow_other_settings,
+    exit_on_input_error,
+    read_config,
+    torch_device,
+)
 from mmaction_centerclip.config_checks import find_datasets
 from mmaction_centerclip.datasets import FeatureCache, recipe_of
 from mmaction_centerclip.datasets.transforms import DecodingError
@@ -39,6 +45,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', type=torch_device,
                         default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    add_allow_other(parser)
     return parser.parse_args()
 
 
@@ -102,6 +109,7 @@ def main() -> None:
     cfg: Config = read_config(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
+    allow_other_settings(cfg, args.allow_other)
     cfg.model.frozen_towers = True
     model = init_retriever(cfg, args.checkpoint, args.device)
     datasets = list(find_datasets(model.cfg.get('train_dataloader')))

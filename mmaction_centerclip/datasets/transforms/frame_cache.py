@@ -4,6 +4,7 @@ import inspect
 import os.path as osp
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -11,10 +12,10 @@ from mmaction.registry import TRANSFORMS
 
 from mmaction_centerclip.errors import (
     InputError,
-    check_choice,
     check_number,
     check_positive_int,
 )
+from mmaction_centerclip.option_types import check_types
 
 from .decoding_errors import DecodingError
 from .frame_store import FrameStore, StoredVideo, bind_file, file_state
@@ -30,6 +31,7 @@ READ_BGR = cv2.IMREAD_COLOR
 READ_RGB = getattr(cv2, 'IMREAD_COLOR_RGB', None)  # from OpenCV 4.11 on
 
 
+@check_types
 class FrameCache:
     """Frames of videos, resized and encoded, in a file beside the videos.
 
@@ -61,13 +63,13 @@ class FrameCache:
         InputError: If an option is not as above, or ``path`` is another file.
     """
 
-    def __init__(self, path: str, resize: dict | None = None, codec: str = 'jpeg',
-                 quality: int = 90, add: str = 'drawn',
+    def __init__(self, path: str, resize: dict | None = None,
+                 codec: Literal['jpeg', 'raw'] = 'jpeg', quality: int = 90,
+                 add: Literal['drawn', 'all', 'none'] = 'drawn',
                  max_gib: float | None = None) -> None:
-        if not isinstance(path, str) or not path or osp.isdir(path):
+        if not path or osp.isdir(path):
             raise InputError(f'cache: path must be the name of a file, got {path!r}')
-        self.codec = check_choice('cache: codec', codec, ('jpeg', 'raw'))
-        self.add = check_choice('cache: add', add, ('drawn', 'all', 'none'))
+        self.codec, self.add = codec, add
         if check_positive_int('cache: quality', quality) > 100:
             raise InputError(f'cache: quality must be 1 to 100, got {quality!r}')
         self.quality = quality

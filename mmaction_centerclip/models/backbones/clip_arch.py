@@ -15,6 +15,7 @@ from torch import nn
 
 from mmaction_centerclip.clip_models import clip_config
 from mmaction_centerclip.errors import InputError, check_choice
+from mmaction_centerclip.option_types import check_options
 
 __all__ = ['clip_config', 'text_arguments', 'timm_arguments', 'vision_arguments',
            'vision_tower_type']
@@ -152,6 +153,8 @@ def text_arguments(arch: str | dict) -> dict:
 
 
 def _sizes(cls: type, config: dict, part: str) -> object:
+    check_options(f'arch: {part}', cls.__init__, {  # null stands for a default
+        name: value for name, value in config[part].items() if value is not None})
     try:
         return cls(**config[part])
     except TypeError as error:

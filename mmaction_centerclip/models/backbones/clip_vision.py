@@ -1,12 +1,11 @@
 """open_clip's vision transformer with necks between its blocks."""
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from mmaction.registry import MODELS
 from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
-
-from mmaction_centerclip.errors import check_choice
 
 from .clip_arch import vision_arguments
 from .tower_steps import OpenAttention, key_part, mean_keys
@@ -56,10 +55,10 @@ class CLIPVisionTower(VideoTower, VisionTransformer):
     added_keys = ('necks.', 'conv2.')
 
     def __init__(self, arch: str | dict, necks: Sequence[dict] = (),
-                 linear_patch: str = '2d', init_position_std: float | None = None,
-                 with_cp: bool = False) -> None:
+                 linear_patch: Literal['2d', '3d'] = '2d',
+                 init_position_std: float | None = None, with_cp: bool = False) -> None:
         super().__init__(**vision_arguments(arch))
-        self.linear_patch = check_choice('linear_patch', linear_patch, ('2d', '3d'))
+        self.linear_patch = linear_patch
         if linear_patch == '3d':
             self.conv2 = nn.Conv3d(
                 3, self.conv1.out_channels, kernel_size=(3, *self.patch_size),

@@ -243,7 +243,7 @@ class VideoTower:
             InputError: If the tower does not have so many blocks.
         """
         blocks = self.tower_blocks()
-        if type(num_blocks) is not int or not -1 <= num_blocks <= len(blocks):
+        if not -1 <= num_blocks <= len(blocks):
             raise InputError('frozen_layers must be from -1 (nothing frozen) to '
                              f'{len(blocks)}, the number of blocks, got {num_blocks!r}')
         if num_blocks < 0:

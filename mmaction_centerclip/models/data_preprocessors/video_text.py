@@ -35,8 +35,7 @@ class VideoTextDataPreprocessor(ActionDataPreprocessor):
     def __init__(self, mean: Sequence[float] | None = None,
                  std: Sequence[float] | None = None, **kwargs) -> None:
         for name, values, lowest in (('mean', mean, -math.inf), ('std', std, 0)):
-            if values is not None and (
-                    not isinstance(values, Sequence) or len(values) != 3):
+            if values is not None and len(values) != 3:
                 raise InputError(f'data_preprocessor: {name} must be a list of three '
                                  f'numbers, got {values!r}')
             for value in values or ():

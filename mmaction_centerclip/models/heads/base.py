@@ -50,12 +50,13 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
     def __init__(
         self, loss: dict | None = None, init_logit_scale: float = math.log(1 / 0.07),
         freeze_logit_scale: bool = False, init_logit_bias: float | None = None,
-        init_cfg: dict | None = None) -> None:
+        init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
         check_number(f'{type(self).__name__}: init_logit_scale', init_logit_scale,
                      lambda x: x <= math.log(1000),
                      'the logarithm of a scale of at most 1000')
-        self.loss_module = build_loss(loss or dict(type='SymmetricInfoNCELoss'))
+        self.loss_module = build_loss(
+            dict(type='SymmetricInfoNCELoss') if loss is None else loss)
         self._takes_repeats = 'repeats' in inspect.signature(
             self.loss_module.forward).parameters
         if not self._takes_repeats:
@@ -175,6 +176,8 @@ def build_loss(config: dict) -> nn.Module:
         InputError: If it takes more than logits (texts, videos), as those of
             classification do, or does not return a dict of tensors.
     """
+    if 'type' not in config:
+        raise InputError(f'loss must be a config with its type, got {config!r}')
     loss = MODELS.build(config)
     try:
         terms = loss(torch.eye(2))

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from mmaction_centerclip.errors import (
     InputError,
-    check_choice,
     check_positive_int,
     named_errors,
 )
@@ -56,7 +55,7 @@ class TokenNeck(BaseModule, metaclass=ABCMeta):
     place: hosts whose blocks tell tokens apart by their order take no other."""
 
     def __init__(self, before_block: int, embed_dims: int | None = None,
-                 init_cfg: dict | None = None) -> None:
+                 init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
         self.embed_dims = embed_dims
         self.before_block = check_positive_int(
@@ -171,14 +170,13 @@ class TokenReducer(TokenNeck):
 
     def __init__(self, before_block: int, num_segments: int,
                  exclude_padding: bool = False, embed_dims: int | None = None,
-                 init_cfg: dict | None = None,
+                 init_cfg: dict | list | None = None,
                  adaptive_segments: bool = False) -> None:
         super().__init__(before_block, embed_dims, init_cfg)
         name = type(self).__name__
         self.num_segments = check_positive_int(f'{name}: num_segments', num_segments)
         for option, value in dict(exclude_padding=exclude_padding,
                                   adaptive_segments=adaptive_segments).items():
-            check_choice(f'{name}: {option}', value, (True, False))
             if value and not self.takes_masks:
                 raise InputError(f'{name}: {option} is for necks that can leave tokens '
                                  'out, such as TokenClustering, got True')

@@ -55,9 +55,9 @@ class RandomTokenDrop(_TokenDrop):
     def __init__(self, before_block: int, num_segments: int, num_centers: int,
                  seed: int = 0, **kwargs) -> None:
         super().__init__(before_block, num_segments, num_centers, **kwargs)
-        if type(seed) is not int or seed < 0:
-            raise InputError(f'{type(self).__name__}: seed must be an integer that is '
-                             f'not negative, got {seed!r}')
+        if seed < 0:
+            raise InputError(f'{type(self).__name__}: seed must not be negative, got '
+                             f'{seed!r}')
         self.seed = seed
 
     @torch.compiler.disable

@@ -1,8 +1,10 @@
 """Bipartite token merging inside the blocks of a transformer (ToMe)."""
+from typing import Literal
+
 from mmaction.registry import MODELS
 from torch import Tensor
 
-from mmaction_centerclip.errors import InputError, check_choice, check_positive_int
+from mmaction_centerclip.errors import InputError, check_positive_int
 from mmaction_centerclip.models.video_tokens import VideoTokens
 from mmaction_centerclip.ops import alternate, bipartite_matching, merge
 
@@ -66,22 +68,21 @@ class TokenMerging(TokenReducer):
     without_attention = "metric='tokens', proportional=False"
 
     def __init__(self, before_block: int, r: int, num_segments: int | None = None,
-                 metric: str = 'keys', proportional: bool = True,
-                 embed_dims: int | None = None, init_cfg: dict | None = None) -> None:
+                 metric: Literal['keys', 'tokens'] = 'keys', proportional: bool = True,
+                 embed_dims: int | None = None,
+                 init_cfg: dict | list | None = None) -> None:
         super().__init__(before_block, num_segments or 1, embed_dims=embed_dims,
                          init_cfg=init_cfg)
         name = type(self).__name__
         if num_segments is not None:
             check_positive_int(f'{name}: num_segments', num_segments)
-        if type(r) is not int or r < 0:
-            raise InputError(f'{name}: r must be an integer that is not negative, '
-                             f'got {r!r}')
+        if r < 0:
+            raise InputError(f'{name}: r must not be negative, got {r!r}')
         self.num_segments = num_segments
         self.r = r
-        self.metric = check_choice(f'{name}: metric', metric, ('keys', 'tokens'))
+        self.metric = metric
         self.needs_keys = metric == 'keys' and r > 0
-        self.proportional_attention = check_choice(
-            f'{name}: proportional', proportional, (True, False))
+        self.proportional_attention = proportional
 
     def forward(self, tokens: VideoTokens) -> VideoTokens:
         """Merge (B, T, P + N, C) to (B, T, P + N - r, C), or in segments."""

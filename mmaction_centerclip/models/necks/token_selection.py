@@ -66,7 +66,7 @@ class TokenSelection(TokenReducer):
                  frames_per_segment: int | None = None,
                  exclude_padding: bool = False,
                  embed_dims: int | None = None,
-                 init_cfg: dict | None = None,
+                 init_cfg: dict | list | None = None,
                  adaptive_segments: bool = False) -> None:
         super().__init__(before_block, num_segments, exclude_padding,
                          embed_dims, init_cfg, adaptive_segments)

@@ -2,10 +2,11 @@
 from mmaction.registry import MODELS
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.backbones import VideoTower, check_host
+from mmaction_centerclip.models.feature_settings import describe_settings
 from mmaction_centerclip.models.retrievers import read_clip_weights
 
 __all__ = ['VideoTowerBackbone']
@@ -48,9 +49,9 @@ class VideoTowerBackbone(BaseModule):
     """
 
     def __init__(self, tower: dict, pretrained: str | None = None,
-                 init_cfg: dict | None = None) -> None:
+                 init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
-        if not isinstance(tower, dict) or 'type' not in tower:
+        if 'type' not in tower:
             raise InputError('tower must be the config of a video tower, with its '
                              f'type, got {tower!r}')
         check_host({'necks': (), **tower})
@@ -67,7 +68,8 @@ class VideoTowerBackbone(BaseModule):
         super().init_weights()
         if self.pretrained is None:
             return
-        state = read_clip_weights(self.pretrained, self.arch)
+        settings = describe_settings(nn.ModuleDict(dict(backbone=self.tower)))
+        state = read_clip_weights(self.pretrained, self.arch, settings)
         own = {key.removeprefix('backbone.'): value for key, value in state.items()
                if key.startswith('backbone.')}
         self.tower.load_pretrained(

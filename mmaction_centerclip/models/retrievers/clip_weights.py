@@ -8,10 +8,14 @@ from mmengine.logging import print_log
 from open_clip.model import convert_to_custom_text_state_dict
 from torch import Tensor, nn
 
-from mmaction_centerclip.clip_models import clip_config
+from mmaction_centerclip.clip_models import clip_config, stored_config
 from mmaction_centerclip.clip_pictures import check_normalization
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.files import read_checkpoint
+from mmaction_centerclip.models.feature_settings import (
+    check_settings,
+    describe_settings,
+)
 from mmaction_centerclip.models.utils import load_strictly
 
 __all__ = ['load_clip_weights', 'read_clip_weights', 'rename_clip_weights']
@@ -55,7 +59,7 @@ def load_clip_weights(model: nn.Module, pretrained: str, arch: str | dict) -> li
         'backbone': {}, 'text_backbone': {}, 'head': {}}
     projection = {}  # in a retriever's own checkpoint
     strangers = []
-    weights = read_clip_weights(pretrained, arch)
+    weights = read_clip_weights(pretrained, arch, describe_settings(model))
     for key, value in weights.items():
         part, _, name = key.partition('.')
         if part in parts:
@@ -115,7 +119,8 @@ def _load_head(model: nn.Module, state: dict[str, Tensor],
                   f'({len(absent)} in all)', 'current', logging.WARNING)
 
 
-def read_clip_weights(pretrained: str, arch: str | dict) -> dict:
+def read_clip_weights(pretrained: str, arch: str | dict,
+                      settings: dict[str, object] | None = None) -> dict:
     """Read a CLIP state dict and name it as a retriever does.
 
     Args:
@@ -124,6 +129,8 @@ def read_clip_weights(pretrained: str, arch: str | dict) -> dict:
             open_clip checkpoint, an archive of OpenAI's, or a checkpoint of
             a retriever.
         arch (str | dict): The architecture.
+        settings (dict[str, object], optional): The model's, to compare with those
+            that the file records, see :func:`check_settings`. Defaults to None.
 
     Returns:
         dict[str, Tensor]: float32 weights under ``backbone.``,
@@ -136,14 +143,33 @@ def read_clip_weights(pretrained: str, arch: str | dict) -> dict:
         path = pretrained
     else:
         path = _download(pretrained, arch)
-    state, _, is_archive = read_checkpoint(path)
+    state, file, is_archive = read_checkpoint(path)
+    if settings is not None and path == pretrained:
+        check_settings(file, settings, f'pretrained={pretrained!r}', starts=True)
     if is_archive and not clip_config(arch).get('quick_gelu', False):
         raise InputError(
             f"pretrained={pretrained!r} is an archive of OpenAI's, which goes "
             f'with QuickGELU; arch {arch!r} has GELU, use its -quickgelu form')
+    if path == pretrained:
+        _check_stored_config(pretrained, arch)
     if any(key.startswith('backbone.') for key in state):
         return state
     return rename_clip_weights(convert_to_custom_text_state_dict(state))
+
+
+def _check_stored_config(path: str, arch: str | dict) -> None:
+    """Compare what no weight tells with the ``open_clip_config.json`` beside it."""
+    stored = stored_config(os.path.dirname(path)).get('model_cfg')
+    if not stored:
+        return
+    found, own = (
+        (config.get('quick_gelu', False), (config.get('vision_cfg') or {}).get(
+            'head_width', open_clip.CLIPVisionCfg.head_width))
+        for config in (stored, clip_config(arch)))
+    if found != own:
+        raise InputError(
+            f'pretrained={path!r} has (quick_gelu, head_width) of {found}, says the '
+            f'open_clip_config.json beside it; arch {arch!r} has {own}')
 
 
 def rename_clip_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:

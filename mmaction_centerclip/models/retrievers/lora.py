@@ -1,6 +1,7 @@
 """Low-rank adapters (LoRA) in the towers of a retriever, by ``peft``."""
 import contextlib
-from collections.abc import Iterator
+import inspect
+from collections.abc import Iterator, Sequence
 
 from torch import nn
 
@@ -10,12 +11,11 @@ from mmaction_centerclip.errors import (
     check_positive_int,
     named_errors,
 )
+from mmaction_centerclip.option_types import check_options
 
 __all__ = ['add_adapters', 'merge_adapters', 'watch_adapters', 'without_adapters']
 
 _TOWERS = ('backbone', 'text_backbone')
-_OPTIONS = ('r', 'lora_alpha', 'lora_dropout', 'use_rslora', 'target_modules',
-            'target_parameters')
 
 
 def add_adapters(model: nn.Module, lora: dict) -> None:
@@ -41,7 +41,7 @@ def add_adapters(model: nn.Module, lora: dict) -> None:
         InputError: If ``peft`` is not installed, or an option is unknown, out
             of range, or names nothing in the blocks.
     """
-    if not isinstance(lora, dict) or not lora or not lora.keys() <= set(
+    if not lora or not lora.keys() <= set(
             _TOWERS) or not all(isinstance(x, dict) for x in lora.values()):
         raise InputError(f'lora must be a dict of one or both of {_TOWERS}, each '
                          f'with the options of its adapters, got {lora!r}')
@@ -69,11 +69,18 @@ def add_adapters(model: nn.Module, lora: dict) -> None:
                                      f'{" ".join(str(error).split())}') from error
 
 
+def _options(r: int, lora_alpha: float, lora_dropout: float, use_rslora: bool,
+             target_modules: Sequence[str], target_parameters: Sequence[str]) -> None:
+    """Name the options of adapters, and their types."""
+
+
 def _check_options(options: dict, blocks: nn.Module) -> dict:
     """Return all options of the adapters, if they fit the blocks."""
-    unknown = sorted(options.keys() - set(_OPTIONS))
+    known = inspect.signature(_options).parameters
+    unknown = sorted(options.keys() - known.keys())
     if unknown:
-        raise InputError(f'the options are {_OPTIONS}, got {unknown}')
+        raise InputError(f'the options are {tuple(known)}, got {unknown}')
+    check_options('its options', _options, options)
     if not options.keys() & {'target_modules', 'target_parameters'}:
         options['target_parameters'] = ['attn.in_proj_weight']
     options = {'r': 8, 'lora_alpha': 16, 'target_modules': [], **options}
@@ -87,8 +94,6 @@ def _check_options(options: dict, blocks: nn.Module) -> dict:
         # The names inside a block: in front stands its number.
         inside = sorted({name.partition('.')[2] for name in names})
         targets = options.get(option) or []
-        if isinstance(targets, str):
-            raise InputError(f'{option} must be a list of names, got {targets!r}')
         for target in targets:
             if any(isinstance(module, nn.MultiheadAttention) for key, module
                    in modules.items() if f'.{key}'.endswith(f'.{target}')):

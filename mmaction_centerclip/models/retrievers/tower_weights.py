@@ -3,6 +3,10 @@ from mmengine.logging import print_log
 from torch import nn
 
 from mmaction_centerclip.files import read_checkpoint
+from mmaction_centerclip.models.feature_settings import (
+    check_settings,
+    describe_settings,
+)
 
 __all__ = ['load_tower_weights']
 
@@ -20,7 +24,9 @@ def load_tower_weights(tower: nn.Module, path: str) -> None:
         InputError: If the file cannot be read, or a key is missing, unknown or
             of another shape.
     """
-    state, _, _ = read_checkpoint(path)
+    state, file, _ = read_checkpoint(path)
+    settings = describe_settings(nn.ModuleDict(dict(backbone=tower)))
+    check_settings(file, settings, f'video_pretrained={path!r}', starts=True)
     own = {key.removeprefix('backbone.'): value for key, value in state.items()
            if key.startswith('backbone.')} or state
     tower.load_pretrained(own, f'video_pretrained={path!r}')

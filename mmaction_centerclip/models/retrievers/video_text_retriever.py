@@ -49,7 +49,8 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
         frozen_towers (bool): Whether nothing in the towers trains, what pools
             their features included; see :class:`FrozenTowers`. Defaults to False.
         lora (dict, optional): Low-rank adapters to train in place of the
-            towers, see :func:`add_adapters`; needs ``peft``. Defaults to None.
+            towers, see :func:`add_adapters`; needs ``peft``, and no ``frozen_towers``.
+            Defaults to None.
         data_preprocessor (dict, optional): Without ``mean`` and ``std`` it gets
             those of :func:`pictures_for`. Defaults to None.
         init_cfg (dict, optional): Initialisation config. Defaults to None.
@@ -88,7 +89,7 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
                  frozen_towers: bool = False,
                  lora: dict | None = None,
                  data_preprocessor: dict | None = None,
-                 init_cfg: dict | None = None) -> None:
+                 init_cfg: dict | list | None = None) -> None:
         pictures, self._resizing = {}, None
         if video_pretrained is None:
             pictures = pictures_for(backbone.get('arch', arch), pretrained)
@@ -127,6 +128,9 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
         self.text_backbone.freeze(frozen_layers)
         self.lora, self.adapters_seen = lora, False
         if lora is not None:
+            if frozen_towers:
+                raise InputError('frozen_towers=True beside lora leaves nothing of it '
+                                 'to train; lora freezes the towers itself')
             if frozen_layers > 0:
                 raise InputError('frozen_layers must be -1 or 0 beside lora, which '
                                  f'freezes all layers, got {frozen_layers}')

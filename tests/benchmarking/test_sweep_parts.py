@@ -136,7 +136,7 @@ def test_every_reducer_leaves_the_budget(name):
     necks = budget_necks(REDUCERS[name], budget, 0, 3, (4, 16))
     tower = TimmVisionTower(img_size=64, embed_dim=16, depth=3, num_heads=2,
                             num_classes=0, necks=json.loads(json.dumps(necks))).eval()
-    left = tower.run_blocks(torch.rand(1, 4, 3, 64, 64), None)[0]
+    left = tower.run_blocks(torch.rand(1, 4, 3, 64, 64)).x
     takes_tokens = used_budget(REDUCERS[name], budget)[2] is not None
     assert left.shape == (2, 1 + (8 if takes_tokens else 16), 16)
 

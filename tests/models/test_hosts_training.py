@@ -68,7 +68,8 @@ def test_a_block_that_drops_at_random_runs_once(host, imgs):
     tower = host.build([dict(NECK, before_block=3)], **host.random).train()
     seen = []
     block = host.blocks(tower)[1]
-    block.register_forward_hook(lambda *args: seen.append(args[2]))
+    mlp = getattr(block, 'mlp', None) or block.ffn
+    mlp.register_forward_hook(lambda *args: seen.append(args[2]))
     selections = record_selections(tower.necks[0])
     tower.encode(imgs)[0].sum().backward()
     assert len(seen) == 1 and len(selections) == 1

@@ -47,7 +47,7 @@ def refused(host, reducer):
     if reducer in ('tome', 'run_lengths') and not tower.open_attention(
             host.blocks(tower)[1]):
         return 'needs keys of the attention'
-    if reducer == 'run_lengths' and tower.pools_patches():
+    if reducer == 'run_lengths' and tower.pools_patches:
         return 'must pool a class token'
     return None
 
@@ -70,7 +70,7 @@ def test_runs_and_trains(host, reducer, imgs):
     for block in host.blocks(tower):
         for parameter in block.parameters():
             assert parameter.grad.isfinite().all()
-    x = tower.run_blocks(imgs, None)[0].detach()
+    x = tower.run_blocks(imgs).x.detach()
     assert len(x) == 6 and x.isfinite().all()
 
 
@@ -105,7 +105,7 @@ def test_keeping_all_is_no_reducer(name, reducer, imgs):
     for segments, centers in cases:
         options = dict(r=0) if reducer == 'tome' else dict(num_centers=centers)
         tower = host.build([config_of(reducer, num_segments=segments, **options)])
-        got, _ = tower.eval().run_blocks(imgs, None)
-        tower.necks = torch.nn.ModuleList()
-        expected, _ = tower.run_blocks(imgs, None)
+        got = tower.eval().run_blocks(imgs).x
+        tower.attach([])
+        expected = tower.run_blocks(imgs).x
         assert torch.equal(got, expected.view_as(got))

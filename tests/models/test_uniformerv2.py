@@ -64,8 +64,7 @@ def encode_by_hand(stock, necks, imgs):
     for number, block in enumerate(reading.resblocks, start=1):
         for neck in necks:
             if neck.before_block == number:
-                tokens = neck(VideoTokens(x[:, :, :1], x[:, :, 1:]))
-                x = torch.cat(tokens[:2], dim=2)
+                x = neck(VideoTokens.of_parts(x[:, :, :1], x[:, :, 1:])).by_frame
         frames = x.shape[1]
         x = torch.cat([block(video.transpose(0, 1), frames).transpose(0, 1)[None]
                        for video in x])

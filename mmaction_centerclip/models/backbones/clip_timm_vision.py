@@ -8,11 +8,12 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models.video_tokens import VideoTokens
 
 from .clip_arch import timm_arguments
 from .timm_parts import open_timm_attention, timm_block_halves, timm_patch_positions
-from .tower_steps import OpenAttention
-from .video_tower import Step, VideoTower
+from .tower_steps import AttentionHooks, Function
+from .video_tower import VideoTower
 
 __all__ = ['CLIPTimmVisionTower']
 
@@ -58,6 +59,7 @@ class CLIPTimmVisionTower(VideoTower, TimmModel):
         >>> features.shape
         torch.Size([1, 2, 512])
     """
+    pooling_parts = ('trunk.norm', 'trunk.attn_pool', 'trunk.fc_norm', 'trunk.head', 'head')
 
     def __init__(self, arch: str | dict, necks: Sequence[dict] = (),
                  with_cp: bool = False) -> None:
@@ -94,6 +96,10 @@ class CLIPTimmVisionTower(VideoTower, TimmModel):
             raise InputError('vision_cfg: patch_dropout must be 0 where positions are '
                              f'rotary, got {trunk.patch_drop.prob}')
 
+    @property
+    def pools_patches(self) -> bool:
+        return self.trunk.global_pool != 'token'
+
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
         """Embed frames (B, T, 3, H, W) as tokens (B * T, P + N, C)."""
         trunk = self.trunk
@@ -106,16 +112,15 @@ class CLIPTimmVisionTower(VideoTower, TimmModel):
         """Return the trunk's blocks."""
         return self.trunk.blocks
 
-    def block_halves(self, block: nn.Module) -> tuple[Step, Step] | None:
+    def block_halves(self, block: nn.Module) -> tuple[Function, Function] | None:
         """Return the attention and the MLP of timm's and Eva's blocks."""
         return timm_block_halves(block)
 
-    def open_attention(self, block: nn.Module) -> OpenAttention | None:
+    def open_attention(self, block: nn.Module) -> AttentionHooks | None:
         """Return the keys of timm's and Eva's attention, and it with a bias."""
         return open_timm_attention(block)
 
-    def around(self, step: Step, x: Tensor, batch_size: int,
-               positions: Tensor | None) -> Tensor:
+    def around(self, function: Function, tokens: VideoTokens) -> Tensor:
         """Run a block, or a half of it, with the rotary embedding of its tokens.
 
         Raises:
@@ -124,17 +129,18 @@ class CLIPTimmVisionTower(VideoTower, TimmModel):
         """
         rope = getattr(self.trunk, 'rope', None)
         if rope is None:
-            return step(x)
+            return function(tokens.x)
         rope = rope.get_embed(self.trunk.patch_embed.grid_size)  # (N, 2 * D)
-        if positions is not None:
-            places = positions.flatten(0, 1) % len(rope)
+        if tokens.positions is not None:
+            places = tokens.positions.flatten(0, 1) % len(rope)
             rope = rope[places][:, None]  # of all heads: (B * S, 1, K, 2 * D)
-        if rope.shape[-2] != x.shape[1] - self.num_prefix_tokens:
+        patches = tokens.x.shape[1] - tokens.num_prefix
+        if rope.shape[-2] != patches:
             raise InputError(
                 f'{type(self).__name__}: a neck must return the positions of its '
                 f'tokens, which are rotary here; got those of {rope.shape[-2]} for '
-                f'{x.shape[1] - self.num_prefix_tokens} tokens')
-        return step(x, rope=rope)
+                f'{patches} tokens')
+        return function(tokens.x, rope=rope)
 
     def tokens_to_features(self, x: Tensor) -> Tensor:
         """Pool and project, as timm's model and open_clip's around it do."""

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from mmaction_centerclip.errors import check_choice
 
 from .clip_arch import vision_arguments
-from .tower_steps import OpenAttention, key_part, mean_keys
-from .video_tower import Step, VideoTower
+from .tower_steps import AttentionHooks, Function, key_part, mean_keys
+from .video_tower import VideoTower
 
 __all__ = ['CLIPVisionTower']
 
@@ -54,6 +54,7 @@ class CLIPVisionTower(VideoTower, VisionTransformer):
         torch.Size([1, 3, 512])
     """
     added_keys = ('necks.', 'conv2.')
+    pooling_parts = ('attn_pool', 'attn_pool_contrastive', 'ln_post', 'proj')
 
     def __init__(self, arch: str | dict, necks: Sequence[dict] = (),
                  linear_patch: str = '2d', init_position_std: float | None = None,
@@ -70,6 +71,10 @@ class CLIPVisionTower(VideoTower, VisionTransformer):
         self.embed_dims = self.output_dim
         self.with_cp = with_cp
         self.attach(necks)
+
+    @property
+    def pools_patches(self) -> bool:
+        return self.attn_pool is not None or self.pool_type != 'tok'
 
     def inflate_patches(self) -> None:
         """Start the 3-D patch convolution as the 2-D one on the own frame."""
@@ -92,7 +97,7 @@ class CLIPVisionTower(VideoTower, VisionTransformer):
         """Return the residual attention blocks."""
         return self.transformer.resblocks
 
-    def block_halves(self, block: nn.Module) -> tuple[Step, Step]:
+    def block_halves(self, block: nn.Module) -> tuple[Function, Function]:
         """Return the attention and the MLP of open_clip's blocks."""
 
         def attention(x: Tensor) -> Tensor:
@@ -103,7 +108,7 @@ class CLIPVisionTower(VideoTower, VisionTransformer):
 
         return attention, lambda x: x + block.ls_2(block.mlp(block.ln_2(x)))
 
-    def open_attention(self, block: nn.Module) -> OpenAttention:
+    def open_attention(self, block: nn.Module) -> AttentionHooks:
         """Return the keys of open_clip's attention, and it with a bias."""
         attn, plain = block.attn, hasattr(block, 'attention')
         norm = block.ln_1
@@ -121,7 +126,7 @@ class CLIPVisionTower(VideoTower, VisionTransformer):
                 out = block.ln_attn(attn(q, attn_mask=bias[:, None, None]))
             return x + block.ls_1(out)
 
-        return OpenAttention(keys, attention)
+        return AttentionHooks(keys, attention)
 
     def tokens_to_features(self, x: Tensor) -> Tensor:
         """Pool and project, as open_clip's tower does."""

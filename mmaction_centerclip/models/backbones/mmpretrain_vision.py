@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mmaction_centerclip.errors import InputError, check_choice
 from mmaction_centerclip.models.utils import use_plain_drop_probs
 
-from .video_tower import Step, VideoTower
+from .video_tower import Function, VideoTower
 
 try:
     from mmpretrain.models.backbones import VisionTransformer
@@ -53,6 +53,7 @@ class MMPretrainVisionTower(VideoTower, VisionTransformer):
         ...     necks=[dict(type='TokenClustering', before_block=7,
         ...                 num_segments=4, num_centers=160)])
     """
+    pooling_parts = ('ln1', 'ln2')
 
     def __init__(self, necks: Sequence[dict] = (), arch: str | dict = 'base',
                  with_cp: bool = False, **kwargs) -> None:
@@ -77,6 +78,10 @@ class MMPretrainVisionTower(VideoTower, VisionTransformer):
         super().train(mode)
         return self
 
+    @property
+    def pools_patches(self) -> bool:
+        return self.out_type != 'cls_token'
+
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
         """Embed frames (B, T, 3, H, W) as tokens (B * T, P + N, C)."""
         x, grid = self.patch_embed(imgs.flatten(0, 1))
@@ -91,7 +96,7 @@ class MMPretrainVisionTower(VideoTower, VisionTransformer):
         """Return the blocks."""
         return self.layers
 
-    def block_halves(self, block: nn.Module) -> tuple[Step, Step]:
+    def block_halves(self, block: nn.Module) -> tuple[Function, Function]:
         """Return the attention and the MLP of a block."""
         return (lambda x: x + block.attn(block.ln1(x)),
                 lambda x: block.ffn(block.ln2(x), identity=x))

@@ -12,7 +12,7 @@ from mmaction_centerclip.models.necks import TokenNeck
 from mmaction_centerclip.models.utils import use_plain_drop_probs
 from mmaction_centerclip.models.video_tokens import VideoTokens
 
-from .video_tower import Step, VideoTower
+from .video_tower import Function, VideoTower
 
 __all__ = ['TimeSformerTower']
 
@@ -50,6 +50,8 @@ class TimeSformerTower(VideoTower, TimeSformer):
         ...     necks=[dict(type='TokenClustering', before_block=5,
         ...                 num_segments=4, num_centers=196)]))
     """
+    pools_patches = False
+    pooling_parts = ('norm', )
 
     def __init__(self, necks: Sequence[dict] = (), arch: str | dict | None = None,
                  with_cp: bool = False, **kwargs) -> None:
@@ -97,7 +99,7 @@ class TimeSformerTower(VideoTower, TimeSformer):
         """Return the blocks."""
         return self.transformer_layers.layers
 
-    def block_halves(self, block: nn.Module) -> tuple[Step, Step] | None:
+    def block_halves(self, block: nn.Module) -> tuple[Function, Function] | None:
         """Return the attention, or both, and the MLP of a block of the zoo's."""
         order = tuple(block.operation_order)
         if order == JOINT:
@@ -114,35 +116,34 @@ class TimeSformerTower(VideoTower, TimeSformer):
             return attention, lambda x: block.ffns[0](x)
         return None
 
-    def block_step(self, block: nn.Module) -> Step:
+    def block_step(self, block: nn.Module) -> Function:
         """Return a block; one of divided attention takes fewer frames too."""
         halves = self.block_halves(block)
         if halves is None or self.attention_type != 'divided_space_time':
             return block
         return lambda x: halves[1](halves[0](x))
 
-    def around(self, step: Step, x: Tensor, batch_size: int,
-               positions: Tensor | None) -> Tensor:
+    def around(self, function: Function, tokens: VideoTokens) -> Tensor:
         """Run a block on all tokens of a video, and one class token, together."""
         if self.attention_type == 'space_only':
-            return step(x)
-        tokens = x.unflatten(0, (batch_size, -1))
-        frames = tokens.shape[1]
+            return function(tokens.x)
+        prefix, patches = tokens.prefix, tokens.patches
+        frames = patches.shape[1]
         # As the zoo orders them: a place in all frames, then the next place.
-        patches = tokens[:, :, 1:].transpose(1, 2).flatten(1, 2)
-        video = step(torch.cat([tokens[:, 0, :1], patches], dim=1))
+        video = function(torch.cat(
+            [prefix[:, 0], patches.transpose(1, 2).flatten(1, 2)], dim=1))
         patches = video[:, 1:].unflatten(1, (-1, frames)).transpose(1, 2)
         return torch.cat([_repeat(video[:, :1], frames), patches], dim=2).flatten(0, 1)
 
-    def run_necks(self, step: Step, necks: Sequence[TokenNeck],
-                  tokens: VideoTokens) -> VideoTokens:
+    def run_neck(self, neck: TokenNeck, function: Function,
+                 tokens: VideoTokens) -> VideoTokens:
         """Keep the class token of a whole video from the necks."""
         if self.attention_type == 'space_only':
-            return super().run_necks(step, necks, tokens)
-        token = step(tokens.prefix[:, 0])
-        tokens = super().run_necks(
-            step, necks, tokens._replace(prefix=tokens.prefix[:, :, :0]))
-        return tokens._replace(prefix=_repeat(token, tokens.patches.shape[1]))
+            return super().run_neck(neck, function, tokens)
+        token = function(tokens.prefix[:, 0])
+        tokens = super().run_neck(
+            neck, function, tokens.replace(prefix=tokens.prefix[:, :, :0]))
+        return tokens.replace(prefix=_repeat(token, tokens.patches.shape[1]))
 
     def tokens_to_features(self, x: Tensor) -> Tensor:
         """Return the class token, normalised."""
@@ -170,8 +171,7 @@ class TimeSformerTower(VideoTower, TimeSformer):
             Tensor: Features (B, C): of the class token of the video, or of
             the mean of those of its frames, or segments.
         """
-        tokens, _ = self.run_blocks(x.transpose(1, 2), None)
-        tokens = tokens.unflatten(0, (len(x), -1))
+        tokens = self.run_blocks(x.transpose(1, 2)).by_frame
         if self.attention_type == 'space_only':
             return self.tokens_to_features(tokens.mean(1))
         return self.tokens_to_features(tokens[:, 0])

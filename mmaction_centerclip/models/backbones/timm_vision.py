@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from mmaction_centerclip.errors import InputError
 
 from .timm_parts import open_timm_attention, timm_block_halves, timm_patch_positions
-from .tower_steps import OpenAttention
+from .tower_steps import AttentionHooks, Function
 from .unsuited import why_unsuited
-from .video_tower import Step, VideoTower
+from .video_tower import VideoTower
 
 __all__ = ['TimmVisionTower']
 
@@ -51,6 +51,7 @@ class TimmVisionTower(VideoTower, VisionTransformer):
         ...     necks=[dict(type='TokenClustering', before_block=7,
         ...                 num_segments=4, num_centers=160)])
     """
+    pooling_parts = ('norm', 'attn_pool', 'fc_norm', 'head')
 
     def __init__(self, necks: Sequence[dict] = (), arch: str | dict | None = None,
                  with_cp: bool = False, model_name: str | None = None,
@@ -75,6 +76,10 @@ class TimmVisionTower(VideoTower, VisionTransformer):
         if not hasattr(self, 'necks'):
             super().init_weights(*args, **kwargs)
 
+    @property
+    def pools_patches(self) -> bool:
+        return self.global_pool != 'token'
+
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
         """Embed frames (B, T, 3, H, W) as tokens (B * T, P + N, C)."""
         x = self._pos_embed(self.patch_embed(imgs.flatten(0, 1)))
@@ -84,11 +89,11 @@ class TimmVisionTower(VideoTower, VisionTransformer):
         """Return the blocks."""
         return self.blocks
 
-    def block_halves(self, block: nn.Module) -> tuple[Step, Step] | None:
+    def block_halves(self, block: nn.Module) -> tuple[Function, Function] | None:
         """Return the attention and the MLP of timm's plain block."""
         return timm_block_halves(block)
 
-    def open_attention(self, block: nn.Module) -> OpenAttention | None:
+    def open_attention(self, block: nn.Module) -> AttentionHooks | None:
         """Return the keys of timm's plain attention, and it with a bias."""
         return open_timm_attention(block)
 

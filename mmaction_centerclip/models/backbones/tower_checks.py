@@ -85,7 +85,7 @@ def check_necks(tower: nn.Module, necks: Sequence[TokenNeck]) -> None:
             raise InputError(f'{neck} pads with tokens that stand for nothing, which '
                              'others would count; it must be the only neck, got '
                              f'{len(necks)}')
-        if neck.pads and tower.pools_patches():
+        if neck.pads and tower.pools_patches:
             raise InputError(f'{neck} pads with tokens that stand for nothing, which '
                              f'{type(tower).__name__} would pool; it must pool a class '
                              'token')

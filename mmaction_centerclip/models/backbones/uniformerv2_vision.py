@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.necks import TokenNeck
-from mmaction_centerclip.ops import segment_mask
+from mmaction_centerclip.models.video_tokens import VideoTokens
 
-from .video_tower import Step, VideoTower
+from .tower_steps import BlockStep, Function, Step
+from .video_tower import VideoTower
 
 __all__ = ['UniFormerV2Tower']
 
@@ -48,6 +49,8 @@ class UniFormerV2Tower(VideoTower, UniFormerV2):
         ...     necks=[dict(type='SegmentMeanPooling', before_block=5,
         ...                 num_segments=4)]))
     """
+    pooling_parts = tuple(f'transformer.{name}' for name in (
+        'temporal_cls_token', 'balance', 'dpe', 'dec', 'norm'))
 
     def __init__(self, necks: Sequence[dict] = (), arch: str | dict | None = None,
                  with_cp: bool = False, **kwargs) -> None:
@@ -95,11 +98,11 @@ class UniFormerV2Tower(VideoTower, UniFormerV2):
         """Return the local blocks."""
         return self.transformer.resblocks
 
-    def block_step(self, block: nn.Module) -> Step:
+    def block_step(self, block: nn.Module) -> Function:
         """Return a block for tokens (1 + N, B, S, C), see :meth:`around`."""
         return lambda x: block(x.flatten(1, 2), x.shape[2]).view_as(x)
 
-    def block_halves(self, block: nn.Module) -> tuple[Step, Step] | None:
+    def block_halves(self, block: nn.Module) -> tuple[Function, Function] | None:
         """Return the attention and the MLP, where nothing reads the block."""
         number = list(self.tower_blocks()).index(block)
         if number in self.transformer.return_list or not block.no_lmhra:
@@ -111,10 +114,9 @@ class UniFormerV2Tower(VideoTower, UniFormerV2):
 
         return attention, lambda x: x + block.drop_path(block.mlp(block.ln_2(x)))
 
-    def around(self, step: Step, x: Tensor, batch_size: int,
-               positions: Tensor | None) -> Tensor:
+    def around(self, function: Function, tokens: VideoTokens) -> Tensor:
         """Run a block in the zoo's layout, tokens first, and videos apart."""
-        x = step(x.transpose(0, 1).unflatten(1, (batch_size, -1)))
+        x = function(tokens.x.transpose(0, 1).unflatten(1, (tokens.batch_size, -1)))
         return x.flatten(1, 2).transpose(0, 1)
 
     def patch_positions(self) -> Tensor:
@@ -124,43 +126,32 @@ class UniFormerV2Tower(VideoTower, UniFormerV2):
     def encode(self, imgs: Tensor, frame_mask: Tensor | None = None
                ) -> tuple[Tensor, Tensor | None]:
         """Encode videos, each as one segment, see :meth:`VideoTower.encode`."""
-        if frame_mask is not None:
-            frame_mask = segment_mask(frame_mask, self.transformer.T)
         reading = self.transformer
         grids: list[Tensor] = []
 
-        def read(number: int, x: Tensor) -> None:
-            if number - 1 in reading.return_list:
-                grids.append(x)
+        def read(step: Step, tokens: VideoTokens) -> None:
+            if isinstance(step, BlockStep) and step.number - 1 in reading.return_list:
+                grids.append(tokens.by_frame)
 
-        x, frame_mask = self.run_blocks(imgs, frame_mask, read)
+        tokens = self.run_blocks(imgs, frame_mask, read)
         token = reading.temporal_cls_token.repeat(1, len(imgs), 1)
         for convolution, block, grid in zip(reading.dpe, reading.dec, grids):
-            token = block(token, self._all_tokens(convolution, grid, len(imgs)))
+            token = block(token, self._all_tokens(convolution, grid))
         share = reading.sigmoid(reading.balance)
-        mean = x[:, 0].unflatten(0, (len(imgs), -1)).mean(1)
+        mean = tokens.prefix[:, :, 0].mean(1)
         features = reading.norm((1 - share) * token[0] + share * mean)
-        if frame_mask is not None:
-            frame_mask = frame_mask.any(1, keepdim=True)
-        return features[:, None], frame_mask
+        mask = tokens.frame_mask
+        return features[:, None], None if mask is None else mask.any(1, keepdim=True)
 
     @staticmethod
-    def _all_tokens(convolution: nn.Module, x: Tensor, batch_size: int) -> Tensor:
+    def _all_tokens(convolution: nn.Module, x: Tensor) -> Tensor:
         """Return tokens (S * (1 + N), B, C), patches with their surroundings."""
-        x = x.unflatten(0, (batch_size, -1))
         grid = x[:, :, 1:].permute(0, 3, 1, 2)  # (B, C, S, N)
         width = int(grid.shape[-1]**0.5)
         around = convolution(grid.unflatten(3, (width, width)).contiguous())
         patches = x[:, :, 1:] + around.flatten(3).permute(0, 2, 3, 1)
         x = torch.cat([x[:, :, :1], patches], dim=2)
         return x.permute(1, 2, 0, 3).flatten(0, 1)
-
-    def _pooling_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters of the global blocks, and of what joins them."""
-        reading = self.transformer
-        return [reading.temporal_cls_token, reading.balance,
-                *(p for part in (reading.dpe, reading.dec, reading.norm)
-                  for p in part.parameters())]
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode videos as the zoo's class does, for recognisers.

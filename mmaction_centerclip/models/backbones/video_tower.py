@@ -1,11 +1,7 @@
 """Turn a vision transformer of frames into a tower of videos, with necks."""
 from collections.abc import Callable, Sequence
-from functools import partial
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.necks import TokenNeck, build_necks
@@ -13,9 +9,9 @@ from mmaction_centerclip.models.utils import load_strictly
 from mmaction_centerclip.models.video_tokens import VideoTokens
 
 from .tower_checks import check_imgs, check_necks, refuse_tracing
-from .tower_steps import OpenAttention, Step, tower_steps
+from .tower_steps import AttentionHooks, Function, Step, list_steps
 
-__all__ = ['OpenAttention', 'Step', 'VideoTower']
+__all__ = ['Function', 'VideoTower']
 
 
 class VideoTower:
@@ -51,6 +47,11 @@ class VideoTower:
     with_cp = False
     added_keys: tuple[str, ...] = ('necks.', )
     """Starts of the state dict keys that the host's class does not have."""
+    pools_patches = True
+    """Whether the features are made of patch tokens, too."""
+    pooling_parts: tuple[str, ...] = ('norm', 'fc_norm', 'head')
+    """Names of the modules and parameters behind the blocks, which
+    :meth:`freeze` leaves to train."""
 
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
         """Embed frames (B, T, 3, H, W) as tokens (B * T, P + N, C)."""
@@ -60,7 +61,7 @@ class VideoTower:
         """Return the host's blocks, in order."""
         raise NotImplementedError
 
-    def block_halves(self, block: nn.Module) -> tuple[Step, Step] | None:
+    def block_halves(self, block: nn.Module) -> tuple[Function, Function] | None:
         """Return a block's attention and MLP, each with its residual.
 
         The MLP takes each token on its own. None where a block has no such
@@ -68,11 +69,11 @@ class VideoTower:
         """
         return None
 
-    def block_step(self, block: nn.Module) -> Step:
-        """Return a whole block as a step, where that is not the block itself."""
+    def block_step(self, block: nn.Module) -> Function:
+        """Return a whole block as a function, where that is not the block itself."""
         return block
 
-    def open_attention(self, block: nn.Module) -> OpenAttention | None:
+    def open_attention(self, block: nn.Module) -> AttentionHooks | None:
         """Return what merging necks need of a block's attention.
 
         None where the host cannot say: necks that need it are then refused.
@@ -87,18 +88,16 @@ class VideoTower:
         """Return the positional embedding (N, C) of a frame's patches."""
         raise NotImplementedError
 
-    def around(self, step: Step, x: Tensor, batch_size: int,
-               positions: Tensor | None) -> Tensor:
-        """Run a block, or a half of one, on tokens (B * S, P + K, C).
+    def around(self, function: Function, tokens: VideoTokens) -> Tensor:
+        """Return the tokens (B * S, P + K, C) behind a block, or a half of one.
 
         Hosts whose attention joins the frames of a video reshape here, and
-        rotary ones gather their embedding at ``positions`` (B, S, K), see
-        :class:`VideoTokens`.
+        rotary ones gather their embedding at ``tokens.positions``.
         """
-        return step(x)
+        return function(tokens.x)
 
     def attach(self, necks: Sequence[dict]) -> None:
-        """Build the necks, once the host is built.
+        """Build the necks and list the steps, once the host is built.
 
         Args:
             necks (Sequence[dict]): Configs, see :func:`build_necks`; of
@@ -115,6 +114,7 @@ class VideoTower:
             self.embed_dims = width
         self.necks = nn.ModuleList(build_necks(necks, embed_dims=width))
         check_necks(self, self.necks)
+        self.steps = list_steps(self, self.necks)
         self.init_necks()
 
     def check_neck(self, neck: TokenNeck) -> None:
@@ -148,85 +148,41 @@ class VideoTower:
             InputError: If the frames are not of that shape and size, or a
                 tower with necks is traced or exported to ONNX.
         """
-        x, frame_mask = self.run_blocks(imgs, frame_mask)
-        features = self.tokens_to_features(x)
+        tokens = self.run_blocks(imgs, frame_mask)
+        features = self.tokens_to_features(tokens.x)
         if features.shape[-1] != self.embed_dims:
             raise InputError(f'{type(self).__name__}: embed_dims must be the '
                              f'{features.shape[-1]} of the features, got '
                              f'{self.embed_dims}')
-        return features.unflatten(0, (len(imgs), -1)), frame_mask
+        return features.unflatten(0, (len(imgs), -1)), tokens.frame_mask
 
-    def run_blocks(self, imgs: Tensor, frame_mask: Tensor | None,
-                   read: Callable[[int, Tensor], None] | None = None
-                   ) -> tuple[Tensor, Tensor | None]:
-        """Run the blocks and the necks.
+    def run_blocks(self, imgs: Tensor, frame_mask: Tensor | None = None,
+                   read: Callable[[Step, VideoTokens], None] | None = None
+                   ) -> VideoTokens:
+        """Run the blocks and the necks, see :meth:`encode`.
 
         Args:
-            imgs (Tensor): See :meth:`encode`.
-            frame_mask (Tensor, optional): See :meth:`encode`.
-            read (Callable, optional): Called with the number of each block,
-                from 1, and the tokens behind it (B * S, P + K, C), unless a
-                neck joins its MLP. Defaults to None.
-
-        Returns:
-            tuple[Tensor, Tensor | None]: The last block's tokens, and the
-            mask of the segments (B, S).
+            read (Callable, optional): Called with each step and the tokens
+                behind it. Defaults to None.
         """
         if self.necks:
             refuse_tracing(self)
         check_imgs(self, imgs)
-        batch_size, x = len(imgs), self.frames_to_tokens(imgs)
-        positions = size = keys = None  # Every patch is at its place, and alone.
-        for step, necks, number, keys_of, weighted in tower_steps(self, self.necks):
-            if keys_of is not None:
-                keys = self._keys(keys_of, x, batch_size)
-            if weighted is not None and size is not None:
-                step = partial(weighted, bias=self._log_sizes(size, x.dtype))
-            if self.with_cp and self.training:
-                step = partial(checkpoint, step, use_reentrant=False)
-            if not necks:
-                x = self.around(step, x, batch_size, positions)
-                if read is not None and number:
-                    read(number, x)
-                continue
-            tokens = VideoTokens.split(x, batch_size, self.num_prefix_tokens,
-                                       frame_mask, positions, size, keys)
-            tokens = self.run_necks(step, necks, tokens.with_positions())
-            x, (frame_mask, positions, size, _) = tokens.join(), tokens[2:]
-            keys = None
-        return x, frame_mask
+        tokens = VideoTokens.of(self.frames_to_tokens(imgs), len(imgs),
+                                self.num_prefix_tokens, frame_mask)
+        for step in self.steps:
+            tokens = step(tokens)
+            if read is not None:
+                read(step, tokens)
+        return tokens
 
-    @torch.no_grad()
-    def _keys(self, keys_of: Step, x: Tensor, batch_size: int) -> Tensor:
-        """Return the patch tokens' keys (B, T, N, D)."""
-        return keys_of(x)[:, self.num_prefix_tokens:].unflatten(0, (batch_size, -1))
-
-    def _log_sizes(self, size: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return what makes attention count a token by its size, (B * T, P + N).
-
-        ToMe (arXiv 2210.09461), Sec. 3: softmax(q k / sqrt(d) + log(size)).
-        """
-        size = F.pad(size.flatten(0, 1), (self.num_prefix_tokens, 0), value=1)
-        return size.to(dtype).log()
-
-    def run_necks(self, step: Step, necks: Sequence[TokenNeck],
-                  tokens: VideoTokens) -> VideoTokens:
-        """Run a step, each token on its own, and the necks behind it.
+    def run_neck(self, neck: TokenNeck, function: Function,
+                 tokens: VideoTokens) -> VideoTokens:
+        """Run a function, each token on its own, and the neck behind it.
 
         Where a class token belongs to no frame, a host keeps it from them here.
         """
-        tokens = necks[0].after(step, tokens)
-        for neck in necks[1:]:
-            tokens = neck(tokens)
-        return tokens
-
-    @torch.no_grad()
-    def pools_patches(self) -> bool:
-        """Return whether the features are made of patch tokens too."""
-        patches = self.patch_positions()
-        tokens = F.pad(patches.new_full((1, *patches.shape), torch.nan),
-                       (0, 0, self.num_prefix_tokens, 0))
-        return bool(self.tokens_to_features(tokens).isnan().any())
+        return neck.after(function, tokens)
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Choose whether to recompute activations in the backward pass."""
@@ -248,25 +204,18 @@ class VideoTower:
                              f'{len(blocks)}, the number of blocks, got {num_blocks!r}')
         if num_blocks < 0:
             return
-        trained = {id(p) for p in self._pooling_parameters()}
+        trained = self.pooling_parameters()
         for module in (self.necks, *blocks[num_blocks:]):
-            trained.update(map(id, module.parameters()))
+            trained.update(module.parameters())
         for parameter in self.parameters():
-            if id(parameter) not in trained:
+            if parameter not in trained:
                 parameter.requires_grad = False
 
-    def _pooling_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters behind the blocks: those that pooling reads."""
-        parameters = [p for p in self.parameters() if p.requires_grad]
-        patches = self.patch_positions()
-        tokens = patches.new_zeros(
-            1, self.num_prefix_tokens + len(patches), patches.shape[1])
-        with torch.enable_grad():
-            total = self.tokens_to_features(tokens).sum()
-        if not total.requires_grad:
-            return []
-        gradients = torch.autograd.grad(total, parameters, allow_unused=True)
-        return [p for p, g in zip(parameters, gradients) if g is not None]
+    def pooling_parameters(self) -> set[nn.Parameter]:
+        """Return the parameters of :attr:`pooling_parts`."""
+        parts = tuple(f'{name}.' for name in self.pooling_parts)
+        return {parameter for name, parameter in self.named_parameters()
+                if f'{name}.'.startswith(parts)}
 
     def load_pretrained(self, state: dict[str, Tensor], source: str) -> None:
         """Load weights of the host's class, and start from them what is added.

@@ -67,19 +67,19 @@ class TokenNeck(BaseModule, metaclass=ABCMeta):
         """Return tokens of other frames, of other number, or other values.
 
         ``positions`` and ``size`` follow the patch tokens where they are
-        known.
+        known, see :meth:`VideoTokens.replace`.
         """
 
-    def after(self, step: Callable[[Tensor], Tensor],
+    def after(self, function: Callable[[Tensor], Tensor],
               tokens: VideoTokens) -> VideoTokens:
-        """Return ``self(tokens.map(step))``, as cheaply as the neck can.
+        """Return ``self(tokens.map(function))``, as cheaply as the neck can.
 
         Args:
-            step (Callable): Maps tokens (B, L, C), each on its own, as the
-                MLP of a block does.
-            tokens (VideoTokens): In front of the step.
+            function (Callable): Maps tokens (B, L, C), each on its own, as
+                the MLP of a block does.
+            tokens (VideoTokens): In front of it.
         """
-        return self(tokens.map(step))
+        return self(tokens.map(function))
 
     def init_from_positions(self, positions: Tensor) -> None:
         """Start learned embeddings from the host's, if there are any.
@@ -188,7 +188,7 @@ class TokenReducer(TokenNeck):
     def forward(self, tokens: VideoTokens) -> VideoTokens:
         """Reduce (B, T, P + N, C) to (B, S, P + K, C)."""
         segments = self.to_segments(tokens)
-        return self.to_videos(self.reduce(segments), tokens)
+        return self.to_videos(self.reduce(segments), segments, tokens)
 
     def to_segments(self, tokens: VideoTokens) -> VideoTokens:
         """View each segment as a video (B * S, F, ...), with its positions.
@@ -203,7 +203,7 @@ class TokenReducer(TokenNeck):
                 f'{self}: num_segments must divide the number of frames, got '
                 f'{self.num_segments} segments for {frames} frames')
         if not self.exclude_padding:
-            tokens = tokens._replace(frame_mask=None)
+            tokens = tokens.replace(frame_mask=None)
         return tokens.with_positions().segments(self.num_segments)
 
     def _to_adaptive_segments(self, tokens: VideoTokens) -> VideoTokens:
@@ -222,33 +222,32 @@ class TokenReducer(TokenNeck):
         mask = real.flatten(1)
         if tokens.frame_mask is not None:
             mask = mask & segments.frame_mask
-        return segments._replace(frame_mask=mask).segments(self.num_segments)
+        return segments.replace(frame_mask=mask).segments(self.num_segments)
 
     def fewest_frames(self, patches: int) -> int:
         """Return how many frames of so many patches a segment must have."""
         return 1
 
-    def to_videos(self, segments: VideoTokens, tokens: VideoTokens) -> VideoTokens:
-        """Join reduced segments to videos of S frames.
+    def to_videos(self, reduced: VideoTokens, segments: VideoTokens,
+                  tokens: VideoTokens) -> VideoTokens:
+        """View reduced segments as videos of S frames, with their mask.
 
         Args:
-            segments (VideoTokens): Patches (B * S, 1, K, C), and the prefix
-                of all frames (B * S, F, P, C).
+            reduced (VideoTokens): Of one frame each, see :meth:`reduce`.
+            segments (VideoTokens): The segments before.
             tokens (VideoTokens): The videos before.
         """
-        prefix = weighted_mean(segments.prefix, segments.frame_mask)
-        videos = segments._replace(prefix=prefix, frame_mask=None).videos(
-            self.num_segments)
         mask = tokens.frame_mask
         if mask is not None and self.exclude_padding:
             mask = segments.frame_mask.any(dim=1).unflatten(0, (-1, self.num_segments))
         elif mask is not None:
             mask = segment_mask(mask, self.num_segments)
-        return videos._replace(frame_mask=mask)
+        videos = reduced.replace(frame_mask=None).videos(self.num_segments)
+        return videos.replace(frame_mask=mask)
 
     @abstractmethod
     def reduce(self, segments: VideoTokens) -> VideoTokens:
-        """Reduce each segment's patch tokens to those of one frame.
+        """Reduce each segment to one frame.
 
         Args:
             segments (VideoTokens): A segment of F frames a video: patches
@@ -256,9 +255,13 @@ class TokenReducer(TokenNeck):
                 frames that count, bool (B * S, F), None if all do.
 
         Returns:
-            VideoTokens: The same with patches (B * S, 1, K, C), and positions
-            and size (B * S, 1, K).
+            VideoTokens: The same with patches (B * S, 1, K, C), positions and
+            size (B * S, 1, K), and the prefix of :meth:`mean_prefix`.
         """
+
+    def mean_prefix(self, segments: VideoTokens) -> Tensor:
+        """Return each segment's mean prefix tokens, (B * S, 1, P, C)."""
+        return weighted_mean(segments.prefix, segments.frame_mask)
 
     def extra_repr(self) -> str:
         return f'{super().extra_repr()}, num_segments={self.num_segments}'

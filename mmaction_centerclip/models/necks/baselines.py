@@ -30,7 +30,8 @@ class SegmentMeanPooling(TokenReducer):
             size = torch.ones_like(segments.positions)
         if segments.frame_mask is not None:
             size = size * mask_or_all(segments.frame_mask)[..., None]
-        return segments._replace(
+        return segments.replace(
+            prefix=self.mean_prefix(segments),
             patches=weighted_mean(segments.patches, segments.frame_mask),
             positions=segments.positions[:, :1], size=size.sum(dim=1, keepdim=True))
 
@@ -90,7 +91,7 @@ class TemporalShift(_Shift):
 
     def forward(self, tokens: VideoTokens) -> VideoTokens:
         """Shift patches (B, T, N, C)."""
-        return tokens._replace(patches=temporal_shift(tokens.patches, self.fold_div))
+        return tokens.replace(patches=temporal_shift(tokens.patches, self.fold_div))
 
 
 @MODELS.register_module()
@@ -107,4 +108,4 @@ class TokenShift(_Shift):
 
     def forward(self, tokens: VideoTokens) -> VideoTokens:
         """Shift prefix tokens (B, T, P, C)."""
-        return tokens._replace(prefix=temporal_shift(tokens.prefix, self.fold_div))
+        return tokens.replace(prefix=temporal_shift(tokens.prefix, self.fold_div))

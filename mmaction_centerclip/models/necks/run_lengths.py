@@ -57,7 +57,7 @@ class RunLengthTokens(TokenReducer):
         ...     img_size=64, embed_dim=64, depth=3, num_heads=2, num_classes=0,
         ...     necks=[dict(type='RunLengthTokens', num_segments=1)])
         >>> still = torch.rand(1, 1, 3, 64, 64).expand(-1, 4, -1, -1, -1)
-        >>> tower.run_blocks(still, None)[0].shape  # 1 + 16 tokens for 4 frames
+        >>> tower.run_blocks(still).x.shape  # 1 + 16 tokens for 4 frames
         torch.Size([1, 17, 64])
     """
     proportional_attention = True
@@ -81,7 +81,7 @@ class RunLengthTokens(TokenReducer):
         size = size.flatten(1)
         kept = pack(size)
         index = kept[..., None].expand(-1, -1, joined.patches.shape[-1])
-        return joined._replace(
+        return joined.replace(
             patches=joined.patches[:, 0].gather(1, index)[:, None],
             positions=joined.positions[:, 0].gather(1, kept)[:, None],
             size=size.gather(1, kept)[:, None])

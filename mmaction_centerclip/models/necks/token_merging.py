@@ -57,8 +57,8 @@ class TokenMerging(TokenReducer):
         >>> tower = TimmVisionTower(
         ...     img_size=64, embed_dim=64, depth=3, num_heads=2, num_classes=0,
         ...     necks=[dict(type='TokenMerging', before_block=[1, 2, 3], r=4)])
-        >>> tokens, _ = tower.run_blocks(torch.rand(1, 2, 3, 64, 64), None)
-        >>> tokens.shape  # of 1 + 16 - 3 * 4 tokens a frame
+        >>> tokens = tower.run_blocks(torch.rand(1, 2, 3, 64, 64))
+        >>> tokens.x.shape  # of 1 + 16 - 3 * 4 tokens a frame
         torch.Size([2, 5, 64])
     """
     in_front_of_block = False
@@ -87,10 +87,9 @@ class TokenMerging(TokenReducer):
         """Merge (B, T, P + N, C) to (B, T, P + N - r, C), or in segments."""
         if self.num_segments is not None:
             return super().forward(tokens)
-        patches = tokens.patches
-        tokens = tokens.with_positions()
-        frames = tokens.segments(patches.shape[1])  # (B * T, 1, N, C)
-        return self.reduce(frames).videos(patches.shape[1])
+        frames = len(tokens.x) // tokens.batch_size
+        segments = tokens.with_positions().segments(frames)  # (B * T, 1, N, C)
+        return self.reduce(segments).videos(frames)
 
     def reduce(self, segments: VideoTokens) -> VideoTokens:
         """Merge the tokens of all F frames (B * S, F, N, C) as of one."""
@@ -98,15 +97,15 @@ class TokenMerging(TokenReducer):
         tokens, size = joined.patches[:, 0], joined.size
         num_merges = min(self.r, tokens.shape[1] // 2)
         if num_merges == 0:
-            return joined._replace(keys=None)
-        prefix = segments.prefix.shape[2]
+            return joined
         kept, assignment = bipartite_matching(
-            self._metric(joined), num_merges, *alternate(
-                tokens.shape[1], first=prefix % 2 == 0, device=tokens.device))
+            self._metric(joined), num_merges,
+            *alternate(tokens.shape[1], first=segments.num_prefix % 2 == 0,
+                       device=tokens.device))
         tokens, size = merge(tokens, assignment, kept.shape[1],
                              None if size is None else size[:, 0])
-        return joined._replace(
-            patches=tokens[:, None], size=size[:, None], keys=None,
+        return joined.replace(
+            patches=tokens[:, None], size=size[:, None],
             positions=joined.positions[:, 0].gather(1, kept)[:, None])
 
     def _metric(self, joined: VideoTokens) -> Tensor:

@@ -11,7 +11,7 @@ from mmaction_centerclip.errors import (
     check_positive_int,
 )
 from mmaction_centerclip.models.video_tokens import VideoTokens
-from mmaction_centerclip.ops import mask_or_all, merge
+from mmaction_centerclip.ops import mask_or_all, merge, weighted_mean
 
 from .base import TokenReducer
 
@@ -114,7 +114,7 @@ class TokenSelection(TokenReducer):
     def reduce(self, segments: VideoTokens) -> VideoTokens:
         """Keep the selected tokens of each segment, in token order."""
         indices, assignment = self._select(segments)
-        kept = self._keep(segments, indices)
+        patches, known = self._keep(segments, indices)
         if self.aggregation == 'mean':
             size, mask = segments.size, self._token_mask(segments)
             size = None if size is None else size.flatten(1)
@@ -123,44 +123,35 @@ class TokenSelection(TokenReducer):
                 size = mask.long() if size is None else size * mask
             patches, size = merge(segments.patches.flatten(1, 2), assignment,
                                   self.num_centers, size)
-            kept = kept._replace(patches=patches[:, None], size=size[:, None])
-        return self._embed(kept, segments, indices)
+            known.update(size=size[:, None])
+        return segments.replace(
+            prefix=self.mean_prefix(segments),
+            patches=self._embed(patches[:, None], segments, indices), **known)
 
-    def after(self, step: Callable[[Tensor], Tensor],
+    def after(self, function: Callable[[Tensor], Tensor],
               tokens: VideoTokens) -> VideoTokens:
-        """Return ``self(tokens.map(step))``, with a cheaper backward pass.
+        """Return ``self(tokens.map(function))``, with a cheaper backward pass.
 
         Nothing behind the neck depends on a token that it drops. So the
-        choice is made on the mapped tokens without gradient, and the step
+        choice is made on the mapped tokens without gradient, and the function
         runs again, with gradient, on the tokens that stay: what it stores for
         the backward pass, and computes there, shrinks with the tokens.
-
-        Args:
-            step (Callable): See :meth:`TokenNeck.after`.
-            tokens (VideoTokens): In front of the step.
-
-        Returns:
-            VideoTokens: As of :meth:`forward`, up to rounding.
         """
         if (self.aggregation != 'medoid' or self.adaptive_segments
                 or not torch.is_grad_enabled()):
-            return super().after(step, tokens)
+            return super().after(function, tokens)
         segments = self.to_segments(tokens)
-        patches = segments.patches
-        with torch.no_grad(), _autocast_without_cache(patches.device.type):
-            if self.reads_prefix:
-                mapped = segments.map(step)
-            else:
-                mapped = segments._replace(
-                    patches=step(patches.flatten(0, 1)).view(patches.shape))
-            indices, _ = self._select(mapped)
-        kept = self._keep(segments, indices)
-        parts = kept.prefix, kept.patches
-        mapped = step(torch.cat([x.flatten(0, 2) for x in parts])[None])[0]
-        prefix, patches = mapped.split([x.shape[:3].numel() for x in parts])
-        kept = kept._replace(prefix=prefix.view_as(kept.prefix),
-                             patches=patches.view_as(kept.patches))
-        return self.to_videos(self._embed(kept, segments, indices), tokens)
+        with torch.no_grad(), _autocast_without_cache(tokens.x.device.type):
+            indices, _ = self._select(segments.map(function))
+        patches, known = self._keep(segments, indices)
+        parts = segments.prefix, patches  # (B * S, F, P, C), (B * S, K, C)
+        mapped = function(torch.cat([x.flatten(0, -2) for x in parts])[None])[0]
+        prefix, patches = (x.unflatten(0, part.shape[:-1]) for x, part in zip(
+            mapped.split([x.shape[:-1].numel() for x in parts]), parts))
+        reduced = segments.replace(
+            prefix=weighted_mean(prefix, segments.frame_mask),
+            patches=self._embed(patches[:, None], segments, indices), **known)
+        return self.to_videos(reduced, segments, tokens)
 
     def fewest_frames(self, patches: int) -> int:
         """Return how many frames have ``num_centers`` tokens."""
@@ -182,18 +173,18 @@ class TokenSelection(TokenReducer):
             return None
         return segments.frame_mask.repeat_interleave(segments.patches.shape[2], 1)
 
-    def _keep(self, segments: VideoTokens, indices: Tensor) -> VideoTokens:
-        """Gather tokens (B * S, K), and what is known of them."""
-        size = segments.size
-        return segments._replace(
-            patches=_gather(segments.patches.flatten(1, 2), indices)[:, None],
-            positions=segments.positions.flatten(1).gather(1, indices)[:, None],
-            size=None if size is None else size.flatten(1).gather(1, indices)[:, None])
+    def _keep(self, segments: VideoTokens,
+              indices: Tensor) -> tuple[Tensor, dict[str, Tensor | None]]:
+        """Gather tokens (B * S, K, C), and what is known of them."""
+        known = {name: None if value is None else
+                 value.flatten(1).gather(1, indices)[:, None]
+                 for name, value in (('positions', segments.positions),
+                                     ('size', segments.size))}
+        return _gather(segments.patches.flatten(1, 2), indices), known
 
-    def _embed(self, kept: VideoTokens, segments: VideoTokens,
-               indices: Tensor) -> VideoTokens:
+    def _embed(self, patches: Tensor, segments: VideoTokens,
+               indices: Tensor) -> Tensor:
         """Add the learned embeddings to kept tokens (B * S, 1, K, C)."""
-        patches = kept.patches
         if self.cluster_embed is not None:
             patches = patches + self.cluster_embed
         if self.frame_embed is not None:
@@ -203,7 +194,7 @@ class TokenSelection(TokenReducer):
                     f'{self}: frames_per_segment={len(self.frame_embed)}, got '
                     f'segments of {frames} frames')
             patches = patches + self.frame_embed[indices // num_patches][:, None]
-        return kept._replace(patches=patches)
+        return patches
 
     @abstractmethod
     def select(self, tokens: Tensor, token_mask: Tensor | None,

@@ -29,6 +29,11 @@ class VideoTokens:
         keys (Tensor, optional): What the block's attention compared the patch
             tokens by, averaged over its heads, (B, S, N, D). None except
             inside a block, for a neck that needs them.
+        first_frames (Tensor, optional): The first of the tower's frames that
+            each frame, or segment, stands for, int64 (B, S). None where every
+            frame is at its place.
+        attend_masked (bool): Whether attention that joins the frames of a
+            video attends to those that are not real.
     """
     x: Tensor
     batch_size: int
@@ -37,6 +42,8 @@ class VideoTokens:
     positions: Tensor | None = None
     size: Tensor | None = None
     keys: Tensor | None = None
+    first_frames: Tensor | None = None
+    attend_masked: bool = True
 
     @classmethod
     def of(cls, x: Tensor, batch_size: int, num_prefix: int,
@@ -73,17 +80,21 @@ class VideoTokens:
                 **changes: object) -> 'VideoTokens':
         """Return the tokens with other prefix, patches, or fields.
 
-        Patches of other number need their ``positions`` and ``size``. The
-        keys are those of the patches before, and go with them.
+        Patches of other number need their ``positions`` and ``size``, and other
+        frames their ``first_frames``, which are unknown otherwise. The keys are
+        those of the patches before, and go with them.
         """
         fields = dict(x=self.x, batch_size=self.batch_size, num_prefix=self.num_prefix,
                       frame_mask=self.frame_mask, positions=self.positions,
-                      size=self.size, keys=self.keys if patches is None else None)
+                      size=self.size, keys=self.keys if patches is None else None,
+                      first_frames=self.first_frames, attend_masked=self.attend_masked)
         if prefix is not None or patches is not None:
             prefix = self.prefix if prefix is None else prefix
             patches = self.patches if patches is None else patches
             fields.update(x=torch.cat([prefix, patches], dim=2).flatten(0, 1),
                           batch_size=len(patches), num_prefix=prefix.shape[2])
+            if prefix.shape[1] != len(self.x) // self.batch_size:
+                fields.update(first_frames=None)
         fields.update(changes)
         return VideoTokens(**fields)
 
@@ -92,13 +103,18 @@ class VideoTokens:
         return self.replace(x=function(self.x))
 
     def with_positions(self) -> 'VideoTokens':
-        """Return the tokens with ``positions``, each at its place by default."""
+        """Return the tokens with ``positions`` and ``first_frames``."""
         if self.positions is not None:
             return self
         batch_size, frames, patches, _ = self.patches.shape
-        positions = torch.arange(frames * patches, device=self.x.device)
-        return self.replace(positions=positions.view(
-            1, frames, patches).expand(batch_size, -1, -1))
+        places = torch.arange(frames * patches, device=self.x.device)
+        return self.replace(
+            positions=places.view(1, frames, patches).expand(batch_size, -1, -1),
+            first_frames=places[:frames].expand(batch_size, -1))
+
+    def first_of_all(self) -> Tensor | None:
+        """Return the first frame that each video stands for, int64 (B, 1)."""
+        return None if self.first_frames is None else self.first_frames[:, :1]
 
     def segments(self, num_segments: int) -> 'VideoTokens':
         """View each of so many segments of every video as a video."""
@@ -125,7 +141,8 @@ class VideoTokens:
         mask = self.frame_mask
         joined = self._with_known(
             lambda known: known.flatten(1, 2)[:, None],
-            frame_mask=None if mask is None else mask.any(dim=1, keepdim=True))
+            frame_mask=None if mask is None else mask.any(dim=1, keepdim=True),
+            first_frames=self.first_of_all())
         return joined.replace(prefix=weighted_mean(self.prefix, mask),
                               patches=self.patches.flatten(1, 2)[:, None],
                               keys=joined.keys)
@@ -134,7 +151,7 @@ class VideoTokens:
                     **changes: object) -> 'VideoTokens':
         """Return the tokens with what is known of them mapped by a function."""
         known = dict(frame_mask=self.frame_mask, positions=self.positions,
-                     size=self.size, keys=self.keys)
+                     size=self.size, keys=self.keys, first_frames=self.first_frames)
         known = {name: None if value is None else function(value)
                  for name, value in known.items() if name not in changes}
         return self.replace(**known, **changes)

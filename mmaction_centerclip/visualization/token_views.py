@@ -124,7 +124,7 @@ def _follow_clusters(onto: Tensor, calls: dict) -> None:
     """Write the place of each token's center to ``onto`` (B, places + 1)."""
     places = onto.shape[1] - 1
     (_, mask, *_), (indices, assignment) = calls['select']
-    source = calls['to_segments'][1].positions.flatten(1)  # (B * S, F * N)
+    source = calls['to_segments'][1][0].positions.flatten(1)  # (B * S, F * N)
     target = source.gather(1, indices).gather(1, assignment)
     if mask is not None:  # Padding repeats a frame that is a token's own.
         source = source.masked_fill(~mask_or_all(mask), places)

@@ -62,7 +62,8 @@ def encode_by_hand(host, stock, necks, imgs, mask):
             x, token = host.run_block(block, x, token, batch_size, known['positions'])
             continue
         attention, mlp = host.halves(block)
-        y, of_token = host.run_block(attention, x, token, batch_size, known['positions'])
+        y, of_token = host.run_block(
+            attention, x, token, batch_size, known['positions'])
         x = x + y
         if token is not None:
             token = token + of_token

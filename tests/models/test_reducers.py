@@ -156,7 +156,8 @@ def test_adaptive_segments_are_the_scenes(config, lengths, segments):
     start = 0
     for s, length in enumerate(lengths):
         frames = slice(start, start + length)
-        scene = alone(VideoTokens.of_parts(tokens.prefix[:, frames], tokens.patches[:, frames]))
+        scene = alone(VideoTokens.of_parts(
+            tokens.prefix[:, frames], tokens.patches[:, frames]))
         torch.testing.assert_close(out.prefix[:, s], scene.prefix[:, 0])
         torch.testing.assert_close(out.patches[:, s], scene.patches[:, 0])
         assert torch.equal(out.positions[:, s], scene.positions[:, 0] + 6 * start)
@@ -178,6 +179,38 @@ def test_adaptive_segments_leave_padding_out():
     assert (out.positions < 24).all()
     empty = neck(tokens.replace(frame_mask=torch.zeros(2, 6).bool()))
     assert not empty.frame_mask.any() and empty.patches.isfinite().all()
+
+
+@pytest.mark.parametrize('config', [
+    dict(type='SegmentMeanPooling', num_centers=None),
+    dict(type='TokenClustering', aggregation='mean')], ids=lambda c: c['type'])
+@pytest.mark.parametrize('real', [1, 2, 3, 5])
+def test_padding_changes_no_adaptive_segment(config, real):
+    """Real frames are cut as if they were alone; what is left is marked."""
+    tokens = scenes(2, 1, 5)
+    mask = (torch.arange(8) < real).expand(2, -1)
+    neck = adaptive(config, num_segments=3)
+    out = neck(tokens.replace(frame_mask=mask))
+    count = min(real, 3)
+    assert out.frame_mask.tolist() == [[s < count for s in range(3)]] * 2
+    alone = adaptive(config, num_segments=count)(VideoTokens.of_parts(
+        tokens.prefix[:, :real], tokens.patches[:, :real]))
+    for name in ('prefix', 'patches', 'size', 'positions', 'first_frames'):
+        torch.testing.assert_close(getattr(out, name)[:, :count],
+                                   getattr(alone, name), msg=name)
+    # A segment of padding is a frame of it, once.
+    assert (out.size[:, count:].sum(-1) == 6).all()
+    if count < 3:
+        torch.testing.assert_close(out.prefix[:, 2], tokens.prefix[:, 2])
+
+
+def test_adaptive_segments_know_their_first_frames():
+    tokens = scenes(1, 5, 2)
+    out = adaptive(dict(type='TokenClustering'), num_segments=3)(tokens)
+    assert out.first_frames.tolist() == [[0, 1, 6]] * 2
+    again = MODELS.build(dict(type='SegmentMeanPooling', before_block=2,
+                              num_segments=1))(out)
+    assert again.first_frames.tolist() == [[0]] * 2
 
 
 def test_adaptive_segments_have_enough_tokens():

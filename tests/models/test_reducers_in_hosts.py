@@ -74,6 +74,22 @@ def test_runs_and_trains(host, reducer, imgs):
     assert len(x) == 6 and x.isfinite().all()
 
 
+@pytest.mark.parametrize('name', ['videomae', 'timesformer_joint'])
+@torch.no_grad()
+def test_attention_over_frames_leaves_segments_of_padding_out(name, imgs):
+    host = HOSTS[name]
+    options = dict(before_block=1, num_centers=4)
+    tower = host.build([config_of('adaptive', num_segments=4, **options)]).eval()
+    mask = (torch.arange(8) < 2 * host.tubelet).expand(3, -1)
+    features, segments = tower.encode(imgs, mask)
+    imgs = imgs.clone()
+    imgs[:, 2 * host.tubelet:] = torch.randn(3, 8 - 2 * host.tubelet, 3, 32, 32)
+    other, _ = tower.encode(imgs, mask)
+    real = 1 if host.video_token else 2
+    assert segments[:, :real].all() and not segments[:, real:].any()
+    torch.testing.assert_close(other[:, :real], features[:, :real])
+
+
 @pytest.mark.parametrize('reducer', REDUCERS)
 @pytest.mark.parametrize('name', ['timm', 'videomae'])
 def test_training_sees_the_same_tokens(name, reducer, imgs):

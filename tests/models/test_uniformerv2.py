@@ -100,6 +100,17 @@ def test_with_necks_it_is_the_blocks_run_by_hand(necks, options, imgs):
                 atol=1e-4 * expected.abs().max().item() + 1e-9)
 
 
+@torch.no_grad()
+def test_segments_of_padding_are_read_by_nothing(imgs):
+    tower = build([dict(MEAN, before_block=1, adaptive_segments=True,
+                        num_segments=4)], **LOCAL)
+    mask = (torch.arange(8) < 2).expand(3, -1)
+    features, _ = tower.encode(imgs, mask)
+    other, _ = tower.encode(torch.cat([imgs[:, :2], -imgs[:, 2:]], dim=1), mask)
+    torch.testing.assert_close(other, features)
+    assert not torch.allclose(tower.encode(imgs)[0], features)
+
+
 def test_necks_in_front_of_a_reading_block_are_refused():
     for neck in (CENTERS, dict(CENTERS, before_block=1)):
         with pytest.raises(InputError, match='full grid .* behind the blocks .*3'):

@@ -1,6 +1,7 @@
 """MMAction2's TimeSformer with necks between its blocks."""
 import copy
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from mmaction.models.backbones import TimeSformer
@@ -12,7 +13,8 @@ from mmaction_centerclip.models.necks import TokenNeck
 from mmaction_centerclip.models.utils import use_plain_drop_probs
 from mmaction_centerclip.models.video_tokens import VideoTokens
 
-from .video_tower import Function, VideoTower
+from .tower_steps import run_real_frames
+from .video_tower import EncodedSegments, Function, VideoTower
 
 __all__ = ['TimeSformerTower']
 
@@ -127,13 +129,7 @@ class TimeSformerTower(VideoTower, TimeSformer):
         """Run a block on all tokens of a video, and one class token, together."""
         if self.attention_type == 'space_only':
             return function(tokens.x)
-        prefix, patches = tokens.prefix, tokens.patches
-        frames = patches.shape[1]
-        # As the zoo orders them: a place in all frames, then the next place.
-        video = function(torch.cat(
-            [prefix[:, 0], patches.transpose(1, 2).flatten(1, 2)], dim=1))
-        patches = video[:, 1:].unflatten(1, (-1, frames)).transpose(1, 2)
-        return torch.cat([_repeat(video[:, :1], frames), patches], dim=2).flatten(0, 1)
+        return run_real_frames(partial(_run_video, function), tokens)
 
     def run_neck(self, neck: TokenNeck, function: Function,
                  tokens: VideoTokens) -> VideoTokens:
@@ -153,13 +149,13 @@ class TimeSformerTower(VideoTower, TimeSformer):
         """Return the positional embedding (N, C) of a frame's patches."""
         return self.pos_embed[0, 1:]
 
-    def encode(self, imgs: Tensor, frame_mask: Tensor | None = None
-               ) -> tuple[Tensor, Tensor | None]:
+    def encode_segments(self, imgs: Tensor,
+                        frame_mask: Tensor | None = None) -> EncodedSegments:
         """Encode videos; where they have one class token, as one segment."""
-        features, mask = super().encode(imgs, frame_mask)
+        segments = super().encode_segments(imgs, frame_mask)
         if self.attention_type == 'space_only':
-            return features, mask
-        return features[:, :1], None if mask is None else mask.any(1, keepdim=True)
+            return segments
+        return EncodedSegments.of_video(segments.features[:, 0], segments.mask)
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode videos as the zoo's class does, for recognisers.
@@ -175,6 +171,16 @@ class TimeSformerTower(VideoTower, TimeSformer):
         if self.attention_type == 'space_only':
             return self.tokens_to_features(tokens.mean(1))
         return self.tokens_to_features(tokens[:, 0])
+
+
+def _run_video(function: Function, x: Tensor) -> Tensor:
+    """Run a block on the tokens (B, T, 1 + N, C) of videos."""
+    frames = x.shape[1]
+    # As the zoo orders them: a place in all frames, then the next place.
+    video = function(torch.cat(
+        [x[:, 0, :1], x[:, :, 1:].transpose(1, 2).flatten(1, 2)], dim=1))
+    patches = video[:, 1:].unflatten(1, (-1, frames)).transpose(1, 2)
+    return torch.cat([_repeat(video[:, :1], frames), patches], dim=2)
 
 
 def _repeat(token: Tensor, frames: int) -> Tensor:

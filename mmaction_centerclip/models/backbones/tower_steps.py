@@ -11,9 +11,10 @@ from torch.utils.checkpoint import checkpoint
 
 from mmaction_centerclip.models.necks import TokenNeck
 from mmaction_centerclip.models.video_tokens import VideoTokens
+from mmaction_centerclip.ops import mask_or_all
 
 __all__ = ['AttentionHooks', 'BlockStep', 'Function', 'NeckStep', 'key_part',
-           'list_steps', 'mean_keys']
+           'list_steps', 'mean_keys', 'run_real_frames']
 
 Function = Callable[[Tensor], Tensor]
 """Takes and returns tokens of one layout, as a block or a half of one does."""
@@ -151,6 +152,22 @@ def list_steps(tower: nn.Module, necks: Sequence[TokenNeck]) -> list[Step]:
             behind = behind[1:]
         steps += [NeckStep(tower, neck) for neck in behind]
     return steps
+
+
+def run_real_frames(function: Function, tokens: VideoTokens) -> Tensor:
+    """Run attention that joins frames, without those that it must not see.
+
+    Args:
+        function (Callable): Maps the frames of videos (B, S, P + K, C).
+        tokens (VideoTokens): Their tokens.
+    """
+    videos, mask = tokens.by_frame, tokens.frame_mask
+    if mask is None or tokens.attend_masked or mask.all():
+        return function(videos).flatten(0, 1)
+    result = videos.clone()
+    for number, real in enumerate(mask_or_all(mask)):
+        result[number, real] = function(videos[number, real][None])[0]
+    return result.flatten(0, 1)
 
 
 def _same(x: Tensor) -> Tensor:

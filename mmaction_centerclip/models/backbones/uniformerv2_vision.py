@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.necks import TokenNeck
 from mmaction_centerclip.models.video_tokens import VideoTokens
+from mmaction_centerclip.ops import mask_or_all
 
-from .tower_steps import BlockStep, Function, Step
-from .video_tower import VideoTower
+from .tower_steps import BlockStep, Function, Step, run_real_frames
+from .video_tower import EncodedSegments, VideoTower
 
 __all__ = ['UniFormerV2Tower']
 
@@ -116,16 +117,16 @@ class UniFormerV2Tower(VideoTower, UniFormerV2):
 
     def around(self, function: Function, tokens: VideoTokens) -> Tensor:
         """Run a block in the zoo's layout, tokens first, and videos apart."""
-        x = function(tokens.x.transpose(0, 1).unflatten(1, (tokens.batch_size, -1)))
-        return x.flatten(1, 2).transpose(0, 1)
+        return run_real_frames(
+            lambda x: function(x.permute(2, 0, 1, 3)).permute(1, 2, 0, 3), tokens)
 
     def patch_positions(self) -> Tensor:
         """Return the positional embedding (N, C) of a frame's patches."""
         return self.positional_embedding[1:]
 
-    def encode(self, imgs: Tensor, frame_mask: Tensor | None = None
-               ) -> tuple[Tensor, Tensor | None]:
-        """Encode videos, each as one segment, see :meth:`VideoTower.encode`."""
+    def encode_segments(self, imgs: Tensor,
+                        frame_mask: Tensor | None = None) -> EncodedSegments:
+        """Encode videos, each as one segment."""
         reading = self.transformer
         grids: list[Tensor] = []
 
@@ -134,14 +135,25 @@ class UniFormerV2Tower(VideoTower, UniFormerV2):
                 grids.append(tokens.by_frame)
 
         tokens = self.run_blocks(imgs, frame_mask, read)
-        token = reading.temporal_cls_token.repeat(1, len(imgs), 1)
+        mask = tokens.frame_mask
+        if mask is None or tokens.attend_masked or mask.all():
+            features = self._read(grids, tokens.prefix)
+        else:
+            features = torch.cat([
+                self._read([grid[i, real][None] for grid in grids],
+                           tokens.prefix[i, real][None])
+                for i, real in enumerate(mask_or_all(mask))])
+        return EncodedSegments.of_video(features, mask)
+
+    def _read(self, grids: Sequence[Tensor], prefix: Tensor) -> Tensor:
+        """Return the features (B, C) that the global blocks make of grids."""
+        reading = self.transformer
+        token = reading.temporal_cls_token.repeat(1, len(prefix), 1)
         for convolution, block, grid in zip(reading.dpe, reading.dec, grids):
             token = block(token, self._all_tokens(convolution, grid))
         share = reading.sigmoid(reading.balance)
-        mean = tokens.prefix[:, :, 0].mean(1)
-        features = reading.norm((1 - share) * token[0] + share * mean)
-        mask = tokens.frame_mask
-        return features[:, None], None if mask is None else mask.any(1, keepdim=True)
+        mean = prefix[:, :, 0].mean(1)
+        return reading.norm((1 - share) * token[0] + share * mean)
 
     @staticmethod
     def _all_tokens(convolution: nn.Module, x: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Turn a vision transformer of frames into a tower of videos, with necks."""
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -11,7 +12,28 @@ from mmaction_centerclip.models.video_tokens import VideoTokens
 from .tower_checks import check_imgs, check_necks, refuse_tracing
 from .tower_steps import AttentionHooks, Function, Step, list_steps
 
-__all__ = ['Function', 'VideoTower']
+__all__ = ['EncodedSegments', 'Function', 'VideoTower']
+
+
+class EncodedSegments(NamedTuple):
+    """Features of the segments of videos.
+
+    Attributes:
+        features (Tensor): Shape (B, S, E), not normalised.
+        mask (Tensor, optional): True where one is real, bool (B, S). None
+            where all are.
+        starts (Tensor, optional): The first frame of each, int64 (B, S). None
+            where all are of equally many frames.
+    """
+    features: Tensor
+    mask: Tensor | None
+    starts: Tensor | None = None
+
+    @classmethod
+    def of_video(cls, features: Tensor, mask: Tensor | None) -> 'EncodedSegments':
+        """Return features (B, E) of whole videos, with the mask of their frames."""
+        return cls(features[:, None],
+                   None if mask is None else mask.any(dim=1, keepdim=True))
 
 
 class VideoTower:
@@ -45,6 +67,8 @@ class VideoTower:
     num_prefix_tokens = 1
     image_size: tuple[int, int] | None = None
     with_cp = False
+    tubelet_size = 1
+    """Frames of the video that are embedded together, as one."""
     added_keys: tuple[str, ...] = ('necks.', )
     """Starts of the state dict keys that the host's class does not have."""
     pools_patches = True
@@ -148,13 +172,21 @@ class VideoTower:
             InputError: If the frames are not of that shape and size, or a
                 tower with necks is traced or exported to ONNX.
         """
+        return tuple(self.encode_segments(imgs, frame_mask)[:2])
+
+    def encode_segments(self, imgs: Tensor,
+                        frame_mask: Tensor | None = None) -> EncodedSegments:
+        """Encode videos as :meth:`encode`, and return what each segment is of."""
         tokens = self.run_blocks(imgs, frame_mask)
         features = self.tokens_to_features(tokens.x)
         if features.shape[-1] != self.embed_dims:
             raise InputError(f'{type(self).__name__}: embed_dims must be the '
                              f'{features.shape[-1]} of the features, got '
                              f'{self.embed_dims}')
-        return features.unflatten(0, (len(imgs), -1)), tokens.frame_mask
+        features = features.unflatten(0, (len(imgs), -1))
+        starts = tokens.first_frames
+        return EncodedSegments(features, tokens.frame_mask,
+                               None if starts is None else starts * self.tubelet_size)
 
     def run_blocks(self, imgs: Tensor, frame_mask: Tensor | None = None,
                    read: Callable[[Step, VideoTokens], None] | None = None

@@ -10,7 +10,13 @@ from torch.nn import functional as F
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.video_tokens import VideoTokens
 
-from .tower_steps import AttentionHooks, Function, key_part, mean_keys
+from .tower_steps import (
+    AttentionHooks,
+    Function,
+    key_part,
+    mean_keys,
+    run_real_frames,
+)
 from .video_tower import VideoTower
 
 __all__ = ['VideoMAETower']
@@ -129,8 +135,8 @@ class VideoMAETower(VideoTower, VisionTransformer):
 
     def around(self, function: Function, tokens: VideoTokens) -> Tensor:
         """Run a block on all tokens of a video together."""
-        videos = tokens.by_frame
-        return function(videos.flatten(1, 2)).view_as(videos).flatten(0, 1)
+        return run_real_frames(
+            lambda x: function(x.flatten(1, 2)).view_as(x), tokens)
 
     def tokens_to_features(self, x: Tensor) -> Tensor:
         """Pool each video's, or each segment's, tokens (B, L, C)."""

@@ -187,63 +187,79 @@ class TokenReducer(TokenNeck):
 
     def forward(self, tokens: VideoTokens) -> VideoTokens:
         """Reduce (B, T, P + N, C) to (B, S, P + K, C)."""
-        segments = self.to_segments(tokens)
-        return self.to_videos(self.reduce(segments), segments, tokens)
+        segments, mask = self.to_segments(tokens.with_positions())
+        return self.to_videos(self.reduce(segments), segments, mask)
 
-    def to_segments(self, tokens: VideoTokens) -> VideoTokens:
-        """View each segment as a video (B * S, F, ...), with its positions.
+    def to_segments(self, tokens: VideoTokens) -> tuple[VideoTokens, Tensor | None]:
+        """View each segment as a video (B * S, F, ...).
 
-        The frame mask is of the frames that count: None where all do.
+        Returns:
+            tuple[VideoTokens, Tensor | None]: The segments, whose mask is of the
+            frames that count, None where all do; and the mask of the segments
+            (B, S), None if there is none of the frames.
         """
-        frames = tokens.patches.shape[1]
         if self.adaptive_segments:
-            return self._to_adaptive_segments(tokens.with_positions())
+            return self._to_adaptive_segments(tokens)
+        mask, frames = tokens.frame_mask, tokens.patches.shape[1]
         if frames % self.num_segments:
             raise InputError(
                 f'{self}: num_segments must divide the number of frames, got '
                 f'{self.num_segments} segments for {frames} frames')
         if not self.exclude_padding:
             tokens = tokens.replace(frame_mask=None)
-        return tokens.with_positions().segments(self.num_segments)
+        if mask is not None:
+            mask = (mask.unflatten(1, (self.num_segments, -1)).any(dim=2)
+                    if self.exclude_padding else segment_mask(mask, self.num_segments))
+        return tokens.segments(self.num_segments), mask
 
-    def _to_adaptive_segments(self, tokens: VideoTokens) -> VideoTokens:
-        """Cut where frames change most, and pad with a segment's last frame."""
-        _, frames, patches, _ = tokens.patches.shape
+    def _to_adaptive_segments(self, tokens: VideoTokens
+                              ) -> tuple[VideoTokens, Tensor | None]:
+        """Cut where frames change most, and pad with a segment's last frame.
+
+        Padding of the video is in a segment only where there are too few real
+        frames for all of them. A segment of nothing else is not real.
+        """
+        frames, patches = tokens.patches.shape[1:3]
+        mask, count = tokens.frame_mask, None
         shortest = self.fewest_frames(patches)
-        longest = -(-2 * frames // self.num_segments)
+        longest = slots = max(shortest, -(-2 * frames // self.num_segments))
+        if mask is not None:
+            numbers = torch.arange(1, frames + 1, device=mask.device)
+            count = (mask * numbers).amax(dim=1).clamp(
+                self.num_segments * shortest, frames)
+            longest = (2 * count + self.num_segments - 1) // self.num_segments
+            longest = longest.clamp(min=shortest)
         with named_errors(str(self)):
             starts, lengths = cut_at_changes(
-                frame_changes(tokens.patches, tokens.frame_mask), self.num_segments,
-                shortest, max(shortest, longest))
-        slots = torch.arange(max(shortest, longest), device=starts.device)
-        real = slots < lengths[..., None]  # (B, S, F)
-        index = starts[..., None] + torch.minimum(slots, lengths[..., None] - 1)
+                frame_changes(tokens.patches, mask), self.num_segments, shortest,
+                longest, count)
+        slot = torch.arange(slots, device=starts.device)
+        own = slot < lengths[..., None]  # (B, S, F), else it repeats the last one
+        index = starts[..., None] + torch.minimum(slot, lengths[..., None] - 1)
         segments = tokens.take_frames(index.flatten(1))
-        mask = real.flatten(1)
-        if tokens.frame_mask is not None:
-            mask = mask & segments.frame_mask
-        return segments.replace(frame_mask=mask).segments(self.num_segments)
+        if mask is not None:
+            real = own & segments.frame_mask.view_as(own)
+            mask = real.any(dim=2)
+            own = real | own & ~mask[..., None]
+        segments = segments.replace(frame_mask=own.flatten(1), attend_masked=False)
+        return segments.segments(self.num_segments), mask
 
     def fewest_frames(self, patches: int) -> int:
         """Return how many frames of so many patches a segment must have."""
         return 1
 
     def to_videos(self, reduced: VideoTokens, segments: VideoTokens,
-                  tokens: VideoTokens) -> VideoTokens:
-        """View reduced segments as videos of S frames, with their mask.
+                  mask: Tensor | None) -> VideoTokens:
+        """View reduced segments as videos of S frames.
 
         Args:
             reduced (VideoTokens): Of one frame each, see :meth:`reduce`.
             segments (VideoTokens): The segments before.
-            tokens (VideoTokens): The videos before.
+            mask (Tensor, optional): Of the segments, bool (B, S).
         """
-        mask = tokens.frame_mask
-        if mask is not None and self.exclude_padding:
-            mask = segments.frame_mask.any(dim=1).unflatten(0, (-1, self.num_segments))
-        elif mask is not None:
-            mask = segment_mask(mask, self.num_segments)
-        videos = reduced.replace(frame_mask=None).videos(self.num_segments)
-        return videos.replace(frame_mask=mask)
+        reduced = reduced.replace(
+            frame_mask=None, first_frames=segments.first_of_all())
+        return reduced.videos(self.num_segments).replace(frame_mask=mask)
 
     @abstractmethod
     def reduce(self, segments: VideoTokens) -> VideoTokens:

@@ -140,7 +140,7 @@ class TokenSelection(TokenReducer):
         if (self.aggregation != 'medoid' or self.adaptive_segments
                 or not torch.is_grad_enabled()):
             return super().after(function, tokens)
-        segments = self.to_segments(tokens)
+        segments, mask = self.to_segments(tokens.with_positions())
         with torch.no_grad(), _autocast_without_cache(tokens.x.device.type):
             indices, _ = self._select(segments.map(function))
         patches, known = self._keep(segments, indices)
@@ -151,7 +151,7 @@ class TokenSelection(TokenReducer):
         reduced = segments.replace(
             prefix=weighted_mean(prefix, segments.frame_mask),
             patches=self._embed(patches[:, None], segments, indices), **known)
-        return self.to_videos(reduced, segments, tokens)
+        return self.to_videos(reduced, segments, mask)
 
     def fewest_frames(self, patches: int) -> int:
         """Return how many frames have ``num_centers`` tokens."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models.backbones import TextFeatures
+from mmaction_centerclip.models.backbones import EncodedSegments, TextFeatures
 from mmaction_centerclip.models.utils import hash_weights
 
 __all__ = ['FrozenTowers']
@@ -78,13 +78,18 @@ class FrozenTowers(nn.Module):
         Returns:
             tuple[Tensor, Tensor]: Segments (B, S, E), and their mask, bool (B, S).
         """
+        return tuple(self.encode_segments(inputs)[:2])
+
+    def encode_segments(self, inputs: dict[str, Tensor]) -> EncodedSegments:
+        """Return the same, always with a mask, and what each segment is of."""
         mask = inputs.get('frame_mask')
-        segments, mask = self.backbone.encode(
+        segments = self.backbone.encode_segments(
             inputs['imgs'], None if mask is None else mask.bool())
-        if mask is None:
-            mask = torch.ones(
-                segments.shape[:2], dtype=torch.bool, device=segments.device)
-        return segments, mask
+        if segments.mask is None:
+            features = segments.features
+            segments = segments._replace(mask=torch.ones(
+                features.shape[:2], dtype=torch.bool, device=features.device))
+        return segments
 
     def read_features(self, inputs: dict[str, Tensor],
                       data_samples: list | None) -> tuple[Tensor, Tensor, TextFeatures]:

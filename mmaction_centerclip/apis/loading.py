@@ -14,7 +14,7 @@ from mmaction_centerclip.engine.hooks.check_checkpoint import check_weights
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.files import read_checkpoint
 from mmaction_centerclip.models.retrievers import load_clip_weights
-from mmaction_centerclip.models.retrievers.tower_weights import load_tower_weights
+from mmaction_centerclip.models.retrievers.towers import load_tower_weights
 
 __all__ = ['init_retriever', 'load_pretrained']
 

@@ -283,9 +283,8 @@ PARTS: dict[str, Callable[[Settings], Iterator[Case]]] = {
     'tests': checks,
     'fused k-medoids': partial(clusterings, ways={
         name: partial(kmedoids, backend=name) for name in ('triton', 'torch')}),
-    'spectral by products': partial(clusterings, ways={
-        name: partial(spectral_clustering, sigma='auto', solver=name)
-        for name in ('chebyshev', 'eigh')}),
+    'spectral': partial(clusterings, ways={
+        'eigh': partial(spectral_clustering, sigma='auto')}),
     'towers': towers,
     'training': training,
     'stock zoo': stock_zoo,
@@ -293,7 +292,7 @@ PARTS: dict[str, Callable[[Settings], Iterator[Case]]] = {
     **{f'compiled {dtype}': partial(towers, dtypes=(dtype, ), compile=True)
        for dtype in DTYPES},
 }
-STAGES = ((2, ('tests', )), (1, ('fused k-medoids', )), (1, ('spectral by products', )),
+STAGES = ((2, ('tests', )), (1, ('fused k-medoids', )), (1, ('spectral', )),
           (4, ('towers', )), (2, ('training', )), (1, ('stock zoo', )),
           (2, ('two processes', )),
           (8, tuple(f'compiled {dtype}' for dtype in DTYPES)))

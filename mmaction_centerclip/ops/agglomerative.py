@@ -47,9 +47,6 @@ def agglomerative(tokens: Tensor, num_centers: int, *, linkage: str = 'average',
         ``assignment``, int64 (B, N), for each token the position of its
         cluster's medoid in ``medoids``.
 
-    Raises:
-        InputError: If ``num_centers`` or an option is out of range.
-
     Examples:
         >>> tokens = torch.tensor([[[0.], [1], [2], [10], [11], [12]]])
         >>> agglomerative(tokens, 2, distance='euclidean')

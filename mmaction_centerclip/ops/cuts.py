@@ -51,9 +51,6 @@ def cut_at_changes(changes: Tensor, num_segments: int, shortest: int,
         tuple[Tensor, Tensor]: The first frame of each segment, and how many
         frames it has, both int64 (B, S).
 
-    Raises:
-        InputError: If T frames cannot be cut so.
-
     Examples:
         >>> cut_at_changes(torch.tensor([[0.1, 0.9, 0.1, 0.1, 0.2]]), 2, 1, 4)
         (tensor([[0, 2]]), tensor([[2, 4]]))

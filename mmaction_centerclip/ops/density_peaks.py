@@ -44,9 +44,6 @@ def density_peaks(tokens: Tensor, num_centers: int, *, neighbors: int = 5,
         indices; and ``assignment``, int64 (B, N), for each token the position
         of its center in ``centers``.
 
-    Raises:
-        InputError: If ``num_centers`` or an option is out of range.
-
     Examples:
         >>> tokens = torch.tensor([[[0.], [1], [2], [10], [11], [12]]])
         >>> density_peaks(tokens, 2, neighbors=2)

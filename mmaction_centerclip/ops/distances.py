@@ -40,9 +40,6 @@ def pairwise_distances(tokens: Tensor, distance: str = 'euclidean',
 
     Returns:
         Tensor: Shape (B, N, N), float32 or, of such tokens, float64.
-
-    Raises:
-        InputError: If ``distance`` is unknown or ``p`` is not positive.
     """
     check_choice('distance', distance, DISTANCES)
     check_order(p)

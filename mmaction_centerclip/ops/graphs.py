@@ -34,9 +34,6 @@ def affinity(tokens: Tensor, *, graph: str = 'heat', sigma: float | str = 2.0,
 
     Returns:
         Tensor: Shape (B, N, N), symmetric, ones on the diagonal.
-
-    Raises:
-        InputError: If an option is out of range.
     """
     check_graph(graph, sigma, knn)
     # In float64: neighbours in the graph are told apart by small differences.
@@ -88,9 +85,6 @@ def spatial_temporal_locality(frames: int, height: int, width: int, *,
 
     Returns:
         Tensor: Bool (N, N) with N = frames * height * width, frame-major.
-
-    Raises:
-        InputError: If a size is not positive or a kernel not odd.
     """
     for name, value in (('frames', frames), ('height', height), ('width', width)):
         check_positive_int(name, value)

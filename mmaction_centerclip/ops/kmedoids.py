@@ -69,10 +69,6 @@ def kmedoids(tokens: Tensor, num_centers: int, *, distance: str = 'euclidean',
         tuple[Tensor, Tensor]: ``medoids`` int64 (B, K), ascending token
         indices, and ``assignment`` int64 (B, N), for each token the position
         of its medoid in ``medoids``.
-
-    Raises:
-        InputError: If ``tokens`` is not (B, N, C), ``num_centers`` is not in
-            1..N, or an option is out of range.
     """
     check_problem(tokens, num_centers)
     masked = valid is not None

@@ -143,9 +143,6 @@ def alternate_fused(distances: Tensor, num_centers: int, first: Tensor, max_iter
         distances (Tensor): Symmetric, zero diagonal, finite, float32 (B, N, N).
         tol (float, optional): As there, where ``distances`` are Euclidean.
             Defaults to None: stop when no medoid moved.
-
-    Raises:
-        ValueError: If N is more than 1024, or K more than 512.
     """
     batch, count, _ = distances.shape
     if count > MAX_TOKENS or num_centers > MAX_CENTERS:

@@ -49,9 +49,6 @@ def bipartite_matching(metric: Tensor, num_merges: int, sources: Tensor,
         ``assignment``, int64 (B, N): for each token, where the one that it
         merges into is in ``kept``.
 
-    Raises:
-        InputError: If there are no sources, or not so many, or no destinations.
-
     Examples:
         >>> metric = torch.tensor([[[1., 0], [1, 0], [0, 1], [0, 1]]])
         >>> kept, assignment = bipartite_matching(metric, 1, *alternate(4, True))
@@ -109,9 +106,6 @@ def clip_matching(tokens: Tensor, num_tokens: int, num_clips: int,
     Returns:
         tuple[Tensor, Tensor]: ``kept``, int64 (B, K), ascending, and
         ``assignment``, int64 (B, F * N), as of :func:`bipartite_matching`.
-
-    Raises:
-        InputError: If ``num_tokens`` or ``cross_share`` is out of range.
     """
     check_problem(tokens, num_tokens)
     check_share(cross_share)

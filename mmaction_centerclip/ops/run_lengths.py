@@ -25,10 +25,6 @@ def run_lengths(tokens: Tensor, threshold: float,
     Returns:
         Tensor: Int64 (B, F, N): F or less; 0 where a token goes on.
 
-    Raises:
-        InputError: If ``tokens`` are not of that shape, or ``threshold`` is
-            negative.
-
     Examples:
         >>> tokens = torch.tensor([1., 1, 1, 5, 5]).view(1, 5, 1, 1)
         >>> run_lengths(tokens, 0.1).flatten().tolist()

@@ -24,9 +24,6 @@ def sparse_sampling(num_tokens: int, num_centers: int, num_segments: int = 1, *,
 
     Returns:
         Tensor: Ascending indices, int64 (S, K).
-
-    Raises:
-        InputError: If ``num_centers`` is not in 1..N.
     """
     if not 1 <= num_centers <= num_tokens:
         raise InputError(f'num_centers must be from 1 to the {num_tokens} tokens'

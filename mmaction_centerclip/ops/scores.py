@@ -19,9 +19,6 @@ def largest(scores: Tensor, num_centers: int, valid: Tensor | None = None) -> Te
     Returns:
         Tensor: Ascending indices, int64 (B, K).
 
-    Raises:
-        InputError: If ``num_centers`` is out of range.
-
     Examples:
         >>> largest(torch.tensor([[1., 3, 3, 0]]), 2)
         tensor([[1, 2]])

@@ -21,7 +21,7 @@ from ..paths import ROOT, TOOLS
 
 TOOL = 'analysis_tools/gpu_report.py'
 # Which is faster; those that need one of their own run in the slow test.
-IN_THIS_PROCESS = ('spectral by products', 'training', 'stock zoo', 'towers',
+IN_THIS_PROCESS = ('spectral', 'training', 'stock zoo', 'towers',
                    'compiled float32', 'compiled bfloat16')
 
 
@@ -46,7 +46,7 @@ def test_a_part_in_small(name, tmp_path):
     cases = dict(PARTS[name](settings_of(tmp_path)))
     case, measure = next(iter(cases.items()))
     assert len(cases) == dict(towers=6, training=3).get(
-        name, 1 if name == 'spectral by products' else 2)
+        name, 1 if name == 'spectral' else 2)
     row = measure()
     assert all(isinstance(value, float) and value >= 0 for value in row.values()), row
     assert row.get('same result, %', 100) == 100

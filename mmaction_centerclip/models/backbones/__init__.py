@@ -13,6 +13,7 @@ from .video_tower import EncodedSegments, VideoTower
 from .videomae_vision import VideoMAETower
 
 __all__ = ['AttentionHooks', 'BlockStep', 'CLIPTextTower', 'CLIPTimmVisionTower',
-           'CLIPVisionTower', 'EncodedSegments', 'MMPretrainVisionTower', 'NeckStep', 'TextFeatures',
-           'TimeSformerTower', 'TimmVisionTower', 'UniFormerV2Tower', 'VideoMAETower', 'VideoTower',
-           'advise', 'check_host', 'clip_config', 'open_clip_vision_tower']
+           'CLIPVisionTower', 'EncodedSegments', 'MMPretrainVisionTower', 'NeckStep',
+           'TextFeatures', 'TimeSformerTower', 'TimmVisionTower', 'UniFormerV2Tower',
+           'VideoMAETower', 'VideoTower', 'advise', 'check_host', 'clip_config',
+           'open_clip_vision_tower']

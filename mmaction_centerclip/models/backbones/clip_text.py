@@ -49,10 +49,6 @@ class CLIPTextTower(TextTransformer):
             77 keeps the first rows of the positional embedding. Defaults to
             None: the model's own.
 
-    Raises:
-        InputError: If ``arch`` is unknown or its text tower another kind, or
-            ``context_length`` exceeds the model's own.
-
     Examples:
         >>> import open_clip
         >>> from mmaction_centerclip.models import CLIPTextTower
@@ -128,10 +124,6 @@ class CLIPTextTower(TextTransformer):
                 the device, only where a caption's tokenizer is not known.
             tokenizers (set[str | None]): The names of those that the captions
                 come from, see :func:`tokenizer_of`; None for not known.
-
-        Raises:
-            InputError: If one is not this tower's, an id is not in its
-                vocabulary, or a caption lacks the end token.
         """
         for name in tokenizers - {None, self.tokenizer}:
             check_tokenizer(name, self.arch)
@@ -178,9 +170,6 @@ class CLIPTextTower(TextTransformer):
         Args:
             state (dict[str, Tensor]): Of such a tower.
             source (str): Where they are from, for messages.
-
-        Raises:
-            InputError: If a key is missing, unknown or of another shape.
         """
         state = {
             key: value[:self.context_length] if key == 'positional_embedding' else value

@@ -39,14 +39,6 @@ class CLIPTimmVisionTower(VideoTower, TimmModel):
         arch (str | dict): Such a model of open_clip by name
             (``'PE-Core-B-16'``, ``'ViT-B-16-SigLIP2'``) or its sizes, see
             :func:`clip_config`.
-        necks (Sequence[dict]): Necks, see :meth:`VideoTower.attach`.
-            Defaults to ().
-        with_cp (bool): Whether to recompute the blocks' activations in the
-            backward pass. Necks are not recomputed. Defaults to False.
-
-    Raises:
-        InputError: If ``arch`` is unknown or its vision tower another kind, or
-            a neck's ``before_block`` is not one of its blocks.
 
     Examples:
         >>> import torch
@@ -59,7 +51,8 @@ class CLIPTimmVisionTower(VideoTower, TimmModel):
         >>> features.shape
         torch.Size([1, 2, 512])
     """
-    pooling_parts = ('trunk.norm', 'trunk.attn_pool', 'trunk.fc_norm', 'trunk.head', 'head')
+    pooling_parts = ('trunk.norm', 'trunk.attn_pool', 'trunk.fc_norm', 'trunk.head',
+                     'head')
 
     def __init__(self, arch: str | dict, necks: Sequence[dict] = (),
                  with_cp: bool = False) -> None:
@@ -101,7 +94,6 @@ class CLIPTimmVisionTower(VideoTower, TimmModel):
         return self.trunk.global_pool != 'token'
 
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
-        """Embed frames (B, T, 3, H, W) as tokens (B * T, P + N, C)."""
         trunk = self.trunk
         x = trunk._pos_embed(trunk.patch_embed(imgs.flatten(0, 1)))
         # Eva's comes with the rotary embedding, and has dropped patches.
@@ -109,24 +101,16 @@ class CLIPTimmVisionTower(VideoTower, TimmModel):
         return trunk.norm_pre(x)
 
     def tower_blocks(self) -> Sequence[nn.Module]:
-        """Return the trunk's blocks."""
         return self.trunk.blocks
 
     def block_halves(self, block: nn.Module) -> tuple[Function, Function] | None:
-        """Return the attention and the MLP of timm's and Eva's blocks."""
         return timm_block_halves(block)
 
     def open_attention(self, block: nn.Module) -> AttentionHooks | None:
-        """Return the keys of timm's and Eva's attention, and it with a bias."""
         return open_timm_attention(block)
 
     def around(self, function: Function, tokens: VideoTokens) -> Tensor:
-        """Run a block, or a half of it, with the rotary embedding of its tokens.
-
-        Raises:
-            InputError: If a neck has changed the tokens, and not their
-                ``positions``.
-        """
+        """Run a block, or a half of it, with the rotary embedding of its tokens."""
         rope = getattr(self.trunk, 'rope', None)
         if rope is None:
             return function(tokens.x)
@@ -143,7 +127,6 @@ class CLIPTimmVisionTower(VideoTower, TimmModel):
         return function(tokens.x, rope=rope)
 
     def tokens_to_features(self, x: Tensor) -> Tensor:
-        """Pool and project, as timm's model and open_clip's around it do."""
         return self.head(self.trunk.forward_head(self.trunk.norm(x)))
 
     def train(self, mode: bool = True) -> 'CLIPTimmVisionTower':
@@ -159,5 +142,4 @@ class CLIPTimmVisionTower(VideoTower, TimmModel):
         return self
 
     def patch_positions(self) -> Tensor:
-        """Return the positional embedding (N, C) of the patches, or zeros."""
         return timm_patch_positions(self.trunk)

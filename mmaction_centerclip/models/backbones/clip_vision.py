@@ -26,8 +26,6 @@ class CLIPVisionTower(VideoTower, VisionTransformer):
         arch (str | dict): A ViT of open_clip by name
             (``'ViT-B-32-quickgelu'`` for OpenAI's weights) or its sizes, see
             :func:`clip_config`.
-        necks (Sequence[dict]): Necks, see :meth:`VideoTower.attach`.
-            Defaults to ().
         linear_patch (str): ``'2d'``, or ``'3d'``: patches see the frames
             before and after theirs too (CLIP4Clip, Sec. 3.1), by ``conv2``,
             which starts as the 2-D convolution. Defaults to ``'2d'``.
@@ -35,12 +33,6 @@ class CLIPVisionTower(VideoTower, VisionTransformer):
             positional embedding starts with, for training from scratch: from
             open_clip's, ``width ** -0.5``, a small model takes long to see
             where something is. Defaults to None: open_clip's.
-        with_cp (bool): Whether to recompute the blocks' activations in the
-            backward pass. Necks are not recomputed. Defaults to False.
-
-    Raises:
-        InputError: If ``arch`` is unknown or has no blocks, or a neck's
-            ``before_block`` is not one of them.
 
     Examples:
         >>> import torch
@@ -83,7 +75,6 @@ class CLIPVisionTower(VideoTower, VisionTransformer):
             self.conv2.weight[:, :, 1] = self.conv1.weight
 
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
-        """Embed frames (B, T, 3, H, W) as tokens (B * T, 1 + N, C)."""
         if self.linear_patch == '2d':
             return self._embeds(imgs.flatten(0, 1))
         x = self.conv2(imgs.transpose(1, 2))
@@ -94,11 +85,9 @@ class CLIPVisionTower(VideoTower, VisionTransformer):
         return self.ln_pre(self.patch_dropout(x))
 
     def tower_blocks(self) -> Sequence[nn.Module]:
-        """Return the residual attention blocks."""
         return self.transformer.resblocks
 
     def block_halves(self, block: nn.Module) -> tuple[Function, Function]:
-        """Return the attention and the MLP of open_clip's blocks."""
 
         def attention(x: Tensor) -> Tensor:
             if hasattr(block, 'attention'):
@@ -109,7 +98,6 @@ class CLIPVisionTower(VideoTower, VisionTransformer):
         return attention, lambda x: x + block.ls_2(block.mlp(block.ln_2(x)))
 
     def open_attention(self, block: nn.Module) -> AttentionHooks:
-        """Return the keys of open_clip's attention, and it with a bias."""
         attn, plain = block.attn, hasattr(block, 'attention')
         norm = block.ln_1
 
@@ -129,22 +117,18 @@ class CLIPVisionTower(VideoTower, VisionTransformer):
         return AttentionHooks(keys, attention)
 
     def tokens_to_features(self, x: Tensor) -> Tensor:
-        """Pool and project, as open_clip's tower does."""
         pooled, _ = self._pool(x)
         return pooled if self.proj is None else pooled @ self.proj
 
     def patch_positions(self) -> Tensor:
-        """Return the positional embedding (N, C) of the patches."""
         return self.positional_embedding[self.num_prefix_tokens:]
 
     def freeze(self, num_blocks: int) -> None:
-        """Freeze the embeddings, but for 3-D patches, and the first blocks."""
         super().freeze(num_blocks)
         if self.linear_patch == '3d':
             self.conv2.requires_grad_(True)
 
     def load_pretrained(self, state: dict[str, Tensor], source: str) -> None:
-        """Load weights of CLIP's tower; 3-D patches start from the 2-D ones."""
         super().load_pretrained(state, source)
         if self.linear_patch == '3d' and 'conv2.weight' not in state:
             self.inflate_patches()

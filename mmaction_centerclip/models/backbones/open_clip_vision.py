@@ -26,10 +26,6 @@ def open_clip_vision_tower(arch: str | dict, **options) -> VideoTower:
     Returns:
         VideoTower: One of those.
 
-    Raises:
-        InputError: If ``arch`` is unknown, or necks could not stand between
-            the blocks of its vision tower, or that tower lacks an option.
-
     Examples:
         >>> from mmaction.registry import MODELS
         >>> tower = MODELS.build(

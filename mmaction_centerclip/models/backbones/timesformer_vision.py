@@ -34,16 +34,7 @@ class TimeSformerTower(VideoTower, TimeSformer):
     the output of :meth:`forward` to the last bit are the zoo's.
 
     Args:
-        necks (Sequence[dict]): Necks, see :meth:`VideoTower.attach`.
-            Defaults to ().
-        arch (str | dict, optional): A retriever's, which this tower does not
-            use. Defaults to None.
-        with_cp (bool): Whether to recompute the blocks' activations in the
-            backward pass. Defaults to False.
         **kwargs: Those of the zoo's class.
-
-    Raises:
-        InputError: If a neck moves patches of divided attention.
 
     Examples:
         >>> # In a recogniser's config, over the zoo's own:
@@ -52,6 +43,7 @@ class TimeSformerTower(VideoTower, TimeSformer):
         ...     necks=[dict(type='TokenClustering', before_block=5,
         ...                 num_segments=4, num_centers=196)]))
     """
+    hosts = 'TimeSformer'
     pools_patches = False
     pooling_parts = ('norm', )
 
@@ -78,12 +70,10 @@ class TimeSformerTower(VideoTower, TimeSformer):
                              f'operation_order {DIVIDED} for necks')
 
     def init_weights(self, pretrained: str | None = None) -> None:
-        """Start as the zoo does, and the necks from its positions."""
         super().init_weights(pretrained)
         self.init_necks()
 
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
-        """Embed frames (B, T, 3, H, W) as tokens (B * T, 1 + N, C)."""
         frames = imgs.shape[1]
         x = self.patch_embed(imgs.transpose(1, 2))
         x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)
@@ -98,11 +88,9 @@ class TimeSformerTower(VideoTower, TimeSformer):
         return torch.cat([_repeat(x[:, 0, :1], frames), patches], dim=2).flatten(0, 1)
 
     def tower_blocks(self) -> Sequence[nn.Module]:
-        """Return the blocks."""
         return self.transformer_layers.layers
 
     def block_halves(self, block: nn.Module) -> tuple[Function, Function] | None:
-        """Return the attention, or both, and the MLP of a block of the zoo's."""
         order = tuple(block.operation_order)
         if order == JOINT:
             return (lambda x: block.attentions[0](block.norms[0](x), identity=x),
@@ -142,16 +130,13 @@ class TimeSformerTower(VideoTower, TimeSformer):
         return tokens.replace(prefix=_repeat(token, tokens.patches.shape[1]))
 
     def tokens_to_features(self, x: Tensor) -> Tensor:
-        """Return the class token, normalised."""
         return self.norm(x[:, 0])
 
     def patch_positions(self) -> Tensor:
-        """Return the positional embedding (N, C) of a frame's patches."""
         return self.pos_embed[0, 1:]
 
     def encode_segments(self, imgs: Tensor,
                         frame_mask: Tensor | None = None) -> EncodedSegments:
-        """Encode videos; where they have one class token, as one segment."""
         segments = super().encode_segments(imgs, frame_mask)
         if self.attention_type == 'space_only':
             return segments

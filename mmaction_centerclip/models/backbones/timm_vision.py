@@ -24,12 +24,8 @@ class TimmVisionTower(VideoTower, VisionTransformer):
     bit are timm's.
 
     Args:
-        necks (Sequence[dict]): Necks, see :meth:`VideoTower.attach`.
-            Defaults to ().
         arch (str | dict, optional): A retriever's, which this tower does not
             use. Defaults to None.
-        with_cp (bool): Whether to recompute the blocks' activations in the
-            backward pass. Defaults to False.
         model_name (str, optional): A model of timm's by name, which must be a
             plain ``VisionTransformer``; what the zoo writes as a backbone's
             ``type='timm.<name>'``. Its ``num_classes`` is 0 unless it is
@@ -39,10 +35,6 @@ class TimmVisionTower(VideoTower, VisionTransformer):
             ``num_classes=0`` the features are the pooled tokens, else the
             classifier's logits. With ``model_name``, those of
             ``timm.create_model``, such as ``pretrained`` too.
-
-    Raises:
-        InputError: If ``model_name`` is none of timm's, or no plain
-            transformer.
 
     Examples:
         >>> backbone = dict(
@@ -81,28 +73,22 @@ class TimmVisionTower(VideoTower, VisionTransformer):
         return self.global_pool != 'token'
 
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
-        """Embed frames (B, T, 3, H, W) as tokens (B * T, P + N, C)."""
         x = self._pos_embed(self.patch_embed(imgs.flatten(0, 1)))
         return self.norm_pre(self.patch_drop(x))
 
     def tower_blocks(self) -> Sequence[nn.Module]:
-        """Return the blocks."""
         return self.blocks
 
     def block_halves(self, block: nn.Module) -> tuple[Function, Function] | None:
-        """Return the attention and the MLP of timm's plain block."""
         return timm_block_halves(block)
 
     def open_attention(self, block: nn.Module) -> AttentionHooks | None:
-        """Return the keys of timm's plain attention, and it with a bias."""
         return open_timm_attention(block)
 
     def tokens_to_features(self, x: Tensor) -> Tensor:
-        """Pool as timm does, and classify where there are classes."""
         return self.forward_head(self.norm(x))
 
     def patch_positions(self) -> Tensor:
-        """Return the positional embedding (N, C) of the patches, or zeros."""
         return timm_patch_positions(self)
 
 

@@ -16,9 +16,6 @@ def check_imgs(tower: nn.Module, imgs: Tensor) -> None:
     Args:
         tower (VideoTower): With its ``image_size``.
         imgs (Tensor): Should have the shape (B, T, 3, H, W).
-
-    Raises:
-        InputError: If they are not of that shape and size.
     """
     if imgs.ndim != 5 or imgs.shape[2] != 3:
         raise InputError('imgs must have the shape (B, T, 3, H, W), got '
@@ -39,9 +36,6 @@ def refuse_tracing(tower: nn.Module) -> None:
 
     Args:
         tower (VideoTower): One with necks.
-
-    Raises:
-        InputError: While torch traces, or exports to ONNX.
     """
     if torch.jit.is_tracing() or torch.onnx.is_in_onnx_export():
         raise InputError(
@@ -56,10 +50,6 @@ def check_necks(tower: nn.Module, necks: Sequence[TokenNeck]) -> None:
     Args:
         tower (VideoTower): The tower.
         necks (Sequence[TokenNeck]): All of them.
-
-    Raises:
-        InputError: If there is no such block, or the host does not give what
-            one needs.
     """
     blocks = tower.tower_blocks()
     for neck in necks:

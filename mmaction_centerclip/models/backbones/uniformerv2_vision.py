@@ -31,17 +31,7 @@ class UniFormerV2Tower(VideoTower, UniFormerV2):
     :meth:`forward` to the last bit are the zoo's.
 
     Args:
-        necks (Sequence[dict]): Necks, see :meth:`VideoTower.attach`.
-            Defaults to ().
-        arch (str | dict, optional): A retriever's, which this tower does not
-            use. Defaults to None.
-        with_cp (bool): Whether to recompute the blocks' activations in the
-            backward pass. Defaults to False.
         **kwargs: Those of the zoo's class.
-
-    Raises:
-        InputError: If a neck that moves patches stands in front of a block
-            that reads their grid.
 
     Examples:
         >>> # In a recogniser's config, over the zoo's own:
@@ -50,6 +40,7 @@ class UniFormerV2Tower(VideoTower, UniFormerV2):
         ...     necks=[dict(type='SegmentMeanPooling', before_block=5,
         ...                 num_segments=4)]))
     """
+    hosts = 'UniFormerV2'
     pooling_parts = tuple(f'transformer.{name}' for name in (
         'temporal_cls_token', 'balance', 'dpe', 'dec', 'norm'))
 
@@ -78,12 +69,10 @@ class UniFormerV2Tower(VideoTower, UniFormerV2):
                 'the full grid of patches, which this neck does not leave')
 
     def init_weights(self) -> None:
-        """Start as the zoo does, and the necks from its positions."""
         super().init_weights()
         self.init_necks()
 
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
-        """Embed frames (B, T, 3, H, W) as tokens (B * T', 1 + N, C)."""
         x = self.conv1(imgs.transpose(1, 2))
         frames = x.shape[2]
         if frames != self.transformer.T:
@@ -96,7 +85,6 @@ class UniFormerV2Tower(VideoTower, UniFormerV2):
         return self.ln_pre(x)
 
     def tower_blocks(self) -> Sequence[nn.Module]:
-        """Return the local blocks."""
         return self.transformer.resblocks
 
     def block_step(self, block: nn.Module) -> Function:
@@ -104,7 +92,6 @@ class UniFormerV2Tower(VideoTower, UniFormerV2):
         return lambda x: block(x.flatten(1, 2), x.shape[2]).view_as(x)
 
     def block_halves(self, block: nn.Module) -> tuple[Function, Function] | None:
-        """Return the attention and the MLP, where nothing reads the block."""
         number = list(self.tower_blocks()).index(block)
         if number in self.transformer.return_list or not block.no_lmhra:
             return None
@@ -121,12 +108,10 @@ class UniFormerV2Tower(VideoTower, UniFormerV2):
             lambda x: function(x.permute(2, 0, 1, 3)).permute(1, 2, 0, 3), tokens)
 
     def patch_positions(self) -> Tensor:
-        """Return the positional embedding (N, C) of a frame's patches."""
         return self.positional_embedding[1:]
 
     def encode_segments(self, imgs: Tensor,
                         frame_mask: Tensor | None = None) -> EncodedSegments:
-        """Encode videos, each as one segment."""
         reading = self.transformer
         grids: list[Tensor] = []
 

@@ -64,6 +64,8 @@ class VideoTower:
         >>> features.shape
         torch.Size([1, 2, 64])
     """
+    hosts: str | None = None
+    """The type of the zoo's backbone that this one stands in for, if any."""
     num_prefix_tokens = 1
     image_size: tuple[int, int] | None = None
     with_cp = False
@@ -126,10 +128,6 @@ class VideoTower:
         Args:
             necks (Sequence[dict]): Configs, see :func:`build_necks`; of
                 several in front of one block the first goes first.
-
-        Raises:
-            InputError: If one is no neck, stands in front of no block, or
-                needs what the host does not give.
         """
         if isinstance(necks, dict):
             raise InputError(f'necks must be a list of configs, got {necks!r}')
@@ -167,10 +165,6 @@ class VideoTower:
             tuple[Tensor, Tensor | None]: Features of the segments (frames
             where no neck merges them), shape (B, S, E), not normalised; and
             their mask, bool (B, S), None if ``frame_mask`` is.
-
-        Raises:
-            InputError: If the frames are not of that shape and size, or a
-                tower with necks is traced or exported to ONNX.
         """
         return tuple(self.encode_segments(imgs, frame_mask)[:2])
 
@@ -226,9 +220,6 @@ class VideoTower:
         Args:
             num_blocks (int): How many blocks; 0 freezes the embeddings only,
                 -1 nothing.
-
-        Raises:
-            InputError: If the tower does not have so many blocks.
         """
         blocks = self.tower_blocks()
         if type(num_blocks) is not int or not -1 <= num_blocks <= len(blocks):
@@ -255,9 +246,6 @@ class VideoTower:
         Args:
             state (dict[str, Tensor]): With all of the host's keys.
             source (str): Where they are from, for messages.
-
-        Raises:
-            InputError: If a key is missing, unknown or of another shape.
         """
         load_strictly(self, state, source, may_lack=self.added_keys)
         if not any(key.startswith('necks.') for key in state):

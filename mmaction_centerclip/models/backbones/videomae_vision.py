@@ -34,18 +34,8 @@ class VideoMAETower(VideoTower, VisionTransformer):
     of :meth:`forward` to the last bit are the zoo's.
 
     Args:
-        necks (Sequence[dict]): Necks, see :meth:`VideoTower.attach`.
-            Defaults to ().
-        arch (str | dict, optional): A retriever's, which this tower does not
-            use. Defaults to None.
-        with_cp (bool): Whether to recompute the blocks' activations in the
-            backward pass. Defaults to False.
         tubelet_size (int): Frames of a tubelet. Defaults to 2.
         **kwargs: Those of the zoo's class.
-
-    Raises:
-        InputError: If necks are to stand in front of a feature map, or for
-            ``pretrained``, which the zoo's class takes and does not load.
 
     Examples:
         >>> # In a recogniser's config, over the zoo's own:
@@ -54,6 +44,7 @@ class VideoMAETower(VideoTower, VisionTransformer):
         ...     necks=[dict(type='TokenClustering', before_block=5,
         ...                 num_segments=4, num_centers=196)]))
     """
+    hosts = 'VisionTransformer'
     num_prefix_tokens = 0
     pooling_parts = ('norm', 'fc_norm')
 
@@ -73,12 +64,10 @@ class VideoMAETower(VideoTower, VisionTransformer):
         self.attach(necks)
 
     def init_weights(self) -> None:
-        """Start as the zoo does, and the necks from its positions."""
         super().init_weights()
         self.init_necks()
 
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
-        """Embed frames (B, T, 3, H, W) as tokens (B * T / tubelet, N, C)."""
         grid = tuple(size // self.patch_size for size in imgs.shape[-2:])
         x = self.patch_embed(imgs.transpose(1, 2))[0]
         positions = self.pos_embed
@@ -97,11 +86,9 @@ class VideoMAETower(VideoTower, VisionTransformer):
         return x.unflatten(1, (-1, grid[0] * grid[1])).flatten(0, 1)
 
     def tower_blocks(self) -> Sequence[nn.Module]:
-        """Return the blocks."""
         return self.blocks
 
     def block_halves(self, block: nn.Module) -> tuple[Function, Function]:
-        """Return the attention and the MLP of a block."""
         scale_1, scale_2 = (getattr(block, name, 1) for name in ('gamma_1', 'gamma_2'))
         return (lambda x: x + block.drop_path(scale_1 * block.attn(block.norm1(x))),
                 lambda x: x + block.drop_path(scale_2 * block.mlp(block.norm2(x))))
@@ -139,12 +126,10 @@ class VideoMAETower(VideoTower, VisionTransformer):
             lambda x: function(x.flatten(1, 2)).view_as(x), tokens)
 
     def tokens_to_features(self, x: Tensor) -> Tensor:
-        """Pool each video's, or each segment's, tokens (B, L, C)."""
         x = self.norm(x)
         return x[:, 0] if self.fc_norm is None else self.fc_norm(x.mean(1))
 
     def patch_positions(self) -> Tensor:
-        """Return the positional embedding (N, C) of the first tubelet."""
         return self.pos_embed[0, :self.grid_size[0] * self.grid_size[1]]
 
     def forward(self, x: Tensor) -> Tensor:

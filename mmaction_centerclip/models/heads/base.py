@@ -33,11 +33,6 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
             loss adds to all logits, as :class:`SigmoidLoss` needs; rankings
             do not depend on it. Defaults to None: there is none.
         init_cfg (dict, optional): Initialisation config. Defaults to None.
-
-    Raises:
-        InputError: If ``init_logit_scale`` is not a finite number up to
-            ln(1000) (CLIP's scales are up to 100), or ``init_logit_bias`` not
-            a finite number from -1000 to 1000.
     """
     separable = False
     """Whether a video is one vector, ``video``, compared by a product with a
@@ -143,9 +138,6 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
         Returns:
             dict[str, Tensor]: The loss terms, and ``logit_scale`` and
             ``logit_bias``, where there is one, to log.
-
-        Raises:
-            InputError: If there is one pair only, of which nothing is learned.
         """
         # In float32: a bfloat16 logit near 100 is a multiple of 0.5.
         with torch.autocast(segments.device.type, enabled=False):
@@ -169,12 +161,7 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
 
 
 def build_loss(config: dict) -> nn.Module:
-    """Build a loss, and see that it is one of similarities.
-
-    Raises:
-        InputError: If it takes more than logits (texts, videos), as those of
-            classification do, or does not return a dict of tensors.
-    """
+    """Build a loss, and see that it is one of similarities."""
     loss = MODELS.build(config)
     try:
         terms = loss(torch.eye(2))

@@ -33,9 +33,7 @@ class MeanPoolingHead(SimilarityHead):
         return dict(video=F.normalize((segments * weights).sum(dim=1), dim=-1))
 
     def text_features(self, text: TextFeatures) -> dict[str, Tensor]:
-        """Return the sentence feature ``text`` (B, E), of unit length."""
         return dict(text=F.normalize(text.sentence.float(), dim=-1))
 
     def similarity(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:
-        """Return cosine similarities (texts, videos)."""
         return text['text'] @ video['video'].T

@@ -22,9 +22,6 @@ class SequentialLSTMHead(MeanPoolingHead):
     Args:
         embed_dims (int): Width E of the features.
         **kwargs: See :class:`SimilarityHead`.
-
-    Raises:
-        InputError: If ``embed_dims`` is not a positive integer.
     """
 
     def __init__(self, embed_dims: int, **kwargs) -> None:

@@ -26,9 +26,6 @@ class SequentialTransformerHead(TextTransformerMixin, MeanPoolingHead):
             ``layer_norm_eps`` and ``quick_gelu`` of
             :class:`TextTransformerMixin`; and see :class:`SimilarityHead`.
 
-    Raises:
-        InputError: If an option is not as above.
-
     Examples:
         >>> import torch
         >>> from mmaction_centerclip.models.heads import SequentialTransformerHead
@@ -46,9 +43,6 @@ class SequentialTransformerHead(TextTransformerMixin, MeanPoolingHead):
         """Return the pooled ``video`` (B, E), of unit length.
 
         All segments of a video without a valid segment count.
-
-        Raises:
-            InputError: If the video has more segments than ``max_segments``.
         """
         longest, count = len(self.position_embedding), segments.shape[1]
         if count > longest:

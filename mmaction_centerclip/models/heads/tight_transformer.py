@@ -40,9 +40,6 @@ class TightTransformerHead(TextTransformerMixin, SimilarityHead):
         **kwargs: ``num_layers``, ``num_heads``, ``init_position_std`` and
             ``quick_gelu`` of :class:`TextTransformerMixin`; and see
             :class:`SimilarityHead`.
-
-    Raises:
-        InputError: If an option is not as above.
     """
 
     cosine = False
@@ -64,11 +61,6 @@ class TightTransformerHead(TextTransformerMixin, SimilarityHead):
         self.similarity_dense = nn.Linear(embed_dims, 1)
 
     def video_features(self, segments: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
-        """Return the ``segments`` (B, S, E) and their ``segment_mask`` (B, S).
-
-        Raises:
-            InputError: If the video has too many segments for ``max_positions``.
-        """
         positions = len(self.position_embedding)
         if segments.shape[1] >= positions:
             raise InputError(
@@ -78,7 +70,6 @@ class TightTransformerHead(TextTransformerMixin, SimilarityHead):
         return dict(segments=segments.float(), segment_mask=frame_mask)
 
     def text_features(self, text: TextFeatures) -> dict[str, Tensor]:
-        """Return the ``sentence`` feature (B, E), of any length."""
         return dict(sentence=text.sentence.float())
 
     def similarity(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:

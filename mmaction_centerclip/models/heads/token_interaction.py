@@ -29,9 +29,6 @@ class WeightedTokenInteractionHead(SimilarityHead):
         chunk_size (int): Captions to compare with all videos at once, which bounds the
             memory: chunk_size * L * B * S floats for B videos. Defaults to 16.
         **kwargs: See :class:`SimilarityHead`.
-
-    Raises:
-        InputError: If an option is not a positive integer.
     """
 
     def __init__(self, embed_dims: int, chunk_size: int = 16, **kwargs) -> None:
@@ -52,13 +49,11 @@ class WeightedTokenInteractionHead(SimilarityHead):
                     segment_weights=_weights(self.segment_weight, segments, frame_mask))
 
     def text_features(self, text: TextFeatures) -> dict[str, Tensor]:
-        """Return ``words`` (B, L, E), their ``word_mask`` and weights."""
         words = text.words.float()
         return dict(words=words, word_mask=text.mask,
                     word_weights=_weights(self.word_weight, words, text.mask))
 
     def similarity(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:
-        """Return similarities (texts, videos), from -1 to 1."""
         segments = F.normalize(video['segments'], dim=-1)
         padded_segments = ~mask_or_all(video['segment_mask'])
         padded_words = ~mask_or_all(text['word_mask'])[:, :, None, None]

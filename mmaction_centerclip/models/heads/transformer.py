@@ -30,9 +30,6 @@ class TextTransformerMixin:
             from CLIP. Those of 0.01 beside features of about 1 take long to matter in a
             model that is trained from scratch. Defaults to 0.01.
         **kwargs: See :class:`SimilarityHead`.
-
-    Raises:
-        InputError: If an option is not as above.
     """
 
     def __init__(self,

@@ -33,10 +33,6 @@ class DualSoftmaxLoss(SymmetricInfoNCELoss):
         loss_weight (float): Weight of the total. Defaults to 1.0.
         label_smoothing (float): See :class:`SymmetricInfoNCELoss`. Defaults to 0.0.
         temperature (float): As above. Defaults to 1e-3.
-
-    Raises:
-        InputError: If ``loss_weight`` is negative, ``label_smoothing`` not in
-            [0, 1), or ``temperature`` not positive.
     """
 
     def __init__(self, loss_weight: float = 1.0, label_smoothing: float = 0.0,

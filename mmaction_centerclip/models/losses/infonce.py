@@ -24,10 +24,6 @@ class SymmetricInfoNCELoss(nn.Module):
         label_smoothing (float): Share of the target that is spread evenly
             over all candidates, the right one included, without repeats.
             Defaults to 0.0.
-
-    Raises:
-        InputError: If ``loss_weight`` is negative, or ``label_smoothing`` not
-            in [0, 1).
     """
 
     def __init__(self, loss_weight: float = 1.0, label_smoothing: float = 0.0) -> None:

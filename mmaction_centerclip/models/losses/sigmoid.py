@@ -31,9 +31,6 @@ class SigmoidLoss(nn.Module):
     Args:
         loss_weight (float): Weight of the loss. Defaults to 1.0.
 
-    Raises:
-        InputError: If ``loss_weight`` is negative.
-
     Examples:
         >>> import torch
         >>> from mmaction_centerclip.models import SigmoidLoss

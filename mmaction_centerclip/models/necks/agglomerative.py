@@ -21,20 +21,12 @@ class AgglomerativeClustering(TokenSelection):
     model is.
 
     Args:
-        before_block (int): Block in front of which to cluster, from 1.
-        num_segments (int): Segments S.
-        num_centers (int): Tokens K to keep of each segment's.
         linkage (str): ``'single'``, ``'complete'``, ``'average'`` or
             ``'ward'``. Defaults to ``'average'``.
         distance (str): ``'cosine'`` or ``'euclidean'``; ``'ward'`` needs the
             latter. Defaults to ``'cosine'``.
         aggregation (str): ``'mean'`` of each cluster, or ``'medoid'``: its
             most central token. Defaults to ``'mean'``.
-        **kwargs: See :class:`TokenSelection`.
-
-    Raises:
-        InputError: If an option is out of range, or in the forward pass if a
-            segment has fewer tokens than ``num_centers``.
 
     Examples:
         >>> neck = dict(type='AgglomerativeClustering', before_block=7,
@@ -52,5 +44,4 @@ class AgglomerativeClustering(TokenSelection):
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, Tensor]:
-        """Return each cluster's most central token, and each token's cluster."""
         return agglomerative(tokens, self.num_centers, valid=token_mask, **self.options)

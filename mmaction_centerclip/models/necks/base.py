@@ -35,9 +35,6 @@ class TokenNeck(BaseModule, metaclass=ABCMeta):
         embed_dims (int, optional): Width C of the tokens; a tower gives its
             own. Defaults to None.
         init_cfg (dict, optional): Initialisation config. Defaults to None.
-
-    Raises:
-        InputError: If ``before_block`` is not a positive integer.
     """
     in_front_of_block = True
     """Applied in front of the block."""
@@ -98,9 +95,6 @@ def build_neck(config: dict, embed_dims: int) -> TokenNeck:
     Args:
         config (dict): With the ``type`` of a :class:`TokenNeck`.
         embed_dims (int): Width C, unless the config says another.
-
-    Raises:
-        InputError: If it is no neck's config.
     """
     name = config.get('type') if isinstance(config, dict) else None
     cls = MODELS.get(name) if isinstance(name, str) else name
@@ -120,9 +114,6 @@ def build_necks(configs: Sequence[dict], embed_dims: int) -> list[TokenNeck]:
             ``before_block`` is a list stands for as many necks, one in front
             of each of those blocks.
         embed_dims (int): Width C.
-
-    Raises:
-        InputError: If one is no neck's config, or its list is empty.
     """
     necks = []
     for config in configs:
@@ -161,10 +152,6 @@ class TokenReducer(TokenNeck):
             all are padded to that length, and padding of the video stays out as
             with ``exclude_padding``. ``num_segments`` need not divide the
             frames. Defaults to False.
-
-    Raises:
-        InputError: If an option is out of range, or in the forward pass if
-            the frames cannot be cut into ``num_segments``.
     """
     takes_masks = True
     """Whether :meth:`reduce` heeds the mask of its segments' frames."""

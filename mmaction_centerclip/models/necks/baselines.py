@@ -24,7 +24,6 @@ class SegmentMeanPooling(TokenReducer):
     keeps_places = True
 
     def reduce(self, segments: VideoTokens) -> VideoTokens:
-        """Average over the frames, at the first one's positions."""
         size = segments.size
         if size is None:
             size = torch.ones_like(segments.positions)
@@ -53,7 +52,6 @@ class SparseTokenSampling(TokenSelection):
     @torch.compiler.disable
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, None]:
-        """Return indices that do not depend on the tokens."""
         indices = sparse_sampling(tokens.shape[1], self.num_centers, self.num_segments,
                                   training=self.training, device=tokens.device)
         return indices.repeat(len(tokens) // self.num_segments, 1), None
@@ -63,13 +61,8 @@ class _Shift(TokenNeck):
     """Exchange channels between neighbouring frames.
 
     Args:
-        before_block (int): Block in front of which to shift, from 1.
         fold_div (int): A ``fold_div``-th of the channels goes either way.
             Defaults to 8.
-        **kwargs: See :class:`TokenNeck`.
-
-    Raises:
-        InputError: If ``fold_div`` is less than 2.
     """
     keeps_places = True
 
@@ -90,7 +83,6 @@ class TemporalShift(_Shift):
     """
 
     def forward(self, tokens: VideoTokens) -> VideoTokens:
-        """Shift patches (B, T, N, C)."""
         return tokens.replace(patches=temporal_shift(tokens.patches, self.fold_div))
 
 
@@ -107,5 +99,4 @@ class TokenShift(_Shift):
     inside_block = True
 
     def forward(self, tokens: VideoTokens) -> VideoTokens:
-        """Shift prefix tokens (B, T, P, C)."""
         return tokens.replace(prefix=temporal_shift(tokens.prefix, self.fold_div))

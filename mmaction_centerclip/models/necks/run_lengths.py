@@ -35,20 +35,8 @@ class RunLengthTokens(TokenReducer):
     It does not compile to one graph.
 
     Args:
-        num_segments (int): Segments S. Each becomes one frame with up to F * N
-            tokens, in which attention joins what is new in its frames.
         threshold (float): How much a token may differ, see :func:`run_lengths`.
             Defaults to 0.1.
-        before_block (int): Block in front of which to drop. Behind attention
-            hardly any token stays as it was. Defaults to 1.
-        **kwargs: ``exclude_padding``, ``adaptive_segments``, see
-            :class:`TokenReducer`.
-
-    Raises:
-        InputError: If an option is out of range, the host gives its attention
-            no bias or pools patches, or there is another neck; or in the
-            forward pass if the frames cannot be cut into
-            ``num_segments``.
 
     Examples:
         >>> import torch
@@ -71,7 +59,6 @@ class RunLengthTokens(TokenReducer):
         self.threshold = threshold
 
     def reduce(self, segments: VideoTokens) -> VideoTokens:
-        """Keep the new tokens (B * S, 1, K, C) of segments (B * S, F, N, C)."""
         mask = segments.frame_mask
         size = run_lengths(segments.patches, self.threshold,
                            None if mask is None else mask_or_all(mask))

@@ -29,20 +29,10 @@ class TemporalTokenMerging(TokenSelection):
     blocks are :class:`TokenMerging`.
 
     Args:
-        before_block (int): Block in front of which to merge, from 1.
-        num_segments (int): Segments S, the clips to leave.
-        num_centers (int): Tokens K to leave of each segment's.
         cross_share (float): Share of the merges to make across the frames of a
             segment. Defaults to 0.8.
         aggregation (str): ``'mean'`` to merge tokens, ``'medoid'`` to drop
             those that would. Defaults to ``'mean'``.
-        **kwargs: ``cluster_embed``, ``frame_embed``, see
-            :class:`TokenSelection`; takes no ``exclude_padding`` and no
-            ``adaptive_segments``.
-
-    Raises:
-        InputError: If an option is out of range, or in the forward pass if a
-            segment has fewer tokens than ``num_centers``.
 
     Examples:
         >>> # In a config: 12 frames of 49 patches to 6 x 60, 3 x 90 and 1 x 150.
@@ -63,5 +53,4 @@ class TemporalTokenMerging(TokenSelection):
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, Tensor]:
-        """Return the tokens that others merge into, and where each one goes."""
         return clip_matching(tokens, self.num_centers, frames, self.cross_share)

@@ -27,9 +27,6 @@ class TokenClustering(TokenSelection):
     float32 whatever the autocast dtype.
 
     Args:
-        before_block (int): Block in front of which to cluster, from 1.
-        num_segments (int): Segments S; must divide the frames.
-        num_centers (int): Tokens K to keep of each segment's.
         distance (str): ``'euclidean'`` or ``'cosine'``.
             Defaults to ``'euclidean'``.
         p (float): Order of the Minkowski distance. Defaults to 2.0.
@@ -40,13 +37,6 @@ class TokenClustering(TokenSelection):
             all. Defaults to 1e-6.
         backend (str): ``'auto'``, ``'torch'`` or ``'triton'``, see
             :func:`kmedoids`. Defaults to ``'auto'``.
-        **kwargs: ``aggregation``, ``cluster_embed``, ``frame_embed``,
-            ``exclude_padding``, ``adaptive_segments``, see
-            :class:`TokenSelection`.
-
-    Raises:
-        InputError: If an option is out of range, or in the forward pass if a
-            segment has fewer tokens than ``num_centers``.
 
     Examples:
         >>> import torch
@@ -82,7 +72,6 @@ class TokenClustering(TokenSelection):
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, Tensor]:
-        """Return medoids and assignment of k-medoids++."""
         return kmedoids(tokens, self.num_centers, valid=token_mask, **self.options)
 
 
@@ -94,9 +83,6 @@ class SpectralTokenClustering(TokenSelection):
     no ``adaptive_segments``.
 
     Args:
-        before_block (int): Block in front of which to cluster, from 1.
-        num_segments (int): Segments S; must divide the frames.
-        num_centers (int): Tokens K to keep of each segment's.
         graph (str): ``'knn'`` or ``'heat'``. Defaults to ``'knn'``.
         sigma (float | str): Scale of the similarity, or ``'auto'``.
             Defaults to 2.0.
@@ -110,13 +96,6 @@ class SpectralTokenClustering(TokenSelection):
         p (float): Order of the distance between rows. Defaults to 2.0.
         max_iters (int): Limit of update steps. Defaults to 100.
         tol (float): See :class:`TokenClustering`. Defaults to 1e-6.
-        solver (str): See :func:`spectral_embedding`. Defaults to ``'auto'``.
-        **kwargs: See :class:`TokenSelection`.
-
-    Raises:
-        InputError: If an option is out of range, or in the forward pass if a
-            segment has fewer tokens than ``num_centers``, or no square grid
-            with ``spatial_kernel``.
 
     Examples:
         >>> neck = dict(type='SpectralTokenClustering', before_block=7,
@@ -136,21 +115,18 @@ class SpectralTokenClustering(TokenSelection):
                  p: float = 2.0,
                  max_iters: int = 100,
                  tol: float = 1e-6,
-                 solver: str = 'auto',
                  **kwargs) -> None:
         super().__init__(before_block, num_segments, num_centers, **kwargs)
         self.knn = knn
         self.spatial_kernel = spatial_kernel
         self.temporal_kernel = temporal_kernel
-        self.options = dict(graph=graph, sigma=sigma, p=p, max_iters=max_iters, tol=tol,
-                            solver=solver)
+        self.options = dict(graph=graph, sigma=sigma, p=p, max_iters=max_iters, tol=tol)
         with named_errors(type(self).__name__):
             check_spectral(**self.options, knn=1 if knn is None else knn)
             check_kernels(spatial_kernel or 1, temporal_kernel)
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, Tensor]:
-        """Return medoids and assignment of spectral clustering."""
         patches = tokens.shape[1] // frames
         return spectral_clustering(
             tokens, self.num_centers, knn=self.knn or 5 * frames + 5 * (patches >= 100),

@@ -35,16 +35,7 @@ class RandomTokenDrop(_TokenDrop):
     steps.
 
     Args:
-        before_block (int): Block in front of which to drop, from 1.
-        num_segments (int): Segments S.
-        num_centers (int): Tokens K to keep of each segment's.
         seed (int): Of the choice in evaluation, from 0. Defaults to 0.
-        **kwargs: See :class:`TokenSelection`; takes no ``exclude_padding`` and
-            no ``adaptive_segments``.
-
-    Raises:
-        InputError: If an option is out of range, or in the forward pass if a
-            segment has fewer tokens than ``num_centers``.
 
     Examples:
         >>> neck = dict(type='RandomTokenDrop', before_block=7, num_segments=3,
@@ -63,7 +54,6 @@ class RandomTokenDrop(_TokenDrop):
     @torch.compiler.disable
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, None]:
-        """Return indices that do not depend on the tokens."""
         generator = None if self.training else torch.Generator().manual_seed(self.seed)
         indices = sparse_sampling(
             tokens.shape[1], self.num_centers, self.num_segments, training=True,
@@ -84,7 +74,6 @@ class NormTokenDrop(_TokenDrop):
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, None]:
-        """Return the tokens of the largest norm."""
         return largest(norms(tokens), self.num_centers, token_mask), None
 
 
@@ -96,9 +85,6 @@ class ClassSimilarityTokenDrop(_TokenDrop):
     which other methods drop tokens by, and which a neck does not see.
     Arguments are those of :class:`TokenSelection`.
 
-    Raises:
-        InputError: In the forward pass, if the host has no class token.
-
     Examples:
         >>> neck = dict(type='ClassSimilarityTokenDrop', before_block=7,
         ...             num_segments=3, num_centers=49)
@@ -107,7 +93,6 @@ class ClassSimilarityTokenDrop(_TokenDrop):
 
     def select(self, tokens: Tensor, token_mask: Tensor | None, frames: int,
                prefix: Tensor) -> tuple[Tensor, None]:
-        """Return the tokens of the largest similarity."""
         if not prefix.shape[2]:
             raise InputError(f'{self} needs a class token, which this tower has not')
         tokens = tokens.unflatten(1, (frames, -1))
@@ -131,6 +116,5 @@ class DuplicateTokenDrop(_TokenDrop):
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, None]:
-        """Return the tokens of the largest distance."""
         scores = novelty(tokens, frames, token_mask)
         return largest(scores, self.num_centers, token_mask), None

@@ -30,26 +30,12 @@ class TokenMerging(TokenReducer):
     a destination. Where less than ``2 * r`` tokens are left, half go.
 
     Args:
-        before_block (int | Sequence[int]): The block inside which to merge,
-            from 1, or all such blocks: a neck for each.
         r (int): Tokens to lose in this block; 0 changes nothing.
-        num_segments (int, optional): Join the frames of each of so many
-            segments into one and merge in its space and time: it has F * N - r
-            tokens then, and the mean of the class tokens. The paper's way for
-            videos is 1, in a tower whose attention joins the frames; in one of
-            frames, ``r`` should be large. Defaults to None: in each frame.
         metric (str): ``'keys'``, or ``'tokens'`` themselves, for hosts that
             do not give their keys. Defaults to ``'keys'``.
         proportional (bool): Whether attention counts tokens by their size;
             the paper does so, but for models that were trained with MAE.
             Defaults to True.
-        embed_dims (int, optional): See :class:`TokenNeck`. Defaults to None.
-        init_cfg (dict, optional): Initialisation config. Defaults to None.
-
-    Raises:
-        InputError: If an option is out of range, the host has no halves of
-            blocks, or gives no keys or no bias where they are needed; or in
-            the forward pass if ``num_segments`` does not divide the frames.
 
     Examples:
         >>> import torch
@@ -84,7 +70,6 @@ class TokenMerging(TokenReducer):
             f'{name}: proportional', proportional, (True, False))
 
     def forward(self, tokens: VideoTokens) -> VideoTokens:
-        """Merge (B, T, P + N, C) to (B, T, P + N - r, C), or in segments."""
         if self.num_segments is not None:
             return super().forward(tokens)
         frames = len(tokens.x) // tokens.batch_size
@@ -92,7 +77,6 @@ class TokenMerging(TokenReducer):
         return self.reduce(segments).videos(frames)
 
     def reduce(self, segments: VideoTokens) -> VideoTokens:
-        """Merge the tokens of all F frames (B * S, F, N, C) as of one."""
         joined = segments.joined_frames()
         tokens, size = joined.patches[:, 0], joined.size
         num_merges = min(self.r, tokens.shape[1] // 2)

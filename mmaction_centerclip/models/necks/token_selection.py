@@ -25,8 +25,6 @@ class TokenSelection(TokenReducer):
     that were kept.
 
     Args:
-        before_block (int): Block in front of which to reduce, from 1.
-        num_segments (int): Segments S; must divide the frames.
         num_centers (int): Tokens K to keep of each segment's.
         aggregation (str): ``'medoid'``: keep the centers themselves;
             ``'mean'``: the mean of the patches in each center's cluster, a
@@ -42,15 +40,6 @@ class TokenSelection(TokenReducer):
         frames_per_segment (int, optional): Frames of a segment, required by
             ``frame_embed``; with ``adaptive_segments`` the most that one may
             have. Defaults to None.
-        exclude_padding (bool): See :class:`TokenReducer`. Defaults to False.
-        embed_dims (int, optional): Width C, required by the embeddings; a
-            tower gives its own. Defaults to None.
-        init_cfg (dict, optional): Initialisation config. Defaults to None.
-        adaptive_segments (bool): See :class:`TokenReducer`. Defaults to False.
-
-    Raises:
-        InputError: If an option is out of range, or in the forward pass if a
-            segment has fewer tokens than ``num_centers``.
     """
     has_clusters = True
     reads_prefix = False
@@ -98,9 +87,6 @@ class TokenSelection(TokenReducer):
 
         Args:
             positions (Tensor): Of the patches, shape (N, C).
-
-        Raises:
-            InputError: If there are fewer positions than centers.
         """
         if self._cluster_embed_start != 'clip':
             return

@@ -39,11 +39,6 @@ def load_clip_weights(model: nn.Module, pretrained: str, arch: str | dict) -> li
 
     Returns:
         list[str]: Keys of the model that the weights lack.
-
-    Raises:
-        InputError: If there is no such file or tag, the file does not hold a
-            CLIP model, or one of other sizes, or the model's data preprocessor
-            normalises frames otherwise than the tag was trained with.
     """
     own = getattr(model, 'data_preprocessor', None)
     if isinstance(own, ActionDataPreprocessor) and model.video_pretrained is None:
@@ -128,9 +123,6 @@ def read_clip_weights(pretrained: str, arch: str | dict) -> dict:
     Returns:
         dict[str, Tensor]: float32 weights under ``backbone.``,
         ``text_backbone.`` and ``head.``.
-
-    Raises:
-        InputError: If there is no such file or tag, or it cannot be read.
     """
     if os.path.exists(pretrained):
         path = pretrained

@@ -44,9 +44,6 @@ class FrozenTowers(nn.Module):
         """Return a hash of the towers' weights and options.
 
         Computed once, from the weights that they have then.
-
-        Raises:
-            InputError: If a parameter of a tower trains.
         """
         trained = [name for name, parameter in self.named_parameters()
                    if parameter.requires_grad
@@ -99,9 +96,6 @@ class FrozenTowers(nn.Module):
             inputs (dict[str, Tensor]): ``segments`` (B, S, E), ``segment_mask``,
                 ``sentence`` (B, E), ``words`` (B, L, E), ``word_mask``.
             data_samples (list, optional): They say of which towers, as ``towers``.
-
-        Raises:
-            InputError: If these are not the model's, or one trains.
         """
         found = {sample.get('towers') for sample in data_samples or ()}
         if found != {self.towers_digest()}:

@@ -36,10 +36,6 @@ def add_adapters(model: nn.Module, lora: dict) -> None:
             names of ``target_modules``, linear layers inside the blocks, and
             ``target_parameters``, their matrices, by default
             ``['attn.in_proj_weight']``: CLIP's queries, keys and values.
-
-    Raises:
-        InputError: If ``peft`` is not installed, or an option is unknown, out
-            of range, or names nothing in the blocks.
     """
     if not isinstance(lora, dict) or not lora or not lora.keys() <= set(
             _TOWERS) or not all(isinstance(x, dict) for x in lora.values()):
@@ -138,9 +134,6 @@ def watch_adapters(model: nn.Module) -> Iterator[None]:
     Args:
         model (nn.Module): A retriever, with adapters or not, both of whose
             towers run within the context.
-
-    Raises:
-        InputError: If a layer was not called, with its name.
     """
     if not model.lora or model.adapters_seen:
         yield
@@ -168,9 +161,6 @@ def merge_adapters(model: nn.Module) -> None:
     Args:
         model (nn.Module): A retriever with adapters; becomes a plain one, with
             the same features but for rounding, in place.
-
-    Raises:
-        InputError: If it has none, or a merged weight is not finite.
     """
     if not model.lora:
         raise InputError('the model has no lora to merge')

@@ -13,8 +13,7 @@ from mmaction_centerclip.models.backbones import CLIPTextTower, VideoTower
 from .clip_weights import load_clip_weights
 from .frozen_towers import FrozenTowers
 from .lora import add_adapters, watch_adapters, without_adapters
-from .tower_building import build_tower
-from .tower_weights import load_tower_weights
+from .towers import build_tower, load_tower_weights
 
 __all__ = ['VideoTextRetriever']
 
@@ -53,10 +52,6 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
         data_preprocessor (dict, optional): Without ``mean`` and ``std`` it gets
             those of :func:`pictures_for`. Defaults to None.
         init_cfg (dict, optional): Initialisation config. Defaults to None.
-
-    Raises:
-        InputError: If an option is out of range, ``pretrained`` does not fit
-            ``arch``, or ``video_pretrained`` not the video tower.
 
     Examples:
         >>> import torch
@@ -169,10 +164,6 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
             dict of both, of all videos and captions (``video`` and ``text``
             (B, E) of a separable head), with ``segments`` (B, S, E) and
             ``segment_mask`` bool (B, S).
-
-        Raises:
-            InputError: If the captions to train or evaluate with are not
-                tokenized for ``arch``, or the frames resized otherwise.
         """
         if mode in ('loss', 'predict') and 'imgs' in inputs:
             read = (data_samples or ())[:len(inputs['imgs'])]
@@ -193,9 +184,6 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
         Args:
             found (set): What ``OpenCLIPResize`` says of the frames as
                 ``resizing``; None for not known.
-
-        Raises:
-            InputError: If one is not what ``arch`` with ``pretrained`` takes.
         """
         for resizing in found - {None, self._resizing} if self._resizing else ():
             raise InputError(

@@ -28,9 +28,6 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], source: str,
         source (str): Where they are from, for messages.
         may_lack (tuple[str, ...]): Starts of keys that the state dict need
             not have. Defaults to ().
-
-    Raises:
-        InputError: If a key is missing, unknown or of another shape.
     """
     own = module.state_dict()
     missing = sorted(k for k in own.keys() - state.keys() if not k.startswith(may_lack))

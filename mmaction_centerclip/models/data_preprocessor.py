@@ -26,10 +26,6 @@ class VideoTextDataPreprocessor(ActionDataPreprocessor):
         mean (Sequence[float], optional): Of each channel. Defaults to None.
         std (Sequence[float], optional): Likewise. Defaults to None.
         **kwargs: As for ``ActionDataPreprocessor``.
-
-    Raises:
-        InputError: If ``mean`` or ``std`` is not of three numbers, a deviation
-            not above 0, or ``format_shape`` not ``'NCHW'``.
     """
 
     def __init__(self, mean: Sequence[float] | None = None,

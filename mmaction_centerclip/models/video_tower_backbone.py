@@ -29,10 +29,6 @@ class VideoTowerBackbone(BaseModule):
             check. Defaults to None.
         init_cfg (dict, optional): Initialisation config. Defaults to None.
 
-    Raises:
-        InputError: If ``tower`` is no video tower, or ``pretrained`` is given
-            for one that has no CLIP ``arch``.
-
     Examples:
         >>> import torch
         >>> from mmaction.registry import MODELS

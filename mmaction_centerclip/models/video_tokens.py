@@ -15,25 +15,25 @@ class VideoTokens:
     """The tokens of B videos of S frames (later segments) in a transformer's layout.
 
     Attributes:
-        x (Tensor): P prefix tokens (class, registers), then N patches of each
-            frame, shape (B * S, P + N, C).
+        x (Tensor): P prefix tokens (class, registers), then N patches of each frame,
+            shape (B * S, P + N, C).
         batch_size (int): B.
         num_prefix (int): P, which may differ from step to step.
-        frame_mask (Tensor, optional): True where a frame is real, bool (B, S).
-            None where all are.
-        positions (Tensor, optional): Where each patch token comes from, int64
-            (B, S, N): frame * patches of a frame + patch, as the frames were
-            before the first neck. None where every patch is at its place.
-        size (Tensor, optional): How many patches each patch token stands for,
-            int64 (B, S, N). None where that is one.
-        keys (Tensor, optional): What the block's attention compared the patch
-            tokens by, averaged over its heads, (B, S, N, D). None except
-            inside a block, for a neck that needs them.
-        first_frames (Tensor, optional): The first of the tower's frames that
-            each frame, or segment, stands for, int64 (B, S). None where every
-            frame is at its place.
-        attend_masked (bool): Whether attention that joins the frames of a
-            video attends to those that are not real.
+        frame_mask (Tensor, optional): True where a frame is real, bool (B, S). None
+            where all are.
+        positions (Tensor, optional): Where each patch token comes from, int64 (B, S,
+            N): frame * patches of a frame + patch, as the frames were before the first
+            neck. None where every patch is at its place.
+        size (Tensor, optional): How many patches each patch token stands for, int64 (B,
+            S, N). None where that is one.
+        keys (Tensor, optional): What the block's attention compared the patch tokens
+            by, averaged over its heads, (B, S, N, D). None except inside a block, for a
+            neck that needs them.
+        first_frames (Tensor, optional): The first of the tower's frames that each
+            frame, or segment, stands for, int64 (B, S). None where every frame is at
+            its place.
+        attend_masked (bool): Whether attention that joins the frames of a video attends
+            to those that are not real.
     """
     x: Tensor
     batch_size: int
@@ -80,9 +80,9 @@ class VideoTokens:
                 **changes: object) -> 'VideoTokens':
         """Return the tokens with other prefix, patches, or fields.
 
-        Patches of other number need their ``positions`` and ``size``, and other
-        frames their ``first_frames``, which are unknown otherwise. The keys are
-        those of the patches before, and go with them.
+        Patches of other number need their ``positions`` and ``size``, and other frames
+        their ``first_frames``, which are unknown otherwise. The keys are those of the
+        patches before, and go with them.
         """
         fields = dict(x=self.x, batch_size=self.batch_size, num_prefix=self.num_prefix,
                       frame_mask=self.frame_mask, positions=self.positions,

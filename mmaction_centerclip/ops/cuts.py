@@ -11,14 +11,6 @@ def frame_changes(tokens: Tensor, frame_mask: Tensor | None = None) -> Tensor:
     """Return how much each frame differs from the one before.
 
     1 - cos of the means of their tokens, in float32 or more.
-
-    Args:
-        tokens (Tensor): Shape (B, T, N, C).
-        frame_mask (Tensor, optional): True where a frame is real, bool (B, T).
-            From and to another one nothing changes. Defaults to None: all are.
-
-    Returns:
-        Tensor: Shape (B, T - 1), from 0 to 2.
     """
     dtype = torch.promote_types(tokens.dtype, torch.float32)
     means = tokens.mean(dim=2, dtype=dtype)
@@ -35,17 +27,17 @@ def cut_at_changes(changes: Tensor, num_segments: int, shortest: int,
                    ) -> tuple[Tensor, Tensor]:
     """Choose the cuts at which frames change most in all.
 
-    By dynamic programming over the number of segments. Of cuts that are
-    equally good to six digits, those whose lengths are most even.
+    By dynamic programming over the number of segments. Of cuts that are equally good to
+    six digits, those whose lengths are most even.
 
     Args:
         changes (Tensor): From each frame to the next, shape (B, T - 1).
         num_segments (int): S.
         shortest (int): Frames that a segment has at least.
-        longest (int | Tensor): Frames that a segment has at most, of all
-            videos or int64 (B, ) of each.
-        count (Tensor, optional): How many frames to cut, from the first, int64
-            (B, ). Defaults to None: all T.
+        longest (int | Tensor): Frames that a segment has at most, of all videos or
+            int64 (B, ) of each.
+        count (Tensor, optional): How many frames to cut, from the first, int64 (B, ).
+            None: all T.
 
     Returns:
         tuple[Tensor, Tensor]: The first frame of each segment, and how many

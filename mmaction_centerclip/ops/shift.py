@@ -7,12 +7,12 @@ from mmaction_centerclip.errors import InputError
 def temporal_shift(tokens: Tensor, fold_div: int = 8) -> Tensor:
     """Shift a part of the channels by a frame (TSM, arXiv 1811.08383).
 
-    The first C // ``fold_div`` channels come from the next frame, the next
-    C // ``fold_div`` from the previous one, zeros where there is none.
+    The first C // ``fold_div`` channels come from the next frame, the next C //
+    ``fold_div`` from the previous one, zeros where there is none.
 
     Args:
         tokens (Tensor): Shape (B, T, N, C).
-        fold_div (int): Defaults to 8.
+        fold_div (int):
 
     Returns:
         Tensor: Same shape.

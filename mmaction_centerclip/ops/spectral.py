@@ -36,26 +36,26 @@ def spectral_clustering(tokens: Tensor,
                         chunk_size: int | None = None) -> tuple[Tensor, Tensor]:
     """Cluster each problem's tokens by their similarity graph.
 
-    Deterministic: the k-medoids start from the token with the largest row
-    norm *before* the rows get unit length, which does not depend on the basis
-    of the eigenvectors. After it all norms are one up to rounding.
+    Deterministic: the k-medoids start from the token with the largest row norm *before*
+    the rows get unit length, which does not depend on the basis of the eigenvectors.
+    After it all norms are one up to rounding.
 
     Args:
         tokens (Tensor): Shape (B, N, C), any floating point dtype.
         num_centers (int): K, from 1 to N.
         graph (str): ``'heat'`` or ``'knn'``, see :func:`affinity`.
-        sigma (float | str): See :func:`affinity`. Defaults to 2.0.
-        knn (int, optional): See :func:`affinity`. Defaults to None.
-        locality (Tensor, optional): See :func:`affinity`. Defaults to None.
-        p (float): Order of the Minkowski distance between rows; with another
-            than 2 the result depends on the basis. Defaults to 2.0.
-        max_iters (int): Limit of update steps. Defaults to 100.
-        tol (float): As for :func:`kmedoids`. Defaults to 1e-6.
-        first (Tensor, optional): Forced first picks, int64 (B, ). Defaults to None.
-        dtype (torch.dtype): What graph and eigenvectors are computed in. In
-            float32 an eigenvector's rounding changes a medoid now and then.
-            Defaults to torch.float64.
-        chunk_size (int, optional): Problems worked on at a time. Defaults to None: all.
+        sigma (float | str): See :func:`affinity`.
+        knn (int, optional): See :func:`affinity`.
+        locality (Tensor, optional): See :func:`affinity`.
+        p (float): Order of the Minkowski distance between rows; with another than 2 the
+            result depends on the basis.
+        max_iters (int): Limit of update steps.
+        tol (float): As for :func:`kmedoids`.
+        first (Tensor, optional): Forced first picks, int64 (B, ).
+        dtype (torch.dtype): What graph and eigenvectors are computed in. In float32 an
+            eigenvector's rounding changes a medoid now and then. Defaults to
+            torch.float64.
+        chunk_size (int, optional): Problems worked on at a time. None: all.
 
     Returns:
         tuple[Tensor, Tensor]: ``medoids`` int64 (B, K), ascending, and
@@ -127,8 +127,8 @@ def spectral_embedding(weights: Tensor, num_vectors: int) -> Tensor:
 def _row_distances(rows: Tensor, p: float) -> Tensor:
     """Distances of unit rows (B, N, N), float64.
 
-    Rows of one cluster nearly coincide. Products in float64 still tell them
-    apart, and take a tenth of the time of differences.
+    Rows of one cluster nearly coincide. Products in float64 still tell them apart, and
+    take a tenth of the time of differences.
     """
     if p != 2:
         return pairwise_distances(rows, p=p)

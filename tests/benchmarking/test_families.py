@@ -19,7 +19,8 @@ def test_a_model_that_builds(name, tower, tags, depth):
 
 
 @pytest.mark.parametrize('name, reason', [
-    ('RN50', 'its vision tower is a ResNet, which has no transformer blocks'),
+    ('RN50', 'its vision tower takes no necks: it is made of convolutions, '
+     'which have no tokens to drop'),
     ('roberta-ViT-B-32',
      "its text tower is Hugging Face's, not the transformer of open_clip"),
 ])

@@ -1,7 +1,7 @@
 """Layers and whole models against arrays of the authors' code.
 
-The files are too large to be carried over; the tests run where they lie in
-../shared/golden beside the checkout.
+Two layers are in tests/data; the others, and whole models, are too large to be
+carried over, and run where they lie in ../shared/golden beside the checkout.
 """
 import numpy as np
 import pytest

@@ -12,8 +12,7 @@ from .test_hosts import NECK, NECKS, each_host, mask_of
 
 
 @each_host
-@pytest.mark.parametrize('autocast', [False, True])
-@pytest.mark.parametrize('checkpointing', [False, True])
+@pytest.mark.parametrize('autocast, checkpointing', [(False, False), (True, True)])
 def test_dropped_tokens_are_spared_the_backward_pass(
         monkeypatch, host, imgs, autocast, checkpointing):
     tower = host.build([NECK], with_cp=checkpointing)

@@ -47,14 +47,15 @@ def vision_tower_type(arch: str | dict) -> str:
                          f'timm.list_models(), got {name!r}')
     module = timm.model_entrypoint(name).__module__.rpartition('.')[2]
     if module != 'eva' and (reason := find_reason(module)):
-        _refuse(arch, f"timm's {name}", reason)
+        _refuse(arch, name, reason)
     return 'CLIPTimmVisionTower'
 
 
 def _refuse(arch: str | dict, name: str, reason: str) -> None:
-    raise InputError(f'arch {arch!r}: its vision tower is {name}: {reason}; necks take '
-                     'single tokens away between blocks that attend to all places; '
-                     'choose a ViT, such as ViT-B-32-quickgelu')
+    raise InputError(f'arch {arch!r}: its vision tower ({name}) takes no necks: '
+                     f'{reason}; these take single tokens away between blocks that '
+                     'attend to all places; choose a ViT, such as '
+                     'ViT-B-32-quickgelu')
 
 
 def _check_type(arch: str | dict, tower: str) -> None:
@@ -65,11 +66,7 @@ def _check_type(arch: str | dict, tower: str) -> None:
 
 
 def timm_arguments(arch: str | dict) -> dict:
-    """Keyword arguments of ``open_clip.timm_model.TimmModel``.
-
-    Args:
-        arch (str | dict): See :func:`clip_config`.
-    """
+    """Keyword arguments of ``open_clip.timm_model.TimmModel``."""
     _check_type(arch, 'CLIPTimmVisionTower')
     config = clip_config(arch)
     sizes = _sizes(open_clip.CLIPVisionCfg, config, 'vision_cfg')
@@ -88,11 +85,7 @@ def timm_arguments(arch: str | dict) -> dict:
 
 
 def vision_arguments(arch: str | dict) -> dict:
-    """Keyword arguments of ``open_clip.transformer.VisionTransformer``.
-
-    Args:
-        arch (str | dict): See :func:`clip_config`.
-    """
+    """Keyword arguments of ``open_clip.transformer.VisionTransformer``."""
     _check_type(arch, 'CLIPVisionTower')
     config = clip_config(arch)
     sizes = _sizes(open_clip.CLIPVisionCfg, config, 'vision_cfg')
@@ -104,11 +97,7 @@ def vision_arguments(arch: str | dict) -> dict:
 
 
 def text_arguments(arch: str | dict) -> dict:
-    """Keyword arguments of ``open_clip.transformer.TextTransformer``.
-
-    Args:
-        arch (str | dict): See :func:`clip_config`.
-    """
+    """Keyword arguments of ``open_clip.transformer.TextTransformer``."""
     config = clip_config(arch)
     sizes = _sizes(open_clip.CLIPTextCfg, config, 'text_cfg')
     if sizes.hf_model_name:

@@ -22,23 +22,21 @@ __all__ = ['CLIPTimmVisionTower']
 class CLIPTimmVisionTower(VideoTower, TimmModel):
     """A vision tower that open_clip takes from timm, for videos.
 
-    Those that are timm's plain ``VisionTransformer`` (SigLIP, SigLIP 2, some
-    of MobileCLIP) or its ``Eva`` (EVA, PE-Core). Parameters, state dict keys
-    and, without necks, the output to the last bit are those of ``open_clip``'s
-    own tower applied to every frame. Where there is no class token, or all
-    tokens are pooled, the feature of a segment comes from the tokens that its
-    necks leave.
+    Those that are timm's plain ``VisionTransformer`` (SigLIP, SigLIP 2, some of
+    MobileCLIP) or its ``Eva`` (EVA, PE-Core). Parameters, state dict keys and, without
+    necks, the output to the last bit are those of ``open_clip``'s own tower applied to
+    every frame. Where there is no class token, or all tokens are pooled, the feature of
+    a segment comes from the tokens that its necks leave.
 
-    Rotary positions (arXiv 2104.09864) turn each token's queries and keys by
-    the place in its frame that the token comes from, which necks hand on as
-    :attr:`VideoTokens.positions`. A merged token has one place: the mean of a
-    cluster that of the cluster's center, the mean of a segment's frames that
-    of the token of the first frame. Class tokens are not turned, as in timm.
+    Rotary positions (arXiv 2104.09864) turn each token's queries and keys by the place
+    in its frame that the token comes from, which necks hand on as
+    :attr:`VideoTokens.positions`. A merged token has one place: the mean of a cluster
+    that of the cluster's center, the mean of a segment's frames that of the token of
+    the first frame. Class tokens are not turned, as in timm.
 
     Args:
-        arch (str | dict): Such a model of open_clip by name
-            (``'PE-Core-B-16'``, ``'ViT-B-16-SigLIP2'``) or its sizes, see
-            :func:`clip_config`.
+        arch (str | dict): Such a model of open_clip by name (``'PE-Core-B-16'``,
+            ``'ViT-B-16-SigLIP2'``) or its sizes, see :func:`clip_config`.
 
     Examples:
         >>> import torch
@@ -132,8 +130,8 @@ class CLIPTimmVisionTower(VideoTower, TimmModel):
     def train(self, mode: bool = True) -> 'CLIPTimmVisionTower':
         """Choose training or evaluation; frozen batch norms keep to the latter.
 
-        Their statistics would change otherwise, and with them the tokens of
-        frames that nothing trains. MobileCLIP's stem has such norms.
+        Their statistics would change otherwise, and with them the tokens of frames that
+        nothing trains. MobileCLIP's stem has such norms.
         """
         super().train(mode)
         for module in self.trunk.patch_embed.modules():

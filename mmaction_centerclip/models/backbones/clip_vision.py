@@ -19,20 +19,19 @@ __all__ = ['CLIPVisionTower']
 class CLIPVisionTower(VideoTower, VisionTransformer):
     """CLIP's vision tower for videos.
 
-    Parameters, state dict keys and, without necks, the output to the last
-    bit are those of ``open_clip``'s own tower applied to every frame.
+    Parameters, state dict keys and, without necks, the output to the last bit are those
+    of ``open_clip``'s own tower applied to every frame.
 
     Args:
-        arch (str | dict): A ViT of open_clip by name
-            (``'ViT-B-32-quickgelu'`` for OpenAI's weights) or its sizes, see
-            :func:`clip_config`.
-        linear_patch (str): ``'2d'``, or ``'3d'``: patches see the frames
-            before and after theirs too (CLIP4Clip, Sec. 3.1), by ``conv2``,
-            which starts as the 2-D convolution. Defaults to ``'2d'``.
-        init_position_std (float, optional): Standard deviation that the
-            positional embedding starts with, for training from scratch: from
-            open_clip's, ``width ** -0.5``, a small model takes long to see
-            where something is. Defaults to None: open_clip's.
+        arch (str | dict): A ViT of open_clip by name (``'ViT-B-32-quickgelu'`` for
+            OpenAI's weights) or its sizes, see :func:`clip_config`.
+        linear_patch (str): ``'2d'``, or ``'3d'``: patches see the frames before and
+            after theirs too (CLIP4Clip, Sec. 3.1), by ``conv2``, which starts as the
+            2-D convolution.
+        init_position_std (float, optional): Standard deviation that the positional
+            embedding starts with, for training from scratch: from open_clip's, ``width
+            ** -0.5``, a small model takes long to see where something is. None:
+            open_clip's.
 
     Examples:
         >>> import torch

@@ -30,20 +30,11 @@ __all__ = ['MMPretrainVisionTower']
 class MMPretrainVisionTower(VideoTower, VisionTransformer):
     """mmpretrain's ``VisionTransformer`` applied to every frame of a video.
 
-    Parameters, state dict keys and, without necks, the output to the last
-    bit are mmpretrain's. The package is optional.
+    Parameters, state dict keys and, without necks, the output to the last bit are
+    mmpretrain's. The package is optional.
 
     Args:
-        arch (str | dict): mmpretrain's, such as ``'base'``, or a dict of
-            sizes. Defaults to ``'base'``.
-        **kwargs: Those of mmpretrain's class. ``out_type`` is ``'cls_token'``
-            (its default) or ``'avg_featmap'``, and ``out_indices`` the last.
-
-    Examples:
-        >>> backbone = dict(
-        ...     type='MMPretrainVisionTower', arch='base',
-        ...     necks=[dict(type='TokenClustering', before_block=7,
-        ...                 num_segments=4, num_centers=160)])
+        arch (str | dict): mmpretrain's, such as ``'base'``, or a dict of sizes.
     """
     hosts = 'mmpretrain.VisionTransformer'
     pooling_parts = ('ln1', 'ln2')

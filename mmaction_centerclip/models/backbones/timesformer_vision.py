@@ -27,21 +27,11 @@ class TimeSformerTower(VideoTower, TimeSformer):
     """MMAction2's ``TimeSformer`` (arXiv 2102.05095).
 
     With ``attention_type='space_only'`` it is a transformer of frames. With
-    ``'joint_space_time'`` attention joins all frames, and one class token is
-    the whole video's: necks do not see it. ``'divided_space_time'`` compares a
-    place with the same place of other frames, and takes only necks that keep
-    every patch at its place. Parameters, state dict keys and, without necks,
-    the output of :meth:`forward` to the last bit are the zoo's.
-
-    Args:
-        **kwargs: Those of the zoo's class.
-
-    Examples:
-        >>> # In a recogniser's config, over the zoo's own:
-        >>> model = dict(backbone=dict(
-        ...     type='TimeSformerTower',
-        ...     necks=[dict(type='TokenClustering', before_block=5,
-        ...                 num_segments=4, num_centers=196)]))
+    ``'joint_space_time'`` attention joins all frames, and one class token is the whole
+    video's: necks do not see it. ``'divided_space_time'`` compares a place with the
+    same place of other frames, and takes only necks that keep every patch at its place.
+    Parameters, state dict keys and, without necks, the output of :meth:`forward` to the
+    last bit are the zoo's.
     """
     hosts = 'TimeSformer'
     pools_patches = False
@@ -169,7 +159,7 @@ def _run_video(function: Function, x: Tensor) -> Tensor:
 
 
 def _repeat(token: Tensor, frames: int) -> Tensor:
-    """Give each of a video's frames its class token (B, 1, C): (B, T, 1, C)."""
+    """Repeat a video's class token (B, 1, C) for its frames, (B, T, 1, C)."""
     return token[:, None].expand(-1, frames, -1, -1)
 
 

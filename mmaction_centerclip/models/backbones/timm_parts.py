@@ -11,16 +11,7 @@ __all__ = ['open_timm_attention', 'timm_block_halves', 'timm_patch_positions']
 
 
 def timm_block_halves(block: nn.Module) -> tuple[Function, Function] | None:
-    """Return the attention and the MLP of a block, each with its residual.
-
-    Args:
-        block (nn.Module): Of a ``VisionTransformer`` or an ``Eva``.
-
-    Returns:
-        tuple[Function, Function] | None: Functions of tokens (B, L, C), those of an
-        ``Eva`` also of the patches' rotary embedding ``rope``. None where the
-        block has no such halves.
-    """
+    """Return the attention and the MLP of a block, each with its residual."""
     if isinstance(block, EvaBlock):
         return _eva_halves(block)
     if isinstance(block, EvaBlockPostNorm):
@@ -68,14 +59,7 @@ def _open_eva_attention(block: EvaBlock | EvaBlockPostNorm) -> AttentionHooks:
 
 
 def timm_patch_positions(trunk: nn.Module) -> Tensor:
-    """Return the positional embedding of the patches, or zeros.
-
-    Args:
-        trunk (nn.Module): A ``VisionTransformer`` or an ``Eva``.
-
-    Returns:
-        Tensor: Shape (N, C).
-    """
+    """Return the positional embedding of the patches, or zeros."""
     patches = trunk.patch_embed.num_patches
     if trunk.pos_embed is None:
         return next(trunk.parameters()).new_zeros(patches, trunk.embed_dim)
@@ -83,15 +67,7 @@ def timm_patch_positions(trunk: nn.Module) -> Tensor:
 
 
 def open_timm_attention(block: nn.Module) -> AttentionHooks | None:
-    """Return what merging needs of a block.
-
-    Args:
-        block (nn.Module): Of a ``VisionTransformer`` or an ``Eva``.
-
-    Returns:
-        AttentionHooks | None: The keys are those before rotary positions turn
-        them. None where the block or its attention is of another class.
-    """
+    """Return what merging needs of a block."""
     if isinstance(block, (EvaBlock, EvaBlockPostNorm)):
         return _open_eva_attention(block)
     if not hasattr(block, 'ls1') or type(block.attn) is not Attention:

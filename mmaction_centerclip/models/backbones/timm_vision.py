@@ -20,28 +20,15 @@ __all__ = ['TimmVisionTower']
 class TimmVisionTower(VideoTower, VisionTransformer):
     """timm's ``VisionTransformer`` applied to every frame of a video.
 
-    Parameters, state dict keys and, without necks, the output to the last
-    bit are timm's.
+    Parameters, state dict keys and, without necks, the output to the last bit are
+    timm's.
 
     Args:
-        arch (str | dict, optional): A retriever's, which this tower does not
-            use. Defaults to None.
-        model_name (str, optional): A model of timm's by name, which must be a
-            plain ``VisionTransformer``; what the zoo writes as a backbone's
-            ``type='timm.<name>'``. Its ``num_classes`` is 0 unless it is
-            given. Defaults to None: built by the sizes in ``kwargs``.
-        **kwargs: Those of ``timm.models.vision_transformer.VisionTransformer``:
-            ``img_size``, ``patch_size``, ``embed_dim``, ``depth``, ...; with
-            ``num_classes=0`` the features are the pooled tokens, else the
-            classifier's logits. With ``model_name``, those of
-            ``timm.create_model``, such as ``pretrained`` too.
-
-    Examples:
-        >>> backbone = dict(
-        ...     type='TimmVisionTower', model_name='vit_base_patch16_224',
-        ...     pretrained=True,
-        ...     necks=[dict(type='TokenClustering', before_block=7,
-        ...                 num_segments=4, num_centers=160)])
+        arch (str | dict, optional): A retriever's, which this tower does not use.
+        model_name (str, optional): A model of timm's by name, which must be a plain
+            ``VisionTransformer``; what the zoo writes as a backbone's
+            ``type='timm.<name>'``. Its ``num_classes`` is 0 unless it is given. None:
+            built by the sizes in ``kwargs``.
     """
     pooling_parts = ('norm', 'attn_pool', 'fc_norm', 'head')
 
@@ -93,7 +80,7 @@ class TimmVisionTower(VideoTower, VisionTransformer):
 
 
 def _create(name: str, options: dict) -> VisionTransformer:
-    """Let timm build a model, and refuse one that is no plain transformer."""
+    """Build a model by timm, and refuse one that is no plain transformer."""
     if not isinstance(name, str) or not timm.is_model(name.removeprefix('timm.')):
         raise InputError("model_name must be a model of timm's, see "
                          f'timm.list_models(), got {name!r}')

@@ -11,12 +11,7 @@ __all__ = ['check_imgs', 'check_necks', 'refuse_tracing']
 
 
 def check_imgs(tower: nn.Module, imgs: Tensor) -> None:
-    """Refuse frames of another shape or size than a tower takes.
-
-    Args:
-        tower (VideoTower): With its ``image_size``.
-        imgs (Tensor): Should have the shape (B, T, 3, H, W).
-    """
+    """Refuse frames of another shape or size than a tower takes."""
     if imgs.ndim != 5 or imgs.shape[2] != 3:
         raise InputError('imgs must have the shape (B, T, 3, H, W), got '
                          f'{tuple(imgs.shape)}')
@@ -30,12 +25,8 @@ def check_imgs(tower: nn.Module, imgs: Tensor) -> None:
 def refuse_tracing(tower: nn.Module) -> None:
     """Refuse what would be wrong, or fail, without saying why.
 
-    A trace takes shapes for constants: for a batch of another size some necks
-    then give other features, without an error. ONNX has no operator that
-    clusters.
-
-    Args:
-        tower (VideoTower): One with necks.
+    A trace takes shapes for constants: for a batch of another size some necks then give
+    other features, without an error. ONNX has no operator that clusters.
     """
     if torch.jit.is_tracing() or torch.onnx.is_in_onnx_export():
         raise InputError(
@@ -45,12 +36,7 @@ def refuse_tracing(tower: nn.Module) -> None:
 
 
 def check_necks(tower: nn.Module, necks: Sequence[TokenNeck]) -> None:
-    """Refuse necks that cannot stand where they want to.
-
-    Args:
-        tower (VideoTower): The tower.
-        necks (Sequence[TokenNeck]): All of them.
-    """
+    """Refuse necks that cannot stand where they want to."""
     blocks = tower.tower_blocks()
     for neck in necks:
         if neck.before_block > len(blocks):

@@ -24,11 +24,11 @@ class AttentionHooks(NamedTuple):
     """Functions that read a block's keys, and run its attention with a bias.
 
     Attributes:
-        keys (Callable): Maps tokens (B, L, C) in front of the block to their
-            keys, averaged over the heads, (B, L, D).
-        attention (Callable): The attention with its residual, of tokens
-            (B, L, C) and ``bias``, as many numbers, each of which is added to
-            every logit of its token as a key.
+        keys (Callable): Maps tokens (B, L, C) in front of the block to their keys,
+            averaged over the heads, (B, L, D).
+        attention (Callable): The attention with its residual, of tokens (B, L, C) and
+            ``bias``, as many numbers, each of which is added to every logit of its
+            token as a key.
     """
     keys: Function
     attention: Callable[..., Tensor]
@@ -72,8 +72,8 @@ class AttentionStep(BlockStep):
 
     Attributes:
         with_keys (bool): Whether to hand on its keys.
-        by_size (bool): Whether it counts tokens by their size, as ToMe's does
-            (arXiv 2210.09461), Sec. 3: softmax(q k / sqrt(d) + log(size)).
+        by_size (bool): Whether it counts tokens by their size, as ToMe's does (arXiv
+            2210.09461), Sec. 3: softmax(q k / sqrt(d) + log(size)).
     """
     with_keys: bool = False
     by_size: bool = False
@@ -109,7 +109,7 @@ class NeckStep:
     Attributes:
         tower (VideoTower): Whose neck it is.
         neck (TokenNeck): The neck.
-        mlp (MLPStep, optional): In front of it. Defaults to None.
+        mlp (MLPStep, optional): In front of it.
     """
     tower: nn.Module
     neck: TokenNeck
@@ -155,12 +155,7 @@ def list_steps(tower: nn.Module, necks: Sequence[TokenNeck]) -> list[Step]:
 
 
 def run_real_frames(function: Function, tokens: VideoTokens) -> Tensor:
-    """Run attention that joins frames, without those that it must not see.
-
-    Args:
-        function (Callable): Maps the frames of videos (B, S, P + K, C).
-        tokens (VideoTokens): Their tokens.
-    """
+    """Run attention that joins frames, without those that it must not see."""
     videos, mask = tokens.by_frame, tokens.frame_mask
     if mask is None or tokens.attend_masked or mask.all():
         return function(videos).flatten(0, 1)
@@ -194,8 +189,7 @@ def mean_keys(x: Tensor, weight: Tensor, bias: Tensor | None, num_heads: int,
         weight (Tensor): Of the keys, shape (H * D, C).
         bias (Tensor, optional): Of the keys, shape (H * D, ).
         num_heads (int): H.
-        norm (nn.Module, optional): What each head's keys go through.
-            Defaults to None: nothing.
+        norm (nn.Module, optional): What each head's keys go through. None: nothing.
 
     Returns:
         Tensor: Shape (B, L, D).

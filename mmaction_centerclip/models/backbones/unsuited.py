@@ -52,11 +52,7 @@ def find_reason(name: str) -> str | None:
 
 
 def check_host(config: dict) -> None:
-    """Refuse necks between the blocks of a backbone that is no host.
-
-    Args:
-        config (dict): A backbone's, with its ``type`` and perhaps ``necks``.
-    """
+    """Refuse necks between the blocks of a backbone that is no host."""
     kind = config.get('type')
     if 'necks' in config and not is_host(kind):
         raise InputError(f'backbone: {advise(kind)}')

@@ -20,10 +20,10 @@ class EncodedSegments(NamedTuple):
 
     Attributes:
         features (Tensor): Shape (B, S, E), not normalised.
-        mask (Tensor, optional): True where one is real, bool (B, S). None
-            where all are.
-        starts (Tensor, optional): The first frame of each, int64 (B, S). None
-            where all are of equally many frames.
+        mask (Tensor, optional): True where one is real, bool (B, S). None where all
+            are.
+        starts (Tensor, optional): The first frame of each, int64 (B, S). None where all
+            are of equally many frames.
     """
     features: Tensor
     mask: Tensor | None
@@ -39,19 +39,19 @@ class EncodedSegments(NamedTuple):
 class VideoTower:
     """Mixin in front of a host, a vision transformer's own class.
 
-    The host says how it embeds frames, what its blocks and their halves are
-    and how it pools; the mixin runs them, with necks in between. Parameters
-    and state dict keys stay the host's, and without necks so does the output.
-    A host calls :meth:`attach` at the end of its ``__init__``.
+    The host says how it embeds frames, what its blocks and their halves are and how it
+    pools; the mixin runs them, with necks in between. Parameters and state dict keys
+    stay the host's, and without necks so does the output. A host calls :meth:`attach`
+    at the end of its ``__init__``.
 
     Attributes:
         num_prefix_tokens (int): Class and register tokens P of a frame.
-        image_size (tuple[int, int], optional): Height and width that frames
-            must have; None where the host takes any.
-        embed_dims (int): Width E of the features; that of the tokens, unless
-            the host sets it before :meth:`attach`.
-        with_cp (bool): Whether to recompute activations in the backward pass.
-            Necks are not recomputed.
+        image_size (tuple[int, int], optional): Height and width that frames must have;
+            None where the host takes any.
+        embed_dims (int): Width E of the features; that of the tokens, unless the host
+            sets it before :meth:`attach`.
+        with_cp (bool): Whether to recompute activations in the backward pass. Necks are
+            not recomputed.
 
     Examples:
         >>> import torch
@@ -74,7 +74,7 @@ class VideoTower:
     added_keys: tuple[str, ...] = ('necks.', )
     """Starts of the state dict keys that the host's class does not have."""
     pools_patches = True
-    """Whether the features are made of patch tokens, too."""
+    """True where the features are made of patch tokens, too."""
     pooling_parts: tuple[str, ...] = ('norm', 'fc_norm', 'head')
     """Names of the modules and parameters behind the blocks, which
     :meth:`freeze` leaves to train."""
@@ -90,8 +90,8 @@ class VideoTower:
     def block_halves(self, block: nn.Module) -> tuple[Function, Function] | None:
         """Return a block's attention and MLP, each with its residual.
 
-        The MLP takes each token on its own. None where a block has no such
-        halves: necks then stand behind the whole block.
+        The MLP takes each token on its own. None where a block has no such halves:
+        necks then stand behind the whole block.
         """
         return None
 
@@ -117,8 +117,8 @@ class VideoTower:
     def around(self, function: Function, tokens: VideoTokens) -> Tensor:
         """Return the tokens (B * S, P + K, C) behind a block, or a half of one.
 
-        Hosts whose attention joins the frames of a video reshape here, and
-        rotary ones gather their embedding at ``tokens.positions``.
+        Hosts whose attention joins the frames of a video reshape here, and rotary ones
+        gather their embedding at ``tokens.positions``.
         """
         return function(tokens.x)
 
@@ -126,8 +126,8 @@ class VideoTower:
         """Build the necks and list the steps, once the host is built.
 
         Args:
-            necks (Sequence[dict]): Configs, see :func:`build_necks`; of
-                several in front of one block the first goes first.
+            necks (Sequence[dict]): Configs, see :func:`build_necks`; of several in
+                front of one block the first goes first.
         """
         if isinstance(necks, dict):
             raise InputError(f'necks must be a list of configs, got {necks!r}')
@@ -158,13 +158,13 @@ class VideoTower:
 
         Args:
             imgs (Tensor): Normalised frames, shape (B, T, 3, H, W).
-            frame_mask (Tensor, optional): True where a frame is real, bool
-                (B, T). Defaults to None: all are.
+            frame_mask (Tensor, optional): True where a frame is real, bool (B, T).
+                None: all are.
 
         Returns:
             tuple[Tensor, Tensor | None]: Features of the segments (frames
-            where no neck merges them), shape (B, S, E), not normalised; and
-            their mask, bool (B, S), None if ``frame_mask`` is.
+            where no neck merges them), shape (B, S, E), not normalised; and their mask,
+            bool (B, S), None if ``frame_mask`` is.
         """
         return tuple(self.encode_segments(imgs, frame_mask)[:2])
 
@@ -188,8 +188,7 @@ class VideoTower:
         """Run the blocks and the necks, see :meth:`encode`.
 
         Args:
-            read (Callable, optional): Called with each step and the tokens
-                behind it. Defaults to None.
+            read (Callable, optional): Called with each step and the tokens behind it.
         """
         if self.necks:
             refuse_tracing(self)
@@ -215,12 +214,7 @@ class VideoTower:
         self.with_cp = enable
 
     def freeze(self, num_blocks: int) -> None:
-        """Freeze the embeddings and the first blocks.
-
-        Args:
-            num_blocks (int): How many blocks; 0 freezes the embeddings only,
-                -1 nothing.
-        """
+        """Freeze the embeddings and the first blocks."""
         blocks = self.tower_blocks()
         if type(num_blocks) is not int or not -1 <= num_blocks <= len(blocks):
             raise InputError('frozen_layers must be from -1 (nothing frozen) to '
@@ -241,12 +235,7 @@ class VideoTower:
                 if f'{name}.'.startswith(parts)}
 
     def load_pretrained(self, state: dict[str, Tensor], source: str) -> None:
-        """Load weights of the host's class, and start from them what is added.
-
-        Args:
-            state (dict[str, Tensor]): With all of the host's keys.
-            source (str): Where they are from, for messages.
-        """
+        """Load weights of the host's class, and start from them what is added."""
         load_strictly(self, state, source, may_lack=self.added_keys)
         if not any(key.startswith('necks.') for key in state):
             self.init_necks()

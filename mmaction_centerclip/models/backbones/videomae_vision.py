@@ -28,21 +28,13 @@ class VideoMAETower(VideoTower, VisionTransformer):
 
     Of arXiv 2203.12602 and 2303.16727.
 
-    Attention joins all frames of a video. A *frame* of the necks is a
-    tubelet: ``tubelet_size`` frames of the video, embedded together; there is
-    no class token. Parameters, state dict keys and, without necks, the output
-    of :meth:`forward` to the last bit are the zoo's.
+    Attention joins all frames of a video. A *frame* of the necks is a tubelet:
+    ``tubelet_size`` frames of the video, embedded together; there is no class token.
+    Parameters, state dict keys and, without necks, the output of :meth:`forward` to the
+    last bit are the zoo's.
 
     Args:
-        tubelet_size (int): Frames of a tubelet. Defaults to 2.
-        **kwargs: Those of the zoo's class.
-
-    Examples:
-        >>> # In a recogniser's config, over the zoo's own:
-        >>> model = dict(backbone=dict(
-        ...     type='VideoMAETower',
-        ...     necks=[dict(type='TokenClustering', before_block=5,
-        ...                 num_segments=4, num_centers=196)]))
+        tubelet_size (int): Frames of a tubelet.
     """
     hosts = 'VisionTransformer'
     num_prefix_tokens = 0

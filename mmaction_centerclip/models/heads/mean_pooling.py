@@ -13,12 +13,9 @@ from .base import SimilarityHead
 class MeanPoolingHead(SimilarityHead):
     """Cosine similarity of a caption and the mean of a video's segments.
 
-    CLIP4Clip (arXiv 2104.08860), Sec. 3.3.1, parameter-free type. Each
-    segment's feature has unit length before it is averaged, and so has the
-    mean after it. Separable: a video is one vector.
-
-    Args:
-        **kwargs: See :class:`SimilarityHead`.
+    CLIP4Clip (arXiv 2104.08860), Sec. 3.3.1, parameter-free type. Each segment's
+    feature has unit length before it is averaged, and so has the mean after it.
+    Separable: a video is one vector.
     """
     separable = True
 

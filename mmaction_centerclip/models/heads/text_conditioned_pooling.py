@@ -22,10 +22,9 @@ class TextConditionedPoolingHead(SimilarityHead):
 
     Args:
         embed_dims (int): Width E of the features.
-        dropout (float): Dropout rate of the linear layer. Defaults to 0.3.
+        dropout (float): Dropout rate of the linear layer.
         chunk_size (int): Captions to compare with all videos at once, which bounds the
-            memory: a few times chunk_size * B * E floats for B videos. Defaults to 32.
-        **kwargs: See :class:`SimilarityHead`.
+            memory: a few times chunk_size * B * E floats for B videos.
     """
 
     def __init__(self, embed_dims: int, dropout: float = 0.3, chunk_size: int = 32,

@@ -18,25 +18,24 @@ from .transformer import TextTransformerMixin
 class TightTransformerHead(TextTransformerMixin, SimilarityHead):
     """A transformer that reads a caption and a video together.
 
-    CLIP4Clip (arXiv 2104.08860), Sec. 3.3.3, tight type. The sequence is the
-    sentence feature and the segments' features, with learned positions; a
-    layer norm, a linear layer, QuickGELU and another linear layer turn its
-    first token into a number. The loss takes that number as it is: there is
-    no temperature, and ``logit_scale`` is not trained. As in the authors'
-    model, nothing is normalised before and no type of token is marked.
+    CLIP4Clip (arXiv 2104.08860), Sec. 3.3.3, tight type. The sequence is the sentence
+    feature and the segments' features, with learned positions; a layer norm, a linear
+    layer, QuickGELU and another linear layer turn its first token into a number. The
+    loss takes that number as it is: there is no temperature, and ``logit_scale`` is not
+    trained. As in the authors' model, nothing is normalised before and no type of token
+    is marked.
 
-    Every pair of caption and video takes a pass of the transformer. In
-    training the passes are repeated in the backward pass, a chunk of pairs
-    at a time, instead of keeping them.
+    Every pair of caption and video takes a pass of the transformer. In training the
+    passes are repeated in the backward pass, a chunk of pairs at a time, instead of
+    keeping them.
 
     Args:
         embed_dims (int): Width E of the features, a multiple of ``num_heads``.
-        max_positions (int): Number of learned positions, one more than the
-            most segments of a video. Defaults to 77, the context length of
-            CLIP, whose positions these start from.
-        layer_norm_eps (float): Epsilon of the layer norms. CLIP4Clip has
-            1e-12. Defaults to 1e-5.
-        chunk_size (int): Pairs to pass at once. Defaults to 1024.
+        max_positions (int): Number of learned positions, one more than the most
+            segments of a video. Defaults to 77, the context length of CLIP, whose
+            positions these start from.
+        layer_norm_eps (float): Epsilon of the layer norms. CLIP4Clip has 1e-12.
+        chunk_size (int): Pairs to pass at once.
         **kwargs: ``num_layers``, ``num_heads``, ``init_position_std`` and
             ``quick_gelu`` of :class:`TextTransformerMixin`; and see
             :class:`SimilarityHead`.

@@ -14,23 +14,16 @@ __all__ = ['AgglomerativeClustering']
 class AgglomerativeClustering(TokenSelection):
     """Join each segment's nearest tokens until ``num_centers`` are left.
 
-    ATC (arXiv 2409.11923, Sec. 3), which needs no training, see
-    :func:`agglomerative`. The paper stands between attention and MLP and
-    compares tokens by the attention's keys; this neck stands in front of its
-    block and compares the tokens themselves. It runs on the CPU, wherever the
-    model is.
+    ATC (arXiv 2409.11923, Sec. 3), which needs no training, see :func:`agglomerative`.
+    The paper stands between attention and MLP and compares tokens by the attention's
+    keys; this neck stands in front of its block and compares the tokens themselves. It
+    runs on the CPU, wherever the model is.
 
     Args:
-        linkage (str): ``'single'``, ``'complete'``, ``'average'`` or
-            ``'ward'``. Defaults to ``'average'``.
-        distance (str): ``'cosine'`` or ``'euclidean'``; ``'ward'`` needs the
-            latter. Defaults to ``'cosine'``.
-        aggregation (str): ``'mean'`` of each cluster, or ``'medoid'``: its
-            most central token. Defaults to ``'mean'``.
-
-    Examples:
-        >>> neck = dict(type='AgglomerativeClustering', before_block=7,
-        ...             num_segments=3, num_centers=49, linkage='complete')
+        linkage (str): ``'single'``, ``'complete'``, ``'average'`` or ``'ward'``.
+        distance (str): ``'cosine'`` or ``'euclidean'``; ``'ward'`` needs the latter.
+        aggregation (str): ``'mean'`` of each cluster, or ``'medoid'``: its most central
+            token.
     """
 
     def __init__(self, before_block: int, num_segments: int, num_centers: int,

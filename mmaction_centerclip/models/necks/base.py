@@ -28,13 +28,11 @@ class TokenNeck(BaseModule, metaclass=ABCMeta):
     """Rewrite a video's tokens between two transformer blocks.
 
     Args:
-        before_block (int): The transformer block in front of which this neck
-            stands, counted from 1: 7 means after six complete blocks, the
-            paper's B6. In a tower's config also a list, see
-            :func:`build_necks`.
-        embed_dims (int, optional): Width C of the tokens; a tower gives its
-            own. Defaults to None.
-        init_cfg (dict, optional): Initialisation config. Defaults to None.
+        before_block (int): The transformer block in front of which this neck stands,
+            counted from 1: 7 means after six complete blocks, the paper's B6. In a
+            tower's config also a list, see :func:`build_necks`.
+        embed_dims (int, optional): Width C of the tokens; a tower gives its own.
+        init_cfg (dict, optional): Initialisation config.
     """
     in_front_of_block = True
     """Applied in front of the block."""
@@ -63,39 +61,24 @@ class TokenNeck(BaseModule, metaclass=ABCMeta):
     def forward(self, tokens: VideoTokens) -> VideoTokens:
         """Return tokens of other frames, of other number, or other values.
 
-        ``positions`` and ``size`` follow the patch tokens where they are
-        known, see :meth:`VideoTokens.replace`.
+        ``positions`` and ``size`` follow the patch tokens where they are known, see
+        :meth:`VideoTokens.replace`.
         """
 
     def after(self, function: Callable[[Tensor], Tensor],
               tokens: VideoTokens) -> VideoTokens:
-        """Return ``self(tokens.map(function))``, as cheaply as the neck can.
-
-        Args:
-            function (Callable): Maps tokens (B, L, C), each on its own, as
-                the MLP of a block does.
-            tokens (VideoTokens): In front of it.
-        """
+        """Return ``self(tokens.map(function))``, as cheaply as the neck can."""
         return self(tokens.map(function))
 
     def init_from_positions(self, positions: Tensor) -> None:
-        """Start learned embeddings from the host's, if there are any.
-
-        Args:
-            positions (Tensor): Of the patches, shape (N, C).
-        """
+        """Start learned embeddings from the host's, if there are any."""
 
     def extra_repr(self) -> str:
         return f'before_block={self.before_block}'
 
 
 def build_neck(config: dict, embed_dims: int) -> TokenNeck:
-    """Build a neck for tokens of a width.
-
-    Args:
-        config (dict): With the ``type`` of a :class:`TokenNeck`.
-        embed_dims (int): Width C, unless the config says another.
-    """
+    """Build a neck for tokens of a width."""
     name = config.get('type') if isinstance(config, dict) else None
     cls = MODELS.get(name) if isinstance(name, str) else name
     if not isinstance(cls, type) or not issubclass(cls, TokenNeck):
@@ -110,9 +93,8 @@ def build_necks(configs: Sequence[dict], embed_dims: int) -> list[TokenNeck]:
     """Build the necks of a tower.
 
     Args:
-        configs (Sequence[dict]): See :func:`build_neck`. One whose
-            ``before_block`` is a list stands for as many necks, one in front
-            of each of those blocks.
+        configs (Sequence[dict]): See :func:`build_neck`. One whose ``before_block`` is
+            a list stands for as many necks, one in front of each of those blocks.
         embed_dims (int): Width C.
     """
     necks = []
@@ -132,29 +114,27 @@ def build_necks(configs: Sequence[dict], embed_dims: int) -> list[TokenNeck]:
 class TokenReducer(TokenNeck):
     """Merge the frames of a video into segments with fewer tokens.
 
-    T frames become ``num_segments`` segments of T / ``num_segments``
-    consecutive frames. A segment keeps the mean of its frames' class tokens,
-    and of its patch tokens what :meth:`reduce` leaves.
+    T frames become ``num_segments`` segments of T / ``num_segments`` consecutive
+    frames. A segment keeps the mean of its frames' class tokens, and of its patch
+    tokens what :meth:`reduce` leaves.
 
     Args:
         before_block (int): Block in front of which to reduce, from 1.
         num_segments (int): Segments S to leave; must divide the frames.
-        exclude_padding (bool): Whether frames that the frame mask marks as
-            padding stay out of the reduction and of the class token's mean,
-            and a segment with any other frame counts. CenterCLIP lets them
-            take part. Defaults to False.
-        embed_dims (int, optional): See :class:`TokenNeck`. Defaults to None.
-        init_cfg (dict, optional): Initialisation config. Defaults to None.
-        adaptive_segments (bool): Whether to cut a video where its frames change
-            most, see :func:`cut_at_changes` and :func:`frame_changes`, instead
-            of into equal lengths. A segment has at most twice the equal length,
-            rounded up, and at least as many frames as the tokens to keep need;
-            all are padded to that length, and padding of the video stays out as
-            with ``exclude_padding``. ``num_segments`` need not divide the
-            frames. Defaults to False.
+        exclude_padding (bool): Whether frames that the frame mask marks as padding stay
+            out of the reduction and of the class token's mean, and a segment with any
+            other frame counts. CenterCLIP lets them take part.
+        embed_dims (int, optional): See :class:`TokenNeck`.
+        init_cfg (dict, optional): Initialisation config.
+        adaptive_segments (bool): Whether to cut a video where its frames change most,
+            see :func:`cut_at_changes` and :func:`frame_changes`, instead of into equal
+            lengths. A segment has at most twice the equal length, rounded up, and at
+            least as many frames as the tokens to keep need; all are padded to that
+            length, and padding of the video stays out as with ``exclude_padding``.
+            ``num_segments`` need not divide the frames.
     """
     takes_masks = True
-    """Whether :meth:`reduce` heeds the mask of its segments' frames."""
+    """True where :meth:`reduce` heeds the mask of its segments' frames."""
 
     def __init__(self, before_block: int, num_segments: int,
                  exclude_padding: bool = False, embed_dims: int | None = None,
@@ -182,8 +162,8 @@ class TokenReducer(TokenNeck):
 
         Returns:
             tuple[VideoTokens, Tensor | None]: The segments, whose mask is of the
-            frames that count, None where all do; and the mask of the segments
-            (B, S), None if there is none of the frames.
+            frames that count, None where all do; and the mask of the segments (B, S),
+            None if there is none of the frames.
         """
         if self.adaptive_segments:
             return self._to_adaptive_segments(tokens)
@@ -203,8 +183,8 @@ class TokenReducer(TokenNeck):
                               ) -> tuple[VideoTokens, Tensor | None]:
         """Cut where frames change most, and pad with a segment's last frame.
 
-        Padding of the video is in a segment only where there are too few real
-        frames for all of them. A segment of nothing else is not real.
+        Padding of the video is in a segment only where there are too few real frames
+        for all of them. A segment of nothing else is not real.
         """
         frames, patches = tokens.patches.shape[1:3]
         mask, count = tokens.frame_mask, None
@@ -237,13 +217,7 @@ class TokenReducer(TokenNeck):
 
     def to_videos(self, reduced: VideoTokens, segments: VideoTokens,
                   mask: Tensor | None) -> VideoTokens:
-        """View reduced segments as videos of S frames.
-
-        Args:
-            reduced (VideoTokens): Of one frame each, see :meth:`reduce`.
-            segments (VideoTokens): The segments before.
-            mask (Tensor, optional): Of the segments, bool (B, S).
-        """
+        """View reduced segments as videos of S frames."""
         reduced = reduced.replace(
             frame_mask=None, first_frames=segments.first_of_all())
         return reduced.videos(self.num_segments).replace(frame_mask=mask)
@@ -253,9 +227,9 @@ class TokenReducer(TokenNeck):
         """Reduce each segment to one frame.
 
         Args:
-            segments (VideoTokens): A segment of F frames a video: patches
-                (B * S, F, N, C), positions (B * S, F, N), and the mask of the
-                frames that count, bool (B * S, F), None if all do.
+            segments (VideoTokens): A segment of F frames a video: patches (B * S, F, N,
+                C), positions (B * S, F, N), and the mask of the frames that count, bool
+                (B * S, F), None if all do.
 
         Returns:
             VideoTokens: The same with patches (B * S, 1, K, C), positions and

@@ -16,11 +16,7 @@ __all__ = ['SegmentMeanPooling', 'SparseTokenSampling', 'TemporalShift', 'TokenS
 
 @MODELS.register_module()
 class SegmentMeanPooling(TokenReducer):
-    """Average each position over the frames of its segment.
-
-    Examples:
-        >>> neck = dict(type='SegmentMeanPooling', before_block=7, num_segments=3)
-    """
+    """Average each position over the frames of its segment."""
     keeps_places = True
 
     def reduce(self, segments: VideoTokens) -> VideoTokens:
@@ -39,12 +35,8 @@ class SegmentMeanPooling(TokenReducer):
 class SparseTokenSampling(TokenSelection):
     """Keep tokens at equal steps; in training, at random.
 
-    Random tokens are the same for the whole batch and different per segment;
-    they are drawn from torch's global generator on the CPU.
-
-    Examples:
-        >>> neck = dict(type='SparseTokenSampling', before_block=7,
-        ...             num_segments=3, num_centers=49)
+    Random tokens are the same for the whole batch and different per segment; they are
+    drawn from torch's global generator on the CPU.
     """
     has_clusters = False
     takes_masks = False
@@ -62,7 +54,6 @@ class _Shift(TokenNeck):
 
     Args:
         fold_div (int): A ``fold_div``-th of the channels goes either way.
-            Defaults to 8.
     """
     keeps_places = True
 
@@ -77,9 +68,6 @@ class TemporalShift(_Shift):
     """Shift channels of the patch tokens (TSM, arXiv 1811.08383).
 
     The class token stays. Arguments are ``before_block`` and ``fold_div``.
-
-    Examples:
-        >>> neck = dict(type='TemporalShift', before_block=7)
     """
 
     def forward(self, tokens: VideoTokens) -> VideoTokens:
@@ -90,11 +78,8 @@ class TemporalShift(_Shift):
 class TokenShift(_Shift):
     """Shift channels of the class token (Token Shift, arXiv 2108.02432).
 
-    Works twice in its block, before the attention and before the MLP.
-    Arguments are ``before_block`` and ``fold_div``.
-
-    Examples:
-        >>> neck = dict(type='TokenShift', before_block=7)
+    Works twice in its block, before the attention and before the MLP. Arguments are
+    ``before_block`` and ``fold_div``.
     """
     inside_block = True
 

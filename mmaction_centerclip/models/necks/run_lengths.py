@@ -19,24 +19,22 @@ __all__ = ['RunLengthTokens']
 class RunLengthTokens(TokenReducer):
     """Keep, of each segment's patches, those that are new in their frame.
 
-    After Run-Length Tokenization (RLT, arXiv 2411.05222), ahead of block 1. A
-    patch that stays as it was in the frame before is dropped, and the one that
-    it repeats counts, in all attention from here on, for as many frames as it
-    stays: of patches that are exactly equal nothing is lost by this, but for
-    rounding. How many tokens that leaves depends on the video: the others of
-    the batch are padded to the longest with tokens of size 0, which attention
-    leaves out.
+    After Run-Length Tokenization (RLT, arXiv 2411.05222), ahead of block 1. A patch
+    that stays as it was in the frame before is dropped, and the one that it repeats
+    counts, in all attention from here on, for as many frames as it stays: of patches
+    that are exactly equal nothing is lost by this, but for rounding. How many tokens
+    that leaves depends on the video: the others of the batch are padded to the longest
+    with tokens of size 0, which attention leaves out.
 
-    It differs from the paper: patches are compared as they are embedded, not
-    as pixels (at block 1 both frames have the same position added, and what
-    differs is the patch); run lengths are weights in the attention and not a
-    learned embedding, so that it works without training; videos are padded
-    and not packed. The tower must pool a class token, and have no other neck.
-    It does not compile to one graph.
+    It differs from the paper: patches are compared as they are embedded, not as pixels
+    (at block 1 both frames have the same position added, and what differs is the
+    patch); run lengths are weights in the attention and not a learned embedding, so
+    that it works without training; videos are padded and not packed. The tower must
+    pool a class token, and have no other neck. It does not compile to one graph.
 
     Args:
+        before_block (int): Behind attention hardly any token stays as it was.
         threshold (float): How much a token may differ, see :func:`run_lengths`.
-            Defaults to 0.1.
 
     Examples:
         >>> import torch

@@ -29,17 +29,12 @@ class _TokenDrop(TokenSelection):
 class RandomTokenDrop(_TokenDrop):
     """Keep random tokens, in evaluation always the same ones.
 
-    They are the same for the whole batch and different per segment. In
-    training they are drawn anew from torch's global generator on the CPU, as
-    by :class:`SparseTokenSampling`, which in evaluation keeps tokens at equal
-    steps.
+    They are the same for the whole batch and different per segment. In training they
+    are drawn anew from torch's global generator on the CPU, as by
+    :class:`SparseTokenSampling`, which in evaluation keeps tokens at equal steps.
 
     Args:
-        seed (int): Of the choice in evaluation, from 0. Defaults to 0.
-
-    Examples:
-        >>> neck = dict(type='RandomTokenDrop', before_block=7, num_segments=3,
-        ...             num_centers=49)
+        seed (int): Of the choice in evaluation, from 0.
     """
     takes_masks = False
 
@@ -66,10 +61,6 @@ class NormTokenDrop(_TokenDrop):
     """Keep each segment's tokens of the largest norm.
 
     Arguments are those of :class:`TokenSelection`.
-
-    Examples:
-        >>> neck = dict(type='NormTokenDrop', before_block=7, num_segments=3,
-        ...             num_centers=49)
     """
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,
@@ -81,13 +72,9 @@ class NormTokenDrop(_TokenDrop):
 class ClassSimilarityTokenDrop(_TokenDrop):
     """Keep each segment's tokens that are most like their frame's class token.
 
-    By the cosine of both. It stands in for the attention of the class token,
-    which other methods drop tokens by, and which a neck does not see.
-    Arguments are those of :class:`TokenSelection`.
-
-    Examples:
-        >>> neck = dict(type='ClassSimilarityTokenDrop', before_block=7,
-        ...             num_segments=3, num_centers=49)
+    By the cosine of both. It stands in for the attention of the class token, which
+    other methods drop tokens by, and which a neck does not see. Arguments are those of
+    :class:`TokenSelection`.
     """
     reads_prefix = True
 
@@ -102,16 +89,11 @@ class ClassSimilarityTokenDrop(_TokenDrop):
 
 @MODELS.register_module()
 class DuplicateTokenDrop(_TokenDrop):
-    """Keep each segment's tokens that have least of a copy in the frame before.
+    """Keep the tokens of each segment least similar to the previous frame's.
 
-    By the cosine distance to the nearest token there. The first frame's tokens
-    are all new and come first: with ``num_centers`` no more than a frame's
-    tokens, the first frame is what is kept. Arguments are those of
-    :class:`TokenSelection`.
-
-    Examples:
-        >>> neck = dict(type='DuplicateTokenDrop', before_block=7, num_segments=3,
-        ...             num_centers=98)
+    By the cosine distance to the nearest token there. The first frame's tokens are all
+    new and come first: with ``num_centers`` no more than a frame's tokens, the first
+    frame is what is kept. Arguments are those of :class:`TokenSelection`.
     """
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,

@@ -15,27 +15,29 @@ __all__ = ['TokenMerging']
 class TokenMerging(TokenReducer):
     """Merge the ``r`` pairs of tokens in a frame that are most alike.
 
-    ToMe (arXiv 2210.09461), which needs no training. Between the attention
-    and the MLP of its block, every other token is matched with the token
-    among the rest that is most like it, by the cosine of the attention's keys
-    averaged over the heads, and the ``r`` best matches become the mean of
-    their patches. From this block on, attention counts a token as often as
-    it stands for a patch. In every block, with ``before_block`` a list of all
-    of them, it is the paper's method: on timm's ViT with one class token, its
-    partition, order of tokens and outputs.
+    ToMe (arXiv 2210.09461), which needs no training. Between the attention and the MLP
+    of its block, every other token is matched with the token among the rest that is
+    most like it, by the cosine of the attention's keys averaged over the heads, and the
+    ``r`` best matches become the mean of their patches. From this block on, attention
+    counts a token as often as it stands for a patch. In every block, with
+    ``before_block`` a list of all of them, it is the paper's method: on timm's ViT with
+    one class token, its partition, order of tokens and outputs.
 
-    The partition alternates over prefix and patch tokens together, as in the
-    paper, whose class token is the first source, and is never merged; with
-    several prefix tokens, or none, the first patch is accordingly a source or
-    a destination. Where less than ``2 * r`` tokens are left, half go.
+    The partition alternates over prefix and patch tokens together, as in the paper,
+    whose class token is the first source, and is never merged; with several prefix
+    tokens, or none, the first patch is accordingly a source or a destination. Where
+    less than ``2 * r`` tokens are left, half go.
 
     Args:
         r (int): Tokens to lose in this block; 0 changes nothing.
-        metric (str): ``'keys'``, or ``'tokens'`` themselves, for hosts that
-            do not give their keys. Defaults to ``'keys'``.
-        proportional (bool): Whether attention counts tokens by their size;
-            the paper does so, but for models that were trained with MAE.
-            Defaults to True.
+        num_segments (int, optional): Join the frames of each of so many segments and
+            merge in its space and time: it has F * N - r tokens then, and the mean of
+            the class tokens. The paper's way for videos is 1, in a tower whose
+            attention joins the frames. None: in each frame.
+        metric (str): ``'keys'``, or ``'tokens'`` themselves, for hosts that do not give
+            their keys.
+        proportional (bool): Whether attention counts tokens by their size; the paper
+            does so, but for models that were trained with MAE.
 
     Examples:
         >>> import torch

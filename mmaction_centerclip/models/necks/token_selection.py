@@ -19,31 +19,27 @@ __all__ = ['TokenSelection']
 
 
 class TokenSelection(TokenReducer):
-    """Keep ``num_centers`` tokens of each segment's.
+    """Select ``num_centers`` tokens per segment.
 
-    The choice is made without gradient; gradients flow through the tokens
-    that were kept.
+    The choice is made without gradient; gradients flow through the tokens that were
+    kept.
 
     Args:
         num_centers (int): Tokens K to keep of each segment's.
-        aggregation (str): ``'medoid'``: keep the centers themselves;
-            ``'mean'``: the mean of the patches in each center's cluster, a
-            token as often as its size says, at the center's position.
-            Defaults to ``'medoid'``.
-        cluster_embed (str, optional): A learned embedding of the K kept
-            tokens, in token order, that starts from ``'zeros'``,
-            ``'random'``, or ``'clip'``: the first K patch positions of the
-            tower's positional embedding. Defaults to None: none.
-        frame_embed (str, optional): A learned embedding of the frame that a
-            kept token comes from, starting from ``'zeros'`` or ``'random'``.
-            Defaults to None: none.
+        aggregation (str): ``'medoid'``: keep the centers themselves; ``'mean'``: the
+            mean of the patches in each center's cluster, a token as often as its size
+            says, at the center's position.
+        cluster_embed (str, optional): A learned embedding of the K kept tokens, in
+            token order, that starts from ``'zeros'``, ``'random'``, or ``'clip'``: the
+            first K patch positions of the tower's positional embedding. None: none.
+        frame_embed (str, optional): A learned embedding of the frame that a kept token
+            comes from, starting from ``'zeros'`` or ``'random'``. None: none.
         frames_per_segment (int, optional): Frames of a segment, required by
-            ``frame_embed``; with ``adaptive_segments`` the most that one may
-            have. Defaults to None.
+            ``frame_embed``; with ``adaptive_segments`` the most that one may have.
     """
     has_clusters = True
     reads_prefix = False
-    """Whether :meth:`select` takes the prefix tokens (B * S, F, P, C) too."""
+    """True where :meth:`select` takes the prefix tokens (B * S, F, P, C) too."""
 
     def __init__(self,
                  before_block: int,
@@ -83,11 +79,7 @@ class TokenSelection(TokenReducer):
         return nn.Parameter(weight)
 
     def init_from_positions(self, positions: Tensor) -> None:
-        """Start ``cluster_embed='clip'`` from a positional embedding.
-
-        Args:
-            positions (Tensor): Of the patches, shape (N, C).
-        """
+        """Start ``cluster_embed='clip'`` from a positional embedding."""
         if self._cluster_embed_start != 'clip':
             return
         if len(positions) < self.num_centers:
@@ -118,10 +110,10 @@ class TokenSelection(TokenReducer):
               tokens: VideoTokens) -> VideoTokens:
         """Return ``self(tokens.map(function))``, with a cheaper backward pass.
 
-        Nothing behind the neck depends on a token that it drops. So the
-        choice is made on the mapped tokens without gradient, and the function
-        runs again, with gradient, on the tokens that stay: what it stores for
-        the backward pass, and computes there, shrinks with the tokens.
+        Nothing behind the neck depends on a token that it drops. So the choice is made
+        on the mapped tokens without gradient, and the function runs again, with
+        gradient, on the tokens that stay: what it stores for the backward pass, and
+        computes there, shrinks with the tokens.
         """
         if (self.aggregation != 'medoid' or self.adaptive_segments
                 or not torch.is_grad_enabled()):
@@ -189,16 +181,16 @@ class TokenSelection(TokenReducer):
 
         Args:
             tokens (Tensor): Frame-major, shape (B * S, F * N, C).
-            token_mask (Tensor | None): Tokens that count, bool
-                (B * S, F * N); None if all do.
+            token_mask (Tensor | None): Tokens that count, bool (B * S, F * N); None if
+                all do.
             frames (int): F.
             *prefix (Tensor): With :attr:`reads_prefix`, the prefix tokens
                 (B * S, F, P, C).
 
         Returns:
             tuple[Tensor, Tensor | None]: Ascending indices, int64
-            (B * S, K), and the cluster of each token, int64 (B * S, F * N),
-            None where there are no clusters.
+            (B * S, K), and the cluster of each token, int64 (B * S, F * N), None where
+            there are no clusters.
         """
 
     def extra_repr(self) -> str:
@@ -208,8 +200,8 @@ class TokenSelection(TokenReducer):
 def _autocast_without_cache(device: str) -> torch.autocast:
     """Repeat the caller's autocast for a part without gradient.
 
-    Autocast keeps the weights that it casts, and those cast without gradient
-    would be taken again where the gradient is wanted.
+    Autocast keeps the weights that it casts, and those cast without gradient would be
+    taken again where the gradient is wanted.
     """
     return torch.autocast(device, dtype=torch.get_autocast_dtype(device),
                           enabled=torch.is_autocast_enabled(device),

@@ -22,7 +22,7 @@ class FrozenTowers(nn.Module):
     _options: str = ''
 
     def freeze_towers(self) -> None:
-        """Let no parameter of a tower train, and nothing in it be dropped."""
+        """Freeze the towers and disable their dropout."""
         self.towers_frozen = True
         for tower in (self.backbone, self.text_backbone):
             tower.requires_grad_(False)
@@ -66,15 +66,7 @@ class FrozenTowers(nn.Module):
         return self._digest
 
     def encode_frames(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return what the video tower alone makes of frames, and what is padding.
-
-        Args:
-            inputs (dict[str, Tensor]): Normalised ``imgs`` (B, T, 3, H, W), and
-                maybe ``frame_mask`` (B, T).
-
-        Returns:
-            tuple[Tensor, Tensor]: Segments (B, S, E), and their mask, bool (B, S).
-        """
+        """Return what the video tower alone makes of frames, and what is padding."""
         return tuple(self.encode_segments(inputs)[:2])
 
     def encode_segments(self, inputs: dict[str, Tensor]) -> EncodedSegments:
@@ -90,13 +82,7 @@ class FrozenTowers(nn.Module):
 
     def read_features(self, inputs: dict[str, Tensor],
                       data_samples: list | None) -> tuple[Tensor, Tensor, TextFeatures]:
-        """Take features of the towers from a batch that has them.
-
-        Args:
-            inputs (dict[str, Tensor]): ``segments`` (B, S, E), ``segment_mask``,
-                ``sentence`` (B, E), ``words`` (B, L, E), ``word_mask``.
-            data_samples (list, optional): They say of which towers, as ``towers``.
-        """
+        """Take features of the towers from a batch that has them."""
         found = {sample.get('towers') for sample in data_samples or ()}
         if found != {self.towers_digest()}:
             raise InputError('the features in the file are of other weights, or of '

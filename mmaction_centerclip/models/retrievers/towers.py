@@ -13,14 +13,7 @@ __all__ = ['build_tower', 'load_tower_weights']
 
 
 def build_tower(option: str, config: dict, kind: type, arch: str | dict) -> nn.Module:
-    """Build a tower by its class, or by a function that picks the class.
-
-    Args:
-        option (str): The option's name, for messages.
-        config (dict): The tower's, without its ``arch``.
-        kind (type): What it must be.
-        arch (str | dict): See :func:`clip_config`.
-    """
+    """Build a tower by its class, or by a function that picks the class."""
     name = config.get('type')
     build = MODELS.get(name) if isinstance(name, str) else name
     if inspect.isfunction(build) or inspect.isclass(build) and issubclass(build, kind):
@@ -37,9 +30,9 @@ def load_tower_weights(tower: nn.Module, path: str) -> None:
 
     Args:
         tower (VideoTower): Its necks keep, or repeat, their initialisation.
-        path (str): A local file, with the tower's own keys, or with those
-            under ``backbone.`` as in a recogniser's checkpoint, of which the
-            rest is left out.
+        path (str): A local file, with the tower's own keys, or with those under
+            ``backbone.`` as in a recogniser's checkpoint, of which the rest is left
+            out.
     """
     state, _, _ = read_checkpoint(path)
     own = {key.removeprefix('backbone.'): value for key, value in state.items()

@@ -30,28 +30,25 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
         backbone (dict): The video tower, without its ``arch``.
         text_backbone (dict): The text tower, without its ``arch``.
         head (dict): The similarity head.
-        pretrained (str, optional): A tag of open_clip or a local file to
-            start from; None trains from scratch. Loaded by
-            ``init_weights()``, which the runner calls before it trains. The
-            data preprocessor must normalise as the tag was trained with; of a
-            file nothing is known, and nothing is checked. Defaults to None.
-        video_pretrained (str, optional): A local file to start the video
-            tower from, where it is no CLIP's, see :func:`load_tower_weights`;
-            ``pretrained`` then gives the text tower and the head only.
-            Defaults to None.
-        video_projection (bool): Whether a learned linear layer takes the video
-            tower's features to the width of the text tower's. Defaults to
-            False: the widths must be the same.
-        frozen_layers (int): Blocks to freeze in both towers, from the first.
-            0 freezes the embeddings in front of the blocks only, -1 nothing.
-            Defaults to -1.
-        frozen_towers (bool): Whether nothing in the towers trains, what pools
-            their features included; see :class:`FrozenTowers`. Defaults to False.
-        lora (dict, optional): Low-rank adapters to train in place of the
-            towers, see :func:`add_adapters`; needs ``peft``. Defaults to None.
-        data_preprocessor (dict, optional): Without ``mean`` and ``std`` it gets
-            those of :func:`pictures_for`. Defaults to None.
-        init_cfg (dict, optional): Initialisation config. Defaults to None.
+        pretrained (str, optional): A tag of open_clip or a local file to start from;
+            None trains from scratch. Loaded by ``init_weights()``, which the runner
+            calls before it trains. The data preprocessor must normalise as the tag was
+            trained with; of a file nothing is known, and nothing is checked.
+        video_pretrained (str, optional): A local file to start the video tower from,
+            where it is no CLIP's, see :func:`load_tower_weights`; ``pretrained`` then
+            gives the text tower and the head only.
+        video_projection (bool): Whether a learned linear layer takes the video tower's
+            features to the width of the text tower's. Defaults to False: the widths
+            must be the same.
+        frozen_layers (int): Blocks to freeze in both towers, from the first. 0 freezes
+            the embeddings in front of the blocks only, -1 nothing.
+        frozen_towers (bool): Whether nothing in the towers trains, what pools their
+            features included; see :class:`FrozenTowers`.
+        lora (dict, optional): Low-rank adapters to train in place of the towers, see
+            :func:`add_adapters`; needs ``peft``.
+        data_preprocessor (dict, optional): Without ``mean`` and ``std`` it gets those
+            of :func:`pictures_for`.
+        init_cfg (dict, optional): Initialisation config.
 
     Examples:
         >>> import torch
@@ -146,24 +143,20 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
         """Run the model in one of three modes.
 
         Args:
-            inputs (dict[str, Tensor]): Normalised ``imgs`` (B, T, 3, H, W);
-                ``text``, int64 token ids (B, L), in mode ``'predict'`` of all
-                captions of all videos in turn; and, if frames are padding,
-                ``frame_mask``, bool (B, T).
-            data_samples (list, optional): One a video, for ``'predict'``; in
-                ``'loss'`` too they may say whose ``tokenizer`` the captions
-                come from, the frames' ``resizing``, and ``pair_ids``, see
-                :meth:`SimilarityHead.loss`. Defaults to None.
+            inputs (dict[str, Tensor]): Normalised ``imgs`` (B, T, 3, H, W); ``text``,
+                int64 token ids (B, L), in mode ``'predict'`` of all captions of all
+                videos in turn; and, if frames are padding, ``frame_mask``, bool (B, T).
+            data_samples (list, optional): One a video, for ``'predict'``; in ``'loss'``
+                too they may say whose ``tokenizer`` the captions come from, the frames'
+                ``resizing``, and ``pair_ids``, see :meth:`SimilarityHead.loss`.
             mode (str): ``'loss'``, ``'predict'`` or ``'tensor'``.
-                Defaults to ``'tensor'``.
 
         Returns:
             dict | list: The loss terms; the data samples with their
-            ``video_features`` and ``text_features``, dicts of what the head
-            compares, the latter's tensors (C, ...) of its C captions; or a
-            dict of both, of all videos and captions (``video`` and ``text``
-            (B, E) of a separable head), with ``segments`` (B, S, E) and
-            ``segment_mask`` bool (B, S).
+            ``video_features`` and ``text_features``, dicts of what the head compares,
+            the latter's tensors (C, ...) of its C captions; or a dict of both, of all
+            videos and captions (``video`` and ``text`` (B, E) of a separable head),
+            with ``segments`` (B, S, E) and ``segment_mask`` bool (B, S).
         """
         if mode in ('loss', 'predict') and 'imgs' in inputs:
             read = (data_samples or ())[:len(inputs['imgs'])]
@@ -179,12 +172,7 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
         raise InputError("mode must be 'loss', 'predict' or 'tensor', got " f'{mode!r}')
 
     def check_resizing(self, found: set) -> None:
-        """Refuse frames that are resized for another model.
-
-        Args:
-            found (set): What ``OpenCLIPResize`` says of the frames as
-                ``resizing``; None for not known.
-        """
+        """Refuse frames that are resized for another model."""
         for resizing in found - {None, self._resizing} if self._resizing else ():
             raise InputError(
                 f'the frames are resized by {resizing!r}, but arch {self.arch!r} with '

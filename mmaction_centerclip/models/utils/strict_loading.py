@@ -7,13 +7,13 @@ __all__ = ['fits', 'form', 'load_strictly']
 
 
 def fits(value: object, own: Tensor) -> bool:
-    """Whether a value has the shape of a weight, and is of floats if that is."""
+    """Return True if a value has a weight's shape, and is of floats if that is."""
     return (isinstance(value, Tensor) and value.shape == own.shape
             and value.is_floating_point() == own.is_floating_point())
 
 
 def form(value: Tensor) -> str:
-    """Say the shape of a tensor, and its type unless that is the usual one."""
+    """Describe a tensor's shape, and its type unless that is the usual one."""
     shape = tuple(value.shape)
     return f'{shape}' if value.is_floating_point() else f'{shape} of {value.dtype}'
 
@@ -26,8 +26,7 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], source: str,
         module (nn.Module): Changed in place, if everything fits.
         state (dict[str, Tensor]): Its weights.
         source (str): Where they are from, for messages.
-        may_lack (tuple[str, ...]): Starts of keys that the state dict need
-            not have. Defaults to ().
+        may_lack (tuple[str, ...]): Starts of keys that the state dict need not have.
     """
     own = module.state_dict()
     missing = sorted(k for k in own.keys() - state.keys() if not k.startswith(may_lack))

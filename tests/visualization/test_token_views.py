@@ -53,8 +53,8 @@ def imgs():
 
 
 @pytest.mark.parametrize('name, reducer', [
-    *((name, reducer) for name in NAMES for reducer in REDUCERS),
-    *((name, 'kmedoids') for name in HOSTS if name not in NAMES)])
+    *((NAMES[0], reducer) for reducer in REDUCERS),
+    *((name, 'kmedoids') for name in HOSTS if name != NAMES[0])])
 def test_the_dimmed_patches_are_those_without_a_token(name, reducer, imgs):
     host = HOSTS[name]
     if refused(host, reducer):

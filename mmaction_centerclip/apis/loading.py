@@ -14,7 +14,7 @@ from mmaction_centerclip.engine.weights import load_checkpoint
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.homes import expand_home
 from mmaction_centerclip.models.retrievers import load_clip_weights
-from mmaction_centerclip.models.retrievers.tower_weights import load_tower_weights
+from mmaction_centerclip.models.retrievers.towers import load_tower_weights
 from mmaction_centerclip.option_types import check_types
 
 __all__ = ['init_retriever', 'load_pretrained']

@@ -65,7 +65,7 @@ class _Half(TokenNeck):
     """Keep half of the tokens, and not where they come from."""
 
     def forward(self, tokens):
-        return tokens._replace(patches=tokens.patches[:, :, ::2], positions=None)
+        return tokens.replace(patches=tokens.patches[:, :, ::2], positions=None)
 
 
 def test_a_neck_that_forgets_the_positions_is_named(imgs):

@@ -187,7 +187,8 @@ def test_dropout_runs_a_block_once(build, inputs):
     """The tokens that a neck sees are those that go on."""
     model = build(dict(backbone=dict(MLP, lora_dropout=0.5)))
     seen = []
-    model.backbone.tower_blocks()[0].register_forward_hook(lambda *_: seen.append(1))
+    model.backbone.tower_blocks()[0].mlp.register_forward_hook(
+        lambda *_: seen.append(1))
     model(inputs, mode='loss')
     assert len(seen) == 1
 

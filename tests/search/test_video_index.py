@@ -240,6 +240,23 @@ def test_segments_change_where_shots_do(inferencer, films, tmp_path):
     assert {0, 5, 12} <= set(edges.tolist())
 
 
+def test_adaptive_segments_are_at_the_towers_cuts(inferencer, tmp_path):
+    inferencer.model.backbone.attach([dict(
+        type='TokenClustering', before_block=1, num_segments=2, num_centers=3,
+        adaptive_segments=True)])
+    film = str(write_film(tmp_path / 'film.mp4', [12, 28]))
+    index = VideoIndex(tmp_path / 'my.index', inferencer, window=4)
+    index.add(tmp_path)
+    pipeline = inferencer.pipeline
+    sampled = pipeline.prepare(pipeline.open(film), 0, 40)['data_samples'].frame_inds
+    cut = next(i for i, frame in enumerate(sampled) if frame >= 12)
+    assert cut != len(sampled) / 2
+    edge = (sampled[cut - 1] + sampled[cut] + 1) // 2 / 10
+    _, _, rows = index.store.load()
+    np.testing.assert_allclose(rows.start, [0, edge], atol=0.01)
+    np.testing.assert_allclose(rows.end, [edge, 4], atol=0.01)
+
+
 def test_a_shot_is_found_by_a_picture_of_it(inferencer, films, tmp_path):
     index = VideoIndex(tmp_path / 'cuts.index', inferencer, split='cuts')
     index.add(films)

@@ -32,22 +32,17 @@ def load_clip_weights(model: nn.Module, pretrained: str, arch: str | dict) -> li
     """Load CLIP's weights into a retriever, in place.
 
     Each tower takes its part, but for a video tower that has weights of its own
-    (``video_pretrained``). Necks, the head's own layers and a projection keep
-    their initialisation, or repeat it where it comes from CLIP's weights.
+    (``video_pretrained``). Necks, the head's own layers and a projection keep their
+    initialisation, or repeat it where it comes from CLIP's weights.
 
     Args:
         model (VideoTextRetriever): The retriever.
-        pretrained (str): A tag of open_clip for ``arch``, or a local file,
-            see :func:`read_clip_weights`.
+        pretrained (str): A tag of open_clip for ``arch``, or a local file, see
+            :func:`read_clip_weights`.
         arch (str | dict): The model's architecture.
 
     Returns:
         list[str]: Keys of the model that the weights lack.
-
-    Raises:
-        InputError: If there is no such file or tag, the file does not hold a
-            CLIP model, or one of other sizes, or the model's data preprocessor
-            normalises frames otherwise than the tag was trained with.
     """
     own = getattr(model, 'data_preprocessor', None)
     if isinstance(own, ActionDataPreprocessor) and model.video_pretrained is None:
@@ -124,10 +119,9 @@ def read_clip_weights(pretrained: str, arch: str | dict,
     """Read a CLIP state dict and name it as a retriever does.
 
     Args:
-        pretrained (str): A tag of ``open_clip.list_pretrained()`` that goes
-            with ``arch``, downloaded on first use, or a local file: an
-            open_clip checkpoint, an archive of OpenAI's, or a checkpoint of
-            a retriever.
+        pretrained (str): A tag of ``open_clip.list_pretrained()`` that goes with
+            ``arch``, downloaded on first use, or a local file: an open_clip checkpoint,
+            an archive of OpenAI's, or a checkpoint of a retriever.
         arch (str | dict): The architecture.
         settings (dict[str, object], optional): The model's, to compare with those
             that the file records, see :func:`check_settings`. Defaults to None.
@@ -135,9 +129,6 @@ def read_clip_weights(pretrained: str, arch: str | dict,
     Returns:
         dict[str, Tensor]: float32 weights under ``backbone.``,
         ``text_backbone.`` and ``head.``.
-
-    Raises:
-        InputError: If there is no such file or tag, or it cannot be read.
     """
     if os.path.exists(pretrained):
         path = pretrained
@@ -173,17 +164,7 @@ def _check_stored_config(path: str, arch: str | dict) -> None:
 
 
 def rename_clip_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Name the weights of an open_clip model as a retriever does.
-
-    Args:
-        state (dict[str, Tensor]): The vision tower's under ``visual.``, the
-            text tower's under ``text.``.
-
-    Returns:
-        dict[str, Tensor]: float32, under ``backbone.``, ``text_backbone.``
-        and ``head.``: ``logit_scale`` and, where there is one,
-        ``logit_bias``, of no dimension; other keys as they are.
-    """
+    """Name the weights of an open_clip model as a retriever does."""
     renamed = {}
     for key, value in state.items():
         part = next((p for p in _PARTS if key.startswith(p)), '')

@@ -20,11 +20,13 @@ def compare_weights(own: dict[str, Tensor], state: dict[str, Tensor]
 
 
 def _fits(value: object, own: Tensor) -> bool:
+    """Return True if a value has a weight's shape, and is of floats if that is."""
     return (isinstance(value, Tensor) and value.shape == own.shape
             and value.is_floating_point() == own.is_floating_point())
 
 
 def _form(value: object) -> str:
+    """Describe a tensor's shape, and its type unless that is the usual one."""
     if not isinstance(value, Tensor):
         return f'of no tensor ({type(value).__name__})'
     shape = tuple(value.shape)
@@ -39,11 +41,7 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], source: str,
         module (nn.Module): Changed in place, if everything fits.
         state (dict[str, Tensor]): Its weights.
         source (str): Where they are from, for messages.
-        may_lack (tuple[str, ...]): Starts of keys that the state dict need
-            not have. Defaults to ().
-
-    Raises:
-        InputError: If a key is missing, unknown or of another shape.
+        may_lack (tuple[str, ...]): Starts of keys that the state dict need not have.
     """
     missing, unknown, other = compare_weights(module.state_dict(), state)
     missing = [key for key in missing if not key.startswith(may_lack)]

@@ -17,22 +17,16 @@ class VideoTowerBackbone(BaseModule):
     """A video tower in ``Recognizer3D``: the mean of its segments' features.
 
     For towers of images, such as CLIP's and timm's. Those of the zoo's video
-    transformers, ``VideoMAETower`` and others, stand in a recogniser as they
-    are.
+    transformers, ``VideoMAETower`` and others, stand in a recogniser as they are.
 
     Args:
-        tower (dict): Of a :class:`VideoTower`, such as a
-            :class:`CLIPVisionTower` with its ``arch`` and ``necks``.
-        pretrained (str, optional): CLIP's weights for the tower's ``arch``: a
-            tag of open_clip, or a local file. Loaded by ``init_weights()``,
-            which the runner calls. The recogniser's data preprocessor must
-            normalise as the tag was trained with, which this project's tools
-            check. Defaults to None.
-        init_cfg (dict, optional): Initialisation config. Defaults to None.
-
-    Raises:
-        InputError: If ``tower`` is no video tower, or ``pretrained`` is given
-            for one that has no CLIP ``arch``.
+        tower (dict): Of a :class:`VideoTower`, such as a :class:`CLIPVisionTower` with
+            its ``arch`` and ``necks``.
+        pretrained (str, optional): CLIP's weights for the tower's ``arch``: a tag of
+            open_clip, or a local file. Loaded by ``init_weights()``, which the runner
+            calls. The recogniser's data preprocessor must normalise as the tag was
+            trained with, which this project's tools check.
+        init_cfg (dict, optional): Initialisation config.
 
     Examples:
         >>> import torch

@@ -15,21 +15,16 @@ __all__ = ['VideoTextDataPreprocessor']
 class VideoTextDataPreprocessor(ActionDataPreprocessor):
     """Normalise frames and stack them with their captions.
 
-    A sample of the dataset has ``imgs`` (T, 3, H, W) uint8, ``text`` (C, L)
-    int64 of its C captions, and may have ``frame_mask`` (T, ) bool. Samples
-    whose video could not be read (``missing``) have None instead; they are
-    left out here, so that a model never meets them. Videos to encode without
-    captions have no ``text``. Inputs may also be stacked already, (B, ...). Features of
-    the towers in place of frames and text are stacked.
+    A sample of the dataset has ``imgs`` (T, 3, H, W) uint8, ``text`` (C, L) int64 of
+    its C captions, and may have ``frame_mask`` (T, ) bool. Samples whose video could
+    not be read (``missing``) have None instead; they are left out here, so that a model
+    never meets them. Videos to encode without captions have no ``text``. Inputs may
+    also be stacked already, (B, ...). Features of the towers in place of frames and
+    text are stacked.
 
     Args:
-        mean (Sequence[float], optional): Of each channel. Defaults to None.
-        std (Sequence[float], optional): Likewise. Defaults to None.
-        **kwargs: As for ``ActionDataPreprocessor``.
-
-    Raises:
-        InputError: If ``mean`` or ``std`` is not of three numbers, a deviation
-            not above 0, or ``format_shape`` not ``'NCHW'``.
+        mean (Sequence[float], optional): Of each channel.
+        std (Sequence[float], optional): Likewise.
     """
 
     def __init__(self, mean: Sequence[float] | None = None,
@@ -50,9 +45,9 @@ class VideoTextDataPreprocessor(ActionDataPreprocessor):
 
         Returns:
             dict: ``inputs`` with ``imgs`` float32 (B, T, 3, H, W), ``text``
-            int64 (sum of C, L) and maybe ``frame_mask`` bool (B, T), of the
-            videos that could be read, empty if none could; and
-            ``data_samples``, first of those B videos, then of the others.
+            int64 (sum of C, L) and maybe ``frame_mask`` bool (B, T), of the videos that
+            could be read, empty if none could; and ``data_samples``, first of those B
+            videos, then of the others.
         """
         data = self.cast_data(data)
         samples = sorted(data['data_samples'],

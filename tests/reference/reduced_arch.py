@@ -52,7 +52,7 @@ def _register(name: str, sizes: dict[str, int]) -> str:
 
     build.__name__ = small
     # timm lists it in __all__ of a module, which this is not to be.
-    module = ModuleType(f'{__name__}_{small}')
+    module = ModuleType(f'{__name__}_{small}.reduced')
     build.__module__ = module.__name__
     sys.modules[module.__name__] = module
     register_model(build)

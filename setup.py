@@ -10,6 +10,12 @@ ROOT = Path(__file__).resolve().parent
 PACKAGE = 'mmaction_centerclip'
 MIM = ('configs', 'tools', 'model-index.yml')
 
+HF = ['transformers[sentencepiece]>=4.50,<6']
+PEFT = ['peft>=0.21,<0.22']
+SEARCH = ['faiss-cpu>=1.10,<1.16']
+MMPRETRAIN = ['mmpretrain>=1.2,<2']
+SERVE = ['starlette>=1,<2', 'uvicorn<1']
+
 
 class BuildWithMim(build_py):
     """Put what ``mim`` looks for into the package.
@@ -60,32 +66,36 @@ setup(
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
     package_data={f'{PACKAGE}.search_page': ['static/*']},
     python_requires='>=3.10,<3.14',
+    # Upper bounds are the newest that was tried, see docs/installation.md.
     install_requires=[
-        'torch>=2.6',  # before, torch.load of a checkpoint may run code
-        'torchvision',
+        # before 2.6, torch.load of a checkpoint may run code
+        'torch>=2.6,<2.15',
+        'torchvision<0.30',
         'mmaction2>=1.2,<2',
-        'open_clip_torch>=3.0,<4',
-        'av>=17.1',
-        'decord',
-        'scipy',
+        'open_clip_torch>=3.0,<3.4',
+        'timm>=1.0.17,<1.1',
+        'av>=17.1,<20',
+        'numpy<3',
+        'scipy<2',
+        'jinja2>=3,<4',
+        'filelock>=3.12,<5',
         'importlib_metadata',  # mmaction2 imports it, undeclared
         'setuptools<81',  # mmengine imports pkg_resources
     ],
     extras_require={
         # No requirements: they would overwrite the files of a full mmcv, or
         # of onedl-mmcv and onedl-mmengine (docs/installation.md).
-        'lite': ['mmcv-lite>=2.1,<2.2', 'mmengine>=0.10.7,<1'],
+        'lite': ['mmcv-lite>=2.1,<2.2', 'mmengine>=0.10.7,<0.11'],
         'onedl': ['onedl-mmcv>=2.3,<3', 'onedl-mmengine>=0.10.12,<1'],
-        'hf': ['transformers[sentencepiece]'],  # tokenizers of Hugging Face
-        'peft': ['peft>=0.21,<1'],  # LoRA on the towers
-        'search': ['faiss-cpu>=1.10,<2'],  # an index of a million rows
-        'mmpretrain': ['mmpretrain>=1.2,<2'],  # its vision transformer as a host
-        'serve': ['starlette>=1,<2', 'uvicorn'],  # the page of the search
+        'hf': HF,  # tokenizers of Hugging Face
+        'peft': PEFT,  # LoRA on the towers
+        'search': SEARCH,  # an index of a million rows
+        'mmpretrain': MMPRETRAIN,  # its vision transformer as a host
+        'serve': SERVE,  # the page of the search
         'tests': [
-            'pytest', 'pytest-xdist', 'hypothesis', 'ruff', 'codespell',
-            'torchmetrics', 'peft>=0.21,<1', 'mmpretrain>=1.2,<2',
-            'playwright', 'starlette>=1,<2', 'uvicorn', 'faiss-cpu>=1.10,<2',
-            'nbclient', 'nbformat', 'ipykernel', 'tensorboard'
+            'pytest<10', 'pytest-xdist<4', 'hypothesis<7', 'ruff', 'codespell',
+            'torchmetrics<2', 'playwright', 'nbclient', 'nbformat', 'ipykernel',
+            'tensorboard', *HF, *PEFT, *SEARCH, *MMPRETRAIN, *SERVE
         ],
     },
     cmdclass={'build_py': BuildWithMim},

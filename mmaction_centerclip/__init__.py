@@ -9,7 +9,16 @@ from . import compat
 
 compat.apply()
 
+from mmaction import registry  # noqa: E402
+from mmengine.registry import Registry  # noqa: E402
+
 from . import datasets, engine, evaluation, models  # noqa: E402
+from .evaluation.registry import RERANKINGS, RETRIEVAL_METRICS  # noqa: E402
+from .option_types import check_registered_types  # noqa: E402
 from .version import __version__  # noqa: E402
 
 __all__ = ['__version__', 'compat', 'datasets', 'engine', 'evaluation', 'models']
+
+check_registered_types([
+    RERANKINGS, RETRIEVAL_METRICS,
+    *(each for each in vars(registry).values() if isinstance(each, Registry))])

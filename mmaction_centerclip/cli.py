@@ -11,23 +11,18 @@ import torch
 from mmaction.registry import RUNNERS
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
-from torch import nn
 
 from mmaction_centerclip.config_checks import check_pipelines
 from mmaction_centerclip.config_completion import complete_config
 from mmaction_centerclip.error_lines import describe_error
 from mmaction_centerclip.errors import InputError, check_positive_int
 from mmaction_centerclip.files import read_checkpoint
+from mmaction_centerclip.homes import expand_home
+from mmaction_centerclip.option_types import check_options
 
-__all__ = ['add_common_arguments', 'build_runner', 'check_checkpoint', 'check_outputs',
-           'exit_on_input_error', 'frame_size', 'is_first_process', 'load_config',
-           'positive_int', 'read_config', 'sampled_frames']
-
-
-# Settings that are configs of something themselves.
-_SECTIONS = ('model', 'train_dataloader', 'val_dataloader', 'test_dataloader',
-             'train_cfg', 'val_cfg', 'test_cfg', 'optim_wrapper', 'default_hooks',
-             'env_cfg', 'randomness', 'log_processor', 'visualizer', 'auto_scale_lr')
+__all__ = ['add_allow_other', 'add_common_arguments', 'allow_other_settings',
+           'build_runner', 'check_checkpoint', 'check_outputs', 'exit_on_input_error',
+           'is_first_process', 'load_config', 'positive_int', 'read_config']
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,10 +33,27 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         action=DictAction,
         help='override settings of the config, as key=value; lists as '
         'key="[a,b]", nested ones as key="[(a,b),(c,d)]", without spaces')
+    add_allow_other(parser)
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
                         help=argparse.SUPPRESS)
+
+
+def add_allow_other(parser: argparse.ArgumentParser) -> None:
+    """Add the option for :func:`allow_other_settings`."""
+    parser.add_argument(
+        '--allow-other', nargs='+', metavar='NAME',
+        help='settings in which the checkpoint may differ from the config, such as '
+        'lora_scale, activation, num_heads, mean, std, resizing or num_frames')
+
+
+def allow_other_settings(cfg: Config, names: list[str] | None) -> None:
+    """Let a checkpoint differ from a config in settings that it records."""
+    if names:
+        hooks = cfg.setdefault('default_hooks', {})
+        hooks.setdefault('check_checkpoint', dict(type='CheckCheckpointHook'))
+        hooks['check_checkpoint']['allow_other'] = names
 
 
 def read_config(path: str) -> Config:
@@ -51,9 +63,8 @@ def read_config(path: str) -> Config:
         InputError: If it does not exist.
     """
     if not osp.isfile(path):
-        raise InputError(f'config file not found: {path} (docs/migration.md has '
-                         'the names that configs of earlier versions have now)')
-    return Config.fromfile(path)
+        raise InputError(f'config file not found: {path}')
+    return expand_home(Config.fromfile(path))
 
 
 def is_first_process(launcher: str) -> bool:
@@ -73,36 +84,6 @@ def check_model(cfg: Config) -> None:
     """Raise an InputError unless a config has a model."""
     if 'model' not in cfg:
         raise InputError(f'{cfg.filename}: the config has no model')
-
-
-def sampled_frames(cfg: Config) -> int:
-    """Return how many frames of a video the test pipeline samples.
-
-    Raises:
-        InputError: If no transform of it says so.
-    """
-    for transform in cfg.test_dataloader.dataset.pipeline:
-        if 'clip_len' in transform:
-            return transform['clip_len'] * transform.get('num_clips', 1)
-    raise InputError(f'{cfg.filename}: no transform of the test pipeline has a '
-                     'clip_len')
-
-
-def frame_size(cfg: Config, tower: nn.Module) -> tuple[int, int]:
-    """Return height and width of the frames that a tower takes, or was built for.
-
-    Args:
-        cfg (Config): A retriever's, whose backbone may say ``img_size``.
-        tower (VideoTower): Its video tower.
-
-    Raises:
-        InputError: If neither says so.
-    """
-    size = tower.image_size or cfg.model.backbone.get('img_size')
-    if size is None:
-        raise InputError(f'{cfg.filename}: the tower takes frames of any size; '
-                         'img_size of its backbone must say of which it is measured')
-    return (size, size) if isinstance(size, int) else tuple(size)
 
 
 def load_config(args: argparse.Namespace) -> Config:
@@ -126,6 +107,7 @@ def load_config(args: argparse.Namespace) -> Config:
         _use_cpu_processes(cfg)
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
+    allow_other_settings(cfg, getattr(args, 'allow_other', None))
     _check_config(cfg)
     name = osp.splitext(osp.basename(args.config))[0]
     cfg.work_dir = (
@@ -133,29 +115,34 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
+def _settings(
+        model: dict | None, train_dataloader: dict | None, val_dataloader: dict | None,
+        test_dataloader: dict | None, train_cfg: dict | None, val_cfg: dict | None,
+        test_cfg: dict | None, optim_wrapper: dict | None, default_hooks: dict | None,
+        env_cfg: dict | None, randomness: dict | None, log_processor: dict | None,
+        visualizer: dict | None, auto_scale_lr: dict | None, work_dir: str | None,
+        load_from: str | None, num_workers: int, seed: int | None) -> None:
+    """Name the types of settings that no class owns."""
+
+
 def _check_config(cfg: Config) -> None:
     """Check settings that no class owns, and fit loaders without workers."""
-    for name in _SECTIONS:
-        if not isinstance(cfg.get(name) or {}, dict):
-            raise InputError(f'{name} must be a dict, got {cfg[name]!r}')
-    if not isinstance(cfg.get('work_dir') or '', str):
-        raise InputError(f'work_dir must be a folder, got {cfg.work_dir!r}')
-    if not isinstance(cfg.get('load_from') or '', str):
-        raise InputError(f'load_from must be a file, got {cfg.load_from!r}')
+    check_options('the config', _settings, cfg)
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg.get(name) or {}
-        workers = loader.get('num_workers', 0)
-        if type(workers) is not int or workers < 0:
-            raise InputError(f'{name}.num_workers must be an integer that is not '
-                             f'negative, got {workers!r}')
+        check_options(name, _settings, loader)
+        if loader.get('num_workers', 0) < 0:
+            raise InputError(f'{name}.num_workers must not be negative, got '
+                             f'{loader.num_workers!r}')
         if loader.get('num_workers') == 0:
             # torch takes them with workers only.
             loader.persistent_workers = False
             loader.pop('prefetch_factor', None)
-    seed = (cfg.get('randomness') or {}).get('seed')
-    if seed is not None and (type(seed) is not int or not 0 <= seed < 2**32):
-        raise InputError('randomness.seed must be an integer from 0 to 2 ** 32 - 1, '
-                         f'got {seed!r}')
+    randomness = cfg.get('randomness') or {}
+    check_options('randomness', _settings, randomness)
+    if not 0 <= (randomness.get('seed') or 0) < 2**32:
+        raise InputError('randomness.seed must be from 0 to 2 ** 32 - 1, got '
+                         f'{randomness.seed!r}')
     for section, names in dict(
             train_cfg=('max_epochs', 'max_iters', 'val_interval'),
             log_processor=('window_size', )).items():
@@ -229,7 +216,7 @@ def write_json(figures: object, path: str | None) -> None:
 def torch_device(text: str) -> str:
     """Check that a device is there, as the ``type`` of an argparse option."""
     try:
-        torch.empty(0, device=text)
+        torch.zeros(1, device=text).cpu()  # which 'meta' has no values for
         return text
     except (AssertionError, RuntimeError) as error:
         reason = str(error).splitlines()[0]

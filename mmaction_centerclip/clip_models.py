@@ -1,5 +1,6 @@
 """Look up what open_clip knows of a model: its sizes and its tokenizer."""
 import json
+import os
 from collections.abc import Callable
 from copy import deepcopy
 
@@ -7,9 +8,10 @@ import open_clip
 from open_clip.tokenizer import HFTokenizer
 
 from mmaction_centerclip.errors import InputError, check_positive_int
+from mmaction_centerclip.option_types import check_options
 
 __all__ = ['BPE', 'BPE_END', 'build_tokenizer', 'check_tokenizer', 'clip_config',
-           'context_length_of', 'tokenizer_of']
+           'context_length_of', 'stored_config', 'tokenizer_of']
 
 BPE, BPE_END = "open_clip's BPE", 49407  # its own tokenizer, the end token
 _TOKENIZERS: dict[str, Callable] = {}
@@ -47,7 +49,45 @@ def clip_config(arch: str | dict) -> dict:
     missing = {'embed_dim', 'vision_cfg', 'text_cfg'} - config.keys()
     if missing:
         raise InputError(f'arch lacks {sorted(missing)}, got {config!r}')
+    check_options('arch', _sizes, config)
     check_positive_int('arch: embed_dim', config['embed_dim'])
+    return config
+
+
+def _sizes(vision_cfg: dict, text_cfg: dict, quick_gelu: bool = False) -> None:
+    """Name the types of what every architecture has."""
+
+
+def stored_config(place: str) -> dict:
+    """Read what ``open_clip_config.json`` of a model says.
+
+    Args:
+        place (str): A folder, or an architecture that starts with ``local-dir:``
+            or ``hf-hub:``.
+
+    Returns:
+        dict: Maybe with ``model_cfg`` and ``preprocess_cfg``; empty where there
+        is no such file.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
+    path = os.path.join(place.removeprefix('local-dir:'), 'open_clip_config.json')
+    try:
+        if place.startswith('hf-hub:'):
+            path = open_clip.download_pretrained_from_hf(
+                place.removeprefix('hf-hub:'), filename='open_clip_config.json')
+        if not os.path.isfile(path):
+            return {}
+        with open(path, encoding='utf-8') as file:
+            config = json.load(file)
+    except Exception as error:  # of a damaged file, or of a hub's client
+        raise InputError(f'{path} cannot be read ({_summary(error)})') from error
+    if not isinstance(config, dict) or not all(
+            isinstance(config.get(name, {}), dict)
+            for name in ('model_cfg', 'preprocess_cfg')):
+        raise InputError(f'{path} must hold a dict with those of model_cfg and '
+                         'preprocess_cfg')
     return config
 
 

@@ -2,6 +2,7 @@
 from mmengine.config import Config
 
 from mmaction_centerclip.config_checks import find_pipelines, is_retriever, step_type
+from mmaction_centerclip.homes import expand_home
 
 __all__ = ['complete_config']
 
@@ -17,12 +18,14 @@ def complete_config(cfg: Config) -> None:
     What a config says is left as it is. Workers hand over stacked batches, see
     :func:`stack_in_worker`, where this package's preprocessor takes them.
 
+    In all of it a leading ``~`` is the home folder.
     Whatever the model is, a frame cache (``VideoInit(cache=...)``) gets the
     resizing behind ``VideoDecode``, so that it keeps frames of that size.
 
     Args:
         cfg (Config): Of a run.
     """
+    expand_home(cfg)
     if is_retriever(cfg):
         _complete_for_model(cfg)
     for name in LOADERS:
@@ -53,7 +56,7 @@ def _complete_cache(pipeline: list[dict]) -> None:
     kinds = [step_type(step) for step in pipeline]
     for step, kind in zip(pipeline, kinds):
         cache = step.get('cache')
-        if kind not in ('VideoInit', 'DecordInitFromFile') or not cache:
+        if kind != 'VideoInit' or not cache:
             continue
         cache = dict(cache) if isinstance(cache, dict) else dict(path=cache)
         behind = kinds.index('VideoDecode') + 1 if 'VideoDecode' in kinds else 0

@@ -4,7 +4,7 @@ import os
 import pickle
 import traceback
 
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import InputError, printable
 from mmaction_centerclip.files import explain_refusal
 
 __all__ = ['describe_error']
@@ -91,4 +91,4 @@ def _config_file(names: dict[str, object]) -> str:
 
 
 def _line(text: str) -> str:
-    return ' '.join(text.split()) or 'an error without a message'
+    return printable(' '.join(text.split())) or 'an error without a message'

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator
 from numbers import Real
 
 __all__ = ['InputError', 'check_choice', 'check_number', 'check_positive_int',
-           'named_errors']
+           'named_errors', 'printable']
 
 
 class InputError(ValueError):
@@ -44,8 +44,12 @@ def check_number(name: str, value: object, accepts: Callable[[Real], bool],
     Raises:
         InputError: If it is anything else.
     """
-    if isinstance(value, bool) or not isinstance(
-            value, Real) or not math.isfinite(value):
+    try:
+        is_finite = isinstance(value, Real) and math.isfinite(value)
+    except OverflowError:  # an integer of hundreds of digits
+        raise InputError(f'{name} must be a finite number, got one of '
+                         f'{math.log10(value):.0f} digits') from None
+    if isinstance(value, bool) or not is_finite:
         raise InputError(f'{name} must be a finite number, got {value!r}')
     if not accepts(value):
         raise InputError(f'{name} must be {expected}, got {value!r}')
@@ -66,6 +70,17 @@ def check_choice(name: str, value: object, choices: Collection) -> object:
     if value not in choices:
         raise InputError(f'{name} must be one of {tuple(choices)}, got {value!r}')
     return value
+
+
+def printable(text: object) -> str:
+    """Return a text for a terminal, with all but plain characters escaped.
+
+    Examples:
+        >>> print(printable('caf\u00e9\\x1b[2J.mp4'))
+        caf\u00e9\\x1b[2J.mp4
+    """
+    return ''.join(char if char.isprintable() else char.encode(
+        'unicode_escape').decode() for char in str(text))
 
 
 @contextlib.contextmanager

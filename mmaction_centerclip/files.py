@@ -1,19 +1,26 @@
 """Read and write files of tensors, safely and in one place."""
 import contextlib
+import hashlib
 import os
 import os.path as osp
 import pickle
+import re
+import secrets
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.homes import expand_home
 from mmaction_centerclip.torchscript import is_torchscript, read_torchscript
 
-__all__ = ['check_absent', 'check_dense', 'explain_refusal', 'read_checkpoint',
-           'read_tensors', 'save_tensors', 'whole_file', 'write_text']
+__all__ = ['atomic_write', 'check_absent', 'check_dense', 'explain_refusal',
+           'hash_file', 'partial_beside', 'path_below', 'read_checkpoint',
+           'read_tensors', 'remove_partials', 'same_video', 'save_tensors',
+           'write_text']
 
 # Facts about a model that OpenAI's archives store as if they were weights.
 _NOT_WEIGHTS = ('input_resolution', 'context_length', 'vocab_size')
@@ -99,6 +106,7 @@ def _check_weight(name: str, value: Tensor) -> None:
 
 
 def _read(path: str) -> tuple[object, bool]:
+    path = expand_home(path)
     if not osp.isfile(path):
         raise InputError(f'no such file: {path}')
     try:
@@ -127,7 +135,7 @@ def explain_refusal(error: pickle.UnpicklingError) -> str:
 
 def check_absent(*paths: str | None) -> None:
     """Raise an InputError if a file is there, before the work to fill it."""
-    for path in filter(None, paths):
+    for path in map(expand_home, filter(None, paths)):
         if osp.exists(path):
             raise InputError(f'{path} exists already, choose another file')
 
@@ -143,33 +151,125 @@ def save_tensors(content: object, path: str) -> None:
         InputError: If the file exists.
     """
     check_absent(path)
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         torch.save(content, partial)
 
 
 def write_text(text: str, path: str) -> None:
     """Write a file of text, over one that is there, all of it or nothing."""
-    with whole_file(path) as partial, open(partial, 'w', encoding='utf-8') as file:
+    with atomic_write(path) as partial, open(partial, 'w', encoding='utf-8') as file:
         file.write(text)
 
 
+def hash_file(path: str) -> str:
+    """Return a hash of all that a file holds."""
+    digest = hashlib.blake2b(digest_size=20)
+    with open(path, 'rb') as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 @contextlib.contextmanager
-def whole_file(path: str) -> Iterator[str]:
-    """Give a name to write to, which becomes ``path`` once all is written.
+def atomic_write(path: str | os.PathLike, suffix: str = '') -> Iterator[str]:
+    """Yield a name to write to, which becomes ``path`` once all is written.
+
+    Devices and pipes are written in place.
 
     Args:
-        path (str): The file, in a folder that exists.
+        path (str | os.PathLike): The file, in a folder that exists.
+        suffix (str): As for :func:`partial_beside`.
 
     Raises:
         InputError: If the system cannot write there.
     """
-    partial = f'{path}.partial'
+    path = os.fspath(expand_home(path))
     try:
-        yield partial
-        os.replace(partial, path)
+        if osp.isdir(path):
+            raise IsADirectoryError(0, 'it is a folder')
+        if osp.exists(path) and not osp.isfile(path) or osp.dirname(path) == '/dev':
+            yield path
+            return
+        with partial_beside(path, suffix) as partial:
+            yield partial
+            os.replace(partial, path)
     except (OSError, RuntimeError) as error:  # torch's writer raises the latter
         reason = getattr(error, 'strerror', None) or str(error).splitlines()[0]
         raise InputError(f'{path} cannot be written: {reason}') from error
+
+
+@contextlib.contextmanager
+def partial_beside(path: str, suffix: str = '') -> Iterator[str]:
+    """Yield the name of a new file beside another, which is removed at the end.
+
+    The name, such as ``.a.csv.1f2e3d4c.partial``, is nobody's: the file is made
+    here, and only it is removed. A kill leaves it behind, for who has the folder
+    locked to remove (:func:`remove_partials`).
+
+    Args:
+        path (str): The other file, which need not exist.
+        suffix (str): How the name must end, for writers that look at it.
+    """
+    folder, name = osp.split(path)
+    partial = osp.join(
+        folder, f'.{name[:50]}.{secrets.token_hex(4)}.partial{suffix}')
+    # By the umask, which tempfile does not heed.
+    os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    try:
+        yield partial
     finally:
         with contextlib.suppress(OSError):
             os.remove(partial)
+
+
+def remove_partials(folder: str | os.PathLike, names: str = '*') -> None:
+    """Remove what killed writers left in a folder, and in no folder below it.
+
+    Args:
+        folder (str | os.PathLike): It must be locked, so that none is at work.
+        names (str): A pattern of the files that were to be written.
+    """
+    for path in Path(folder).glob(f'.{names}.*.partial*'):
+        if re.fullmatch(r'\..+\.[0-9a-f]{8}\.partial(\.\w+)?', path.name):
+            path.unlink(missing_ok=True)
+
+
+def path_below(folder: str | os.PathLike, name: str, source: str) -> str:
+    """Return the path to write to for a name that a file of data gives.
+
+    Args:
+        folder (str | os.PathLike): Where to write.
+        name (str): As read, maybe with folders of its own.
+        source (str): The file of data, for messages.
+
+    Raises:
+        InputError: If the name leads out of the folder, or is none.
+    """
+    inner = osp.normpath(name) if isinstance(name, str) and name else '..'
+    if osp.isabs(inner) or inner in ('.', '..') or '\0' in inner or inner.startswith(
+            f'..{os.sep}'):
+        raise InputError(f'{source}: {name!r} leads out of its folder; expected the '
+                         'name of a file in it')
+    path = osp.join(folder, inner)
+    # A link on the way may lead out, too.
+    parent = osp.realpath(osp.dirname(path))
+    if osp.commonpath([parent, osp.realpath(folder)]) != osp.realpath(folder):
+        raise InputError(f'{source}: {name!r} leads out of {folder} by a link')
+    return path
+
+
+def same_video(filename: str) -> str:
+    """Return what all ways to write a file's path have in common, links too.
+
+    Args:
+        filename (str): A path, or a URL, which stays as it is.
+    """
+    if '://' in filename:
+        return filename
+    try:
+        stat = os.stat(filename)
+    except (OSError, ValueError):
+        return osp.realpath(filename)
+    return f'{stat.st_dev}:{stat.st_ino}'
+
+

@@ -1,68 +1,70 @@
-"""Do the same to many files, in processes, none of which ends the others."""
+"""Map a function over items in processes, which may die."""
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
-__all__ = ['run_each']
+__all__ = ['ProcessDied', 'run_each']
 
 
-def run_each(function: Callable, items: Sequence,
+class ProcessDied(RuntimeError):
+    """The process that was at an item has died, as of a decoder's fault."""
+
+
+def run_each(function: Callable, items: Iterable,
              workers: int) -> Iterator[tuple[object, object]]:
-    """Call a function on each item, in processes, and give what comes of it.
+    """Call a function on each item, in processes, and yield what comes of it.
 
-    A process that dies, as of a decoder's fault, costs the item that it was
-    at. Processes end with this one, also when it is killed.
+    A process that dies costs the item that it was at, for which another one
+    starts. Processes end with this one, also when it is killed.
 
     Args:
         function (Callable): Of an item; it and what it returns are pickled.
-        items (Sequence): Of any kind that can be pickled.
+        items (Iterable): Of any kind that can be pickled.
         workers (int): Processes at once.
 
     Yields:
-        tuple[object, object]: An item, and what the function returned or the
-        exception that it raised, in the order in which they are ready.
+        tuple[object, object]: An item, and what the function returned, the
+        exception that it raised or :class:`ProcessDied`, as they get ready.
     """
-    waiting = list(reversed(items))
-    while waiting:
-        pool = _new_pool(workers)
-        running: dict[Future, object] = {}
-        lost = []
-        with pool:
-            while (waiting and not lost) or running:
-                while waiting and not lost and len(running) < 2 * workers:
-                    item = waiting.pop()
-                    try:
-                        running[pool.submit(function, item)] = item
-                    except BrokenProcessPool:
-                        lost.append(item)
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    item, result = running.pop(future), _result(future)
-                    if isinstance(result, BrokenProcessPool):
-                        lost.append(item)
-                    else:
-                        yield item, result
-        # One of them is to blame; alone, it shows which.
-        for item in lost:
-            with _new_pool(1) as pool:
-                result = _result(pool.submit(function, item))
-            if isinstance(result, BrokenProcessPool):
-                result = RuntimeError('the process that was at it has died')
-            yield item, result
+    items = iter(items)
+    # A pool of one process each: the one that breaks says which item did it.
+    free = [_new_pool() for _ in range(workers)]
+    running: dict[Future, tuple[ProcessPoolExecutor, object]] = {}
+    try:
+        while True:
+            while free and (item := next(items, running)) is not running:
+                pool = free.pop()
+                try:
+                    future = pool.submit(function, item)
+                except BrokenProcessPool:  # It was killed while it waited.
+                    pool = _new_pool()
+                    future = pool.submit(function, item)
+                running[future] = pool, item
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                pool, item = running.pop(future)
+                error = future.exception()
+                if isinstance(error, BrokenProcessPool):
+                    pool.shutdown()
+                    pool = _new_pool()
+                    error = ProcessDied('the process that was at it has died')
+                free.append(pool)
+                yield item, error or future.result()
+    finally:
+        for pool in (*free, *(pool for pool, _ in running.values())):
+            pool.shutdown(cancel_futures=True)
 
 
-def _result(future: Future) -> object:
-    return future.exception() or future.result()
-
-
-def _new_pool(workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, initializer=_end_with, initargs=(os.getpid(), ))
+def _new_pool() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(1, initializer=_end_with, initargs=(os.getpid(), ))
 
 
 def _end_with(parent: int) -> None:
-    """Let this process end soon after its parent, which may be killed."""
+    """End this process soon after its parent, which may be killed."""
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.table import Table
 
+from mmaction_centerclip.errors import printable
+
 __all__ = ['format_table']
 
 
@@ -13,7 +15,8 @@ def format_table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> str
 
     Args:
         titles (Sequence[str]): One a column.
-        rows (Iterable[Sequence[object]]): Cells, shown as ``str`` shows them.
+        rows (Iterable[Sequence[object]]): Cells, shown as ``str`` shows them,
+            but for what a terminal acts on.
 
     Returns:
         str: Lines without a line break at the end.
@@ -28,7 +31,7 @@ def format_table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> str
         table.add_column(
             str(title), justify='right' if number else 'left', no_wrap=True)
     for row in rows:
-        table.add_row(*map(str, row))
+        table.add_row(*map(printable, row))
     file = io.StringIO()
     # Wider than any table, and plain: a log keeps neither colors nor wraps.
     Console(file=file, width=10000, markup=False, highlight=False,

@@ -21,6 +21,8 @@ from mmengine.registry import init_default_scope  # noqa: E402
 
 from mmaction_centerclip.apis import VideoTextRetrievalInferencer  # noqa: E402
 from mmaction_centerclip.config_completion import complete_config  # noqa: E402
+from mmaction_centerclip.engine.weights import settings_of  # noqa: E402
+from mmaction_centerclip.models.feature_settings import SETTINGS  # noqa: E402
 
 from .paths import CONFIGS, TOOLS  # noqa: E402
 
@@ -136,7 +138,9 @@ def tiny_checkpoint(tiny_config, tmp_path_factory):
     cfg = Config.fromfile(tiny_config)
     complete_config(cfg)
     path = tmp_path_factory.mktemp('checkpoint') / 'tiny.pth'
-    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), path)
+    model = MODELS.build(cfg.model)
+    torch.save(dict(state_dict=model.state_dict(),
+                    meta={SETTINGS: settings_of(model, cfg)}), path)
     return str(path)
 
 

@@ -1,8 +1,7 @@
 """What is tested on a GPU: functions of a device, which need no pytest.
 
-``test_gpu.py`` runs them where there is a GPU, and
-``tools/analysis_tools/gpu_report.py`` as its first part. They run on a CPU
-too, the fused kernel by Triton's interpreter (``TRITON_INTERPRET=1``).
+They run on a CPU too, the fused kernel by Triton's interpreter
+(``TRITON_INTERPRET=1``).
 """
 import copy
 from functools import partial
@@ -42,15 +41,12 @@ def fused_kmedoids_with_ties(device):
                     kmedoids(x, centers, backend='torch'))
 
 
-def spectral_by_products(path, device):
+def spectral(path, device):
     data = np.load(path, allow_pickle=False)
     tokens = torch.from_numpy(data['tokens']).to(device)
     graph = dict(sigma='auto', num_centers=data['K'].item())
-    results = [spectral_clustering(tokens, solver=solver, **graph)
-               for solver in ('chebyshev', 'eigh')]
-    assert_same(*results)
-    on_cpu = spectral_clustering(tokens.cpu(), solver='eigh', **graph)
-    assert_same([x.cpu() for x in results[0]], on_cpu)
+    assert_same([x.cpu() for x in spectral_clustering(tokens, **graph)],
+                spectral_clustering(tokens.cpu(), **graph))
 
 
 def retriever(neck, **options):
@@ -114,7 +110,7 @@ CHECKS = {
     'fused k-medoids with ties': fused_kmedoids_with_ties,
     **{f'fused k-medoids on {path.stem}': partial(fused_kmedoids_on_golden_arrays, path)
        for path in sorted(DATA.glob('kmedoids_*.npz'))},
-    **{f'spectral by products on {path.stem}': partial(spectral_by_products, path)
+    **{f'spectral on {path.stem}': partial(spectral, path)
        for path in sorted(DATA.glob('spectral_*.npz'))},
     **{f'tower with {neck} is that of the CPU': partial(tower_is_that_of_the_cpu, neck)
        for neck in _NECKS},

@@ -14,7 +14,7 @@ from mmaction_centerclip.cli import (
     load_config,
     positive_int,
     read_config,
-    sampled_frames,
+    torch_device,
 )
 from mmaction_centerclip.errors import InputError
 
@@ -117,12 +117,8 @@ def test_checkpoints_of_all_ages_and_urls_pass(tmp_path, legacy):
     check_checkpoint(None)
 
 
-@pytest.mark.parametrize('step, frames', [
-    (dict(type='A', clip_len=8), 8), (dict(type='A', clip_len=8, num_clips=3), 24)])
-def test_frames_are_those_of_the_test_pipeline(step, frames):
-    dataset = dict(pipeline=[dict(type='B'), step])
-    cfg = Config(dict(test_dataloader=dict(dataset=dataset)))
-    assert sampled_frames(cfg) == frames
-    del dataset['pipeline'][1]
-    with pytest.raises(InputError, match='has a clip_len'):
-        sampled_frames(Config(dict(test_dataloader=dict(dataset=dataset))))
+def test_a_device_without_values_is_refused():
+    assert torch_device('cpu') == 'cpu'
+    for name in ('meta', 'nowhere'):
+        with pytest.raises(argparse.ArgumentTypeError, match=name):
+            torch_device(name)

@@ -1,4 +1,6 @@
 """What pictures open_clip's models were trained on, all of them."""
+import json
+
 import open_clip
 import pytest
 
@@ -14,6 +16,7 @@ from .conftest import TINY_ARCH
 from .test_clip_models import built_archs
 
 # OpenAI's, as the configs of the shapes have them.
+MEAN_OF_OPENAI = [122.771, 116.746, 104.094]
 MEAN, STD = [122.771, 116.746, 104.093], [68.500, 66.632, 70.323]
 
 
@@ -82,3 +85,51 @@ def test_pictures_are_openais_where_nothing_else_is_known(tmp_path):
                              (clip_config('ViT-B-16-SigLIP2'), 'webli')):
         assert pictures_for(arch, pretrained) == openai
     assert pictures_for(TINY_ARCH, None) == dict(openai, image_size=32)
+
+
+@pytest.mark.parametrize('named', [True, False], ids=['local-dir', 'beside a file'])
+def test_a_folder_brings_its_own_preprocessing(named, tmp_path, monkeypatch):
+    stored = dict(model_cfg=TINY_ARCH, preprocess_cfg=dict(
+        mean=[0.5, 0.5, 0.5], std=[0.25, 0.5, 0.5], resize_mode='squash',
+        interpolation='bilinear', size=[32, 32]))
+    config = tmp_path / 'open_clip_config.json'
+    config.write_text(json.dumps(stored))
+    weights = tmp_path / 'weights.pt'
+    weights.touch()
+    arch, file = (f'local-dir:{tmp_path}', None) if named else (TINY_ARCH, str(weights))
+    found = pictures_for(arch, file)
+    assert found == dict(mean=[127.5] * 3, std=[63.75, 127.5, 127.5],
+                         interpolation='bilinear', resize_mode='squash', image_size=32)
+    if not named:
+        with pytest.raises(InputError, match='was trained with'):
+            check_normalization(arch, file, MEAN, STD)
+    for wrong in ('{', '[]', '{"preprocess_cfg": 3}',
+                  json.dumps(stored | dict(preprocess_cfg=dict(mean=['a', 1, 2]))),
+                  json.dumps(stored | dict(preprocess_cfg=dict(resize_mode='x')))):
+        config.write_text(wrong)
+        with pytest.raises(InputError):
+            pictures_for(arch, file)
+
+
+def test_a_file_of_a_tag_is_known_by_its_name(tmp_path):
+    arch, tag = 'ViT-L-14', 'laion2b_s32b_b82k'
+    hub = 'models--' + open_clip.get_pretrained_cfg(arch, tag)['hf_hub'].strip(
+        '/').replace('/', '--')
+    path = tmp_path / hub / 'snapshots' / '0' / 'open_clip_pytorch_model.bin'
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert pictures_for(arch, str(path)) == pictures_of(arch, tag)
+    assert pictures_of(arch, str(path)) is None  # a guess, which nobody must follow
+
+
+def test_what_is_assumed_is_said_once(tmp_path, monkeypatch):
+    lines = []
+    monkeypatch.setattr('mmaction_centerclip.clip_pictures.print_log',
+                        lambda text, *_: lines.append(text))
+    path = tmp_path / 'mine.pt'
+    path.touch()
+    for _ in range(2):
+        assert pictures_for(TINY_ARCH, str(path))['mean'] == MEAN_OF_OPENAI
+    pictures_for(TINY_ARCH, None)
+    line, = lines
+    assert 'mine.pt' in line and 'are assumed' in line

@@ -3,6 +3,7 @@ import argparse
 import csv
 import json
 import re
+import runpy
 import subprocess
 import sys
 
@@ -257,3 +258,9 @@ def assert_differ(leaf, model, frames):
     model.load_state_dict(leaf.state_dict())
     ours, theirs = (encode(m, frames)['segments'] for m in (leaf, model))
     assert ours.shape != theirs.shape or not torch.allclose(ours, theirs)
+
+
+def test_the_model_zoo_is_that_of_the_metafiles():
+    script = runpy.run_path(str(ROOT / 'docs/make_model_zoo.py'))
+    page = (CONFIGS / 'retrieval/README.md').read_text()
+    assert page == script['zoo_page'](), 'run docs/make_model_zoo.py'

@@ -1,7 +1,6 @@
-"""The documentation names what there is: files, options, figures, old names."""
+"""The documentation names what there is: files, options, figures."""
 import pkgutil
 import re
-from pathlib import Path
 
 import pytest
 from mmaction.registry import HOOKS, METRICS, MODELS
@@ -10,10 +9,8 @@ import mmaction_centerclip.models
 
 from .doc_code import (
     BASE,
-    DOCS,
     PAGES,
     README,
-    build_config,
     check_tool,
     commands_of,
     inline_code_of,
@@ -21,7 +18,7 @@ from .doc_code import (
     parser_of,
 )
 from .paths import CONFIGS, ROOT
-from .test_configs import NAME, RETRIEVAL, of_name
+from .test_configs import RETRIEVAL, of_name
 
 each_page = pytest.mark.parametrize('page', PAGES.values(), ids=list(PAGES))
 
@@ -39,17 +36,15 @@ def test_options_in_the_prose(page):
              options_of(parser_of(str(tool.relative_to(ROOT))))}
     for code in inline_code_of(page):
         assert set(re.findall(r'(?<!\S)--[a-z][\w-]*', code)) <= known, code
-        if code.startswith('--cfg-options ') and page.stem != 'migration':
+        if code.startswith('--cfg-options '):
             command, = commands_of(f'python tools/train.py {BASE} {code}')
             check_tool('tools/train.py', command.args[1:])
 
 
 @each_page
 def test_names_in_the_prose(page):
-    """Files, modules and what is registered exist, but for a table's old names."""
+    """Files, modules and what is registered exist."""
     text = page.read_text()
-    if page.stem == 'migration':
-        text = re.sub(r'^\|[^|]*', '', text, flags=re.M)
     paths = re.findall(
         r'(?<![\w/.])((?:\.ci|configs|docs|tests|tools|mmaction_centerclip)/[\w./-]+'
         r'\.\w+)', text)
@@ -103,32 +98,3 @@ def test_the_readmes_figures_are_those_of_the_configs():
         *recalls, gmacs, _ = cells.split(' | ')
         for cell in (' / '.join(recalls[:3]), ' / '.join(recalls[3:]), gmacs):
             assert f'| {cell} |' in table
-
-
-MOVED = re.findall(r'^\| (\S+) \| \[config\]\(\.\./(\S+)\) \| (?:`(.*)`)? \|$',
-                   DOCS['migration'].read_text(), re.M)
-
-
-@pytest.mark.parametrize('old, new, options', MOVED, ids=[row[0] for row in MOVED])
-def test_an_old_config_is_what_its_name_says(old, new, options):
-    assert not (ROOT / Path(new).with_stem(old)).exists()
-    command, = commands_of(f'python tools/train.py {new} {options}')
-    parsed = parser_of('tools/train.py').parse_args(command.args[1:])
-    cfg = build_config(new, parsed.cfg_options)
-    name = NAME.fullmatch(old).groupdict()
-    assert NAME.fullmatch(Path(new).stem)['dataset'] == name['dataset']
-    assert cfg.model.arch == f'ViT-B-{name["patch"]}-quickgelu'
-    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
-        assert loader.dataset.pipeline[1].clip_len == int(name['frames'])
-    necks = cfg.model.backbone.get('necks', [])
-    assert len(necks) == (name['segments'] is not None)
-    for neck in necks:
-        assert neck.type == ('SpectralTokenClustering' if name['kind'] else
-                             'TokenClustering')
-        assert neck.get('p', 2) == 2
-        assert (neck.before_block - 1, neck.num_segments, neck.num_centers) == tuple(
-            int(name[key]) for key in ('after_blocks', 'segments', 'centers'))
-
-
-def test_the_migration_lists_all_old_configs():
-    assert len(MOVED) == DOCS['migration'].read_text().count('[config]') == 33

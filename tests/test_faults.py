@@ -17,19 +17,40 @@ RUNS = 'analysis_tools/summarize_runs.py'
 
 
 @pytest.fixture
-def place(tmp_path, tiny_config, shapes):
+def place(tmp_path, tiny_config, tiny_checkpoint, shapes):
     """A folder with files of all kinds of faults."""
     shutil.copy(tiny_config, tmp_path / 'config.py')
+    shutil.copy(tiny_checkpoint, tmp_path / 'tiny.pth')
+    for name, last, captions in (
+            ('binary_demo', b'\xff\x00', b'{"a": ["b"]}'), ('null_demo', b'x', b'null'),
+            ('empty_demo', b'', b'{"a": ["b"]}'),
+            ('deep_demo', b'x', b'{"a": [[[]]]}')):
+        (tmp_path / name / 'centerclip').mkdir(parents=True)
+        (tmp_path / name / 'centerclip' / 'last_checkpoint').write_bytes(last)
+        (tmp_path / name / 'centerclip' / 'x').touch()
+        (tmp_path / name / 'test.json').write_bytes(captions)
     files = {
         'text.pth': b'no tensors', 'empty.pth': b'', 'bad.json': b'{"a": [',
         'list.json': b'[1]', 'deep.json': b'[' * 100000,
         'latin.json': b'{"\xe9": ["a"]}',
+        'twice.json': b'{"a.mp4": ["a"], "x/../a.mp4": ["b"]}',
+        'endless.json': b'{"schema_version": 1, "videos": [{"video": "a", "id": "a", '
+        b'"captions": ["a"], "start": 1' + b'0' * 399 + b'}]}',
         'numbers.json': b'{"a.mp4": [1]}', 'blank.json': b'{"a.mp4": [" "]}',
         'none.json': b'{"nowhere.mp4": ["a caption"]}', 'syntax.py': b'a = (',
         'nomodel.py': b'a = 1', 'raises.py': b'a = undefined', 'base.py':
         b'_base_ = "nowhere.py"'}
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
+    checkpoint = torch.load(tiny_checkpoint)
+    settings = checkpoint['meta']['feature_settings']
+    for name, changed in dict(
+            heads={'backbone.num_heads': 7}, frames=dict(num_frames=3),
+            gelu={'text_backbone.activation': 'Tanh()'},
+            mean=dict(mean=[9.0, 9.0, 9.0]),
+            lora={'backbone.eps': 10**400}, odd=dict(std=[[1]])).items():
+        checkpoint['meta']['feature_settings'] = {**settings, **changed}
+        torch.save(checkpoint, tmp_path / f'{name}.pth')
     torch.save([1, 2], tmp_path / 'list.pth')
     torch.save(torch.ones(2), tmp_path / 'tensor.pth')
     torch.save({1: torch.ones(2)}, tmp_path / 'integers.pth')
@@ -58,6 +79,15 @@ def place(tmp_path, tiny_config, shapes):
     return tmp_path
 
 
+def index(*words):
+    return ('search.py', 'index', *words, '--index', 'out.index', '--config',
+            'config.py', '--checkpoint', 'tiny.pth')
+
+
+def demo(name):
+    return 'search.py', 'demo', '--work-dir', name, '--data', name, '--out', 'out.demo'
+
+
 def option(*settings):
     return (TRAIN, 'config.py', '--work-dir', 'work', '--cfg-options', *settings)
 
@@ -69,6 +99,11 @@ FAULTS = {
        for name in ('nowhere.pth', 'text.pth', 'empty.pth', 'list.pth', 'tensor.pth',
                     'integers.pth', 'nothing.pth', 'other.pth', 'cut.pth', 'folder',
                     'pickle.pth', 'fifo', 'cut.safetensors', 'archive.pt')},
+    **{f'checkpoint of other {name}': ((TEST, 'config.py', f'{name}.pth'), named)
+       for name, named in dict(
+           heads='num_heads (head_width) 7, here 2', mean='mean [9.0, 9.0, 9.0], here',
+           gelu="(quick_gelu) 'Tanh()', here", frames='num_frames 3, here 8',
+           lora='is damaged', odd='is damaged').items()},
     **{f'features {name}': ((FEATURES, name), name)
        for name in ('nowhere.pth', 'text.pth', 'list.pth', 'other.pth', 'cut.pth',
                     'pickle.pth', 'folder')},
@@ -81,7 +116,12 @@ FAULTS = {
     'config that raises': ((TRAIN, 'raises.py'), 'undefined'),
     **{f'annotations {name}': (option(f'{DATA}ann_file={{place}}/{name}'), name)
        for name in ('nowhere.json', 'bad.json', 'list.json', 'deep.json', 'latin.json',
-                    'numbers.json', 'blank.json', 'none.json')},
+                    'numbers.json', 'blank.json', 'none.json', 'twice.json',
+                    'endless.json')},
+    **{f'a file of features that is {name}': (option(
+        f'{DATA}features={{place}}/{name} {PIPE}1.test_mode=True '
+        'model.frozen_towers=True'), name)
+       for name in ('text.pth', 'nowhere.db', 'folder', 'cut.pth')},
     **{f'setting {text}': (option(text), named) for text, named in (
         ('train_dataloader.batch_size=0', '0'),
         ('train_dataloader.batch_size=-1', '-1'),
@@ -114,10 +154,21 @@ FAULTS = {
         ('train_dataloader.batch_size=99 train_dataloader.drop_last=True', 'drop_last'),
         ('val_evaluator.topk=[0]', 'topk'),
         ('val_evaluator.more_metrics=[none]', 'none'),
-        ('val_evaluator.extra=[mAP]', 'more_metrics'),
+        ('val_evaluator.extra=[mAP]', 'extra'),
         ('val_evaluator.rerank=[no]', 'rerank'),
         ('val_evaluator.max_pairs=0', 'max_pairs'),
         ('randomness.seed=-1', 'seed'),
+        ('val_evaluator.type=AccMetric', 'AccMetric'),
+        ('test_evaluator.type=mmaction.ConfusionMatrix', 'ConfusionMatrix'),
+        ('model.frozen_towers=no', "got 'no'"), ('model.frozen_layers=True', 'True'),
+        ('model.video_pretrained=5', 'got 5'), ('model.pretrained=True', 'got True'),
+        ('model.backbone.with_cp=1', 'got 1'), ('model.arch.quick_gelu=0', 'got 0'),
+        ('model.arch.vision_cfg.layers=True', 'got True'),
+        ('model.backbone.necks.0.p=True', 'got True'),
+        ('model.head.freeze_logit_scale=off', "got 'off'"),
+        ('default_hooks.checkpoint.by_epoch=1', 'got 1'),
+        (f'{DATA}mask_repeats=1', 'got 1'),
+        ('model.lora.backbone.r=2 model.frozen_towers=True', 'frozen_towers'),
         ('model.arch.vision_cfg.nonsense=1', 'nonsense'),
         ('default_hooks.checkpoint.save_best=retrieval/none', 'save_best'),
         ('default_hooks.check_finite.interval=0', 'interval'),
@@ -149,6 +200,18 @@ FAULTS = {
     'lsmdc of an empty folder': (('data/lsmdc/prepare_lsmdc.py', 'folder'), 'folder'),
     'own captions of no kind': (('data/own/prepare_own.py', 'folder', 'bad.json'),
                                 'bad.json'),
+    'index of no folder': (index('nowhere'), 'nowhere'),
+    'index of a folder without files': (index('folder'), 'folder'),
+    'index with dropping of a folder that never was': (
+        index('nowhere', '--drop-missing'), 'nowhere'),
+    'index of a name with an escape': (index('a\x1b[2J'), r'a\x1b[2J'),
+    'index of a name with a bidirectional mark': (
+        index('a\u202eb'), r'a\u202eb'),
+    **{f'index of windows of {window}': (
+        index('runs', '--window', window), 'window must be')
+       for window in ('1e-9', '5e-324', 'inf', '-1')},
+    **{f'demo that is {name}': (demo(f'{name}_demo'), f'{name}_demo')
+       for name in ('binary', 'null', 'empty', 'deep')},
     'flops': (('analysis_tools/get_flops.py', 'nomodel.py'), 'nomodel.py'),
 }
 

@@ -1,7 +1,10 @@
 import ast
+import os
 import pickle
+import re
 import time
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,7 +12,16 @@ from safetensors.torch import save_file
 
 from mmaction_centerclip import files
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.files import read_checkpoint, read_tensors, save_tensors
+from mmaction_centerclip.files import (
+    atomic_write,
+    path_below,
+    read_checkpoint,
+    read_tensors,
+    remove_partials,
+    same_video,
+    save_tensors,
+    write_text,
+)
 
 
 @pytest.fixture
@@ -162,4 +174,71 @@ def test_it_stands_on_the_ground_floor():
         imported = {node.module for node in ast.walk(ast.parse(file.read()))
                     if isinstance(node, ast.ImportFrom)}
     assert {name for name in imported if name.startswith('mmaction')} == {
-        'mmaction_centerclip.errors', 'mmaction_centerclip.torchscript'}
+        'mmaction_centerclip.errors', 'mmaction_centerclip.homes',
+        'mmaction_centerclip.torchscript'}
+
+
+@pytest.mark.parametrize('taken', ['x.csv.partial', '.x.csv.partial', 'x.csv.tmp'])
+def test_names_that_others_have_are_left_alone(taken, tmp_path):
+    (tmp_path / 'thesis').write_text('precious')
+    (tmp_path / taken).symlink_to('thesis')
+    write_text('a', str(tmp_path / 'x.csv'))
+    with pytest.raises(KeyError), atomic_write(tmp_path / 'y.csv') as partial:
+        assert re.fullmatch(r'\.y\.csv\.[0-9a-f]{8}\.partial', Path(partial).name)
+        raise KeyError  # of which nothing is left
+    assert {path.name for path in tmp_path.iterdir()} == {'thesis', taken, 'x.csv'}
+    assert (tmp_path / taken).read_text() == 'precious'
+
+
+def test_a_written_file_has_the_mode_of_a_new_one(tmp_path):
+    (tmp_path / 'plain').touch()
+    write_text('a', str(tmp_path / ('long' * 60)))
+    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+    assert len(modes) == 1
+
+
+def test_what_cannot_be_written_is_said_and_devices_stay(tmp_path):
+    for path in ('/dev/full', str(tmp_path), str(tmp_path / 'no' / 'x.csv')):
+        with pytest.raises(InputError, match=f'{path} cannot be written: '):
+            write_text('a' * 99, path)
+    assert not os.path.isfile('/dev/full')
+
+
+def test_only_what_is_ours_beyond_doubt_is_swept_up(tmp_path):
+    kept = ['a.partial', '.a.partial', '.a.mp4.12345678.partial.d e',
+            'a.1f2e3d4c.partial', '.a.mp4.1f2e3d4.partial']
+    (tmp_path / 'below').mkdir()
+    for name in (*kept, '.a.mp4.1f2e3d4c.partial', 'below/.a.mp4.1f2e3d4c.partial'):
+        (tmp_path / name).touch()
+    remove_partials(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, 'below'}
+    assert list((tmp_path / 'below').iterdir())
+
+
+@pytest.mark.parametrize('name', [
+    '../x', 'a/../../x', '/x', '', '.', 'a/..', 'link/x', 'a\0b', None, 5, ['x'],
+    'link/../../x'])
+def test_a_name_that_leaves_its_folder_is_refused(name, tmp_path):
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out' / 'link').symlink_to(tmp_path)
+    with pytest.raises(InputError, match='list.json: .* leads out of'):
+        path_below(tmp_path / 'out', name, 'list.json')
+
+
+def test_other_names_stay_as_they_are(tmp_path):
+    for name in ('a.mp4', 'folder/a.mp4', '..a', 'a/../b', ' '):
+        path = path_below(tmp_path, name, 'list.json')
+        assert os.path.dirname(path).startswith(str(tmp_path))
+    assert path_below('', 'a', 'x') == 'a'
+
+
+def test_the_ways_to_write_a_path_are_one_video(tmp_path, monkeypatch):
+    (tmp_path / 'a.mp4').touch()
+    (tmp_path / 'b.mp4').symlink_to('a.mp4')
+    monkeypatch.chdir(tmp_path)
+    os.link('a.mp4', 'c.mp4')
+    names = ['a.mp4', './a.mp4', f'{tmp_path}/a.mp4', 'b.mp4', 'c.mp4']
+    assert len(set(map(same_video, names))) == 1
+    (tmp_path / 'd.mp4').touch()
+    assert len(set(map(same_video, ['a.mp4', 'd.mp4', 'no.mp4']))) == 3
+    assert same_video('http://x/a/../b.mp4') == 'http://x/a/../b.mp4'

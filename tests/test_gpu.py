@@ -1,4 +1,4 @@
-"""What needs a GPU; gpu_report.py runs the same checks."""
+"""What is claimed for a GPU, by `pytest -m gpu`."""
 import pytest
 
 from .gpu_checks import CHECKS
@@ -18,7 +18,7 @@ def test_the_checks_hold_on_the_cpu(name):
 
 
 def test_no_other_test_needs_a_gpu():
-    """Or the report would leave it out."""
+    """So that all of them are in one place."""
     words = ('mark.gpu', 'skipif(not torch.cuda')
     files = [path.name for path in (ROOT / 'tests').rglob('*.py')
              if any(word in path.read_text() for word in words)]

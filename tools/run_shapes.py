@@ -1,14 +1,13 @@
 #!/usr/bin/env python
 """Train CenterCLIP and the same model without clustering, and compare them.
 
-Renders the shapes data, trains and tests both models from scratch through
-tools/train.py and tools/test.py, and prints one table. Each step that is done
-already is skipped, so that an interrupted run continues where it was.
+Renders the shapes data into data/ of the current folder, trains and tests both
+models from scratch through tools/train.py and tools/test.py, and prints one table.
+Each step that is done already is skipped, so that an interrupted run continues
+where it was.
 """
-import argparse
-import contextlib
 import json
-import os
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -24,8 +23,9 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 
-from mmaction_centerclip.benchmarking import count_macs, time_interleaved
+from mmaction_centerclip.benchmarking import count_macs, time_turns
 from mmaction_centerclip.config_completion import complete_config
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.tables import format_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,19 +38,11 @@ CONFIGS = {
 METRICS = [f'{d}/R{k}' for d in ('t2v', 'v2t') for k in (1, 5, 10)]
 
 
-def run(*command: object, log: Path | None = None, threads: int | None = None) -> None:
-    """Run a tool of this project; its output is this program's, or goes to a log."""
-    limit = {} if threads is None else dict(OMP_NUM_THREADS=str(threads))
-    if log is None:
-        print('$', *command, flush=True)
-    else:
-        log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open('w') if log else contextlib.nullcontext() as file:
-        result = subprocess.run(
-            [sys.executable, *map(str, command)], cwd=ROOT, env={**os.environ, **limit},
-            stdout=file, stderr=file and subprocess.STDOUT)
-    if result.returncode:
-        sys.exit(f'error: {Path(command[0]).name} failed, see {log or "above"}')
+def run(*command: object) -> None:
+    """Run a tool of this project, whose output is this program's."""
+    print('$', *command, flush=True)
+    if subprocess.run([sys.executable, *map(str, command)]).returncode:
+        sys.exit(f'error: {Path(command[0]).name} failed, see above')
 
 
 def train_and_test(config: Path, work_dir: Path) -> dict[str, float]:
@@ -75,17 +67,15 @@ def measure(work_dirs: dict[str, Path], num_videos: int = 16) -> dict:
     for name, path in CONFIGS.items():
         cfg = Config.fromfile(path)
         complete_config(cfg)
-        dataset_cfg = cfg.test_dataloader.dataset
-        dataset_cfg.data_root = str(ROOT / dataset_cfg.data_root)
-        dataset = DATASETS.build(dataset_cfg)
+        dataset = DATASETS.build(cfg.test_dataloader.dataset)
         model = MODELS.build(cfg.model).eval()
         load_checkpoint(model, last_checkpoint(work_dirs[name]), map_location='cpu')
         batch = pseudo_collate([dataset[i] for i in range(num_videos)])
         inputs = model.data_preprocessor(batch)['inputs']
         encoders[name] = lambda m=model, i=inputs: m.encode_video(i)
-    times = time_interleaved(encoders)
+    times = time_turns(encoders, 15, 3)
     return {name: dict(gmacs=count_macs(encoder) / num_videos / 1e9,
-                       ms=times[name] / num_videos)
+                       ms=statistics.median(times[name]) / num_videos)
             for name, encoder in encoders.items()}
 
 
@@ -98,7 +88,7 @@ def format_rows(rows: dict[str, dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('--work-dir', default='work_dirs/shapes',
                         help='where logs, checkpoints and table.json go')
     work_dir = Path(parser.parse_args().work_dir).resolve()

@@ -11,13 +11,18 @@ from mmengine.config import DictAction
 
 from mmaction_centerclip.apis import VideoTextRetrievalInferencer
 from mmaction_centerclip.cli import (
+    add_allow_other,
+    allow_other_settings,
     exit_on_input_error,
     positive_int,
     read_config,
     torch_device,
 )
-from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.search import VideoIndex
+from mmaction_centerclip.datasets.transforms import DecodingError
+from mmaction_centerclip.errors import InputError, printable
+from mmaction_centerclip.files import check_absent
+from mmaction_centerclip.homes import ToolParser
+from mmaction_centerclip.search import Hit, VideoIndex
 from mmaction_centerclip.tables import format_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,7 +31,7 @@ DEMO_CONFIG = ROOT / 'configs' / 'retrieval' / 'centerclip' / (
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         description="Index one's own videos, and find moments in them by words")
     commands = parser.add_subparsers(dest='command', required=True)
     index = commands.add_parser('index', help='add the videos of a folder to an index')
@@ -42,6 +47,10 @@ def parse_args() -> argparse.Namespace:
                        help='files to decode at a time')
     index.add_argument('--reindex', action='store_true',
                        help='encode the files of another model anew')
+    index.add_argument('--pictures', action='store_true',
+                       help='take in files of one frame too')
+    index.add_argument('--drop-missing', action='store_true',
+                       help='take out all files that are gone, of any folder')
     search = commands.add_parser('search', help='find moments')
     search.add_argument('query', nargs='?', help='what to look for, in words')
     search.add_argument('--clip', type=Path,
@@ -51,8 +60,6 @@ def parse_args() -> argparse.Namespace:
     search.add_argument('--topk', type=positive_int, default=10)
     search.add_argument('--min-score', type=float,
                         help='the lowest score to show; default: any')
-    search.add_argument('--matching', action='store_true',
-                        help='show only what is more than chance')
     search.add_argument('--files', nargs='+', metavar='PATTERN',
                         help="only in files like these, such as '*/2024/*.mp4'")
     search.add_argument('--exact', action='store_true',
@@ -70,6 +77,7 @@ def parse_args() -> argparse.Namespace:
                              'weights that model.pretrained names')
         command.add_argument('--cfg-options', nargs='+', action=DictAction,
                              help='override settings of the config, as key=value')
+        add_allow_other(command)
     for command in (index, search):
         command.add_argument('--json', action='store_true',
                              help='print JSON in place of a table')
@@ -86,11 +94,11 @@ def add_page_commands(commands: argparse._SubParsersAction) -> None:
     serve = commands.add_parser('serve', help='search on a page in the browser')
     demo = commands.add_parser(
         'demo', help='the page with the model and videos of tools/run_shapes.py')
-    demo.add_argument('--work-dir', type=Path, default=ROOT / 'work_dirs' / 'shapes',
+    demo.add_argument('--work-dir', type=Path, default=Path('work_dirs/shapes'),
                       help='where tools/run_shapes.py has trained')
-    demo.add_argument('--data', type=Path, default=ROOT / 'data' / 'shapes',
+    demo.add_argument('--data', type=Path, default=Path('data/shapes'),
                       help='where the shapes data is')
-    demo.add_argument('--out', type=Path, default=ROOT / 'work_dirs' / 'search_demo',
+    demo.add_argument('--out', type=Path, default=Path('work_dirs/search_demo'),
                       help='where the index and copies of the test videos go')
     demo.add_argument('--no-open', action='store_true',
                       help='open no browser, which is done where there is a display')
@@ -112,6 +120,7 @@ def open_index(args: argparse.Namespace) -> VideoIndex:
     cfg = read_config(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
+    allow_other_settings(cfg, args.allow_other)
     inferencer = VideoTextRetrievalInferencer(
         cfg, args.checkpoint, args.device, show_progress=False)
     if args.command != 'index':
@@ -122,37 +131,64 @@ def open_index(args: argparse.Namespace) -> VideoIndex:
 
 def add(args: argparse.Namespace, index: VideoIndex) -> None:
     """Add a folder, and say what became of its files."""
-    added = index.add(args.folder, args.batch_size, args.num_workers, args.reindex)
+    added = index.add(args.folder, args.batch_size, args.num_workers, args.reindex,
+                      args.pictures, args.drop_missing)
     if args.json:
         print(json.dumps(dataclasses.asdict(added), indent=1))
         return
-    unchanged = len(set(added.unchanged) - added.unreadable.keys())
-    print(f'{len(added.indexed)} indexed, {unchanged} unchanged, '
+    unchanged = len({*added.unchanged} - {*added.unreadable, *added.pictures})
+    moved = f'{len(added.moved)} moved, ' if added.moved else ''
+    print(f'{len(added.indexed)} indexed, {unchanged} unchanged, {moved}'
           f'{len(added.removed)} removed, {len(added.unreadable)} unreadable')
+    if added.pictures:
+        print(f'{len(added.pictures)} left out as pictures, such as '
+              f'{printable(added.pictures[0])} (--pictures takes them in)')
     for path, reason in added.unreadable.items():
-        print(f'unreadable: {path}: {reason}')
+        print(printable(f'unreadable: {path}: {reason}'))
 
 
 def find(args: argparse.Namespace, index: VideoIndex) -> None:
     """Search, and show, write and cut what is found."""
-    matches = index.search(args.clip or args.query, args.topk, args.min_score,
-                           args.files, args.exclude, args.exact or None)
-    hits = [hit for hit in matches.hits if hit.matches or not args.matching]
+    hits = index.search(args.clip or args.query, args.topk, args.min_score,
+                        args.files, args.exclude, args.exact or None)
+    changes = index.changes(hits)
     if args.json:
         print(json.dumps(dict(hits=[dataclasses.asdict(hit) for hit in hits],
-                              threshold=matches.threshold), indent=1))
+                              changes=changes), indent=1))
     elif hits:
-        print(format_table(('file', 'in', 'out', 'score', 'chance', 'matches'), [
-            (hit.file, f'{hit.start:.2f}', f'{hit.end:.2f}', f'{hit.score:.3f}',
-             f'{hit.p_value:.2g}', 'yes' if hit.matches else 'no') for hit in hits]))
-    if not args.json and not any(hit.matches for hit in hits):
-        print(f'nothing matches: no score is above {matches.threshold:.3f}')
+        print(format_table(('file', 'in', 'out', 'score'), [
+            (hit.file, f'{hit.start:.2f}', f'{hit.end:.2f}', f'{hit.score:.3f}')
+            for hit in hits]))
+    else:
+        print('nothing found')
+    if not args.json:
+        for path, change in changes.items():
+            print(printable(f'{path} {change}'))
     if args.export:
         index.export(hits, args.export)
     if args.cut:
-        args.cut.mkdir(parents=True, exist_ok=True)
-        for number, hit in enumerate(hits, 1):
-            index.cut(hit, args.cut / f'{number:02}_{Path(hit.file).stem}.mp4')
+        cut(index, hits, args.cut)
+
+
+def cut(index: VideoIndex, hits: list[Hit], folder: Path) -> None:
+    """Write clips into a folder; name those that cannot be written at the end."""
+    paths = [folder / f'{number:02}_{Path(hit.file).stem}.mp4'
+             for number, hit in enumerate(hits, 1)]
+    check_absent(*map(str, paths))
+    is_new, faults = not folder.exists(), []
+    folder.mkdir(parents=True, exist_ok=True)
+    for hit, path in zip(hits, paths):
+        try:
+            index.cut(hit, path)
+        except DecodingError as error:
+            faults.append(f'{hit.file}: {error.reason}')
+        except InputError as error:
+            faults.append(str(error))
+    if faults:
+        if is_new and len(faults) == len(hits):
+            folder.rmdir()
+        raise InputError(f'{len(faults)} of {len(hits)} moments are not cut: '
+                         + '; '.join(dict.fromkeys(faults)))
 
 
 def serve(args: argparse.Namespace) -> None:
@@ -164,21 +200,25 @@ def serve(args: argparse.Namespace) -> None:
 
 def demo(args: argparse.Namespace) -> None:
     """Index the shapes data's test videos, and show the page."""
-    from mmaction_centerclip.search_page import demo_parts, serve
-    videos = args.out / 'videos'
-    checkpoint, captions = demo_parts(args.work_dir, args.data, videos)
+    from mmaction_centerclip.search_page import copy_videos, find_demo, serve
+    checkpoint, texts = find_demo(args.work_dir, args.data)
+    # The plainest phrasing first, without the second shape that some have.
+    captions = sorted((text for own in texts.values() for text in own),
+                      key=lambda text: not text.startswith('a ') or ', and ' in text)
 
     def open_demo() -> VideoIndex:
-        index = VideoIndex(args.out / 'demo.index', VideoTextRetrievalInferencer(
-            DEMO_CONFIG, str(checkpoint), args.device))
-        index.add(videos, reindex=True)
+        inferencer = VideoTextRetrievalInferencer(
+            DEMO_CONFIG, str(checkpoint), args.device)
+        copy_videos(texts, args.data, args.out / 'videos')
+        index = VideoIndex(args.out / 'demo.index', inferencer)
+        index.add(args.out / 'videos', reindex=True)
         index.inferencer.show_progress = False
         return index
 
     has_display = os.name == 'nt' or sys.platform == 'darwin' or any(
         os.environ.get(name) for name in ('DISPLAY', 'WAYLAND_DISPLAY'))
-    serve(open_demo, args.host, args.port, args.allow_host, args.example or captions,
-          opens_browser=has_display and not args.no_open)
+    serve(open_demo, args.host, args.port, args.allow_host,
+          args.example or captions[:3], opens_browser=has_display and not args.no_open)
 
 
 def main() -> None:

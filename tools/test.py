@@ -15,10 +15,11 @@ from mmaction_centerclip.cli import (
 from mmaction_centerclip.config_checks import is_retriever
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.evaluation import check_new_file
+from mmaction_centerclip.homes import ToolParser
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         description='Test (and evaluate) a retrieval model')
     parser.add_argument('config', help='test config file path')
     parser.add_argument(

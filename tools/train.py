@@ -14,10 +14,11 @@ from mmaction_centerclip.cli import (
 )
 from mmaction_centerclip.engine import find_resumable, lock_work_dir
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.homes import ToolParser
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description='Train a model')
+    parser = ToolParser(description='Train a model')
     parser.add_argument('config', help='train config file path')
     parser.add_argument('--work-dir', help='the dir to save logs and models')
     parser.add_argument(

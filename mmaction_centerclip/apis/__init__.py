@@ -1,8 +1,9 @@
 """Retrievers for one's own videos and words."""
 from .export import export_towers
+from .folders import list_files
 from .inferencer import Encoded, VideoTextRetrievalInferencer
 from .loading import init_retriever, load_pretrained
-from .video_pipeline import OpenVideo, VideoPipeline, list_files
+from .video_pipeline import OpenVideo, VideoPipeline
 
 __all__ = ['Encoded', 'OpenVideo', 'VideoPipeline', 'VideoTextRetrievalInferencer',
            'export_towers', 'init_retriever', 'list_files', 'load_pretrained']

@@ -1,11 +1,14 @@
 """Export both towers of a retriever, for programs without this package."""
+import json
 import os
 
 import torch
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError, check_positive_int
-from mmaction_centerclip.files import check_absent, whole_file
+from mmaction_centerclip.files import atomic_write, check_absent
+from mmaction_centerclip.models.feature_settings import SETTINGS, describe_settings
+from mmaction_centerclip.option_types import check_types
 
 __all__ = ['export_towers']
 
@@ -33,6 +36,7 @@ class _Texts(nn.Module):
         return head.text_features(self.model.text_backbone(text))['text']
 
 
+@check_types
 def export_towers(model: nn.Module, folder: str | os.PathLike, num_frames: int,
                   image_size: int | tuple[int, int], batch_size: int = 1) -> None:
     """Write ``videos.pt2`` and ``texts.pt2`` by ``torch.export``.
@@ -66,7 +70,8 @@ def export_towers(model: nn.Module, folder: str | os.PathLike, num_frames: int,
                                    ('texts.pt2', _Texts(model), text)):
         path = os.path.join(folder, name)
         check_absent(path)
-        with torch.no_grad(), whole_file(path) as partial:
+        with torch.no_grad(), atomic_write(path) as partial:
             program = torch.export.export(encoder.eval(), (example, ), strict=False)
             with open(partial, 'wb') as file:
-                torch.export.save(program, file)
+                torch.export.save(program, file, extra_files={
+                    f'{SETTINGS}.json': json.dumps(describe_settings(model))})

@@ -2,25 +2,28 @@
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
 from mmengine.infer import BaseInferencer
 from mmengine.logging import print_log
 from rich.progress import track
 from torch import Tensor, nn
 
 from mmaction_centerclip.datasets.transforms import DecodingError
-from mmaction_centerclip.errors import InputError, check_positive_int
-from mmaction_centerclip.evaluation.scorer import Scorer, product_scores, score_matrix
+from mmaction_centerclip.errors import InputError, check_positive_int, printable
+from mmaction_centerclip.evaluation.scores import Scorer, product_scores, score_matrix
 from mmaction_centerclip.files import write_text
+from mmaction_centerclip.option_types import check_types
 
+from .folders import list_files
 from .loading import init_retriever
-from .video_pipeline import VideoPipeline, list_files
+from .video_pipeline import VideoPipeline
 
 __all__ = ['Encoded', 'VideoTextRetrievalInferencer']
 
@@ -43,6 +46,7 @@ class Encoded:
     unreadable: dict[str, str] = field(default_factory=dict)
 
 
+@check_types
 class VideoTextRetrievalInferencer(BaseInferencer):
     """Find videos by words, with any retriever.
 
@@ -68,14 +72,14 @@ class VideoTextRetrievalInferencer(BaseInferencer):
     postprocess_kwargs: set = {'texts', 'topk', 'pred_out_dir', 'print_result'}
 
     def __init__(self, config: str | os.PathLike | Config,
-                 checkpoint: str | None = None, device: str | None = None,
+                 checkpoint: str | os.PathLike | None = None,
+                 device: str | torch.device | None = None,
                  show_progress: bool = True) -> None:
         # mmengine's takes no config for the one that a checkpoint stores, and
         # an unknown file for a name of the model zoo.
         if isinstance(config, os.PathLike):
             config = os.fspath(config)
-        if not isinstance(config, Config) and not (
-                isinstance(config, str) and os.path.isfile(config)):
+        if not isinstance(config, Config) and not os.path.isfile(config):
             raise InputError(f'config must be a config or its file, got {config!r}')
         super().__init__(config, checkpoint, device, show_progress=show_progress)
         self.cfg = self.model.cfg
@@ -86,6 +90,10 @@ class VideoTextRetrievalInferencer(BaseInferencer):
 
     def _init_pipeline(self, cfg: Config) -> VideoPipeline:
         return VideoPipeline(self.model.cfg)
+
+    def _init_collate(self, cfg: Config) -> Callable:
+        # The test loader's is a dict in a config that a training has dumped.
+        return pseudo_collate
 
     def _init_visualizer(self, cfg: Config) -> None:
         return None
@@ -116,8 +124,13 @@ class VideoTextRetrievalInferencer(BaseInferencer):
             inputs = [inputs]
         found = []
         for item in inputs:
-            is_folder = isinstance(item, (str, os.PathLike)) and os.path.isdir(item)
-            found += list_files(item) if is_folder else [item]
+            if not isinstance(item, (str, os.PathLike)) or not os.path.isdir(item):
+                found.append(item)
+                continue
+            files, closed = list_files(item)
+            found += files
+            for path, reason in closed.items():
+                _warn_of(path, reason)
         if not found:
             raise InputError(f'no videos: got {inputs!r}')
         return found
@@ -266,6 +279,10 @@ def _stored(x: Tensor) -> Tensor:
     return (x.float() if x.is_floating_point() else x).cpu()
 
 
+def _warn_of(name: str, reason: str) -> None:
+    print_log(printable(f'{name} is left out: {reason}'), 'current', logging.WARNING)
+
+
 def _encoded(samples: list[ActionDataSample]) -> Encoded:
     """Join the samples of all batches, in the order of the inputs."""
     samples = sorted(samples, key=lambda sample: sample.sample_idx)
@@ -276,7 +293,7 @@ def _encoded(samples: list[ActionDataSample]) -> Encoded:
         raise InputError(f'none of {len(samples)} videos can be read, such as {name}: '
                          f'{reason}')
     for name, reason in unreadable.items():
-        print_log(f'{name} is left out: {reason}', 'current', logging.WARNING)
+        _warn_of(name, reason)
     features = {name: torch.stack([s.video_features[name] for s in read])
                 for name in read[0].video_features}
     return Encoded([s.filename for s in read], features, unreadable)

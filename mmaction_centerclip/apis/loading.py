@@ -10,24 +10,28 @@ from torch import nn
 
 from mmaction_centerclip.config_checks import check_pipelines, is_retriever
 from mmaction_centerclip.config_completion import complete_config
-from mmaction_centerclip.engine.hooks.check_checkpoint import check_weights
+from mmaction_centerclip.engine.weights import load_checkpoint
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.files import read_checkpoint
+from mmaction_centerclip.homes import expand_home
 from mmaction_centerclip.models.retrievers import load_clip_weights
-from mmaction_centerclip.models.retrievers.tower_weights import load_tower_weights
+from mmaction_centerclip.models.retrievers.towers import load_tower_weights
+from mmaction_centerclip.option_types import check_types
 
 __all__ = ['init_retriever', 'load_pretrained']
 
 
-def init_retriever(config: str | os.PathLike | Config, checkpoint: str | None = None,
+@check_types
+def init_retriever(config: str | os.PathLike | Config,
+                   checkpoint: str | os.PathLike | None = None,
                    device: str | torch.device = 'cpu') -> nn.Module:
     """Build a retriever, to encode videos and captions.
 
     Args:
         config (str | os.PathLike | Config): The config, or its file. One that
             a checkpoint stores is never looked at: it would be run.
-        checkpoint (str, optional): A local file of a training, all of whose
-            weights must be the model's. Defaults to None: the weights that
+        checkpoint (str | os.PathLike, optional): A local file of a training, all
+            of whose weights must be the model's, and the settings that it records,
+            see :class:`CheckCheckpointHook`. Defaults to None: the weights that
             ``model.pretrained`` names, zero-shot.
         device (str | torch.device): Where the model is. Defaults to ``'cpu'``.
 
@@ -39,13 +43,13 @@ def init_retriever(config: str | os.PathLike | Config, checkpoint: str | None = 
         InputError: If the config is not of a retriever, a pipeline does not
             fit the model, or weights are missing, others, or damaged.
     """
+    if torch.device(device).type == 'meta':
+        raise InputError("device must be one with memory, got 'meta'")
     if isinstance(config, (str, os.PathLike)):
+        config = expand_home(config)
         if not os.path.isfile(config):
             raise InputError(f'config file not found: {config}')
         config = Config.fromfile(config)
-    if not isinstance(config, Config):
-        raise InputError('config must be a config or its file, got '
-                         f'{type(config).__name__}')
     if not is_retriever(config):
         raise InputError(f'{config.filename}: model is no VideoTextRetriever')
     cfg = copy.deepcopy(config)
@@ -55,13 +59,11 @@ def init_retriever(config: str | os.PathLike | Config, checkpoint: str | None = 
     if checkpoint is None and not cfg.model.get('pretrained'):
         raise InputError(f'{cfg.filename}: checkpoint is missing, and model.pretrained '
                          'names no weights to use instead')
-    state = None if checkpoint is None else read_checkpoint(str(checkpoint))[0]
     model = MODELS.build(cfg.model)
-    if state is None:
+    if checkpoint is None:
         load_pretrained(model)
     else:
-        check_weights(model.state_dict(), state, str(checkpoint))
-        model.load_state_dict(state)
+        load_checkpoint(model, os.fspath(checkpoint), cfg)
     model.cfg = cfg
     return model.to(device).eval()
 

@@ -1,7 +1,6 @@
 """A config's test pipeline, for videos without captions and the other way round."""
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +14,7 @@ from mmaction_centerclip.datasets.transforms import run_transform
 from mmaction_centerclip.datasets.video_text_retrieval import check_sampling
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['OpenVideo', 'VideoPipeline', 'list_files']
+__all__ = ['OpenVideo', 'VideoPipeline']
 
 
 @dataclass(frozen=True)
@@ -162,22 +161,3 @@ class _FrameArray:
     def get_batch(self, indices) -> SimpleNamespace:
         batch = self._frames[np.ravel(indices)]
         return SimpleNamespace(asnumpy=lambda: batch)
-
-
-def list_files(folder: str | os.PathLike) -> list[str]:
-    """List the files in a folder and its folders, but for hidden ones.
-
-    Args:
-        folder (str | os.PathLike): The folder.
-
-    Returns:
-        list[str]: Their paths, which begin with ``folder``, in order.
-
-    Raises:
-        InputError: If there is no such folder.
-    """
-    if not os.path.isdir(folder):
-        raise InputError(f'no such folder: {folder}')
-    return sorted(str(path) for path in Path(folder).rglob('*')
-                  if not path.is_dir() and not any(
-                      part.startswith('.') for part in path.relative_to(folder).parts))

@@ -7,9 +7,11 @@ from mmaction_centerclip.errors import InputError
 
 __all__ = ['CellLog', 'cell_key']
 
+START = b'{"cell": '  # as a row begins
+
 
 def cell_key(cell: dict) -> str:
-    """Return what tells a cell from others: its options, in any order.
+    """Return the key of a cell: its options, in any order.
 
     Examples:
         >>> from mmaction_centerclip.benchmarking import cell_key
@@ -24,12 +26,6 @@ class CellLog:
 
     A row is on the disk, whole, when :meth:`append` returns. A line that a
     killed program has cut is taken off when the file is opened.
-
-    Args:
-        path (str | Path): The file; made with the first row.
-
-    Raises:
-        InputError: If a line of it is no row.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -41,18 +37,22 @@ class CellLog:
             try:
                 row = json.loads(line)
                 self.rows[cell_key(row['cell'])] = row
-            except (KeyError, TypeError, ValueError) as error:
+                known = isinstance(row['failed'], str) if 'failed' in row else all(
+                    isinstance(x, (int, float)) for x in row['figures'].values())
+            except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+                known = False
+            if not known:
                 raise InputError(f'{path}, line {number}: expected a row of a sweep, '
-                                 f'got {line[:40]!r}: {error!r}') from None
-        if len(whole) < len(content):
+                                 f'got {line[:40]!r}')
+        cut = content[len(whole):]
+        if cut and not (cut.startswith(START) or START.startswith(cut)):
+            raise InputError(f'{path}, last line: expected a row of a sweep, got '
+                             f'{cut[:40]!r}')
+        if cut:
             os.truncate(self.path, len(whole))
 
     def append(self, row: dict) -> None:
-        """Add a row, a dict of plain types with its ``cell``; a later one counts.
-
-        Raises:
-            InputError: If the system cannot write it.
-        """
+        """Add a row, a dict of plain types with its ``cell``; a later one counts."""
         try:
             with open(self.path, 'ab') as file:
                 file.write(json.dumps(row).encode() + b'\n')

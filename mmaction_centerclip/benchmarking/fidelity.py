@@ -1,4 +1,4 @@
-"""How far a reducer moves the features of videos."""
+"""Measure how far a reducer moves the features of videos."""
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,19 +9,11 @@ __all__ = ['fidelity', 'neighbor_agreement']
 
 
 def fidelity(reduced: Tensor, whole: Tensor, neighbors: int = 10) -> dict[str, float]:
-    """Compare features of videos with and without a reducer.
-
-    Args:
-        reduced (Tensor): Features (videos, E) with the reducer.
-        whole (Tensor): Those of the same videos without.
-        neighbors (int): See :func:`neighbor_agreement`. Defaults to 10.
+    """Compare features (videos, E) of the same videos with and without a reducer.
 
     Returns:
-        dict[str, float]: ``cosine``, the mean over the videos, and, of more
-        videos than neighbours, ``neighbors``, in per cent.
-
-    Raises:
-        InputError: If the shapes differ, or a feature is not finite.
+        dict[str, float]: ``cosine``, the mean over the videos, and, of more videos
+        than neighbours, :func:`neighbor_agreement` as ``neighbors``, in per cent.
 
     Examples:
         >>> import torch
@@ -46,15 +38,7 @@ def neighbor_agreement(reduced: Tensor, whole: Tensor, neighbors: int = 10) -> f
     """Return how many of a video's nearest neighbours stay, in per cent.
 
     Neighbours are the other videos of the largest cosines, those of the reduced
-    features among the reduced; of equal ones the first.
-
-    Args:
-        reduced (Tensor): Features (videos, E) with the reducer.
-        whole (Tensor): Those without.
-        neighbors (int): How many of each video. Defaults to 10.
-
-    Raises:
-        InputError: If there are not more videos than neighbours.
+    features (videos, E) among the reduced; of equal ones the first.
     """
     check_positive_int('neighbors', neighbors)
     if len(whole) <= neighbors:

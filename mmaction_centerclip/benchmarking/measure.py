@@ -1,20 +1,27 @@
-"""Count multiply-adds, and time functions side by side."""
+"""Count multiply-adds and memory, and time calls that take turns."""
 import contextlib
 import statistics
 import time
+import weakref
 from collections.abc import Callable, Sequence
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
+
+from mmaction_centerclip.errors import InputError
+
+Call = Callable[[], object]
 
 
 class _Untracked(contextlib.nullcontext):
-    """Tell a FLOP counter that all is computed by one module."""
+    """Attribute all FLOPs to one module."""
     parents = ('Global', )
 
 
-def count_macs(function: Callable[[], object]) -> int:
+def count_macs(function: Call) -> int:
     """Count multiply-adds of matrix products, convolutions and attention.
 
     By torch's ``FlopCounterMode``, which counts two per multiply-add. It does not see
@@ -35,44 +42,21 @@ def count_macs(function: Callable[[], object]) -> int:
     return counter.get_total_flops() // 2
 
 
-def time_interleaved(functions: dict[str, Callable[[], object]], repeats: int = 15,
-                     warmup: int = 3, clock: Callable[[], float] | None = None
-                     ) -> dict[str, float]:
-    """Return the median time of each function, their calls taking turns.
-
-    Args:
-        functions (dict[str, Callable]): See :func:`time_turns`.
-        repeats (int): Timed calls of each. Defaults to 15.
-        warmup (int): Calls of each before. Defaults to 3.
-        clock (Callable): See :func:`time_turns`.
-
-    Returns:
-        dict[str, float]: Milliseconds a call.
-    """
-    return {name: statistics.median(times) for name, times in
-            time_turns(functions, repeats, warmup, clock).items()}
-
-
-def time_turns(functions: dict[str, Callable[[], object]], repeats: int,
-               warmup: int = 1, clock: Callable[[], float] | None = None
+def time_turns(functions: dict[str, Call], repeats: int, warmup: int = 1,
+               clock: Callable[[], float] = time.perf_counter
                ) -> dict[str, list[float]]:
-    """Return the time of each call of each function, their calls taking turns.
+    """Return the milliseconds of each call of each function, by turns.
 
     Every other turn goes the other way round, so that none always comes first.
+    Without gradients; CUDA work is waited for.
 
     Args:
-        functions (dict[str, Callable]): What to time, by name; called
-            without gradients. CUDA work is waited for.
+        functions (dict[str, Callable]): What to time, by name.
         repeats (int): Timed calls of each.
         warmup (int): Calls of each before. Defaults to 1.
         clock (Callable): Returns seconds; ``time.process_time`` those of the
-            processor, which other programs do not add to. Defaults to
-            ``time.perf_counter``.
-
-    Returns:
-        dict[str, list[float]]: Milliseconds of each call, by turns.
+            processor, which other programs do not add to.
     """
-    clock = clock or time.perf_counter
     times: dict[str, list[float]] = {name: [] for name in functions}
     with torch.no_grad():
         for turn in range(warmup + repeats):
@@ -92,10 +76,6 @@ def median_ratio(times: Sequence[float], others: Sequence[float]) -> float:
     What slows a machine down for longer than a turn is in both, and goes out of
     their ratio.
 
-    Args:
-        times (Sequence[float]): From :func:`time_turns`.
-        others (Sequence[float]): As many, of what to compare with.
-
     Examples:
         >>> from mmaction_centerclip.benchmarking import median_ratio
         >>> median_ratio([1, 10, 100], [2, 20, 20])
@@ -104,17 +84,62 @@ def median_ratio(times: Sequence[float], others: Sequence[float]) -> float:
     return statistics.median(a / b for a, b in zip(times, others))
 
 
+class _Storages(TorchDispatchMode):
+    """Count the bytes of storages from their creation inside to their release."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alive: dict[int, int] = {}
+        self.peak = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        known = {x.untyped_storage()._cdata for x in tree_leaves((args, kwargs or {}))
+                 if isinstance(x, torch.Tensor)}
+        result = func(*args, **(kwargs or {}))
+        for x in tree_leaves(result):
+            if isinstance(x, torch.Tensor):
+                storage = x.untyped_storage()
+                key = storage._cdata
+                if key not in known and key not in self.alive:
+                    self.alive[key] = storage.nbytes()
+                    self.peak = max(self.peak, sum(self.alive.values()))
+                    weakref.finalize(storage, self.alive.pop, key, 0)
+        return result
+
+
+def peak_mib(function: Call, device: str | torch.device = 'cpu') -> float:
+    """Return the MiB that a call's tensors hold at most, beyond those before it.
+
+    On a GPU by torch's own count. The CPU has none, nor is that of the process
+    of use, which keeps what it once had: there the storages count that torch's
+    operations create.
+    """
+    if torch.device(device).type == 'cuda':
+        torch.cuda.reset_peak_memory_stats()
+        start = torch.cuda.memory_allocated()
+        function()
+        return (torch.cuda.max_memory_allocated() - start) / 2**20
+    with _Storages() as storages:
+        function()
+    return storages.peak / 2**20
+
+
 def synchronize() -> None:
     """Wait for the work that the GPU was given, if there is one."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
-def describe_machine(device: str | None = None) -> str:
-    """Name the device (by default the GPU if there is one), threads and torch."""
-    if device is None:
-        device = 'cuda' if torch.cuda.is_available() else 'cpu'
+def check_cpu_time(device: str) -> None:
+    """Raise an InputError where the CPU time of a call would not be its own."""
+    if torch.get_num_threads() != 1 or device != 'cpu':
+        raise InputError('CPU time is comparable on one CPU thread only, got '
+                         f'{torch.get_num_threads()} threads on {device}')
+
+
+def describe_machine(device: str = 'cpu') -> str:
+    """Return the names of the device and of torch, and the number of threads."""
     if device.startswith('cuda'):
-        device = torch.cuda.get_device_name()
+        device = torch.cuda.get_device_name(device)
     return (f'{device}, {torch.get_num_threads()} CPU threads, '
             f'torch {torch.__version__}')

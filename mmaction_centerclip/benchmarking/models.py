@@ -1,78 +1,107 @@
-"""Build the models that are compared, with random weights."""
-import contextlib
+"""Build what is compared: a config's model, the same without necks, the zoo's."""
 import copy
-import unittest.mock
-from collections.abc import Iterator
 
 from mmaction.registry import MODELS
 from mmengine.config import Config
-from mmengine.hub import get_config
-from mmengine.registry import DefaultScope
+from mmengine.registry import init_default_scope
 from torch import nn
 
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models import VideoTower
 
-MMACTION2_CONFIG = ('mmaction::retrieval/clip4clip/clip4clip_vit-base-p32-res224-'
-                    'clip-pre_8xb16-u12-5e_msrvtt-9k-rgb.py')
+__all__ = ['build_model', 'build_pair', 'clip_frames', 'frame_size', 'tower_config',
+           'tower_of', 'without_necks', 'zoo_backbone']
+
+
+def tower_config(cfg: Config) -> dict:
+    """Return the part of a config that is the video tower's.
+
+    Of a retriever or a recogniser it is the backbone, or the backbone's
+    ``tower``; ``model`` may also be a tower itself.
+    """
+    if not isinstance(cfg.get('model'), dict):
+        raise InputError(f'{cfg.filename}: the config has no model')
+    backbone = cfg.model.get('backbone', cfg.model)
+    return backbone.get('tower', backbone)
+
+
+def tower_of(model: nn.Module) -> nn.Module:
+    """Return a model's video tower, see :func:`tower_config`."""
+    backbone = getattr(model, 'backbone', model)
+    return getattr(backbone, 'tower', backbone)
+
+
+def build_model(cfg: Config) -> nn.Module:
+    """Build a config's model with random weights, in evaluation mode."""
+    tower_config(cfg)
+    init_default_scope(cfg.get('default_scope', 'mmaction'))
+    model = copy.deepcopy(cfg.model)
+    if model.get('pretrained'):
+        model.pretrained = None
+    return MODELS.build(model).eval()
+
+
+def without_necks(cfg: Config) -> Config:
+    """Return a copy of a config without its necks."""
+    cfg = copy.deepcopy(cfg)
+    tower_config(cfg).pop('necks', None)
+    return cfg
 
 
 def build_pair(cfg: Config, device: str = 'cpu') -> tuple[nn.Module, nn.Module]:
-    """Build a config's model, and the same model without its necks.
+    """Build a config's model, and the same without its necks, of equal weights."""
+    if not tower_config(cfg).get('necks'):
+        raise InputError(f'{cfg.filename}: the model has no neck, so there is '
+                         'nothing to compare; give a config that has one')
+    model, twin = build_model(cfg), build_model(without_necks(cfg))
+    twin.load_state_dict(model.state_dict(), strict=False)
+    return model.to(device), twin.to(device)
+
+
+def zoo_backbone(cfg: Config, twin: nn.Module) -> nn.Module | None:
+    """Build the zoo's own backbone of a recogniser, with the twin's weights.
 
     Args:
-        cfg (Config): A retriever's config.
-        device (str): Where to put both. Defaults to ``'cpu'``.
+        cfg (Config): The config.
+        twin (nn.Module): Its model without necks.
 
     Returns:
-        tuple[nn.Module, nn.Module]: The model, and the one without necks,
-        whose other weights are the same.
-
-    Raises:
-        InputError: If the config has no neck.
+        nn.Module | None: None where the zoo has none, as of CLIP's towers.
     """
-    if not cfg.model.backbone.get('necks'):
-        raise InputError(f'{cfg.filename}: the model has no neck, so there is '
-                         'nothing to compare; give a config of CenterCLIP')
-    cfg.model.pretrained = None
-    model = MODELS.build(cfg.model)
-    plain = copy.deepcopy(cfg.model)
-    plain.backbone.necks = []
-    unclustered = MODELS.build(plain)
-    unclustered.load_state_dict(model.state_dict(), strict=False)
-    return model.to(device), unclustered.to(device)
+    tower, bases = getattr(twin, 'backbone', None), ()
+    if isinstance(tower, VideoTower) and not hasattr(twin, 'encode_video'):
+        bases = type(tower).__mro__
+        bases = bases[bases.index(VideoTower) + 1:]
+    if not bases or not bases[0].__module__.startswith('mmaction.'):
+        return None
+    options = dict(copy.deepcopy(tower_config(without_necks(cfg))), type=bases[0])
+    zoo = MODELS.build(options).eval()
+    zoo.load_state_dict(tower.state_dict())
+    return zoo.to(next(tower.parameters()).device)
 
 
-@contextlib.contextmanager
-def random_openai_clip() -> Iterator[None]:
-    """Let MMAction2's ``CLIPSimilarity`` start from random weights.
+def clip_frames(cfg: Config) -> int:
+    """Return how many frames of a video the model sees at once in a test.
 
-    It downloads OpenAI's otherwise. Inside, ``clip.load`` makes a ViT-B/32.
-
-    Raises:
-        InputError: If ``openai-clip``, which it is made of, is missing.
+    All that the test pipeline samples of a retriever, one clip of a recogniser;
+    of a config without data ``num_frames``, or 1.
     """
-    try:
-        import clip
-        from clip.model import CLIP
-    except ImportError as error:
-        raise InputError("MMAction2's CLIPSimilarity needs the package "
-                         f'openai-clip, which cannot be imported: {error}') from None
-    # ViT-B/32 by its sizes: embedding, pixels, layers, width and patch of the
-    # image tower; context, vocabulary, width, heads and layers of the text's.
-    sizes = (512, 224, 12, 768, 32, 77, 49408, 512, 8, 12)
-    with unittest.mock.patch.object(
-            clip, 'load', lambda *args, **kwargs: (CLIP(*sizes), None)):
-        yield
+    loader = cfg.get('test_dataloader')
+    if not loader:
+        return cfg.get('num_frames', 1)
+    for transform in loader.dataset.pipeline:
+        if 'clip_len' in transform:
+            clips = transform.get('num_clips', 1) if 'text_backbone' in cfg.model else 1
+            return transform['clip_len'] * clips
+    raise InputError(f'{cfg.filename}: no transform of the test pipeline has a '
+                     'clip_len')
 
 
-def build_mmaction2(device: str = 'cpu') -> nn.Module:
-    """Build MMAction2's own CLIP4Clip as its config ships it.
-
-    Args:
-        device (str): Where to put it. Defaults to ``'cpu'``.
-
-    Raises:
-        InputError: See :func:`random_openai_clip`.
-    """
-    with random_openai_clip(), DefaultScope.overwrite_default_scope('mmaction'):
-        return MODELS.build(get_config(MMACTION2_CONFIG).model).to(device)
+def frame_size(cfg: Config, model: nn.Module) -> tuple[int, int]:
+    """Return height and width of the frames that a model takes, or was built for."""
+    size = tower_of(model).image_size or tower_config(cfg).get(
+        'img_size', 224 if 'cls_head' in cfg.model else None)
+    if size is None:
+        raise InputError(f'{cfg.filename}: the tower takes frames of any size; '
+                         'img_size of its backbone must say of which it is measured')
+    return (size, size) if isinstance(size, int) else tuple(size)

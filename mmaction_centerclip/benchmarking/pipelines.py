@@ -16,7 +16,6 @@ from mmaction_centerclip.config_checks import step_type
 from mmaction_centerclip.datasets import sample_rng, stack_in_worker
 
 from .measure import synchronize
-from .models import MMACTION2_CONFIG
 
 __all__ = ['STAGES', 'Pipeline', 'loader_rates', 'read_samples', 'stage_of',
            'stock_pipeline', 'time_stages']
@@ -24,6 +23,8 @@ __all__ = ['STAGES', 'Pipeline', 'loader_rates', 'read_samples', 'stage_of',
 STAGES = ('open', 'sample', 'decode', 'resize', 'tokenise', 'pack', 'collate',
           'transfer')
 PASSES = 3  # over the videos in a turn
+MMACTION2_CONFIG = ('mmaction::retrieval/clip4clip/clip4clip_vit-base-p32-res224-'
+                    'clip-pre_8xb16-u12-5e_msrvtt-9k-rgb.py')
 CAPTION = 'a man is playing the guitar on a stage'
 
 
@@ -34,8 +35,7 @@ class Pipeline:
     Args:
         name (str): As tables have it.
         steps (list[dict]): Configs of its transforms.
-        files (list[str]): Videos, the same ones in all pipelines that are
-            compared.
+        files (list[str]): Videos, the same ones in all that are compared.
     """
     name: str
     steps: list[dict]
@@ -46,16 +46,7 @@ class Pipeline:
         self.stages = [stage_of(step) for step in self.steps]
 
     def run(self, index: int, seed: int) -> tuple[dict, dict[str, float]]:
-        """Run it on a video.
-
-        Args:
-            index (int): Which file.
-            seed (int): Of what it draws.
-
-        Returns:
-            tuple[dict, dict[str, float]]: The sample, with ``frame_inds``, and
-            the milliseconds of CPU time of each stage.
-        """
+        """Run it on a file: the sample, and milliseconds of CPU time of each stage."""
         results = dict(filename=self.files[index], start_index=0, modality='RGB',
                        text=[CAPTION])
         spent, frames = dict.fromkeys(STAGES, 0.), None
@@ -71,8 +62,8 @@ class Pipeline:
 def stage_of(step: dict) -> str:
     """Name the stage that a transform belongs to."""
     kind = step_type(step)
-    for ending, stage in (('Init', 'open'), ('InitFromFile', 'open'),
-                          ('Decode', 'decode'), ('Tokenize', 'tokenise'),
+    for ending, stage in (('Init', 'open'), ('Decode', 'decode'),
+                          ('Tokenize', 'tokenise'),
                           ('FormatShape', 'pack'), ('PackActionInputs', 'pack')):
         if kind.endswith(ending):
             return stage
@@ -85,9 +76,6 @@ def stock_pipeline(steps: list[dict]) -> list[dict]:
     The pipeline of its CLIP4Clip's test: decord, a short side of 256 and a crop
     of 224. Sampling and tokenizer are those of ``steps``, so that both draw the
     same frames and read the same captions.
-
-    Args:
-        steps (list[dict]): Configs of the other's transforms.
     """
     own = {stage_of(step): step for step in steps}
     stock = []
@@ -111,13 +99,13 @@ def time_stages(pipelines: Sequence[Pipeline], repeats: int,
         device (str): Where batches go. Defaults to ``'cpu'``: they stay.
 
     Returns:
-        dict[str, list[dict[str, float]]]: For each pipeline and video, the
-        medians of each stage in milliseconds, CPU time but for ``transfer``,
-        and of their ``total``.
+        dict[str, list[dict[str, float]]]: For each pipeline and video, medians of
+        stages and their ``total`` in milliseconds, CPU time but for ``transfer``.
     """
     times = {pipeline.name: [[] for _ in pipeline.files] for pipeline in pipelines}
     for turn in range(repeats + 1):
-        for pipeline in _rotated(pipelines, turn):
+        first = turn % len(pipelines)  # another one each time
+        for pipeline in [*pipelines[first:], *pipelines[:first]]:
             # As a worker runs it, which does nothing else: so much of the work
             # is to copy that what another leaves in the caches counts.
             for index in [*range(len(pipeline.files))] * PASSES:
@@ -129,12 +117,6 @@ def time_stages(pipelines: Sequence[Pipeline], repeats: int,
     return {name: [{stage: statistics.median(call[stage] for call in calls)
                     for stage in (*STAGES, 'total')} for calls in videos]
             for name, videos in times.items()}
-
-
-def _rotated(pipelines: Sequence[Pipeline], turn: int) -> list[Pipeline]:
-    """Let another one begin each time, since the machine may change meanwhile."""
-    first = turn % len(pipelines)
-    return [*pipelines[first:], *pipelines[:first]]
 
 
 def _finish(sample: dict, spent: dict[str, float], device: str) -> None:
@@ -152,14 +134,14 @@ def _finish(sample: dict, spent: dict[str, float], device: str) -> None:
 
 
 def read_samples(pipeline: Pipeline) -> Iterator[tuple[list[int], Tensor]]:
-    """Give the numbers and the pictures of the frames of each video."""
+    """Yield the numbers and the pictures of the frames of each video."""
     for index in range(len(pipeline.files)):
         sample, _ = pipeline.run(index, seed=0)
         yield sample['frame_inds'].tolist(), sample['inputs']['imgs']
 
 
 class _Epoch(Dataset):
-    """The videos of a pipeline, each some times."""
+    """The videos of a pipeline, each ``rounds`` times."""
 
     def __init__(self, pipeline: Pipeline, rounds: int) -> None:
         self.pipeline, self.rounds = pipeline, rounds
@@ -176,13 +158,8 @@ def loader_rates(pipelines: Sequence[Pipeline], workers: int, batch_size: int,
                  rounds: int, repeats: int) -> dict[str, float]:
     """Return the samples that a data loader gives in a second of wall time.
 
-    Args:
-        pipelines (Sequence[Pipeline]): They take turns.
-        workers (int): Processes of the loader; 0 for none.
-        batch_size (int): Samples of a batch.
-        rounds (int): How often an epoch has each video.
-        repeats (int): Epochs of each, of which the median counts, after one
-            that is not counted.
+    They take turns; the median of ``repeats`` epochs counts, after one that does
+    not. An epoch has each video ``rounds`` times.
     """
     loaders = {pipeline.name: DataLoader(
         _Epoch(pipeline, rounds), batch_size, num_workers=workers,

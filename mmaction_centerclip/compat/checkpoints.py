@@ -1,12 +1,14 @@
 """Read mmengine's checkpoints without running them, and write them whole."""
 import importlib
-import os
 import pickle
 import types
 from pathlib import Path
 
 import numpy as np
 import torch
+
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.files import atomic_write
 
 from .views import view_of
 
@@ -101,14 +103,13 @@ def write_files_whole() -> None:
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write bytes beside the file, then under its name."""
-        partial = f'{filepath}.partial'
         try:
-            put.in_place(self, obj, partial)
-            os.replace(partial, filepath)
-        except BaseException as error:
-            Path(partial).unlink(missing_ok=True)
-            if isinstance(error, OSError) and error.filename is None:
-                error.filename = str(filepath)  # A full disk names none.
+            with atomic_write(filepath) as partial:
+                put.in_place(self, obj, partial)
+        except InputError as error:
+            if isinstance(error.__cause__, OSError):
+                error.__cause__.filename = str(filepath)  # A full disk names none.
+                raise error.__cause__ from None
             raise
 
     put.in_place = LocalBackend.put

@@ -12,6 +12,13 @@ from mmaction_centerclip.files import (
     save_tensors,
     write_text,
 )
+from mmaction_centerclip.models.feature_settings import (
+    SETTINGS,
+    check_settings,
+    describe_settings,
+    kept_settings,
+)
+from mmaction_centerclip.models.utils.strict_loading import compare_weights
 
 from .clip4clip import infer_head
 from .necks import give_embeddings
@@ -58,7 +65,7 @@ def convert_checkpoint(source: str,
             necks, or a file to write exists.
     """
     check_absent(target, config_file)
-    state, _, _ = read_checkpoint(source)
+    state, file, _ = read_checkpoint(source)
     kind = _choose_kind(state, kinds, source)
     weights, unused, embeddings = convert_state(state, kind)
     necks = give_embeddings(necks, embeddings, weights, source)
@@ -69,10 +76,14 @@ def convert_checkpoint(source: str,
                          f'got settings for {num_blocks}')
     model = MODELS.build(config)
     missing, unexpected = _load(model, weights, source)
+    settings = describe_settings(model)
+    if kept_settings(file):  # else the tool says what is assumed
+        check_settings(file, settings, source)
     # Before anything is written, since it may be refused.
     text = config_file and _config_text(config, base_config, num_frames)
     save_tensors(
-        dict(state_dict=model.state_dict(), meta=dict(converted_from=kind)), target)
+        dict(state_dict=model.state_dict(),
+             meta={'converted_from': kind, SETTINGS: settings}), target)
     if config_file:
         write_text(text, config_file)
     return config, dict(kind=kind, unused=unused + unexpected, missing=missing)
@@ -93,16 +104,13 @@ def _choose_kind(state: dict[str, Tensor], kinds: Sequence[str], source: str) ->
 def _load(model: nn.Module, weights: dict[str, Tensor],
           source: str) -> tuple[list[str], list[str]]:
     """Load the weights; return the model's missing keys and unexpected ones."""
-    try:
-        missing, unexpected = model.load_state_dict(weights, strict=False)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise InputError(f'{source}: {reason}') from None
+    missing, unexpected, other = compare_weights(model.state_dict(), weights)
     lost = [key for key in missing if not key.startswith(('backbone.necks.', 'head.'))]
-    if lost:
+    if lost or other:
         raise InputError(f'{source} lacks {len(lost)} weights of its towers, '
-                         f'such as {lost[:3]}')
-    return list(missing), list(unexpected)
+                         f'such as {lost[:3]}; {"; ".join(other[:3])}')
+    model.load_state_dict(weights, strict=False)
+    return missing, unexpected
 
 
 def _model_config(weights: dict[str, Tensor], necks: list[dict], head: dict,

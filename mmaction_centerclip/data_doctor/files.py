@@ -1,19 +1,23 @@
 """Read what a video file says of itself, and whether it was cut off."""
 import contextlib
+import importlib.util
 import os
 import os.path as osp
-import struct
 import sys
 from collections.abc import Iterator
 
 import av
 import cv2
-import decord
 
 from mmaction_centerclip.datasets.transforms import VideoReader
+from mmaction_centerclip.datasets.transforms.decoding_errors import MISTAKES
 from mmaction_centerclip.datasets.transforms.media_files import codec_name, open_media
 
 __all__ = ['find_decoders', 'guess_kind', 'probe_file']
+
+KINDS = ((b'PK\3\4', 'a zip archive'), (b'\x1f\x8b', 'a gzip archive'),
+         (b'%PDF', 'a PDF'), (b'\x89PNG', 'a PNG picture'),
+         (b'\xff\xd8\xff', 'a JPEG picture'))
 
 
 def probe_file(path: str) -> dict:
@@ -30,7 +34,7 @@ def probe_file(path: str) -> dict:
         is always None.
     """
     facts: dict = dict(size=osp.getsize(path))
-    with contextlib.suppress(Exception), open_media(path) as container:
+    with contextlib.suppress(av.FFmpegError, OSError), open_media(path) as container:
         stream = container.streams.best('video')
         if stream is None:
             return facts
@@ -43,8 +47,8 @@ def probe_file(path: str) -> dict:
         facts['packets'] = count
         if facts['duration'] is None:
             facts['duration'] = round(end, 3) or None
-        facts['cut_off'] = fault or _is_short(facts, end) or _lacks_bytes(
-            path, facts['container'])
+        facts['cut_off'] = fault or _is_short(facts, end, stream.frames) or (
+            container.format.name == 'gif' and _gif_fault(path)) or None
     return facts
 
 
@@ -76,50 +80,25 @@ def _read_packets(container: av.container.InputContainer,
     return count, end, fault
 
 
-def _is_short(facts: dict, end: float) -> str | None:
+def _is_short(facts: dict, end: float, promised: int) -> str | None:
     """Compare what is there with what the header says."""
     duration, rate = facts['duration'], facts['rate']
     # The index of an MP4 names packets, and reading one that is gone is a fault.
     if facts['container'].startswith('mov,') or not duration or not rate:
         return None
+    if facts['packets'] < promised:
+        return f'{facts["packets"]} of {promised} packets are there'
     # FLV's duration is of other packets than the frames.
     if end >= duration - (2.5 if facts['container'] == 'flv' else 1.5) / rate:
         return None
     return f'{end:.2f} of {duration:.2f} s are there'
 
 
-def _lacks_bytes(path: str, container: str) -> str | None:
-    """Compare a file's size with what its first bytes say, or see its last."""
-    size = osp.getsize(path)
+def _gif_fault(path: str) -> str | None:
+    """Look at the last byte: nothing else tells that pictures are lost."""
     with open(path, 'rb') as file:
-        head = file.read(256)
         file.seek(-1, os.SEEK_END)
-        if container == 'gif' and file.read(1) != b';':
-            return 'its last byte is not that of a GIF'
-    promised = 0
-    if container == 'avi':
-        promised = struct.unpack('<I', head[4:8])[0] + 8
-    elif container.startswith('matroska'):
-        promised = _matroska_size(head)
-    if promised > size + 1:
-        return f'{size} of {promised} bytes are there'
-    return None
-
-
-def _matroska_size(head: bytes) -> int:
-    """Read where the first segment ends; 0 if the file does not say.
-
-    An element has an id and a size of a variable length, which the zeros in
-    front of the first one of its bits tell (RFC 8794, Sec. 4 and 7).
-    """
-    place = head.find(b'\x18\x53\x80\x67') + 4
-    if place < 4 or place >= len(head) or not head[place]:
-        return 0
-    length = 9 - head[place].bit_length()
-    value = int.from_bytes(head[place:place + length], 'big')
-    unknown = (1 << 7 * length) - 1
-    value &= unknown
-    return 0 if value == unknown else place + length + value
+        return None if file.read() == b';' else 'its last byte is not that of a GIF'
 
 
 def guess_kind(path: str) -> str | None:
@@ -134,35 +113,16 @@ def guess_kind(path: str) -> str | None:
         return 'nothing but zeros' if head else 'an empty file'
     if head.lstrip()[:15].lower().startswith((b'<!doctype html', b'<html')):
         return 'a page of HTML'
-    for begin, kind in ((b'PK\3\4', 'a zip archive'), (b'\x1f\x8b', 'a gzip archive'),
-                        (b'%PDF', 'a PDF'), (b'\x89PNG', 'a PNG picture'),
-                        (b'\xff\xd8\xff', 'a JPEG picture')):
+    for begin, kind in KINDS:
         if head.startswith(begin):
             return kind
     if head[4:8] == b'ftyp':
-        return None if _has_index(path) else 'an MP4 without its whole index, cut off'
-    with contextlib.suppress(UnicodeDecodeError):
-        text = head[:4000].decode('utf-8', errors='strict' if len(head) < 4000
-                                  else 'ignore')
-        if text.isprintable() or not set(text) & {chr(i) for i in range(9)}:
-            return 'a text'
-    return None
-
-
-def _has_index(path: str) -> bool:
-    """Whether one of the boxes of an MP4 file is its index, to its end."""
-    total = osp.getsize(path)
-    with open(path, 'rb') as file:
-        while len(header := file.read(8)) == 8:
-            size, name = struct.unpack('>I4s', header)
-            if name == b'moov':
-                return file.tell() - 8 + size <= total
-            if size == 1:
-                size = struct.unpack('>Q', file.read(8).rjust(8, b'\0'))[0] - 8
-            if size < 8:
-                return False
-            file.seek(size - 8, os.SEEK_CUR)
-    return False
+        return None if 'codec' in probe_file(path) else (
+            'an MP4 without its whole index, cut off')
+    text = head.decode('utf-8', errors='ignore')
+    is_text = len(text.encode()) > len(head) - 4 and not set(text) & set(
+        map(chr, range(9)))  # the last letter may be cut
+    return 'a text' if is_text else None
 
 
 def find_decoders(path: str) -> list[str]:
@@ -171,16 +131,21 @@ def find_decoders(path: str) -> list[str]:
     Whether it is the right one, and those behind it, is another matter: see
     docs/data.md.
     """
-    tries = {
-        'VideoInit': lambda: VideoReader(path).get_batch([0]),
-        'decord': lambda: decord.VideoReader(path)[0],
-        'OpenCV': lambda: _read_opencv(path)}
+    tries = dict(VideoInit=lambda: VideoReader(path).get_batch([0]))
+    if importlib.util.find_spec('decord'):
+        import decord
+        tries['decord'] = lambda: decord.VideoReader(path)[0]
+    tries['OpenCV'] = lambda: _read_opencv(path)
     found = []
     with _silence():
         for name, read in tries.items():
-            with contextlib.suppress(Exception):
+            try:
                 read()
-                found.append(name)
+            except MISTAKES:
+                raise
+            except Exception:
+                continue
+            found.append(name)
     return found
 
 

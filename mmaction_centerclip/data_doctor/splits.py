@@ -1,11 +1,16 @@
 """The splits of a config: their annotations, samples and pipelines."""
+import contextlib
 import copy
+import os
 from dataclasses import dataclass, field
 
+from mmaction.datasets import VideoDataset
+from mmaction.datasets.base import BaseActionDataset
 from mmaction.registry import DATASETS
 from mmaction.utils import register_all_modules
 from mmengine.config import Config
 
+from mmaction_centerclip.config_checks import find_datasets
 from mmaction_centerclip.datasets import (
     AnnotationEntry,
     VideoTextRetrievalDataset,
@@ -13,7 +18,7 @@ from mmaction_centerclip.datasets import (
 )
 from mmaction_centerclip.errors import InputError, named_errors
 
-__all__ = ['DataSplit', 'build_dataset', 'read_data_splits']
+__all__ = ['DataSplit', 'build_dataset', 'clip_of', 'read_data_splits']
 
 LOADERS = dict(train='train_dataloader', val='val_dataloader', test='test_dataloader')
 
@@ -25,22 +30,20 @@ class DataSplit:
     Args:
         name (str): ``'train'``, ``'val'`` or ``'test'``; of a loader with
             several data sets, with a number.
-        dataset (VideoTextRetrievalDataset): Not initialised.
-        entries (list[AnnotationEntry]): Of the annotation file, with those
-            that have no caption.
+        dataset (BaseActionDataset): Not initialised.
         samples (list[dict]): As the data set goes through them.
         batch_size (int): Of the loader, in one process.
-        num_workers (int): Of the loader.
         options (dict): What the config says of the data set.
+        entries (list[AnnotationEntry], optional): Of an annotation file with
+            captions, with those that have none.
         same_as (list[str]): Other splits that are the same.
     """
     name: str
-    dataset: VideoTextRetrievalDataset
-    entries: list[AnnotationEntry]
+    dataset: BaseActionDataset
     samples: list[dict]
     batch_size: int
-    num_workers: int
     options: dict
+    entries: list[AnnotationEntry] | None = None
     same_as: list[str] = field(default_factory=list)
 
 
@@ -48,18 +51,13 @@ def read_data_splits(cfg: Config) -> list[DataSplit]:
     """Read the annotations of all data sets of a config.
 
     Args:
-        cfg (Config): With its pipelines completed.
-
-    Raises:
-        InputError: If there is no data set, one is of another class than
-            ``VideoTextRetrievalDataset``, or an annotation file cannot be
-            read.
+        cfg (Config): Of a retriever or a recogniser, with its pipelines completed.
     """
     register_all_modules()
     splits, known = [], []
     for name, loader_name in LOADERS.items():
         loader = cfg.get(loader_name) or {}
-        found = list(_find_datasets(loader.get('dataset') or {}, loader_name))
+        found = list(find_datasets(loader))
         for number, options in enumerate(found):
             own_name = f'{name} {number + 1}' if len(found) > 1 else name
             if options in known:
@@ -67,31 +65,44 @@ def read_data_splits(cfg: Config) -> list[DataSplit]:
                 continue
             known.append(options)
             options = Config(dict(a=options)).to_dict()['a']
-            dataset = build_dataset(options)
             with named_errors(loader_name):
-                splits.append(DataSplit(
-                    own_name, dataset, read_entries(dataset.ann_file, keep_empty=True),
-                    dataset.list_samples(), loader.get('batch_size', 1),
-                    loader.get('num_workers', 0), options))
+                splits.append(_read_split(own_name, options,
+                                          loader.get('batch_size', 1)))
     if not splits:
         raise InputError(f'{cfg.filename} has none of {", ".join(LOADERS.values())}')
     return splits
 
 
-def build_dataset(options: dict) -> VideoTextRetrievalDataset:
+def _read_split(name: str, options: dict, batch_size: int) -> DataSplit:
+    kind = options.get('type')
+    cls = DATASETS.get(kind) if isinstance(kind, str) else kind
+    if not issubclass(cls or object, (VideoTextRetrievalDataset, VideoDataset)):
+        raise InputError('the doctor knows VideoTextRetrievalDataset and VideoDataset, '
+                         f'got {kind!r}')
+    dataset = build_dataset(options)
+    if isinstance(dataset, VideoTextRetrievalDataset):
+        return DataSplit(name, dataset, dataset.list_samples(), batch_size, options,
+                         read_entries(dataset.ann_file, keep_empty=True))
+    try:
+        samples = dataset.load_data_list()
+    except (OSError, ValueError) as error:
+        raise InputError(f'{dataset.ann_file}: expected a line "video label" a video '
+                         f'({error})') from error
+    return DataSplit(name, dataset, [dict(sample, text=[]) for sample in samples],
+                     batch_size, options)
+
+
+def build_dataset(options: dict) -> BaseActionDataset:
     """Build a data set that has not looked for its files yet."""
     # Copied, since building takes things out.
     return DATASETS.build(dict(copy.deepcopy(options), lazy_init=True))
 
 
-def _find_datasets(options: dict, loader: str) -> list[dict]:
-    """Find the data sets in wrappers such as ``ConcatDataset``."""
-    if 'ann_file' in options:
-        kind = options.get('type')
-        if getattr(kind, '__name__', kind) != VideoTextRetrievalDataset.__name__:
-            raise InputError(f'{loader}: the doctor knows VideoTextRetrievalDataset '
-                             f'only, got {kind!r}')
-        return [options]
-    inner = [options.get('dataset'), *(options.get('datasets') or [])]
-    return [found for node in inner if isinstance(node, dict)
-            for found in _find_datasets(node, loader)]
+def clip_of(sample: dict) -> tuple:
+    """Return what all ways to write a sample's file have in common, and its times."""
+    name, (start, end) = sample['filename'], sample.get('clip') or (None, None)
+    if '://' not in name:
+        with contextlib.suppress(OSError, ValueError):
+            facts = os.stat(name)  # of what a link leads to
+            name = f'{facts.st_dev}:{facts.st_ino}'
+    return name, start or 0, end

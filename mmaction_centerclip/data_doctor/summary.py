@@ -1,4 +1,4 @@
-"""Say what the doctor found in lines of text."""
+"""Describe what the doctor found in lines of text."""
 from collections.abc import Iterator
 
 from .videos import STATES
@@ -9,38 +9,21 @@ MOST_FILES = 20
 
 
 def summarize(report: dict) -> list[str]:
-    """Say in a line a finding what is wrong.
-
-    Args:
-        report (dict): Of :func:`diagnose`.
-
-    Returns:
-        list[str]: Plain lines.
-    """
+    """Describe each finding of :func:`diagnose` in a line."""
     lines = []
     for split in report['splits']:
         lines += _summarize_videos(split)
-        lines += _summarize_captions(split)
-        if split['speed']:
-            speed = split['speed']
-            lines.append(
-                f'  {1e3 * speed["seconds_per_sample"]:.1f} ms a sample, measured with '
-                f'{report["workers"]} processes at once; an epoch of '
-                f'{speed["samples"]} samples, the data alone: '
-                f'{speed["hours_one_process"]:.3g} h with one process, '
-                f'{speed["hours_with_workers"]:.3g} h with {speed["processes"]}, of '
-                f'{speed["num_workers"]} workers on {report["cores"]} cores')
-        for found in split['estimates']:
-            lines.append(
-                f'  {found["way"]}: {1e3 * found["seconds_per_sample"]:.1f} ms a '
-                f'sample, {found["hours_one_process"]:.3g} h an epoch with one '
-                f'process, {found["gib"]:.3g} GiB')
+        if split['captions']:
+            lines += _summarize_captions(split)
+        if split['seconds_per_sample']:
+            lines.append(f'  {1e3 * split["seconds_per_sample"]:.1f} ms a sample, the '
+                         f'median with {report["workers"]} processes at once')
     for leak in report['leaks']:
         counts = ', '.join(f'{len(leak[key])} {words}' for key, words in (
             ('same_name', 'files'),
             ('same_content', 'pairs of files of the same bytes'),
-            ('same_caption', 'captions')))
-        lines.append(f'in both {" and ".join(leak["splits"])}: {counts}')
+            ('same_caption', 'captions')) if leak[key])
+        lines.append(f'in both {" and ".join(leak["splits"])}: {counts or "nothing"}')
     return lines
 
 
@@ -56,12 +39,15 @@ def _summarize_videos(split: dict) -> Iterator[str]:
     for video in split['unusual'][:MOST_FILES]:
         yield (f'  {video["file"]}: its codec is {video["codec"]}, which VideoInit '
                'reads and some other decoders do not')
+    for names in split['repeated'][:MOST_FILES]:
+        yield f'  one video under {len(names)} names: {", ".join(names)}'
     if len(split['shapes']) > 1:
         yield ('  samples of several shapes make no batch; the pipeline needs a step '
                'that resizes: ' + ', '.join(
                    f'{found["videos"]} of {found["shape"]}, such as {found["file"]}'
                    for found in split['shapes'][:5]))
-    more = sum(max(0, len(split[name]) - MOST_FILES) for name in ('faults', 'unusual'))
+    more = sum(max(0, len(split[name]) - MOST_FILES)
+               for name in ('faults', 'unusual', 'repeated'))
     if more:
         yield f'  and {more} more'
 

@@ -3,8 +3,10 @@ import os
 import os.path as osp
 import time
 
+from mmaction.datasets.base import BaseActionDataset
+
 from mmaction_centerclip.datasets import VideoTextRetrievalDataset
-from mmaction_centerclip.datasets.transforms import DecodingError
+from mmaction_centerclip.datasets.transforms import DecodingError, run_transform
 
 from .files import find_decoders, guess_kind, probe_file
 
@@ -28,12 +30,12 @@ def key_of(sample: dict, pipeline: str) -> str:
     return f'{sample["filename"]} {sample.get("clip")} {version} {pipeline}'
 
 
-def examine_video(dataset: VideoTextRetrievalDataset, sample: dict) -> dict:
+def examine_video(dataset: BaseActionDataset, sample: dict) -> dict:
     """Take a sample through the pipeline of its data set.
 
     Args:
-        dataset (VideoTextRetrievalDataset): Of the sample.
-        sample (dict): Of its ``list_samples``.
+        dataset (BaseActionDataset): Of the sample.
+        sample (dict): Of a :class:`DataSplit`.
 
     Returns:
         dict: ``state``, one of ``STATES``, and ``reason``; what
@@ -55,10 +57,10 @@ def examine_video(dataset: VideoTextRetrievalDataset, sample: dict) -> dict:
                 modality=dataset.modality, start_index=dataset.start_index)
     try:
         if id(dataset) not in _WARM:  # A tokenizer is loaded when it is first used.
-            dataset.run_pipeline(dict(info), dict(filename=path))
+            _run_pipeline(dataset, dict(info))
             _WARM.add(id(dataset))
         start = time.perf_counter()
-        packed = dataset.run_pipeline(info, dict(filename=path))
+        imgs = _run_pipeline(dataset, info)
     except DecodingError as error:
         kind = guess_kind(path) if facts else None
         facts.update(state='unreadable',
@@ -66,15 +68,26 @@ def examine_video(dataset: VideoTextRetrievalDataset, sample: dict) -> dict:
                      decoders=find_decoders(path) if facts else [])
         return facts
     facts['seconds'] = round(time.perf_counter() - start, 6)
-    if hasattr(packed['inputs'].get('imgs'), 'shape'):
-        facts['shape'] = list(packed['inputs']['imgs'].shape)
-    if 'total_frames' in info:
-        facts.update(frames=int(info['total_frames']))
-    if 'clip_len' in info:
-        facts.update(wanted=int(info['clip_len']) * int(info.get('num_clips', 1)))
+    if hasattr(imgs, 'shape'):
+        facts['shape'] = list(imgs.shape)
+    for fact, key in (('frames', 'total_frames'), ('wanted', 'clip_len')):
+        if key in info:
+            facts[fact] = int(info[key])
     if facts.get('cut_off'):
         return dict(facts, state='cut_off', reason=facts['cut_off'])
     if facts.get('frames', 1) < facts.get('wanted', 1):
         return dict(facts, state='short', reason=f'has {facts["frames"]} frames, '
                     f'{facts["wanted"]} are asked for')
     return dict(facts, state='ok', reason='')
+
+
+def _run_pipeline(dataset: BaseActionDataset, info: dict) -> object:
+    """Return the frames that the pipeline packs; it writes to what it is given."""
+    name, data = info['filename'], info
+    if isinstance(dataset, VideoTextRetrievalDataset):
+        data = dataset.run_pipeline(info, dict(filename=name))
+    else:
+        for transform in dataset.pipeline.transforms:
+            data = run_transform(transform, data, name)
+    inputs = data['inputs']
+    return inputs.get('imgs') if isinstance(inputs, dict) else inputs

@@ -9,7 +9,6 @@ from .collate import stack_in_worker
 from .feature_cache import FeatureCache, recipe_of
 from .sample_rng import sample_rng
 from .transforms import (
-    DecordInitFromFile,
     OpenCLIPResize,
     OpenCLIPTokenize,
     SampleFramesWithMask,
@@ -19,7 +18,7 @@ from .transforms import (
 from .video_text_retrieval import VideoTextRetrievalDataset
 
 __all__ = [
-    'AnnotationEntry', 'DecordInitFromFile', 'FeatureCache', 'OpenCLIPResize',
+    'AnnotationEntry', 'FeatureCache', 'OpenCLIPResize',
     'OpenCLIPTokenize',
     'SampleFramesWithMask', 'VideoDecode', 'VideoInit', 'VideoTextRetrievalDataset',
     'annotation_text', 'convert_annotations', 'read_annotations', 'read_entries',

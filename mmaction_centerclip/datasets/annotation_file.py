@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 
 from mmengine.logging import print_log
 
-from mmaction_centerclip.errors import InputError, check_number, named_errors
+from mmaction_centerclip.errors import InputError, check_number, named_errors, printable
 
 __all__ = ['SCHEMA_VERSION', 'AnnotationEntry', 'annotation_text',
            'convert_annotations', 'read_annotations', 'read_entries']
 
 SCHEMA_VERSION = 1
+LONGEST = 1e9  # seconds, of what is no mistake
 _FORM = ('map video files to lists of captions, such as '
          '{"video0.mp4": ["a caption", ...]}, or have a schema_version and a list '
          'of videos')
@@ -55,7 +56,8 @@ class AnnotationEntry:
         for name in ('start', 'end'):
             if getattr(self, name) is not None:
                 check_number(f'{self.id}: {name}', getattr(self, name),
-                             lambda seconds: seconds >= 0, 'seconds, 0 or more')
+                             lambda seconds: 0 <= seconds < LONGEST,
+                             f'seconds, 0 or more and below {LONGEST:g}')
         if self.end is not None and self.end <= (self.start or 0):
             raise InputError(f'{self.id}: end must be after start, got '
                              f'{self.start or 0} to {self.end}')
@@ -131,8 +133,8 @@ def read_entries(path: str, keep_empty: bool = False) -> list[AnnotationEntry]:
         (f'{empty} empty captions of {len(fewer)} videos', fewer),
         (f'{len(bare)} videos without a caption', bare)):
         if named:
-            print_log(f'{path}: dropped {dropped}, the first being {named[0].video}',
-                      'current', logging.WARNING)
+            print_log(printable(f'{path}: dropped {dropped}, the first being '
+                                f'{named[0].video}'), 'current', logging.WARNING)
     return [AnnotationEntry(**dict(asdict(entry), captions=texts))
             for entry, texts in zip(entries, kept) if texts]
 
@@ -161,8 +163,10 @@ def _to_entries(content: dict) -> list[AnnotationEntry]:
     # A video of that name would have a list.
     version = content.get('schema_version', [])
     if isinstance(version, list):
-        return [AnnotationEntry(video, captions, video)
-                for video, captions in _check_form(content).items()]
+        entries = [AnnotationEntry(video, captions, video)
+                   for video, captions in _check_form(content).items()]
+        _check_repeats(entries)
+        return entries
     if version != SCHEMA_VERSION or isinstance(version, bool):
         raise InputError(f'schema_version must be {SCHEMA_VERSION}, got {version!r}; '
                          'another version of this package may have written the file')
@@ -194,11 +198,16 @@ def _check_repeats(entries: Sequence[AnnotationEntry]) -> None:
     """Refuse two entries of one id, or of one clip, each other's negatives."""
     for kind, keys in (
         ('id', [entry.id for entry in entries]),
-        ('clip', [(entry.video, entry.start, entry.end) for entry in entries])):
+        ('clip', [(_plain_name(entry.video), entry.start or 0, entry.end)
+                  for entry in entries])):
         key, count = Counter(keys).most_common(1)[0] if keys else (None, 0)
         if count > 1:
             raise InputError(f'the {kind} {key!r} stands {count} times; list its '
                              'captions together')
+
+
+def _plain_name(video: str) -> str:
+    return video if '://' in video else osp.normpath(video)
 
 
 def annotation_text(entries: Sequence[AnnotationEntry], split: str) -> str:

@@ -1,5 +1,4 @@
 """Write a video anew, smaller and faster to decode, and compare both."""
-import contextlib
 import functools
 import json
 import os
@@ -15,6 +14,9 @@ import cv2
 import numpy as np
 
 from mmaction_centerclip.errors import InputError, check_choice, check_number
+from mmaction_centerclip.files import partial_beside
+from mmaction_centerclip.mp4 import write_mp4
+from mmaction_centerclip.option_types import check_types
 
 from .transforms import DecodingError, VideoReader, decoding_errors
 from .transforms.media_files import open_media
@@ -23,10 +25,10 @@ __all__ = ['Compression', 'compress_video']
 
 PRESETS = ('ultrafast', 'superfast', 'veryfast', 'faster', 'fast', 'medium', 'slow',
            'slower', 'veryslow')
-TICKS = 90000  # of a second, for times that are not evenly spaced
 LATE = 2e-3  # seconds that a frame may be from its time
 
 
+@check_types
 @dataclass(frozen=True)
 class Compression:
     """How a video is compressed: H.264 in MP4, without sound.
@@ -60,8 +62,8 @@ class Compression:
         for name, least, top in (('short_side', 16, 2**14), ('fps', 0, 1000),
                                  ('crf', 0, 51)):
             value = getattr(self, name)
-            if type(value) is not int or not least <= value <= top:
-                raise InputError(f'{name} must be an integer from {least} to {top}, '
+            if not least <= value <= top:
+                raise InputError(f'{name} must be from {least} to {top}, '
                                  f'got {value!r}')
         check_choice('preset', self.preset, PRESETS)
         check_number('max_difference', self.max_difference, lambda x: x > 0, 'positive')
@@ -97,12 +99,11 @@ def compress_video(source: str, target: str, options: Compression) -> dict | Non
     with decoding_errors(source):
         stat = os.stat(source)
         origin = json.dumps(dict(asdict(options), bytes=stat.st_size,
-                                 time=stat.st_mtime_ns, format=1), sort_keys=True)
+                                 time=stat.st_mtime_ns, format=2), sort_keys=True)
         if osp.lexists(target) and _origin_of(target, source) == origin:
             return None
         os.makedirs(osp.dirname(osp.abspath(target)), exist_ok=True)
-        partial = f'{target}.{os.getpid()}.partial'
-        try:
+        with partial_beside(target) as partial:
             work = functools.partial(
                 _write_and_compare, source, partial, options, origin)
             try:
@@ -112,9 +113,6 @@ def compress_video(source: str, target: str, options: Compression) -> dict | Non
             figures = dict(frames=frames, bytes=osp.getsize(partial),
                            original_bytes=stat.st_size, difference=difference)
             os.replace(partial, target)
-        finally:
-            if osp.exists(partial):
-                os.remove(partial)
     return figures
 
 
@@ -176,44 +174,14 @@ def _with_times(reader: VideoReader, rate: float,
 
 def _write_and_compare(source: str, path: str, options: Compression, origin: str,
                        has_times: bool = True) -> tuple[int, float]:
-    """Write with even times where a rate says them, which keeps it best."""
-    rate = options.fps or Fraction(
-        VideoReader(source).get_avg_fps()).limit_denominator(1001)
-    for ticks in (rate or TICKS, TICKS):
-        with contextlib.suppress(_UnevenError):
-            _write(_kept(source, options, has_times), path, options, origin,
-                   Fraction(ticks))
-            break
-    return _compare(_kept(source, options, has_times), path, options.max_difference)
-
-
-class _UnevenError(Exception):
-    """Frames come at other moments than a rate says."""
-
-
-def _write(kept: Iterator, path: str, options: Compression, origin: str,
-           ticks: Fraction) -> None:
-    """Write the frames with times in whole numbers of ticks of a second."""
     x264 = dict(crf=str(options.crf), preset=options.preset, tune='fastdecode')
     if options.all_intra:
         x264['x264-params'] = 'keyint=1'
-    with av.open(path, 'w', format='mp4', options=dict(movflags='faststart')) as file:
-        file.metadata['comment'] = origin
-        stream, last = None, -1
-        for image, time in kept:
-            if stream is None:
-                stream = file.add_stream('libx264', rate=ticks, options=x264)
-                stream.height, stream.width = image.shape[:2]
-                stream.pix_fmt = 'yuv420p'
-                stream.time_base = stream.codec_context.time_base = 1 / ticks
-                stream.codec_context.thread_count = 1  # files are done in parallel
-            frame = av.VideoFrame.from_ndarray(image)
-            frame.pts, frame.time_base = round(time * ticks), 1 / ticks
-            if frame.pts == last or abs(frame.pts / ticks - time) > LATE:
-                raise _UnevenError
-            last = frame.pts
-            file.mux(stream.encode(frame))
-        file.mux(stream.encode(None))
+    # On one thread: files are done in parallel.
+    write_mp4(path, _kept(source, options, has_times),
+              fps=options.fps or VideoReader(source).get_avg_fps(),
+              comment=origin, num_threads=1, **x264)
+    return _compare(_kept(source, options, has_times), path, options.max_difference)
 
 
 def _compare(kept: Iterator, path: str, max_difference: float) -> tuple[int, float]:

@@ -3,6 +3,7 @@ import hashlib
 import inspect
 import os.path as osp
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,13 +12,15 @@ from mmaction.registry import DATASETS, TRANSFORMS
 from mmaction.structures import ActionDataSample
 from mmengine.fileio import exists
 
-from mmaction_centerclip.errors import InputError, check_choice, check_positive_int
+from mmaction_centerclip.errors import InputError, check_positive_int
+from mmaction_centerclip.files import same_video
+from mmaction_centerclip.homes import expand_home
 
 from .annotation_file import read_entries
-from .clip_times import narrow_to_clip
 from .feature_cache import FeatureCache, recipe_of
+from .sample_pipeline import SamplePipeline
 from .sample_rng import sample_rng
-from .transforms import DecodingError, decoding_errors, run_transform
+from .transforms import DecodingError, decoding_errors
 
 __all__ = ['VideoTextRetrievalDataset', 'check_sampling']
 
@@ -69,18 +72,15 @@ class VideoTextRetrievalDataset(BaseActionDataset):
     """
 
     def __init__(self, ann_file: str, pipeline: list[dict | Callable],
-                 data_prefix: dict | None = None, captions: str = 'random',
+                 data_prefix: dict | None = None,
+                 captions: Literal['random', 'all', 'paragraph'] = 'random',
                  test_mode: bool = False, mask_repeats: bool | None = None,
                  features: str | None = None,
                  max_refetch: int = 20, **kwargs) -> None:
-        self.captions = check_choice('captions', captions,
-                                     ('random', 'all', 'paragraph'))
-        if type(max_refetch) is not int or max_refetch < 0:
-            raise InputError('max_refetch must be an integer that is not negative, '
-                             f'got {max_refetch!r}')
-        self.mask_repeats = check_choice('mask_repeats', mask_repeats,
-                                         (None, True, False))
-        if not isinstance(pipeline, (list, tuple)) or not pipeline:
+        self.captions, self.mask_repeats = captions, mask_repeats
+        if max_refetch < 0:
+            raise InputError(f'max_refetch must not be negative, got {max_refetch!r}')
+        if not pipeline:
             raise InputError('pipeline must be a list of transforms that is not empty, '
                              f'got {pipeline!r}')
         for transform in pipeline:
@@ -95,9 +95,10 @@ class VideoTextRetrievalDataset(BaseActionDataset):
             kwargs['metainfo'] = dict(kwargs.get('metainfo') or {}, paragraph=True)
         # Shared with persistent workers: [seed, epoch], -1 for unseeded.
         self._rng_key = torch.full((2, ), -1).share_memory_()
-        super().__init__(ann_file, pipeline=pipeline,
-                         data_prefix=data_prefix or dict(video=''), test_mode=test_mode,
-                         max_refetch=max_refetch, **kwargs)
+        super().__init__(expand_home(ann_file), pipeline=pipeline, test_mode=test_mode,
+                         data_prefix=expand_home(dict(data_prefix or dict(video=''))),
+                         max_refetch=max_refetch, **expand_home(kwargs))
+        self.pipeline = SamplePipeline(self.pipeline.transforms)
 
     def set_epoch(self, seed: int, epoch: int) -> None:
         """Let samples draw by seed, epoch and index only."""
@@ -129,13 +130,17 @@ class VideoTextRetrievalDataset(BaseActionDataset):
             InputError: If the annotation file is missing or of another form.
         """
         entries = read_entries(self.ann_file)
-        samples = []
+        samples, known = [], {}
         for entry in entries:
             name, captions = entry.video, entry.captions
             if self.captions == 'paragraph':
                 captions = [' '.join(captions)]
             filename = name if '://' in name else osp.join(
                 self.data_prefix['video'], name)
+            key = same_video(filename), entry.start or 0, entry.end
+            if known.setdefault(key, name) != name:
+                raise InputError(f'{self.ann_file}: {known[key]} and {name} are one '
+                                 'video; list its captions together')
             clip = dict(filename=filename)
             if (entry.start, entry.end) != (None, None):
                 clip['clip'] = entry.start, entry.end
@@ -206,16 +211,8 @@ class VideoTextRetrievalDataset(BaseActionDataset):
         if self.features:
             sample = ActionDataSample(metainfo=dict(meta, towers=self.features.towers))
             return dict(inputs=self.features.sample(info), data_samples=sample)
-        data, clip = info, info.pop('clip', None)
-        for transform in self.pipeline.transforms:
-            data = run_transform(transform, data, info['filename'])
-            if clip and 'total_frames' in data:
-                with decoding_errors(info['filename']):
-                    narrow_to_clip(data, *clip)
-                clip = None
-        if clip:
-            raise InputError('no step of the pipeline says the total_frames of a '
-                             f'video, of which {info["filename"]} is to give a clip')
+        with decoding_errors(info['filename']):  # whatever stands in the pipeline
+            data = self.pipeline(info)
         data['data_samples'].set_metainfo(
             dict(meta, num_truncated=info.get('num_truncated', 0),
                  tokenizer=info.get('tokenizer'), resizing=info.get('resizing')))

@@ -6,7 +6,7 @@ from pathlib import Path
 from mmengine.logging import print_log
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.files import read_checkpoint
+from mmaction_centerclip.files import read_checkpoint, remove_partials
 from mmaction_centerclip.folder_lock import lock_folder
 
 from .training_state import check_training_state
@@ -17,6 +17,8 @@ __all__ = ['find_resumable', 'lock_work_dir']
 def lock_work_dir(work_dir: str) -> None:
     """Make a work dir and keep it for this process, as long as it lives.
 
+    Parts of checkpoints that a killed training has left there are removed.
+
     Args:
         work_dir (str): Where a training writes.
 
@@ -24,6 +26,8 @@ def lock_work_dir(work_dir: str) -> None:
         InputError: If it cannot be written to, or another training has it.
     """
     lock_folder(work_dir, f'--work-dir {work_dir}', 'training')
+    for names in '*.pth', 'last_checkpoint':
+        remove_partials(work_dir, names)
 
 
 def find_resumable(work_dir: str) -> str | None:

@@ -2,50 +2,42 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
-from torch import Tensor
 
 from mmaction_centerclip.errors import InputError, check_positive_int
+from mmaction_centerclip.option_types import check_types
 from mmaction_centerclip.tables import format_table
 
 from .feature_file import RetrievalFeatures
-from .functional import TOPK, metrics_of_ranks, rank_counts
+from .functional import TOPK
 from .protocols import describe_protocol
-from .registry import RERANKINGS, RETRIEVAL_METRICS, Rankings, build_registered
-from .scorer import Scorer, choose_scorer, rank_counts_in_chunks, score_matrix
+from .registry import RERANKINGS, RETRIEVAL_METRICS, Reranking, build_registered
+from .scores import Scorer, Scores
 
 __all__ = ['RetrievalEvaluation', 'evaluate_features', 'format_rows']
 
 
+@check_types
 class RetrievalEvaluation:
     """Compute recalls and ranks, further metrics, and those of re-rankings.
 
     All similarities are held at once only where a metric or a re-ranking
-    needs them; see :func:`rank_counts_in_chunks` otherwise.
+    needs them.
 
     Args:
         topk (Sequence[int]): The k of R@k. Defaults to (1, 5, 10).
         more_metrics (Sequence[str | dict]): Names in ``RETRIEVAL_METRICS``,
             or dicts with the name as ``type`` and options. Defaults to ().
         rerank (Sequence[str | dict]): The same of ``RERANKINGS``.
-            Defaults to ().
-
-    Raises:
-        InputError: If an option is unknown or out of range.
     """
 
     def __init__(self, topk: Sequence[int] = TOPK,
                  more_metrics: Sequence[str | dict] = (),
                  rerank: Sequence[str | dict] = ()) -> None:
-        if not isinstance(topk, (list, tuple)) or not topk:
+        if not topk:
             raise InputError(f'topk must be a list of positive integers, got {topk!r}')
         self.topk = tuple(check_positive_int('topk', k) for k in topk)
         self.metrics = build_registered('more_metrics', RETRIEVAL_METRICS, more_metrics)
         self.rerankings = build_registered('rerank', RERANKINGS, rerank)
-        for name, metric in self.metrics.items():
-            if not set(metric.needs_recalls) <= set(self.topk):
-                recalls = ', '.join(f'R@{k}' for k in metric.needs_recalls)
-                raise InputError(f'{name} needs {recalls}, which topk must '
-                                 f'have, got {self.topk}')
 
     def __call__(self, features: RetrievalFeatures, scorer: Scorer | None = None,
                  report: Callable[[str], object] | None = None) -> dict[str, float]:
@@ -53,24 +45,18 @@ class RetrievalEvaluation:
 
         Args:
             features (RetrievalFeatures): All videos and captions.
-            scorer (Scorer, optional): Compares them where their similarities
-                are not known. Defaults to None: :func:`choose_scorer`.
+            scorer (Scorer, optional): See :class:`Scores`. Defaults to None.
             report (Callable, optional): Called with the protocol and a table
                 of the figures, even if a re-ranking fails. Defaults to None.
 
         Returns:
             dict[str, float]: See :func:`retrieval_metrics`; those of a
             re-ranking under its name, such as ``qb_norm/t2v/R1``.
-
-        Raises:
-            InputError: If features need a head that is not at hand, a
-                similarity is not finite, or a re-ranking does not fit.
         """
         rows: dict[str, dict[str, float]] = {}
         try:
-            for name, figures in self._rows(features,
-                                            scorer or choose_scorer(features)):
-                rows[name] = figures
+            for name, scores in self._rows(Scores(features, scorer)):
+                rows[name] = self._figures(scores)
         finally:
             if rows and report is not None:
                 protocol = describe_protocol(features.captions_per_video(),
@@ -81,45 +67,34 @@ class RetrievalEvaluation:
 
     def metric_names(self) -> set[str]:
         """Return the names of the figures, as a small evaluation gives them."""
-        own, matrix = torch.arange(2), torch.eye(2)
-        names = self._figures(
-            rank_counts(matrix, own), dict(t2v=matrix, v2t=matrix), own)
-        return {f'{row}{name}' for name in names
+        small = RetrievalFeatures({}, {}, torch.arange(2), 'ab', 'ab',
+                                  similarity=torch.eye(2))
+        return {f'{row}{name}' for name in self._figures(Scores(small))
                 for row in ('', *(f'{row}/' for row in self.rerankings))}
 
-    def _rows(self, features: RetrievalFeatures,
-              scorer: Scorer) -> Iterator[tuple[str, dict[str, float]]]:
-        """Yield the plain figures, then those of each re-ranking."""
-        own, matrix = features.video_of_text, features.similarity
-        if matrix is None and (self.rerankings or any(
-                metric.needs_matrix for metric in self.metrics.values())):
-            matrix = score_matrix(scorer, features.text, features.video)
-        if matrix is None:
-            yield 'plain', self._figures(
-                rank_counts_in_chunks(scorer, features.text, features.video,
-                                      own), {}, own)
-        else:
-            yield 'plain', self._figures(
-                rank_counts(matrix, own), dict(t2v=matrix, v2t=matrix), own)
+    def _rows(self, scores: Scores) -> Iterator[tuple[str, Scores]]:
+        """Yield the plain scores, then those of each re-ranking."""
+        if self.rerankings or any(metric.needs_matrix
+                                  for metric in self.metrics.values()):
+            _ = scores.matrices  # All at once, before they are counted in chunks.
+        yield 'plain', scores
         for name, reranking in self.rerankings.items():
-            if reranking.needs_cosines and matrix.abs().max() > 1 + 1e-3:
-                raise InputError(
-                    f'{name} is for cosine similarities, from -1 to 1; this '
-                    f'head has them from {matrix.min():.3g} to '
-                    f'{matrix.max():.3g}')
-            matrices = reranking(features, matrix, scorer)
-            # One matrix a direction, whose other direction means nothing.
-            counts = {d: rank_counts(x, own)[d] for d, x in matrices.items()}
-            yield name, self._figures(counts, matrices, own)
+            _check_cosines(name, reranking, scores)
+            yield name, reranking(scores)
 
-    def _figures(self, counts: dict[str, tuple[Tensor, Tensor]],
-                 matrices: dict[str, Tensor],
-                 video_of_text: Tensor) -> dict[str, float]:
-        figures = metrics_of_ranks(counts, self.topk)
-        rankings = Rankings(dict(figures), matrices, video_of_text)
+    def _figures(self, scores: Scores) -> dict[str, float]:
+        figures = scores.figures(self.topk)
         for metric in self.metrics.values():
-            figures.update(metric(rankings))
+            figures.update(metric(scores))
         return figures
+
+
+def _check_cosines(name: str, reranking: Reranking, scores: Scores) -> None:
+    matrix = scores.matrices['t2v']
+    if reranking.needs_cosines and matrix.abs().max() > 1 + 1e-3:
+        raise InputError(
+            f'{name} is for cosine similarities, from -1 to 1; this head has them from '
+            f'{matrix.min():.3g} to {matrix.max():.3g}')
 
 
 def evaluate_features(

@@ -34,11 +34,10 @@ class RetrievalFeatures(NamedTuple):
         filenames (Sequence[str]): One a video.
         captions (Sequence[str]): Those of all videos in turn.
         paragraph (bool): Whether a caption is all sentences of a video.
-            Defaults to False.
         similarity (Tensor, optional): Shape (texts, videos), where it takes
-            a head to compute it. Defaults to None.
+            a head to compute it.
         head (dict, optional): The ``config``, of plain types, and the
-            ``state_dict`` of that head. Defaults to None.
+            ``state_dict`` of that head.
     """
     video: Features
     text: Features
@@ -51,16 +50,11 @@ class RetrievalFeatures(NamedTuple):
 
     @property
     def separable(self) -> bool:
-        """Whether products of vectors compare them, without a head."""
+        """True if products of vectors compare them, without a head."""
         return 'video' in self.video and 'text' in self.text
 
     def build_head(self) -> nn.Module:
-        """Build the head that compares them, see :func:`build_stored_head`.
-
-        Raises:
-            InputError: If these features know none, or it cannot be built,
-                or cannot compare them.
-        """
+        """Build the head that compares them, see :func:`build_stored_head`."""
         if self.head is None:
             raise InputError(NO_HEAD)
         head = build_stored_head(self.head)
@@ -93,17 +87,14 @@ def first_captions(features: RetrievalFeatures) -> RetrievalFeatures:
 
 
 def check_features(features: RetrievalFeatures) -> RetrievalFeatures:
-    """Return features whose types, shapes and values fit together.
-
-    Raises:
-        InputError: If they do not.
-    """
-    names, captions = features.filenames, features.captions
-    for field, texts in (('filenames', names), ('captions', captions)):
+    """Return features, or raise an InputError unless their parts fit together."""
+    for field in ('filenames', 'captions'):
+        texts = getattr(features, field)
         if not isinstance(texts, list) or not texts or not all(
                 isinstance(text, str) for text in texts):
             raise InputError(f'{field} must be a list of texts that is not empty')
-    for field, count in (('video', len(names)), ('text', len(captions))):
+    shape = len(features.captions), len(features.filenames)
+    for field, count in (('text', shape[0]), ('video', shape[1])):
         parts = getattr(features, field)
         if not isinstance(parts, dict) or not parts:
             raise InputError(f'{field} must be a dict of tensors, got '
@@ -121,19 +112,17 @@ def check_features(features: RetrievalFeatures) -> RetrievalFeatures:
         raise InputError(f'head must be a dict, got {type(features.head).__name__}')
     own = features.video_of_text
     if not isinstance(own, Tensor) or own.dtype != torch.int64 or (
-            own.shape != (len(captions), )):
-        raise InputError(f'video_of_text must be int64 ({len(captions)}, ), one a '
-                         'caption')
-    if own.min() < 0 or own.max() >= len(names) or (own.diff() < 0).any():
-        raise InputError('video_of_text must ascend from 0 to at most '
-                         f'{len(names) - 1}, got {own.min()} to {own.max()}')
-    if features.similarity is not None:
-        scores = features.similarity
-        _check_tensor('similarity', scores, len(captions))
-        if scores.shape != (len(captions), len(names)) or (
-                not scores.is_floating_point()):
-            raise InputError(f'similarity must be floats ({len(captions)}, '
-                             f'{len(names)}), got {tuple(scores.shape)} {scores.dtype}')
+            own.shape != shape[:1]):
+        raise InputError(f'video_of_text must be int64 ({shape[0]}, ), one a caption')
+    if own.min() < 0 or own.max() >= shape[1] or (own.diff() < 0).any():
+        raise InputError(f'video_of_text must ascend from 0 to at most {shape[1] - 1}, '
+                         f'got {own.min()} to {own.max()}')
+    scores = features.similarity
+    if scores is not None:
+        _check_tensor('similarity', scores, shape[0])
+        if scores.shape != shape or not scores.is_floating_point():
+            raise InputError(f'similarity must be floats {shape}, got '
+                             f'{tuple(scores.shape)} {scores.dtype}')
     if not isinstance(features.paragraph, bool):
         raise InputError(f'paragraph must be a bool, got {features.paragraph!r}')
     return features
@@ -145,10 +134,11 @@ def _check_tensor(name: str, x: object, count: int) -> None:
         shape = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
         raise InputError(f'{name} must be a tensor ({count}, ...), got {shape}')
     check_dense(name, x)
-    if x.is_floating_point() and not x.isfinite().all():
-        raise InputError(f'{name} has values that are not finite')
-    if not x.is_floating_point() and x.dtype not in (torch.bool, torch.int64):
+    if x.dtype not in (torch.bool, torch.int64, torch.float16, torch.bfloat16,
+                       torch.float32, torch.float64):  # few operations take others
         raise InputError(f'{name} must be of floats or bools, got {x.dtype}')
+    if not x.isfinite().all():
+        raise InputError(f'{name} has values that are not finite')
 
 
 def check_same_model(features: RetrievalFeatures, bank: RetrievalFeatures,
@@ -160,10 +150,9 @@ def check_same_model(features: RetrievalFeatures, bank: RetrievalFeatures,
                          f'evaluation {ours}; both must be of the same model')
     if features.head is None or bank.head is None:
         return
-    states = [each.head['state_dict'] for each in (features, bank)]
+    ours, theirs = (each.head['state_dict'] for each in (features, bank))
     if features.head['config'] != bank.head['config'] or any(
-            not torch.equal(value, states[1][name])
-            for name, value in states[0].items()):
+            not torch.equal(value, theirs[name]) for name, value in ours.items()):
         raise InputError(f"{path}: the bank's head has other weights or options "
                          "than the evaluation's; both must be of the same model")
 
@@ -180,20 +169,12 @@ def check_new_file(path: str) -> None:
     if not path.endswith(('.pth', '.pt')):
         raise InputError(f'features go to a .pth or .pt file, got {path!r}')
     if os.path.exists(path):
-        raise InputError(
-            f'{path} exists and is not overwritten; move it or give another name')
+        raise InputError(f'{path} exists and is not overwritten; move it or give '
+                         'another name')
 
 
 def save_features(features: RetrievalFeatures, path: str) -> None:
-    """Write features, all or nothing, to a new file.
-
-    Args:
-        features (RetrievalFeatures): What to write.
-        path (str): A ``.pth`` or ``.pt`` file; its folder is made.
-
-    Raises:
-        InputError: If the file exists, has another suffix or cannot be written.
-    """
+    """Write features to a new ``.pth`` or ``.pt`` file, whose folder is made."""
     check_new_file(path)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     save_tensors(dict(features._asdict(), filenames=list(features.filenames),
@@ -201,17 +182,7 @@ def save_features(features: RetrievalFeatures, path: str) -> None:
 
 
 def load_features(path: str) -> RetrievalFeatures:
-    """Read features safely: the file cannot run code.
-
-    Args:
-        path (str): A file of :func:`save_features`.
-
-    Returns:
-        RetrievalFeatures: On the CPU, checked.
-
-    Raises:
-        InputError: If it is not such a file, or its parts do not fit together.
-    """
+    """Read a file of :func:`save_features`, which runs no code of it, and check it."""
     content = read_tensors(path)
     with named_errors(f'{path} is not a file of features'):
         if not isinstance(content, dict) or content.pop('format', None) != _FORMAT:

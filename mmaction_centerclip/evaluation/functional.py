@@ -1,4 +1,6 @@
-"""Recall and ranks of a similarity matrix, in both directions."""
+"""Recall, ranks, average precision and NDCG of a similarity matrix."""
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -6,11 +8,15 @@ from torch import Tensor
 from mmaction_centerclip.errors import InputError
 
 TOPK = (1, 5, 10)
+CHUNK_ELEMENTS = 2**20  # float64 temporaries of 8 MiB each
+
+Counts = tuple[Tensor, Tensor]
+"""How many candidates of each query are better than its own, and how many tie."""
 
 
 def retrieval_metrics(similarity: Tensor | np.ndarray,
                       video_of_text: Tensor | np.ndarray,
-                      topk: tuple[int, ...] = TOPK) -> dict[str, float]:
+                      topk: Sequence[int] = TOPK) -> dict[str, float]:
     """Compute recall, median and mean rank, text-to-video and video-to-text.
 
     Text-to-video: every caption is a query that ranks all videos.
@@ -26,16 +32,12 @@ def retrieval_metrics(similarity: Tensor | np.ndarray,
         similarity (Tensor | ndarray): Shape (texts, videos), finite.
         video_of_text (Tensor | ndarray): Column of each caption's own video,
             integer (texts, ).
-        topk (tuple[int, ...]): The k of R@k. Defaults to (1, 5, 10).
+        topk (Sequence[int]): The k of R@k. Defaults to (1, 5, 10).
 
     Returns:
         dict[str, float]: For ``t2v`` and ``v2t``: ``/R1`` ... in per cent,
         ``/MdR`` and ``/MnR``, the median and mean of the (expected) ranks,
         which count from 1.
-
-    Raises:
-        InputError: If the shapes do not fit, an index is out of range, or a
-            similarity is not finite.
 
     Examples:
         >>> import torch
@@ -43,30 +45,14 @@ def retrieval_metrics(similarity: Tensor | np.ndarray,
         >>> metrics['t2v/R1'], metrics['v2t/MnR']
         (100.0, 1.0)
     """
-    similarity, video_of_text = check_similarity(similarity, video_of_text)
-    return metrics_of_ranks(rank_counts(similarity, video_of_text), topk)
+    pair = check_similarity(similarity, video_of_text)
+    return metrics_of_counts(
+        dict(t2v=better_and_tied(*pair), v2t=video_counts(*pair)), topk)
 
 
-def rank_counts(similarity: Tensor,
-                video_of_text: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-    """Count better and tied candidates, see :func:`better_and_tied`.
-
-    Args:
-        similarity (Tensor): Shape (texts, videos).
-        video_of_text (Tensor): Int64 (texts, ).
-
-    Returns:
-        dict[str, tuple[Tensor, Tensor]]: Counts under ``t2v``, for every
-        text, and ``v2t``, for every video with a text.
-    """
-    groups = caption_group_similarity(similarity, video_of_text)
-    return dict(t2v=better_and_tied(similarity, video_of_text),
-                v2t=group_rank_counts(groups, video_of_text))
-
-
-def metrics_of_ranks(counts: dict[str, tuple[Tensor, Tensor]],
-                     topk: tuple[int, ...] = TOPK) -> dict[str, float]:
-    """Compute :func:`retrieval_metrics` from :func:`rank_counts`."""
+def metrics_of_counts(counts: dict[str, Counts],
+                      topk: Sequence[int] = TOPK) -> dict[str, float]:
+    """Compute :func:`retrieval_metrics` from the counts of each direction."""
     metrics = {}
     for direction, (better, tied) in counts.items():
         rank = better + 1 + tied / 2
@@ -78,16 +64,11 @@ def metrics_of_ranks(counts: dict[str, tuple[Tensor, Tensor]],
     return metrics
 
 
-def better_and_tied(similarity: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+def better_and_tied(similarity: Tensor, target: Tensor) -> Counts:
     """Count the candidates that beat each query's own, and those that tie.
 
-    Args:
-        similarity (Tensor): Shape (queries, candidates).
-        target (Tensor): Each query's own candidate, int64 (queries, ), which
-            is in neither count.
-
-    Returns:
-        tuple[Tensor, Tensor]: Float64 (queries, ) each.
+    Of similarities (queries, candidates) and each query's own candidate, int64
+    (queries, ), which is in neither count; float64 (queries, ) each.
     """
     own = similarity.gather(1, target[:, None])
     better = (similarity > own).sum(dim=1)
@@ -95,20 +76,108 @@ def better_and_tied(similarity: Tensor, target: Tensor) -> tuple[Tensor, Tensor]
     return better.double(), tied.double()
 
 
-def group_rank_counts(groups: Tensor, video_of_text: Tensor) -> tuple[Tensor, Tensor]:
-    """Rank groups, as of :func:`caption_group_similarity`, for every video."""
+def video_counts(similarity: Tensor, video_of_text: Tensor) -> Counts:
+    """Count for every video with a caption, whose candidates are caption groups."""
+    groups = similarity.new_full((similarity.shape[1], ) * 2, -torch.inf)
+    add_to_groups(groups, similarity, video_of_text)
+    return group_counts(groups, video_of_text)
+
+
+def add_to_groups(groups: Tensor, similarity: Tensor, video_of_text: Tensor) -> None:
+    """Raise each video's best caption (groups, videos), -inf at first, in place."""
+    index = video_of_text[:, None].expand_as(similarity)
+    groups.scatter_reduce_(0, index, similarity, 'amax')
+
+
+def group_counts(groups: Tensor, video_of_text: Tensor) -> Counts:
+    """Rank the groups of :func:`add_to_groups` for every video that has one."""
     described = video_of_text.unique()
     return better_and_tied(groups[:, described].T, described)
 
 
-def caption_group_similarity(similarity: Tensor, video_of_text: Tensor) -> Tensor:
-    """Return the score of each video's best caption, for every video.
+def relevance_metrics(similarity: Tensor | np.ndarray,
+                      video_of_text: Tensor | np.ndarray,
+                      directions: Sequence[str] = ('t2v', 'v2t')) -> dict[str, float]:
+    """Compute mean average precision and NDCG in per cent, in both directions.
 
-    From (texts, videos) to (groups, videos), square; -inf without a caption.
+    At the level of single captions, unlike :func:`retrieval_metrics`: text-to-video,
+    every caption ranks all videos, one of which is relevant; video-to-text, every video
+    with a caption ranks all captions, of which its own are relevant. Ties count by
+    their expected value, see :func:`expected_ap_and_ndcg`.
+
+    Examples:
+        >>> import torch
+        >>> metrics = relevance_metrics(torch.eye(20), torch.arange(20))
+        >>> metrics['t2v/mAP'], metrics['v2t/NDCG']
+        (100.0, 100.0)
     """
-    index = video_of_text[:, None].expand_as(similarity)
-    groups = similarity.new_full((similarity.shape[1], ) * 2, -torch.inf)
-    return groups.scatter_reduce_(0, index, similarity, 'amax')
+    similarity, video_of_text = check_similarity(similarity, video_of_text)
+    described = video_of_text.unique()
+    texts, videos = (torch.arange(n, device=similarity.device)
+                     for n in similarity.shape)
+    # Scores, the rows of the queries, their videos, and the candidates'.
+    sides = dict(t2v=(similarity, texts, video_of_text, videos),
+                 v2t=(similarity.T, described, described, video_of_text))
+    figures = {}
+    for direction in directions:
+        scores, queries, own, candidates = sides[direction]
+        step = max(1, CHUNK_ELEMENTS // len(candidates))
+        parts = [torch.stack(expected_ap_and_ndcg(
+            scores[rows], video[:, None] == candidates))
+            for rows, video in zip(queries.split(step), own.split(step))]
+        ap, ndcg = torch.cat(parts, dim=1).mean(dim=1).tolist()
+        figures[f'{direction}/mAP'] = 100 * ap
+        figures[f'{direction}/NDCG'] = 100 * ndcg
+    return figures
+
+
+def expected_ap_and_ndcg(scores: Tensor, relevant: Tensor) -> tuple[Tensor, Tensor]:
+    """Average AP and NDCG exactly over all orders of tied candidates.
+
+    Let a group of n tied candidates, r of them relevant, follow T better
+    candidates, of which R are relevant. Its j-th place holds a relevant one
+    with the probability r / n, before which stand R + (j - 1) (r - 1) / (n - 1)
+    relevant ones in the mean. So, as McSherry and Najork derive ("Computing
+    Information Retrieval Performance Measures Efficiently in the Presence of
+    Tied Scores", ECIR 2008), the group adds the sum over j = 1 to n of
+
+    .. code-block:: text
+
+        r / n * (R + 1 + (j - 1) (r - 1) / (n - 1)) / (T + j)
+
+    to the average precision times the number of relevant candidates, and the
+    sum of r / n / log2(1 + T + j) to the DCG of binary gains.
+
+    Args:
+        scores (Tensor): Shape (queries, candidates), finite.
+        relevant (Tensor): Bool (queries, candidates), at least one a query.
+
+    Returns:
+        tuple[Tensor, Tensor]: AP and NDCG, float64 (queries, ), from 0 to 1.
+    """
+    place = torch.arange(
+        1, scores.shape[1] + 1, dtype=torch.float64, device=scores.device)
+    scores, order = scores.sort(dim=1, descending=True)
+    relevant = relevant.gather(1, order).double()
+    group = torch.zeros_like(order)
+    group[:, 1:] = (scores[:, 1:] != scores[:, :-1]).cumsum(dim=1)
+
+    def group_sums(values: Tensor) -> tuple[Tensor, Tensor]:
+        """Sum over each place's group, and over all better groups."""
+        sums = torch.zeros_like(relevant).scatter_add_(1, group, values)
+        before = sums.cumsum(dim=1) - sums
+        return sums.gather(1, group), before.gather(1, group)
+
+    tied, better = group_sums(torch.ones_like(relevant))
+    hits, hits_before = group_sums(relevant)
+    chance = hits / tied
+    others = (place - better - 1) * (hits - 1) / (tied - 1).clamp(min=1)
+    precision = (hits_before + 1 + others) / place
+    count = relevant.sum(dim=1)
+    discount = (place + 1).log2().reciprocal()
+    ideal = discount.cumsum(dim=0)[count.long() - 1]
+    ap = (chance * precision).sum(dim=1) / count
+    return ap, (chance * discount).sum(dim=1) / ideal
 
 
 def check_similarity(similarity: Tensor | np.ndarray,
@@ -121,21 +190,19 @@ def check_similarity(similarity: Tensor | np.ndarray,
     video_of_text = torch.as_tensor(video_of_text, device=similarity.device).long()
     texts, videos = similarity.shape
     if video_of_text.shape != (texts, ):
-        raise InputError(
-            f'video_of_text must have the shape ({texts}, ), one entry a row '
-            f'of similarity, got {tuple(video_of_text.shape)}')
+        raise InputError(f'video_of_text must have the shape ({texts}, ), one entry a '
+                         f'row of similarity, got {tuple(video_of_text.shape)}')
     if video_of_text.min() < 0 or video_of_text.max() >= videos:
-        raise InputError(
-            f'video_of_text must be from 0 to {videos - 1}, got '
-            f'{video_of_text.min().item()} to {video_of_text.max().item()}')
+        raise InputError(f'video_of_text must be from 0 to {videos - 1}, got '
+                         f'{video_of_text.min()} to {video_of_text.max()}')
     return similarity, video_of_text
 
 
 def check_matrix(name: str, matrix: Tensor, shape: str) -> None:
     """Raise an InputError unless a matrix is one, not empty, and finite."""
     if matrix.ndim != 2 or 0 in matrix.shape:
-        raise InputError(
-            f'{name} must have the shape {shape}, got {tuple(matrix.shape)}')
+        raise InputError(f'{name} must have the shape {shape}, got '
+                         f'{tuple(matrix.shape)}')
     check_finite(f'{name} {shape}', matrix)
 
 

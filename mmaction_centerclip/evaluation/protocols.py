@@ -30,29 +30,17 @@ PROTOCOLS = {
 
 
 def protocol_of(counts: Sequence[int], paragraph: bool = False) -> str:
-    """Name the protocol of an evaluation.
+    """Return the key in ``PROTOCOLS`` of an evaluation.
 
     Args:
         counts (Sequence[int]): How many captions each video has; a paragraph
             counts once.
         paragraph (bool): Whether a caption is a paragraph, the sentences of a
             video joined. Defaults to False.
-
-    Returns:
-        str: A key of ``PROTOCOLS``.
-
-    Raises:
-        InputError: If there is no video, no caption, or a negative count.
     """
-    if not len(counts):
-        raise InputError('counts must have an entry a video, got none')
-    for video, count in enumerate(counts):
-        if count < 0:
-            raise InputError('counts must not be negative, got '
-                             f'{count} for video {video}')
-    if not any(counts):
-        raise InputError(
-            f'counts must have a caption, got {len(counts)} videos without one')
+    if not any(counts) or min(counts) < 0:
+        raise InputError('counts must be of captions, not negative and of at least one '
+                         f'video above 0, got {list(counts)[:10]}')
     several = max(counts) > 1
     if paragraph:
         return 'paragraphs' if several else 'paragraph'
@@ -61,19 +49,9 @@ def protocol_of(counts: Sequence[int], paragraph: bool = False) -> str:
 
 def describe_protocol(counts: Sequence[int], paragraph: bool = False,
                       more_metrics: Iterable[str] = ()) -> str:
-    """Say which protocol an evaluation has and what it counts.
+    """Describe the protocol of an evaluation, and what it counts, in a sentence or two.
 
-    Args:
-        counts (Sequence[int]): See :func:`protocol_of`.
-        paragraph (bool): See :func:`protocol_of`. Defaults to False.
-        more_metrics (Iterable[str]): Names of further metrics, some of which
-            count otherwise. Defaults to ().
-
-    Returns:
-        str: One or two sentences.
-
-    Raises:
-        InputError: See :func:`protocol_of`.
+    ``more_metrics`` are the names of further metrics, some of which count otherwise.
 
     Examples:
         >>> describe_protocol([1, 1]).split('; ')[0]

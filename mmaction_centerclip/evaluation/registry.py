@@ -1,85 +1,49 @@
 """Registries of further metrics and of re-rankings, and their base classes."""
-import importlib
 import inspect
-import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
 
 from mmengine.registry import Registry
-from torch import Tensor
 
 from mmaction_centerclip.errors import InputError, check_choice
 
-from .feature_file import RetrievalFeatures
-from .relevance import relevance_metrics
-from .scorer import Scorer
+from .scores import Scores
 
 RETRIEVAL_METRICS = Registry('retrieval metric')
 RERANKINGS = Registry('re-ranking')
 
 
-@dataclass(frozen=True)
-class Rankings:
-    """The figures of one row, plain or re-ranked, and their similarities.
+class RetrievalMetric(ABC):
+    """Further figures, which ``more_metrics`` lists by a name of ``RETRIEVAL_METRICS``.
 
     Attributes:
-        figures (dict[str, float]): See :func:`retrieval_metrics`.
-        matrices (dict[str, Tensor]): Similarities (texts, videos) of ``t2v``
-            and ``v2t``; empty if nothing asked for them.
-        video_of_text (Tensor): Each caption's own video, int64 (texts, ).
+        needs_matrix (bool): Whether it reads ``scores.matrices``, which are
+            then computed at once, and not in chunks before.
+        several_captions (str): How it counts videos with several captions, if
+            not as the recalls do.
     """
-    figures: dict[str, float]
-    matrices: dict[str, Tensor]
-    video_of_text: Tensor
-
-    @cached_property
-    def relevance(self) -> dict[str, float]:
-        """See :func:`relevance_metrics`; mAP and NDCG share its sort."""
-        return {
-            name: value for direction, matrix in self.matrices.items()
-            for name, value in relevance_metrics(
-                matrix, self.video_of_text, (direction, )).items()
-        }
-
-
-class RetrievalMetric(ABC):
-    """Compute further figures of a row.
-
-    ``more_metrics`` lists it by its name in ``RETRIEVAL_METRICS``.
-    """
-    needs_recalls: tuple[int, ...] = ()
-    """The k of the recalls that it is made of, which ``topk`` must have."""
     needs_matrix = False
-    """Whether it needs the similarities of all pairs."""
     several_captions = ''
-    """How it counts videos with several captions, if not as the recalls do."""
 
     @abstractmethod
-    def __call__(self, rankings: Rankings) -> dict[str, float]:
-        """Return its figures by name, such as ``t2v/gmean``."""
+    def __call__(self, scores: Scores) -> dict[str, float]:
+        """Return figures by name, such as ``t2v/gmean``."""
 
 
 class Reranking(ABC):
-    """Change similarities at inference.
+    """A change of similarities, which ``rerank`` lists by a name of ``RERANKINGS``.
 
-    ``rerank`` lists it by its name in ``RERANKINGS``, also the name of its
-    row of figures, with the options of ``__init__``, which checks them.
+    The name is also that of its row of figures; its options are those of
+    ``__init__``, which checks them.
+
+    Attributes:
+        needs_cosines (bool): Whether it is for similarities from -1 to 1 only.
     """
     needs_cosines = False
-    """Whether it is for similarities from -1 to 1 only."""
 
     @abstractmethod
-    def __call__(self, features: RetrievalFeatures, matrix: Tensor,
-                 scorer: Scorer) -> dict[str, Tensor]:
-        """Return new similarities (texts, videos) of ``t2v`` and ``v2t``.
-
-        Args:
-            features (RetrievalFeatures): All videos and captions.
-            matrix (Tensor): Their similarities, shape (texts, videos).
-            scorer (Scorer): Compares them with others.
-        """
+    def __call__(self, scores: Scores) -> Scores:
+        """Return new scores, see :meth:`Scores.replace`."""
 
 
 def build_registered(option: str, registry: Registry,
@@ -91,13 +55,7 @@ def build_registered(option: str, registry: Registry,
         registry (Registry): Where the names are registered.
         chosen (Sequence[str | dict]): Each a name, or a dict with the name as
             ``type`` and the options of that class.
-
-    Raises:
-        InputError: If a name is unknown or stands twice, or an option of its
-            class is unknown, missing or out of range.
     """
-    if not isinstance(chosen, (list, tuple)):
-        raise InputError(f'{option} must be a list, got {chosen!r}')
     built = {}
     for given in chosen:
         options = dict(given) if isinstance(given, dict) else dict(type=given)
@@ -113,9 +71,3 @@ def build_registered(option: str, registry: Registry,
                              f'{tuple(signature.parameters)}') from None
         built[name] = registry.module_dict[name](**options)
     return built
-
-
-def import_modules_of(package: str, path: Iterable[str]) -> None:
-    """Import all modules of a package, by its ``__name__`` and ``__path__``."""
-    for module in pkgutil.iter_modules(path):
-        importlib.import_module(f'{package}.{module.name}')

@@ -1,7 +1,7 @@
 """Text-video retrieval as a metric of the zoo."""
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from mmaction.registry import METRICS
@@ -10,21 +10,12 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmaction_centerclip.errors import (
-    InputError,
-    check_choice,
-    check_positive_int,
-)
+from mmaction_centerclip.errors import InputError, check_positive_int
 
 from .evaluate import RetrievalEvaluation
-from .feature_file import (
-    NO_HEAD,
-    RetrievalFeatures,
-    check_new_file,
-    save_features,
-)
+from .feature_file import NO_HEAD, RetrievalFeatures, check_new_file, save_features
 from .functional import TOPK
-from .scorer import choose_scorer, raised_together, score_matrix
+from .scores import choose_scorer, raised_together, score_matrix
 
 __all__ = ['VideoTextRetrievalMetric']
 
@@ -40,11 +31,10 @@ class VideoTextRetrievalMetric(BaseMetric):
 
     Args:
         topk (Sequence[int]): The k of R@k. Defaults to (1, 5, 10).
-        more_metrics (Sequence[str | dict]): Registered further metrics:
-            ``'gmean'``, ``'Rsum'``, ``'mAP'``, ``'NDCG'``. Defaults to ().
-        rerank (Sequence[str | dict]): Registered re-rankings, such as
-            ``'dual_softmax'`` or ``dict(type='qb_norm', bank='bank.pth')``,
-            whose figures have rows and names of their own. Defaults to ().
+        more_metrics (Sequence[str | dict]): Such as ``'gmean'``, ``'Rsum'``,
+            ``'mAP'``, ``'NDCG'``. Defaults to ().
+        rerank (Sequence[str | dict]): Such as ``'dual_softmax'`` or
+            ``dict(type='qb_norm', bank='bank.pth')``. Defaults to ().
         max_pairs (int): Pairs to score at a time, which bounds the memory.
             Defaults to 2 ** 18.
         score_dtype (str): In which a head that is not separable compares
@@ -59,15 +49,7 @@ class VideoTextRetrievalMetric(BaseMetric):
         allow_missing (bool): Whether to go on without videos that cannot be
             read, and report ``coverage``. Defaults to False: the first one is
             an error.
-        collect_device (str): Not used; features are gathered as objects.
-            Defaults to ``'cpu'``.
-        prefix (str, optional): Prefix of the names. Defaults to None:
-            ``'retrieval'``.
-        extra (optional): The former name of ``more_metrics``, an error.
-
-    Raises:
-        InputError: If an option is out of range, or a video is missing and
-            ``allow_missing`` is not set.
+        **kwargs: As for ``BaseMetric``.
     """
     default_prefix = 'retrieval'
 
@@ -76,17 +58,12 @@ class VideoTextRetrievalMetric(BaseMetric):
                  more_metrics: Sequence[str | dict] = (),
                  rerank: Sequence[str | dict] = (),
                  max_pairs: int = 2**18,
-                 score_dtype: str = 'float64',
+                 score_dtype: Literal['float64', 'float32'] = 'float64',
                  dump: str | None = None,
                  dump_only: bool = False,
                  allow_missing: bool = False,
-                 collect_device: str = 'cpu',
-                 prefix: str | None = None,
-                 extra: object = None) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix)
-        if extra is not None:
-            raise InputError('VideoTextRetrievalMetric: extra is called '
-                             f'more_metrics; write more_metrics={extra!r}')
+                 **kwargs) -> None:
+        super().__init__(**kwargs)
         if dump is not None:
             check_new_file(dump)
         elif dump_only:
@@ -95,13 +72,12 @@ class VideoTextRetrievalMetric(BaseMetric):
         self.evaluation = RetrievalEvaluation(topk, more_metrics,
                                               () if dump_only else rerank)
         self.max_pairs = check_positive_int('max_pairs', max_pairs)
-        self.score_dtype = getattr(
-            torch, check_choice('score_dtype', score_dtype, ('float64', 'float32')))
+        self.score_dtype = getattr(torch, score_dtype)
         self.dump = dump
         self.dump_only = dump_only
         self.head: nn.Module | None = None
         self.head_config: dict | None = None
-        self.allow_missing = check_choice('allow_missing', allow_missing, (True, False))
+        self.allow_missing = allow_missing
 
     def metric_names(self) -> set[str]:
         """Return the names of the figures, for ``save_best`` to choose from."""
@@ -116,8 +92,8 @@ class VideoTextRetrievalMetric(BaseMetric):
                 if not self.allow_missing:
                     raise InputError(
                         f'{sample["filename"]}: {sample["reason"]}. Set '
-                        'allow_missing=True of VideoTextRetrievalMetric to '
-                        'evaluate without such videos.')
+                        'allow_missing=True of VideoTextRetrievalMetric to go on '
+                        'without such videos.')
             else:
                 for name in ('video_features', 'text_features'):
                     result[name] = {k: _to_cpu(x) for k, x in sample[name].items()}
@@ -129,11 +105,7 @@ class VideoTextRetrievalMetric(BaseMetric):
             self.results.append(result)
 
     def evaluate(self, size: int) -> dict:
-        """Gather the results of all processes and compute the metrics.
-
-        Args:
-            size (int): Length of the dataset.
-        """
+        """Gather the results of all processes and compute the metrics."""
         # Not collect_results(): it zips the processes' lists and drops what
         # lies beyond the dataset's length, whichever samples those are.
         # The index alone is not unique: datasets may be concatenated.
@@ -144,16 +116,10 @@ class VideoTextRetrievalMetric(BaseMetric):
         return {f'{self.prefix}/{k}': v for k, v in metrics.items()}
 
     def use_head(self, head: nn.Module, config: dict | None = None) -> None:
-        """Take the head whose features are to come.
+        """Set the head that compares the features, and the config it was built from.
 
-        Args:
-            head (nn.Module): With ``similarity(text, video)``, ``cosine`` and
-                ``logit_scale``.
-            config (dict, optional): The config that it was built from, to be
-                stored with the features. Defaults to None.
-
-        Raises:
-            InputError: If a re-ranking does not go with it.
+        The head has ``similarity(text, video)``, ``cosine`` and ``logit_scale``;
+        the config is stored with the features.
         """
         for name, reranking in self.evaluation.rerankings.items():
             if reranking.needs_cosines and not head.cosine:
@@ -163,21 +129,12 @@ class VideoTextRetrievalMetric(BaseMetric):
         self.head, self.head_config = head, config
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Compute the metrics of distinct videos.
-
-        Args:
-            results (list[dict]): One a video.
-
-        Returns:
-            dict[str, float]: See :class:`RetrievalEvaluation`; ``coverage``
-            in per cent if videos are missing; none with ``dump_only``.
-        """
+        """Compute the metrics, and the ``coverage`` if videos are missing."""
         read = [r for r in results if 'missing' not in r]
         if not read:
             raise InputError(
                 f'none of the {len(results)} videos to evaluate could be read')
-        features = self._features(read)
-        metrics = {}
+        features, metrics = self._features(read), {}
         if self.dump_only:
             self._save(features)
         else:
@@ -225,7 +182,7 @@ class VideoTextRetrievalMetric(BaseMetric):
 
     @staticmethod
     def _report(results: list, read: list, metrics: dict[str, float]) -> None:
-        """Say what was cut or left out, and add ``coverage``."""
+        """Log what was cut or left out, and add ``coverage``."""
         truncated = sum(r['truncated'] for r in read)
         if truncated:
             print_log(f'{truncated} captions were cut to the context length.',

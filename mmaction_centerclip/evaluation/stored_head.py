@@ -2,10 +2,12 @@
 import inspect
 from collections.abc import Iterator
 
+import torch
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.files import check_dense
 
 __all__ = ['build_stored_head']
 
@@ -38,9 +40,25 @@ def build_stored_head(stored: object) -> nn.Module:
     if not isinstance(state, dict) or not all(
             isinstance(x, Tensor) for x in state.values()):
         raise InputError("the head's state_dict must be of tensors")
+    for name, value in state.items():
+        check_dense(f'the head: {name!r}', value)
+    largest = max([len(state), *(n for x in state.values() for n in x.shape)])
+    for option, value in config.items():
+        # Which count layers, heads and the like; each type is checked by its class.
+        if option.startswith('num_') and isinstance(
+                value, (int, float)) and value > largest:
+            raise InputError(f'head: {option} must be at most {largest}, the largest '
+                             f'number in its weights, got {value!r}')
+    cls = MODELS.module_dict[config['type']]
+    options = {k: v for k, v in config.items() if k != 'type'}
     try:
-        head = MODELS.module_dict[config['type']](
-            **{k: v for k, v in config.items() if k != 'type'})
+        # Without values first: a file must not say how much memory is taken.
+        with torch.device('meta'):
+            shapes = {k: x.shape for k, x in cls(**options).state_dict().items()}
+        if shapes != {k: x.shape for k, x in state.items()}:
+            raise InputError(f'the head {config!r} cannot be built: its weights have '
+                             'other names or shapes than those that are stored')
+        head = cls(**options)
         head.load_state_dict(state)
     except (RuntimeError, TypeError) as error:
         reason = ' '.join(str(error).split())

@@ -1,96 +1,157 @@
-"""The tokens of videos, as a tower hands them to its necks."""
+"""The tokens of videos, as they go from step to step of a tower."""
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from mmaction_centerclip.ops import segment_mask, weighted_mean
+
 __all__ = ['VideoTokens']
 
 
-class VideoTokens(NamedTuple):
-    """The tokens of a batch of videos between two steps of a transformer.
+@dataclass(eq=False)
+class VideoTokens:
+    """The tokens of B videos of S frames (later segments) in a transformer's layout.
 
     Attributes:
-        prefix (Tensor): Class and register tokens, shape (B, T, P, C).
-        patches (Tensor): Patch tokens, shape (B, T, N, C).
-        frame_mask (Tensor, optional): True where a frame (later a segment)
-            is real, bool (B, T). None where all are.
-        positions (Tensor, optional): Where each patch token comes from, int64
-            (B, T, N): frame * patches of a frame + patch, as the frames were
-            before the first neck. None where every patch is at its place.
-        size (Tensor, optional): How many patches each patch token stands for,
-            int64 (B, T, N). None where that is one.
-        keys (Tensor, optional): What the block's attention compared the patch
-            tokens by, averaged over its heads, (B, T, N, D). None except
-            inside a block, for a neck that needs them.
+        x (Tensor): P prefix tokens (class, registers), then N patches of each frame,
+            shape (B * S, P + N, C).
+        batch_size (int): B.
+        num_prefix (int): P, which may differ from step to step.
+        frame_mask (Tensor, optional): True where a frame is real, bool (B, S). None
+            where all are.
+        positions (Tensor, optional): Where each patch token comes from, int64 (B, S,
+            N): frame * patches of a frame + patch, as the frames were before the first
+            neck. None where every patch is at its place.
+        size (Tensor, optional): How many patches each patch token stands for, int64 (B,
+            S, N). None where that is one.
+        keys (Tensor, optional): What the block's attention compared the patch tokens
+            by, averaged over its heads, (B, S, N, D). None except inside a block, for a
+            neck that needs them.
+        first_frames (Tensor, optional): The first of the tower's frames that each
+            frame, or segment, stands for, int64 (B, S). None where every frame is at
+            its place.
+        attend_masked (bool): Whether attention that joins the frames of a video attends
+            to those that are not real.
     """
-    prefix: Tensor
-    patches: Tensor
+    x: Tensor
+    batch_size: int
+    num_prefix: int
     frame_mask: Tensor | None = None
     positions: Tensor | None = None
     size: Tensor | None = None
     keys: Tensor | None = None
+    first_frames: Tensor | None = None
+    attend_masked: bool = True
 
     @classmethod
-    def split(cls, tokens: Tensor, batch_size: int, num_prefix_tokens: int,
-              *others: Tensor | None) -> 'VideoTokens':
-        """View a transformer's tokens (B * T, P + N, C) as B videos.
+    def of(cls, x: Tensor, batch_size: int, num_prefix: int,
+           frame_mask: Tensor | None = None) -> 'VideoTokens':
+        """Start from embedded frames; those embedded together have one mask."""
+        if frame_mask is not None:
+            frame_mask = segment_mask(frame_mask, len(x) // batch_size)
+        return cls(x, batch_size, num_prefix, frame_mask)
 
-        Args:
-            tokens (Tensor): Prefix tokens first.
-            batch_size (int): B.
-            num_prefix_tokens (int): P.
-            *others (Tensor, optional): ``frame_mask``, ``positions`` and
-                ``size``.
+    @classmethod
+    def of_parts(cls, prefix: Tensor, patches: Tensor,
+                 frame_mask: Tensor | None = None,
+                 **known: Tensor | None) -> 'VideoTokens':
+        """Join prefix (B, S, P, C) and patches (B, S, N, C)."""
+        x = torch.cat([prefix, patches], dim=2).flatten(0, 1)
+        return cls(x, len(patches), prefix.shape[2], frame_mask, **known)
+
+    @property
+    def by_frame(self) -> Tensor:
+        """View of the tokens, shape (B, S, P + N, C)."""
+        return self.x.unflatten(0, (self.batch_size, -1))
+
+    @property
+    def prefix(self) -> Tensor:
+        """View of the prefix tokens, shape (B, S, P, C)."""
+        return self.by_frame[:, :, :self.num_prefix]
+
+    @property
+    def patches(self) -> Tensor:
+        """View of the patch tokens, shape (B, S, N, C)."""
+        return self.by_frame[:, :, self.num_prefix:]
+
+    def replace(self, prefix: Tensor | None = None, patches: Tensor | None = None,
+                **changes: object) -> 'VideoTokens':
+        """Return the tokens with other prefix, patches, or fields.
+
+        Patches of other number need their ``positions`` and ``size``, and other frames
+        their ``first_frames``, which are unknown otherwise. The keys are those of the
+        patches before, and go with them.
         """
-        tokens = tokens.unflatten(0, (batch_size, -1))
-        return cls(tokens[:, :, :num_prefix_tokens],
-                   tokens[:, :, num_prefix_tokens:], *others)
+        fields = dict(x=self.x, batch_size=self.batch_size, num_prefix=self.num_prefix,
+                      frame_mask=self.frame_mask, positions=self.positions,
+                      size=self.size, keys=self.keys if patches is None else None,
+                      first_frames=self.first_frames, attend_masked=self.attend_masked)
+        if prefix is not None or patches is not None:
+            prefix = self.prefix if prefix is None else prefix
+            patches = self.patches if patches is None else patches
+            fields.update(x=torch.cat([prefix, patches], dim=2).flatten(0, 1),
+                          batch_size=len(patches), num_prefix=prefix.shape[2])
+            if prefix.shape[1] != len(self.x) // self.batch_size:
+                fields.update(first_frames=None)
+        fields.update(changes)
+        return VideoTokens(**fields)
 
-    def join(self) -> Tensor:
-        """Return the transformer's own layout, shape (B * T, P + N, C)."""
-        return torch.cat([self.prefix, self.patches], dim=2).flatten(0, 1)
-
-    def map(self, step: Callable[[Tensor], Tensor]) -> 'VideoTokens':
-        """Apply a step of the transformer, which keeps the tokens' layout.
-
-        Args:
-            step (Callable): Takes and returns tokens (B * T, P + N, C).
-        """
-        prefix, patches = step(self.join()).unflatten(0, self.patches.shape[:2]).split(
-            [self.prefix.shape[2], self.patches.shape[2]], dim=2)
-        return self._replace(prefix=prefix, patches=patches)
+    def map(self, function: Callable[[Tensor], Tensor]) -> 'VideoTokens':
+        """Apply a function that takes and returns tokens (B * S, P + N, C)."""
+        return self.replace(x=function(self.x))
 
     def with_positions(self) -> 'VideoTokens':
-        """Return the tokens with ``positions``, each at its place by default."""
+        """Return the tokens with ``positions`` and ``first_frames``."""
         if self.positions is not None:
             return self
         batch_size, frames, patches, _ = self.patches.shape
-        positions = torch.arange(frames * patches, device=self.patches.device)
-        return self._replace(positions=positions.view(
-            1, frames, patches).expand(batch_size, -1, -1))
+        places = torch.arange(frames * patches, device=self.x.device)
+        return self.replace(
+            positions=places.view(1, frames, patches).expand(batch_size, -1, -1),
+            first_frames=places[:frames].expand(batch_size, -1))
+
+    def first_of_all(self) -> Tensor | None:
+        """Return the first frame that each video stands for, int64 (B, 1)."""
+        return None if self.first_frames is None else self.first_frames[:, :1]
 
     def segments(self, num_segments: int) -> 'VideoTokens':
-        """View each segment of T / S frames as a video, (B * S, T / S, ...)."""
-        return self._map_fields(
-            lambda x: x.unflatten(1, (num_segments, -1)).flatten(0, 1))
+        """View each of so many segments of every video as a video."""
+        return self._with_known(
+            lambda known: known.unflatten(1, (num_segments, -1)).flatten(0, 1),
+            batch_size=self.batch_size * num_segments)
 
     def videos(self, num_segments: int) -> 'VideoTokens':
-        """View every S videos, one after the other, as one: S times the frames."""
-        return self._map_fields(
-            lambda x: x.unflatten(0, (-1, num_segments)).flatten(1, 2))
+        """View every so many videos, one after the other, as one."""
+        return self._with_known(
+            lambda known: known.unflatten(0, (-1, num_segments)).flatten(1, 2),
+            batch_size=self.batch_size // num_segments)
 
     def take_frames(self, index: Tensor) -> 'VideoTokens':
         """Return the frames of an index, int64 (B, M), any of them repeatedly."""
         batch = torch.arange(len(index), device=index.device)[:, None]
-        return self._map_fields(lambda x: x[batch, index])
+        return self._with_known(lambda known: known[batch, index],
+                                x=self.by_frame[batch, index].flatten(0, 1))
 
     def joined_frames(self) -> 'VideoTokens':
-        """View the patch tokens of all frames as one frame's, (B, 1, T * N, ...)."""
-        joined = VideoTokens(*(None if x is None else x.flatten(1, 2)[:, None]
-                               for x in self._replace(prefix=None, frame_mask=None)))
-        return joined._replace(prefix=self.prefix, frame_mask=self.frame_mask)
+        """Join the patches of all frames to one frame's, behind the mean prefix."""
+        if len(self.x) == self.batch_size:
+            return self
+        mask = self.frame_mask
+        joined = self._with_known(
+            lambda known: known.flatten(1, 2)[:, None],
+            frame_mask=None if mask is None else mask.any(dim=1, keepdim=True),
+            first_frames=self.first_of_all())
+        return joined.replace(prefix=weighted_mean(self.prefix, mask),
+                              patches=self.patches.flatten(1, 2)[:, None],
+                              keys=joined.keys)
 
-    def _map_fields(self, function: Callable[[Tensor], Tensor]) -> 'VideoTokens':
-        return VideoTokens(*(None if x is None else function(x) for x in self))
+    def _with_known(self, function: Callable[[Tensor], Tensor],
+                    **changes: object) -> 'VideoTokens':
+        """Return the tokens with what is known of them mapped by a function."""
+        known = dict(frame_mask=self.frame_mask, positions=self.positions,
+                     size=self.size, keys=self.keys, first_frames=self.first_frames)
+        known = {name: None if value is None else function(value)
+                 for name, value in known.items() if name not in changes}
+        return self.replace(**known, **changes)

@@ -14,18 +14,7 @@ _CHECK_EVERY = {'cpu': 1}
 
 def kkz_init(distances: Tensor, num_centers: int, first: Tensor,
              valid: Tensor | None = None) -> Tensor:
-    """KKZ start: repeatedly the token farthest from its nearest pick.
-
-    Args:
-        distances (Tensor): Shape (B, N, N).
-        num_centers (int): K, from 1 to N.
-        first (Tensor): First pick of each problem, int64 (B, ).
-        valid (Tensor, optional): Bool (B, N), tokens to pick before any
-            other. Defaults to None: all.
-
-    Returns:
-        Tensor: The picks in pick order, int64 (B, K), distinct.
-    """
+    """KKZ start: repeatedly the token farthest from its nearest pick."""
     # Rows by their number in all problems; a step costs little but its calls.
     flat = distances.flatten(0, 1)
     offsets = torch.arange(0, len(flat), distances.shape[1], device=first.device)

@@ -15,37 +15,31 @@ def density_peaks(tokens: Tensor, num_centers: int, *, neighbors: int = 5,
                   valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Cluster tokens around those that are dense and far from denser ones.
 
-    DPC-KNN, as in TCFormer (arXiv 2204.08680, Sec. 3.2). With d the distance
-    of two tokens, a token's density is exp(-mean of d^2) over its k nearest
-    neighbours, itself not among them; its separation is d to the nearest token
-    of larger density, and for the densest d to the farthest of all. The centers
-    are the K tokens with the largest product of both, and all others go to the
-    nearest center.
+    DPC-KNN, as in TCFormer (arXiv 2204.08680, Sec. 3.2). With d the distance of two
+    tokens, a token's density is exp(-mean of d^2) over its k nearest neighbours, itself
+    not among them; its separation is d to the nearest token of larger density, and for
+    the densest d to the farthest of all. The centers are the K tokens with the largest
+    product of both, and all others go to the nearest center.
 
-    The product is compared by its logarithm, which does not underflow. Of two
-    equally dense tokens the first one is the denser, so that copies of a token
-    do not all become centers; every tie goes to the lowest index. The papers
-    leave the unit of d open, which their exponent depends on, see ``scale``.
+    The product is compared by its logarithm, which does not underflow. Of two equally
+    dense tokens the first one is the denser, so that copies of a token do not all
+    become centers; every tie goes to the lowest index. The papers leave the unit of d
+    open, which their exponent depends on, see ``scale``.
 
     Args:
-        tokens (Tensor): Shape (B, N, C); half precision is computed in
-            float32. No gradient flows through the decision.
+        tokens (Tensor): Shape (B, N, C); half precision is computed in float32. No
+            gradient flows through the decision.
         num_centers (int): K, from 1 to N.
         neighbors (int): k; all other tokens where there are fewer.
-            Defaults to 5.
-        scale (float, optional): What Euclidean distances are divided by.
-            Defaults to None: sqrt(C).
-        valid (Tensor, optional): False for padding, bool (B, N). Padding is
-            nobody's neighbour, and a center only where fewer than K tokens are
-            valid. Defaults to None: all are.
+        scale (float, optional): What Euclidean distances are divided by. None: sqrt(C).
+        valid (Tensor, optional): False for padding, bool (B, N). Padding is nobody's
+            neighbour, and a center only where fewer than K tokens are valid. None: all
+            are.
 
     Returns:
         tuple[Tensor, Tensor]: ``centers``, int64 (B, K), ascending token
-        indices; and ``assignment``, int64 (B, N), for each token the position
-        of its center in ``centers``.
-
-    Raises:
-        InputError: If ``num_centers`` or an option is out of range.
+        indices; and ``assignment``, int64 (B, N), for each token the position of its
+        center in ``centers``.
 
     Examples:
         >>> tokens = torch.tensor([[[0.], [1], [2], [10], [11], [12]]])
@@ -97,7 +91,7 @@ def _separation(distances: Tensor, density: Tensor, valid: Tensor | None) -> Ten
 
 
 def _last_where_invalid(score: Tensor, valid: Tensor | None) -> Tensor:
-    """Let scores of -inf, of copies, stand before padding."""
+    """Rank duplicates (score -inf) ahead of padding."""
     if valid is None:
         return score
     lowest = torch.finfo(score.dtype).min

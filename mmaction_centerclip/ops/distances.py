@@ -10,15 +10,7 @@ DISTANCES = ('euclidean', 'cosine')
 
 
 def unit_normalize(tokens: Tensor, eps: float = 1e-6) -> Tensor:
-    """Divide each token by its L2 norm plus ``eps``, as CenterCLIP does.
-
-    Args:
-        tokens (Tensor): Shape (..., C), floating point.
-        eps (float): Added to each norm. Defaults to 1e-6.
-
-    Returns:
-        Tensor: Same shape and dtype.
-    """
+    """Divide each token by its L2 norm plus ``eps``, as CenterCLIP does."""
     return tokens / (tokens.norm(dim=-1, keepdim=True) + eps)
 
 
@@ -26,23 +18,19 @@ def pairwise_distances(tokens: Tensor, distance: str = 'euclidean',
                        p: float = 2.0) -> Tensor:
     """Distances between all tokens of each problem.
 
-    The result is exactly symmetric with an exactly zero diagonal, whatever
-    the rounding, so that the two members of a two-token cluster tie exactly.
-    The largest temporary has the size of the result.
+    The result is exactly symmetric with an exactly zero diagonal, whatever the
+    rounding, so that the two members of a two-token cluster tie exactly. The largest
+    temporary has the size of the result.
 
     Args:
-        tokens (Tensor): Shape (B, N, C), floating point; half precision is
-            computed in float32, whatever autocast says.
-        distance (str): ``'euclidean'`` (Minkowski of order ``p``) or
-            ``'cosine'`` (1 - cos, with 1e-6 added to each norm).
+        tokens (Tensor): Shape (B, N, C), floating point; half precision is computed in
+            float32, whatever autocast says.
+        distance (str): ``'euclidean'`` (Minkowski of order ``p``) or ``'cosine'`` (1 -
+            cos, with 1e-6 added to each norm).
         p (float): Order of the Minkowski distance; not used by ``'cosine'``.
-            Defaults to 2.0.
 
     Returns:
         Tensor: Shape (B, N, N), float32 or, of such tokens, float64.
-
-    Raises:
-        InputError: If ``distance`` is unknown or ``p`` is not positive.
     """
     check_choice('distance', distance, DISTANCES)
     check_order(p)
@@ -81,10 +69,10 @@ def _symmetric_gram(tokens: Tensor) -> Tensor:
 def squared_euclidean(tokens: Tensor) -> Tensor:
     """Squared Euclidean distances, |x|^2 + |y|^2 - 2xy on centred tokens.
 
-    Centring takes out the part that all tokens share, which is what cancels
-    badly: tokens of one video have a large common component. The norms come
-    from the product itself, so that duplicated tokens are at distance zero.
-    From (B, N, C) to (B, N, N), symmetric to the last bit and not negative.
+    Centring takes out the part that all tokens share, which is what cancels badly:
+    tokens of one video have a large common component. The norms come from the product
+    itself, so that duplicated tokens are at distance zero. From (B, N, C) to (B, N, N),
+    symmetric to the last bit and not negative.
     """
     gram = _symmetric_gram(tokens - tokens.mean(dim=1, keepdim=True))
     squared = gram.diagonal(dim1=-2, dim2=-1)

@@ -22,21 +22,17 @@ def affinity(tokens: Tensor, *, graph: str = 'heat', sigma: float | str = 2.0,
 
     Args:
         tokens (Tensor): Shape (B, N, C), float32 or float64.
-        graph (str): ``'heat'`` keeps every entry; ``'knn'`` an entry that is
-            among the ``knn`` largest of its row or of its column, the token
-            itself counting as one. Defaults to ``'heat'``.
-        sigma (float | str): Scale, in units of the tokens; ``'auto'`` takes
-            each problem's median distance. Defaults to 2.0.
-        knn (int, optional): Neighbours, required by ``'knn'``; more than N
-            are N. Defaults to None.
+        graph (str): ``'heat'`` keeps every entry; ``'knn'`` an entry that is among the
+            ``knn`` largest of its row or of its column, the token itself counting as
+            one.
+        sigma (float | str): Scale, in units of the tokens; ``'auto'`` takes each
+            problem's median distance.
+        knn (int, optional): Neighbours, required by ``'knn'``; more than N are N.
         locality (Tensor, optional): Bool (N, N), entries to keep, see
-            :func:`spatial_temporal_locality`. Defaults to None: all.
+            :func:`spatial_temporal_locality`. None: all.
 
     Returns:
         Tensor: Shape (B, N, N), symmetric, ones on the diagonal.
-
-    Raises:
-        InputError: If an option is out of range.
     """
     check_graph(graph, sigma, knn)
     # In float64: neighbours in the graph are told apart by small differences.
@@ -82,15 +78,12 @@ def spatial_temporal_locality(frames: int, height: int, width: int, *,
         frames (int): Frames of the segment.
         height (int): Rows of a frame's token grid.
         width (int): Columns of it.
-        spatial_kernel (int): Odd; rows and columns may differ by half of it,
-            rounded down. Defaults to 9.
-        temporal_kernel (int): Odd; likewise for frames. Defaults to 7.
+        spatial_kernel (int): Odd; rows and columns may differ by half of it, rounded
+            down.
+        temporal_kernel (int): Odd; likewise for frames.
 
     Returns:
         Tensor: Bool (N, N) with N = frames * height * width, frame-major.
-
-    Raises:
-        InputError: If a size is not positive or a kernel not odd.
     """
     for name, value in (('frames', frames), ('height', height), ('width', width)):
         check_positive_int(name, value)
@@ -131,7 +124,7 @@ def _median_off_diagonal(squared: Tensor) -> Tensor:
 
 
 def _warn_of_identity(weights: Tensor, sigma: float) -> None:
-    """Say so where no two tokens are similar: the subspace is then noise."""
+    """Warn if an affinity matrix is nearly the identity: its subspace is noise."""
     degree = weights.sum(dim=-1) - 1
     # Most tokens, not all: repeated frames leave a few pairs of duplicates.
     isolated = (degree.median(dim=-1).values < 1e-6).sum().item()

@@ -34,45 +34,39 @@ def kmedoids(tokens: Tensor, num_centers: int, *, distance: str = 'euclidean',
              backend: str = 'auto') -> tuple[Tensor, Tensor]:
     """Cluster each problem's tokens around ``num_centers`` of them.
 
-    Deterministic and canonical: distances are symmetric with a zero
-    diagonal, every tie goes to the lowest index, a medoid belongs to its own
-    cluster, and the medoids are distinct even where tokens are not. A
-    problem's result does not depend on its neighbours in the batch.
+    Deterministic and canonical: distances are symmetric with a zero diagonal, every tie
+    goes to the lowest index, a medoid belongs to its own cluster, and the medoids are
+    distinct even where tokens are not. A problem's result does not depend on its
+    neighbours in the batch.
 
     Args:
-        tokens (Tensor): Shape (B, N, C), any floating point dtype. No
-            gradient flows through the decision; gather with the result.
+        tokens (Tensor): Shape (B, N, C), any floating point dtype. No gradient flows
+            through the decision; gather with the result.
         num_centers (int): K, from 1 to N.
-        distance (str): ``'euclidean'`` or ``'cosine'``, see
-            :func:`pairwise_distances`. Defaults to ``'euclidean'``.
-        p (float): Order of the Minkowski distance. Defaults to 2.0.
+        distance (str): ``'euclidean'`` or ``'cosine'``, see :func:`pairwise_distances`.
+        p (float): Order of the Minkowski distance.
         pre_norm (bool): Whether to give each token unit length first.
-            Defaults to False.
-        max_iters (int): Limit of update steps. Defaults to 100.
-        tol (float): A problem is done when the Euclidean displacements of
-            its medoids sum to less than this. Defaults to 1e-6.
-        first (Tensor, optional): Forced first picks, int64 (B, ).
-            Defaults to None: the token of the largest norm.
-        valid (Tensor, optional): False for padding, bool (B, N). Padding
-            counts in no sum, and is a medoid only where fewer than K tokens
-            are valid. Defaults to None: all are.
-        dtype (torch.dtype): What distances are computed in; torch.float64
-            is the exact mode. Defaults to torch.float32.
-        chunk_size (int, optional): Problems worked on at a time, which
-            bounds the memory. Defaults to None: all.
+        max_iters (int): Limit of update steps.
+        tol (float): A problem is done when the Euclidean displacements of its medoids
+            sum to less than this.
+        first (Tensor, optional): Forced first picks, int64 (B, ). None: the token of
+            the largest norm.
+        valid (Tensor, optional): False for padding, bool (B, N). Padding counts in no
+            sum, and is a medoid only where fewer than K tokens are valid. None: all
+            are.
+        dtype (torch.dtype): What distances are computed in; torch.float64 is the exact
+            mode. Defaults to torch.float32.
+        chunk_size (int, optional): Problems worked on at a time, which bounds the
+            memory. None: all.
         backend (str): ``'torch'``; ``'triton'`` for one fused launch on an accelerator,
             in float32, without ``valid``, of up to 1024 tokens and 512 centers;
             ``'auto'`` for ``'triton'`` where it is installed, the tokens are on CUDA
-            and it takes the problem, and ``'torch'`` elsewhere. Defaults to ``'auto'``.
+            and it takes the problem, and ``'torch'`` elsewhere.
 
     Returns:
         tuple[Tensor, Tensor]: ``medoids`` int64 (B, K), ascending token
-        indices, and ``assignment`` int64 (B, N), for each token the position
-        of its medoid in ``medoids``.
-
-    Raises:
-        InputError: If ``tokens`` is not (B, N, C), ``num_centers`` is not in
-            1..N, or an option is out of range.
+        indices, and ``assignment`` int64 (B, N), for each token the position of its
+        medoid in ``medoids``.
     """
     check_problem(tokens, num_centers)
     masked = valid is not None
@@ -121,13 +115,7 @@ def _kmedoids(tokens: Tensor, num_centers: int,
 
 def in_chunks(cluster: Callable[..., tuple[Tensor, Tensor]], size: int | None,
               *tensors: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Cluster so many problems at a time, or all of them at once.
-
-    Args:
-        cluster (Callable): Takes a part of each tensor, None for None.
-        size (int, optional): Problems at a time. None: all.
-        *tensors (Tensor | None): Shape (B, ...) each, the first one not None.
-    """
+    """Cluster so many problems at a time, or all of them at once."""
     if size is None:
         return cluster(*tensors)
     check_positive_int('chunk_size', size)
@@ -178,7 +166,6 @@ def check_kmedoids(distance: str, p: float, pre_norm: bool, max_iters: int,
     """
     check_choice('distance', distance, DISTANCES)
     check_choice('backend', backend, BACKENDS)
-    check_choice('pre_norm', pre_norm, (True, False))
     check_order(p)
     check_stop(max_iters, tol)
     if backend == 'triton' and (masked or dtype != torch.float32):
@@ -210,7 +197,7 @@ def _has_triton() -> bool:
 
 
 def _give_up_on_fused(reason: str) -> None:
-    """Say once what keeps the fused kernel from running, and stop trying."""
+    """Warn once and fall back to the torch implementation."""
     _FUSED_FAILURES.append(reason)
     warnings.warn(
         f"the fused k-medoids kernel does not run here ({reason}), so torch's "

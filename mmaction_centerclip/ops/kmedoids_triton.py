@@ -1,9 +1,9 @@
 """k-medoids++ on known distances in one launch, one program per problem.
 
-The same algorithm as :mod:`.kmedoids`, fused for accelerators, where its cost
-is launches and synchronisation: KKZ, the alternation with its stop test, the
-sort of the medoids and the last assignment. Every tie goes to the lowest
-index, as there. Import it only where Triton is installed.
+The same algorithm as :mod:`.kmedoids`, fused for accelerators, where its cost is
+launches and synchronisation: KKZ, the alternation with its stop test, the sort of the
+medoids and the last assignment. Every tie goes to the lowest index, as there. Import it
+only where Triton is installed.
 """
 import torch
 import triton
@@ -141,11 +141,8 @@ def alternate_fused(distances: Tensor, num_centers: int, first: Tensor, max_iter
 
     Args:
         distances (Tensor): Symmetric, zero diagonal, finite, float32 (B, N, N).
-        tol (float, optional): As there, where ``distances`` are Euclidean.
-            Defaults to None: stop when no medoid moved.
-
-    Raises:
-        ValueError: If N is more than 1024, or K more than 512.
+        tol (float, optional): As there, where ``distances`` are Euclidean. None: stop
+            when no medoid moved.
     """
     batch, count, _ = distances.shape
     if count > MAX_TOKENS or num_centers > MAX_CENTERS:

@@ -20,9 +20,9 @@ def mask_or_all(mask: Tensor) -> Tensor:
 def segment_mask(frame_mask: Tensor, num_segments: int) -> Tensor:
     """Reduce the mask of frames to that of segments.
 
-    A segment takes the mask of its last frame, as in CenterCLIP. Where that
-    leaves a video with no segment at all (fewer valid frames than one segment
-    holds), every segment with a valid frame counts instead.
+    A segment takes the mask of its last frame, as in CenterCLIP. Where that leaves a
+    video with no segment at all (fewer valid frames than one segment holds), every
+    segment with a valid frame counts instead.
 
     Args:
         frame_mask (Tensor): Bool (B, T).

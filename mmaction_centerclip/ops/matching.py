@@ -16,7 +16,7 @@ def alternate(num_tokens: int, first: bool,
     Args:
         num_tokens (int): N.
         first (bool): Whether the first token is a source.
-        device (torch.device | str, optional): Defaults to None: the CPU.
+        device (torch.device | str, optional): None: the CPU.
 
     Examples:
         >>> alternate(5, first=False)
@@ -32,10 +32,9 @@ def bipartite_matching(metric: Tensor, num_merges: int, sources: Tensor,
                        destinations: Tensor) -> tuple[Tensor, Tensor]:
     """Match the sources that are most like a destination with it.
 
-    Sec. 3 and Appendix D of the paper: each source has an edge to the
-    destination whose cosine similarity is largest, and the ``num_merges``
-    largest edges stay. Computed in float32, or in float64 of such a metric;
-    every tie goes to the lowest index.
+    Sec. 3 and Appendix D of the paper: each source has an edge to the destination whose
+    cosine similarity is largest, and the ``num_merges`` largest edges stay. Computed in
+    float32, or in float64 of such a metric; every tie goes to the lowest index.
 
     Args:
         metric (Tensor): What tokens are compared by, shape (B, N, D).
@@ -46,11 +45,8 @@ def bipartite_matching(metric: Tensor, num_merges: int, sources: Tensor,
     Returns:
         tuple[Tensor, Tensor]: ``kept``, int64 (B, N - r): the sources without
         an edge, then the destinations, both ascending, as in the paper; and
-        ``assignment``, int64 (B, N): for each token, where the one that it
-        merges into is in ``kept``.
-
-    Raises:
-        InputError: If there are no sources, or not so many, or no destinations.
+        ``assignment``, int64 (B, N): for each token, where the one that it merges into
+        is in ``kept``.
 
     Examples:
         >>> metric = torch.tensor([[[1., 0], [1, 0], [0, 1], [0, 1]]])
@@ -92,26 +88,23 @@ def clip_matching(tokens: Tensor, num_tokens: int, num_clips: int,
                   cross_share: float = 0.8) -> tuple[Tensor, Tensor]:
     """Match the tokens of joined clips across them, and then within.
 
-    After TempMe (arXiv 2409.01156, Sec. 3), which merges the tokens of
-    neighbouring clips, and then those of the clip that this makes. Across: the
-    sources are the tokens of all clips but the first, the destinations those of
-    the first. Within: tokens alternate, the second one is a source; repeated
-    where more than half of them are to go. Tokens are compared by themselves,
-    merged ones by the mean of what they hold.
+    After TempMe (arXiv 2409.01156, Sec. 3), which merges the tokens of neighbouring
+    clips, and then those of the clip that this makes. Across: the sources are the
+    tokens of all clips but the first, the destinations those of the first. Within:
+    tokens alternate, the second one is a source; repeated where more than half of them
+    are to go. Tokens are compared by themselves, merged ones by the mean of what they
+    hold.
 
     Args:
         tokens (Tensor): Clip after clip, shape (B, F * N, C).
         num_tokens (int): K to leave, from 1 to F * N.
         num_clips (int): F.
-        cross_share (float): Share of the F * N - K merges to make across the
-            clips, as far as there are sources. Defaults to 0.8.
+        cross_share (float): Share of the F * N - K merges to make across the clips, as
+            far as there are sources.
 
     Returns:
         tuple[Tensor, Tensor]: ``kept``, int64 (B, K), ascending, and
         ``assignment``, int64 (B, F * N), as of :func:`bipartite_matching`.
-
-    Raises:
-        InputError: If ``num_tokens`` or ``cross_share`` is out of range.
     """
     check_problem(tokens, num_tokens)
     check_share(cross_share)
@@ -153,8 +146,8 @@ def merge(tokens: Tensor, assignment: Tensor, num_tokens: int,
         tokens (Tensor): Shape (B, N, C).
         assignment (Tensor): Int64 (B, N) in [0, K).
         num_tokens (int): K; each has a token.
-        size (Tensor, optional): How many patches a token stands for, int64
-            (B, N). Defaults to None: one.
+        size (Tensor, optional): How many patches a token stands for, int64 (B, N).
+            None: one.
 
     Returns:
         tuple[Tensor, Tensor]: Tokens (B, K, C), and their sizes, int64 (B, K).

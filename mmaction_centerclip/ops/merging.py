@@ -10,8 +10,8 @@ def cluster_mean(tokens: Tensor, assignment: Tensor, num_centers: int,
         tokens (Tensor): Shape (B, N, C).
         assignment (Tensor): Cluster of each token, int64 (B, N) in [0, K).
         num_centers (int): K; every cluster has a token.
-        weights (Tensor, optional): Of the tokens, shape (B, N); a cluster
-            whose weights are all zero averages evenly. Defaults to None.
+        weights (Tensor, optional): Of the tokens, shape (B, N); a cluster whose weights
+            are all zero averages evenly.
 
     Returns:
         Tensor: Shape (B, K, C).

@@ -7,9 +7,9 @@ def repeated_pairs(ids: Tensor) -> Tensor:
     """Find which other pairs of a batch share something with a pair.
 
     Args:
-        ids (Tensor): Integers (N, K): K things that each of N pairs consists of,
-            such as its video and its caption. A negative one is not known, and
-            like no other.
+        ids (Tensor): Integers (N, K): K things that each of N pairs consists of, such
+            as its video and its caption. A negative one is not known, and like no
+            other.
 
     Returns:
         Tensor: Bool (N, N), symmetric, True where two pairs have one of the K

@@ -10,24 +10,18 @@ def run_lengths(tokens: Tensor, threshold: float,
                 frame_mask: Tensor | None = None) -> Tensor:
     """Return for how many frames each token stays, where it first appears.
 
-    After Run-Length Tokenization (Sec. 3): a token goes on where it differs
-    from the one at its place in the frame before by no more than a threshold.
-    Here by the Euclidean distance, as a share of the norm of the one before,
-    in float32 or more.
+    After Run-Length Tokenization (Sec. 3): a token goes on where it differs from the
+    one at its place in the frame before by no more than a threshold. Here by the
+    Euclidean distance, as a share of the norm of the one before, in float32 or more.
 
     Args:
         tokens (Tensor): Shape (B, F, N, C).
         threshold (float): At least 0, which only equal tokens do not exceed.
-        frame_mask (Tensor, optional): True where a frame is real, bool (B, F).
-            Tokens of other frames are dropped, and end what was before.
-            Defaults to None: all are.
+        frame_mask (Tensor, optional): True where a frame is real, bool (B, F). Tokens
+            of other frames are dropped, and end what was before. None: all are.
 
     Returns:
         Tensor: Int64 (B, F, N): F or less; 0 where a token goes on.
-
-    Raises:
-        InputError: If ``tokens`` are not of that shape, or ``threshold`` is
-            negative.
 
     Examples:
         >>> tokens = torch.tensor([1., 1, 1, 5, 5]).view(1, 5, 1, 1)

@@ -16,17 +16,14 @@ def sparse_sampling(num_tokens: int, num_centers: int, num_segments: int = 1, *,
     Args:
         num_tokens (int): N.
         num_centers (int): K, from 1 to N.
-        num_segments (int): S. Defaults to 1.
-        training (bool): Whether to draw at random. Defaults to False.
-        generator (torch.Generator, optional): Of the random draws, on the
-            CPU. Defaults to None: the global one.
-        device (torch.device | str, optional): Of the result. Defaults to None: the CPU.
+        num_segments (int): S.
+        training (bool): Whether to draw at random.
+        generator (torch.Generator, optional): Of the random draws, on the CPU. None:
+            the global one.
+        device (torch.device | str, optional): Of the result. None: the CPU.
 
     Returns:
         Tensor: Ascending indices, int64 (S, K).
-
-    Raises:
-        InputError: If ``num_centers`` is not in 1..N.
     """
     if not 1 <= num_centers <= num_tokens:
         raise InputError(f'num_centers must be from 1 to the {num_tokens} tokens'

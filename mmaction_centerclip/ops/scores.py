@@ -13,14 +13,11 @@ def largest(scores: Tensor, num_centers: int, valid: Tensor | None = None) -> Te
     Args:
         scores (Tensor): Shape (B, N), floating point.
         num_centers (int): K, from 1 to N.
-        valid (Tensor, optional): False for padding, bool (B, N), which comes
-            after all others. Defaults to None: all are valid.
+        valid (Tensor, optional): False for padding, bool (B, N), which comes after all
+            others. None: all are valid.
 
     Returns:
         Tensor: Ascending indices, int64 (B, K).
-
-    Raises:
-        InputError: If ``num_centers`` is out of range.
 
     Examples:
         >>> largest(torch.tensor([[1., 3, 3, 0]]), 2)
@@ -55,8 +52,8 @@ def novelty(tokens: Tensor, frames: int, valid: Tensor | None = None) -> Tensor:
     Args:
         tokens (Tensor): Frame-major, shape (B, F * N, C).
         frames (int): F.
-        valid (Tensor, optional): False for padding, bool (B, F * N). What
-            follows a frame of padding is new. Defaults to None: all are.
+        valid (Tensor, optional): False for padding, bool (B, F * N). What follows a
+            frame of padding is new. None: all are.
 
     Returns:
         Tensor: Cosine distances, (B, F * N), float32 or more; infinite in the

@@ -10,8 +10,6 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from mmaction_centerclip.errors import check_choice
-
 from .alternation import alternate
 from .distances import (
     check_order,
@@ -21,9 +19,6 @@ from .distances import (
 )
 from .graphs import affinity, check_graph, normalized_laplacian
 from .kmedoids import check_problem, check_stop, decision_like, in_chunks
-from .subspace import chebyshev_subspace
-
-SOLVERS = ('auto', 'eigh', 'chebyshev')
 
 
 def spectral_clustering(tokens: Tensor,
@@ -38,46 +33,41 @@ def spectral_clustering(tokens: Tensor,
                         tol: float = 1e-6,
                         first: Tensor | None = None,
                         dtype: torch.dtype = torch.float64,
-                        solver: str = 'auto',
                         chunk_size: int | None = None) -> tuple[Tensor, Tensor]:
     """Cluster each problem's tokens by their similarity graph.
 
-    Deterministic: the k-medoids start from the token with the largest row
-    norm *before* the rows get unit length, which does not depend on the basis
-    of the eigenvectors. After it all norms are one up to rounding.
+    Deterministic: the k-medoids start from the token with the largest row norm *before*
+    the rows get unit length, which does not depend on the basis of the eigenvectors.
+    After it all norms are one up to rounding.
 
     Args:
         tokens (Tensor): Shape (B, N, C), any floating point dtype.
         num_centers (int): K, from 1 to N.
         graph (str): ``'heat'`` or ``'knn'``, see :func:`affinity`.
-        sigma (float | str): See :func:`affinity`. Defaults to 2.0.
-        knn (int, optional): See :func:`affinity`. Defaults to None.
-        locality (Tensor, optional): See :func:`affinity`. Defaults to None.
-        p (float): Order of the Minkowski distance between rows; with another
-            than 2 the result depends on the basis. Defaults to 2.0.
-        max_iters (int): Limit of update steps. Defaults to 100.
-        tol (float): As for :func:`kmedoids`. Defaults to 1e-6.
-        first (Tensor, optional): Forced first picks, int64 (B, ). Defaults to None.
-        dtype (torch.dtype): What graph and eigenvectors are computed in. In
-            float32 an eigenvector's rounding changes a medoid now and then.
-            Defaults to torch.float64.
-        solver (str): See :func:`spectral_embedding`. Defaults to ``'auto'``.
-        chunk_size (int, optional): Problems worked on at a time. Defaults to None: all.
+        sigma (float | str): See :func:`affinity`.
+        knn (int, optional): See :func:`affinity`.
+        locality (Tensor, optional): See :func:`affinity`.
+        p (float): Order of the Minkowski distance between rows; with another than 2 the
+            result depends on the basis.
+        max_iters (int): Limit of update steps.
+        tol (float): As for :func:`kmedoids`.
+        first (Tensor, optional): Forced first picks, int64 (B, ).
+        dtype (torch.dtype): What graph and eigenvectors are computed in. In float32 an
+            eigenvector's rounding changes a medoid now and then. Defaults to
+            torch.float64.
+        chunk_size (int, optional): Problems worked on at a time. None: all.
 
     Returns:
         tuple[Tensor, Tensor]: ``medoids`` int64 (B, K), ascending, and
         ``assignment`` int64 (B, N), as of :func:`kmedoids`.
-
-    Raises:
-        InputError: If an argument is out of range.
     """
     check_problem(tokens, num_centers)
-    check_spectral(graph, sigma, p, max_iters, tol, solver, knn)
+    check_spectral(graph, sigma, p, max_iters, tol, knn)
     scale = 0.0 if sigma == 'auto' else float(sigma)
     return in_chunks(
         lambda tokens, first: _spectral(
             tokens, num_centers, first, graph, scale, knn, locality, float(p),
-            max_iters, tol, dtype, solver), chunk_size, tokens.detach(), first)
+            max_iters, tol, dtype), chunk_size, tokens.detach(), first)
 
 
 # An operator of torch, as k-medoids is.
@@ -86,12 +76,12 @@ def spectral_clustering(tokens: Tensor,
 def _spectral(tokens: Tensor, num_centers: int,
               first: Optional[Tensor], graph: str, sigma: float,  # noqa: UP045
               knn: Optional[int], locality: Optional[Tensor],  # noqa: UP045
-              p: float, max_iters: int, tol: float, dtype: torch.dtype,
-              solver: str) -> Tuple[Tensor, Tensor]:  # noqa: UP006
+              p: float, max_iters: int, tol: float, dtype: torch.dtype
+              ) -> Tuple[Tensor, Tensor]:  # noqa: UP006
     with torch.autocast(tokens.device.type, enabled=False):
         graphs = affinity(tokens.to(dtype), graph=graph, sigma=sigma or 'auto', knn=knn,
                           locality=locality)
-        rows = spectral_embedding(graphs, num_centers, solver)
+        rows = spectral_embedding(graphs, num_centers)
         if first is None:
             first = rows.norm(dim=-1).argmax(dim=1)
         rows = unit_normalize(rows).double()
@@ -112,57 +102,33 @@ def _count_flops(tokens_shape: torch.Size, num_centers: int, first: object, grap
 
 
 def check_spectral(graph: str, sigma: float | str, p: float, max_iters: int,
-                   tol: float, solver: str, knn: int | None) -> None:
+                   tol: float, knn: int | None) -> None:
     """Raise an InputError unless these are :func:`spectral_clustering`'s options."""
     check_graph(graph, sigma, knn)
     check_order(p)
     check_stop(max_iters, tol)
-    check_choice('solver', solver, SOLVERS)
 
 
-def spectral_embedding(weights: Tensor, num_vectors: int,
-                       solver: str = 'auto') -> Tensor:
+def spectral_embedding(weights: Tensor, num_vectors: int) -> Tensor:
     """Compute the eigenvectors of the Laplacian's smallest eigenvalues.
 
     Args:
         weights (Tensor): Graphs, shape (B, N, N).
         num_vectors (int): K, from 1 to N.
-        solver (str): ``'eigh'``: all eigenvectors by ``torch.linalg.eigh``;
-            ``'chebyshev'``: the wanted ones by matrix products in float64, see
-            :func:`chebyshev_subspace`, and by ``'eigh'`` for problems where that does
-            not converge; ``'auto'``: ``'eigh'`` on the CPU and where K is over a third
-            of N, else ``'chebyshev'``. Defaults to ``'auto'``.
 
     Returns:
         Tensor: Orthonormal columns, shape (B, N, K), in ascending order of
         the eigenvalues; rows are not normalised.
-
-    Raises:
-        InputError: If ``solver`` is unknown.
     """
-    check_choice('solver', solver, SOLVERS)
     laplacian = normalized_laplacian(weights)
-    few = 3 * num_vectors <= laplacian.shape[-1]
-    on_cpu = laplacian.device.type == 'cpu'
-    if solver == 'eigh' or solver == 'auto' and (on_cpu or not few):
-        return torch.linalg.eigh(laplacian)[1][..., :num_vectors]
-    # The Laplacian's smallest eigenvalues are the largest of I - L. Exactly
-    # symmetric, or residuals would not fall below the rounding of float32.
-    similarity = -(laplacian + laplacian.mT).double() / 2
-    similarity.diagonal(dim1=-2, dim2=-1).add_(1)
-    vectors, converged = chebyshev_subspace(similarity, num_vectors)
-    vectors = vectors.to(laplacian.dtype)
-    rest = (~converged).nonzero()[:, 0]
-    if len(rest):
-        vectors[rest] = torch.linalg.eigh(laplacian[rest])[1][..., :num_vectors]
-    return vectors
+    return torch.linalg.eigh(laplacian)[1][..., :num_vectors]
 
 
 def _row_distances(rows: Tensor, p: float) -> Tensor:
     """Distances of unit rows (B, N, N), float64.
 
-    Rows of one cluster nearly coincide. Products in float64 still tell them
-    apart, and take a tenth of the time of differences.
+    Rows of one cluster nearly coincide. Products in float64 still tell them apart, and
+    take a tenth of the time of differences.
     """
     if p != 2:
         return pairwise_distances(rows, p=p)

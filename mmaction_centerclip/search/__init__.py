@@ -1,5 +1,5 @@
 """An index of one's own videos, a row for each segment."""
-from .hits import Hit, Matches
+from .hits import Hit
 from .video_index import Added, VideoIndex
 
-__all__ = ['Added', 'Hit', 'Matches', 'VideoIndex']
+__all__ = ['Added', 'Hit', 'VideoIndex']

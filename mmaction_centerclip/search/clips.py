@@ -3,15 +3,15 @@ import csv
 import io
 import os
 from collections import defaultdict
-from collections.abc import Sequence
-from fractions import Fraction
+from collections.abc import Iterator, Sequence
 
-import av
+import numpy as np
 
 from mmaction_centerclip.datasets.transforms.decoding_errors import decoding_errors
 from mmaction_centerclip.datasets.transforms.video_reader import VideoReader
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.files import check_absent, whole_file, write_text
+from mmaction_centerclip.files import atomic_write, check_absent, write_text
+from mmaction_centerclip.mp4 import write_mp4
 
 from .hits import Hit
 
@@ -21,8 +21,8 @@ __all__ = ['cut_clip', 'export_hits']
 def cut_clip(hit: Hit, path: str | os.PathLike) -> None:
     """Write the pictures of a moment to a new MP4 file, encoded anew (H.264).
 
-    So that the clip begins at the in point and not at the key frame before;
-    it has no sound, and the video's average rate.
+    So that the clip begins at the in point and not at the key frame before.
+    It lasts as long as the moment does in the video, and has no sound.
 
     Args:
         hit (Hit): The moment.
@@ -38,29 +38,45 @@ def cut_clip(hit: Hit, path: str | os.PathLike) -> None:
     check_absent(path)
     with decoding_errors(hit.file):
         reader = VideoReader(hit.file)
-        seconds = reader.get_seconds()[:-1]
-        frames = [i for i, second in enumerate(seconds)
-                  if hit.start - 1e-6 <= second < hit.end - 1e-6]
+        seconds = reader.get_seconds()
+        frames, times, end = _shown(seconds, hit.start, hit.end)
         if not frames:
             raise InputError(f'{hit.file} has no frames from {hit.start} to '
                              f'{hit.end} seconds')
-        rate = Fraction(reader.get_avg_fps()).limit_denominator(1001)
-        with whole_file(path) as partial, av.open(partial, 'w', format='mp4') as clip:
-            _write(clip, reader, frames, rate)
+        with atomic_write(path) as partial:
+            write_mp4(partial, zip(_pictures(reader, frames), times), end,
+                      reader.get_avg_fps())
 
 
-def _write(clip, reader: VideoReader, frames: list[int], rate: Fraction) -> None:
-    stream = None
+def _shown(seconds: np.ndarray, start: float,
+           end: float) -> tuple[list[int], list[float], float]:
+    """Find what is on the screen from a time to another, to half a frame.
+
+    Args:
+        seconds (np.ndarray): When each frame starts, and last when the video ends.
+        start (float): In seconds.
+        end (float): Likewise.
+
+    Returns:
+        tuple[list[int], list[float], float]: The numbers of the frames, the
+        times at which they start in the clip, and that at which it ends.
+    """
+    lasts = np.diff(seconds)
+    half = np.minimum(lasts, np.median(lasts)) / 2
+    frames = np.flatnonzero((seconds[1:] - start > half) & (seconds[:-1] < end - half))
+    if not len(frames):
+        return [], [], 0.
+    first = frames[0]
+    # One that is half over begins the clip.
+    first = seconds[first] if seconds[first] > start - half[first] - 1e-6 else start
+    times = np.maximum(seconds[frames] - first, 0)
+    return frames.tolist(), times.tolist(), float(
+        min(seconds[frames[-1] + 1], end) - first)
+
+
+def _pictures(reader: VideoReader, frames: list[int]) -> Iterator[np.ndarray]:
     for place in range(0, len(frames), 32):  # a bounded number at a time
-        for image in reader.get_batch(frames[place:place + 32]).asnumpy():
-            # Which H.264 wants even.
-            image = image[:image.shape[0] // 2 * 2, :image.shape[1] // 2 * 2]
-            if stream is None:
-                stream = clip.add_stream('libx264', rate=rate)
-                stream.height, stream.width = image.shape[:2]
-                stream.pix_fmt = 'yuv420p'
-            clip.mux(stream.encode(av.VideoFrame.from_ndarray(image)))
-    clip.mux(stream.encode(None))
+        yield from reader.get_batch(frames[place:place + 32]).asnumpy()
 
 
 def export_hits(hits: Sequence[Hit], path: str | os.PathLike) -> None:
@@ -69,8 +85,8 @@ def export_hits(hits: Sequence[Hit], path: str | os.PathLike) -> None:
     Args:
         hits (Sequence[Hit]): The moments.
         path (str | os.PathLike): ``.csv``: a table with ``file``, ``start``,
-            ``end``, ``score``, ``matches`` and ``p_value``; ``.txt``: chapters, in
-            FFmpeg's metadata format, of moments of one video.
+            ``end`` and ``score``; ``.txt``: chapters, in FFmpeg's metadata
+            format, of moments of one video.
 
     Raises:
         InputError: If the file is of another kind, cannot be written, or
@@ -80,10 +96,9 @@ def export_hits(hits: Sequence[Hit], path: str | os.PathLike) -> None:
     if path.endswith('.csv'):
         table = io.StringIO()
         writer = csv.writer(table, lineterminator='\n')
-        writer.writerow(['file', 'start', 'end', 'score', 'matches', 'p_value'])
+        writer.writerow(['file', 'start', 'end', 'score'])
         writer.writerows([hit.file, f'{hit.start:.3f}', f'{hit.end:.3f}',
-                          f'{hit.score:.4f}', hit.matches,
-                          f'{hit.p_value:.4g}'] for hit in hits)
+                          f'{hit.score:.4f}'] for hit in hits)
         return write_text(table.getvalue(), path)
     if not path.endswith('.txt'):
         raise InputError(f'{path}: expected a .csv (table) or .txt (chapters) file')

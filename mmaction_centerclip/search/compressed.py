@@ -3,13 +3,13 @@ import hashlib
 import importlib.util
 import logging
 import os
-import zipfile
+from collections.abc import Iterable
 
 import numpy as np
 from mmengine.logging import print_log
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.files import whole_file
+from mmaction_centerclip.files import atomic_write
 
 __all__ = ['CompressedRows', 'can_compress', 'open_compressed']
 
@@ -19,7 +19,7 @@ AT_A_TIME = 65_536  # rows, to be float32 for a moment
 
 
 def can_compress(vectors: np.ndarray) -> bool:
-    """Say whether rows can be compressed: faiss is there, and E is even."""
+    """Return whether faiss is there, and E is even."""
     return importlib.util.find_spec('faiss') is not None and not vectors.shape[1] % 2
 
 
@@ -92,42 +92,52 @@ def open_compressed(path: str | os.PathLike, vectors: np.ndarray) -> CompressedR
     """Read the compressed rows beside an index, or make them.
 
     The file can be deleted at any time: it is made anew where it is missing,
-    damaged, or of other rows. It is a file of numpy's arrays, whose parts have
-    checksums, and is written whole or not at all.
+    damaged, or of other rows. It is a file of numpy's arrays and of a hash of
+    them and of the rows, and is written whole or not at all.
 
     Args:
         path (str | os.PathLike): The file, an ``.npz``.
         vectors (np.ndarray): The rows, float16 (N, E).
     """
-    digest = hashlib.sha256(vectors.data).hexdigest()
+    digest = hashlib.sha256(vectors.data)
     found = _read(path, digest, vectors.shape)
     if found is not None:
         return found
     print_log(f'Compressing {len(vectors)} rows for {path}', 'current')
     made = CompressedRows.build(vectors)
     try:
-        with whole_file(os.fspath(path)) as partial, open(partial, 'wb') as file:
-            np.savez(file, rows=digest, rotation=made.rotation,
-                     centroids=made.centroids, codes=made.codes)
+        with atomic_write(os.fspath(path)) as partial, open(partial, 'wb') as file:
+            parts = dict(rotation=made.rotation, centroids=made.centroids,
+                         codes=made.codes)
+            np.savez(file, hash=_hash(digest, parts.values()), **parts)
     except InputError as error:  # such as a folder that is only read
         print_log(f'{error}; the next search makes it again', 'current',
                   logging.WARNING)
     return made
 
 
-def _read(path: str | os.PathLike, digest: str,
+def _hash(digest, parts: Iterable[np.ndarray]) -> str:
+    """Return a hash of parts and of what is hashed before."""
+    digest = digest.copy()
+    for part in parts:
+        digest.update(np.ascontiguousarray(part).data)
+    return digest.hexdigest()
+
+
+def _read(path: str | os.PathLike, digest,
           shape: tuple[int, int]) -> CompressedRows | None:
-    """Return what the file holds, or None if that is not these rows."""
+    """Return what the file holds, or None if that is not of these rows."""
+    count, dims = shape
+    expected = dict(rotation=((dims, dims), np.float32),
+                    centroids=((dims // 2, 2**BITS, 2), np.float32),
+                    codes=((count, -(-dims // 4)), np.uint8))
     try:
         with np.load(path, allow_pickle=False) as file:
-            if file['rows'].item() != digest:
+            parts = {name: file[name] for name in expected}
+            if {name: (part.shape, part.dtype) for name, part in parts.items()
+                    } != expected or file['hash'].item() != _hash(
+                        digest, parts.values()):
                 return None
-            parts = [file[name] for name in ('rotation', 'centroids', 'codes')]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except Exception:  # A damaged file may raise anything.
         return None
-    count, dims = shape
-    if [(part.shape, part.dtype) for part in parts] != [
-            ((dims, dims), np.float32), ((dims // 2, 2**BITS, 2), np.float32),
-            ((count, -(-dims // 4)), np.uint8)]:
-        return None
-    return CompressedRows(*parts)
+    return CompressedRows(**parts)

@@ -128,9 +128,9 @@ class SegmentEncoder:
                 batch = batch[batch.index(None) + 1:]
                 if not batch:
                     continue
-            segments, masks = self._segments([sample for *_, sample in batch])
-            for (seconds, first, end, sample), own, mask in zip(
-                    batch, segments, masks):
+            segments, masks, starts = self._segments([sample for *_, sample in batch])
+            for (seconds, first, end, sample), own, mask, begins in zip(
+                    batch, segments, masks, starts):
                 count = int(mask.sum()) or len(mask)  # padding comes last
                 own = own[:count]
                 if not separable:
@@ -139,12 +139,8 @@ class SegmentEncoder:
                     kept.append(_half(own))
                     continue
                 sampled = sample['data_samples'].frame_inds
-                if len(sampled) % len(mask):
-                    raise InputError(f'{len(sampled)} sampled frames are not '
-                                     f'{len(mask)} segments of equally many')
-                sampled = sampled[:len(sampled) // len(mask) * count]
                 for (start, stop), vector in zip(
-                        segment_frames(sampled, count, first, end),
+                        segment_frames(sampled, begins[:count], first, end),
                         self._vectors(own[:, None])):
                     if start < stop:  # else its frames are those of the next
                         times.append((seconds[start], seconds[stop]))
@@ -179,16 +175,23 @@ class SegmentEncoder:
             sample = pipeline.prepare(pipeline.open(query))
         except DecodingError as error:
             raise InputError(f'{query}: {error.reason}') from error
-        segments, mask = self._segments([sample])
+        segments, mask, _ = self._segments([sample])
         return self._vectors(segments[:, :int(mask.sum()) or None])[0].numpy()
 
-    def _segments(self, samples: list[dict]) -> tuple[Tensor, Tensor]:
-        """Return the features (B, S, E) of segments, and their mask (B, S)."""
+    def _segments(self, samples: list[dict]
+                  ) -> tuple[Tensor, Tensor, list[list[int]]]:
+        """Return segments (B, S, E), their mask (B, S), and each one's first frame."""
         model = self.inferencer.model
         data = model.data_preprocessor(pseudo_collate(samples), False)
         model.check_resizing({sample.resizing for sample in data['data_samples']})
-        segments, mask = model.encode_video(data['inputs'])
-        return segments.float(), mask.cpu()
+        segments, mask, starts = model.encode_segments(data['inputs'])
+        if starts is None:  # As many frames each.
+            frames, count = data['inputs']['imgs'].shape[1], mask.shape[1]
+            if frames % count:
+                raise InputError(f'{frames} sampled frames are not {count} segments of '
+                                 'equally many')
+            starts = torch.arange(0, frames, frames // count).expand_as(mask)
+        return model.project(segments).float(), mask.cpu(), starts.tolist()
 
     def _vectors(self, segments: Tensor) -> Tensor:
         """Return a vector (B, E) of videos of whole segments (B, S, E)."""

@@ -1,4 +1,4 @@
-"""Take out of a query what is not looked for."""
+"""Handle "not ..." in queries."""
 import numpy as np
 
 from mmaction_centerclip.errors import InputError

@@ -20,7 +20,7 @@ class Ranking:
         scores (np.ndarray): float32 (N, ); -inf of rows that do not count.
     """
     whole = True
-    """Whether iterating gives all rows."""
+    """Iterating gives all rows."""
 
     def __init__(self, scores: np.ndarray) -> None:
         self._scores = scores

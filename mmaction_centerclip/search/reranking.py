@@ -6,7 +6,7 @@ import torch
 
 from mmaction_centerclip.apis import Encoded, VideoTextRetrievalInferencer
 
-from .hits import Chance, draw_background, find_hits
+from .hits import draw_background, find_hits
 from .ranking import SomeRows
 from .rows import Rows
 from .store import IndexStore
@@ -14,16 +14,15 @@ from .store import IndexStore
 __all__ = ['Reranker', 'head_scores']
 
 RERANKED = 100  # the best rows by their vectors
-BACKGROUND = 256  # rows that say how the head's scores are distributed
+BACKGROUND = 256  # rows whose scores by the head have the median of all
 
 
 class Reranker:
     """Rank the best rows anew by a head that compares pairs.
 
     The rows' vectors, means of segments, say which :data:`RERANKED` windows
-    are read from the disk and compared by the head. How the head scores
-    windows that it is not asked for is seen from as many rows as
-    :data:`BACKGROUND`, drawn at random, always the same.
+    are read from the disk and compared by the head. The median of the head's
+    scores is that of :data:`BACKGROUND` rows, drawn at random, always the same.
 
     Args:
         inferencer (VideoTextRetrievalInferencer): Whose head compares pairs.
@@ -36,10 +35,10 @@ class Reranker:
         self.inferencer, self.store, self.rows = inferencer, store, rows
         self._background = None
 
-    def find(self, text: str, vector: np.ndarray, topk: int, min_score: float,
-             exact: bool | None = None,
-             fits: np.ndarray | None = None) -> tuple[list[tuple], Chance]:
-        """Find moments as :meth:`Rows.find` does, of the head's scores.
+    def search(self, text: str, vector: np.ndarray, topk: int, min_score: float,
+               exact: bool | None = None,
+               fits: np.ndarray | None = None) -> list[tuple]:
+        """Find moments as :meth:`Rows.search` does, of the head's scores.
 
         Args:
             text (str): What to look for.
@@ -50,16 +49,15 @@ class Reranker:
             fits (np.ndarray, optional): Likewise.
         """
         rows, texts = self.rows, self.inferencer.encode_texts(text)
-        ranking, of_vectors = rows.rank(vector, exact, fits)
+        ranking = rows.rank(vector, exact, fits)
         best = [row for row in islice(ranking, RERANKED) if np.isfinite(ranking[row])]
         if self._background is None:
             self._background = self._features(draw_background(len(rows), BACKGROUND))
-        chance = Chance.of(head_scores(self.inferencer, texts, self._background),
-                           of_vectors.count)
+        median = float(np.median(head_scores(
+            self.inferencer, texts, self._background)))
         found = SomeRows(np.array(best), head_scores(
             self.inferencer, texts, self._features(best)))
-        return find_hits(found, rows.file_of, rows.segments, topk, min_score,
-                         chance.median), chance
+        return find_hits(found, rows.file_of, rows.segments, topk, min_score, median)
 
     def _features(self, which: list[int] | np.ndarray) -> list[np.ndarray]:
         rows = self.rows

@@ -1,4 +1,4 @@
-"""The rows of an index in memory: who is compared with a query, and how."""
+"""The vectors of an index in memory, and their comparison with a query."""
 import fnmatch
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import numpy as np
 from mmaction_centerclip.errors import InputError
 
 from .compressed import CompressedRows, can_compress, open_compressed
-from .hits import Chance, Hit, draw_background, find_hits
+from .hits import Hit, draw_background, find_hits
 from .ranking import Ranking, SomeRows, exact_scores, product
 from .records import Segments
 
@@ -38,8 +38,13 @@ class Rows:
     def __len__(self) -> int:
         return len(self.file_of)
 
+    @property
+    def width(self) -> int:
+        """How many values a vector has."""
+        return self.segments.vectors.shape[1]
+
     def of_files(self, patterns: Sequence[str]) -> np.ndarray:
-        """Say which rows are of files like one of the patterns, bool (N, )."""
+        """Return which rows are of files like one of the patterns, bool (N, )."""
         return np.array([any(fnmatch.fnmatch(path, p) for p in patterns)
                          for path in self.paths], bool)[self.file_of]
 
@@ -65,7 +70,7 @@ class Rows:
         return self._compressed
 
     def is_compressed(self, exact: bool | None) -> bool:
-        """Say whether a search goes by compressed rows.
+        """Return whether a search goes by compressed rows.
 
         Raises:
             InputError: If it must, and cannot.
@@ -79,7 +84,7 @@ class Rows:
         return len(self) >= COMPRESSED_FROM if exact is None else not exact
 
     def rank(self, query: np.ndarray, exact: bool | None = None,
-             fits: np.ndarray | None = None) -> tuple[Ranking, Chance]:
+             fits: np.ndarray | None = None) -> Ranking:
         """Compare rows with a query.
 
         Args:
@@ -91,34 +96,32 @@ class Rows:
                 all compared. Defaults to None: all.
 
         Returns:
-            tuple[Ranking, Chance]: The rows by score, and how the scores of
-            rows drawn at random, always the same, are distributed.
+            Ranking: The rows by score.
         """
         vectors = self.segments.vectors
-        count = len(self) if fits is None else int(fits.sum())
-        chance = Chance.of(self._background @ query, count)
         if fits is None and self.is_compressed(exact):
             def score(rows: np.ndarray) -> np.ndarray:
                 return product(vectors, query, rows)
 
             rows = np.sort(self.compressed().best(query, CANDIDATES))
-            return SomeRows(rows, score(rows), score, len(self)), chance
+            return SomeRows(rows, score(rows), score, len(self))
         scores = exact_scores(vectors, query)
         if fits is not None:
             scores = np.where(fits, scores, -np.inf)
-        return Ranking(scores), chance
+        return Ranking(scores)
 
-    def find(self, query: np.ndarray, topk: int, min_score: float,
-             exact: bool | None = None,
-             fits: np.ndarray | None = None) -> tuple[list[tuple], Chance]:
+    def search(self, query: np.ndarray, topk: int, min_score: float,
+               exact: bool | None = None,
+               fits: np.ndarray | None = None) -> list[tuple]:
         """Rank rows and join them, see :meth:`rank` and :func:`find_hits`.
 
         Where the candidates are joined to fewer hits than were asked for,
         all rows are compared.
         """
-        ranking, chance = self.rank(query, exact, fits)
-        arguments = self.file_of, self.segments, topk, min_score, chance.median
+        ranking = self.rank(query, exact, fits)
+        arguments = (self.file_of, self.segments, topk, min_score,
+                     float(np.median(self._background @ query)))
         hits = find_hits(ranking, *arguments)
         if len(hits) < topk and not ranking.whole and ranking.lowest >= min_score:
-            hits = find_hits(self.rank(query, True, fits)[0], *arguments)
-        return hits, chance
+            hits = find_hits(self.rank(query, True, fits), *arguments)
+        return hits

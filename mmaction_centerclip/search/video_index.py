@@ -1,13 +1,10 @@
 """An index of video files: add, search, cut and export."""
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
-from rich.progress import track
 
-from mmaction_centerclip.apis import VideoTextRetrievalInferencer, list_files
-from mmaction_centerclip.datasets.transforms import DecodingError
+from mmaction_centerclip.apis import VideoTextRetrievalInferencer
 from mmaction_centerclip.errors import (
     InputError,
     check_choice,
@@ -16,8 +13,9 @@ from mmaction_centerclip.errors import (
 )
 
 from .clips import cut_clip, export_hits
-from .encoding import SegmentEncoder, model_hash, run_ahead
-from .hits import FALSE_MATCHES, Hit, Matches
+from .encoding import SegmentEncoder, model_hash
+from .folder_update import COMPRESSED, Added, FolderUpdate
+from .hits import Hit
 from .negation import exclude_vectors
 from .reranking import Reranker
 from .rows import Rows
@@ -25,23 +23,8 @@ from .store import FileRow, IndexStore
 
 __all__ = ['Added', 'VideoIndex']
 
-COMPRESSED = '.rows.npz'  # how the file of compressed rows ends
-
-
-@dataclass(frozen=True)
-class Added:
-    """The files of a folder, by what became of them.
-
-    Attributes:
-        indexed (list[str]): Encoded now.
-        unchanged (list[str]): In the index before, and not read again.
-        removed (list[str]): In the index before, and no longer in the folder.
-        unreadable (dict[str, str]): Files without segments, and why.
-    """
-    indexed: list[str] = field(default_factory=list)
-    unchanged: list[str] = field(default_factory=list)
-    removed: list[str] = field(default_factory=list)
-    unreadable: dict[str, str] = field(default_factory=dict)
+SPLITS = ('length', 'cuts')
+SHORTEST_WINDOW = 0.01  # seconds: less than a frame of any film lasts
 
 
 class VideoIndex:
@@ -69,32 +52,39 @@ class VideoIndex:
     def __init__(self, path: str | os.PathLike,
                  inferencer: VideoTextRetrievalInferencer,
                  window: float | None = None, split: str | None = None) -> None:
-        if window is not None:
-            check_number('window', window, lambda x: x > 0, 'above 0 seconds')
+        given = dict(
+            window=None if window is None else str(check_window(window)), split=split)
         if split is not None:
-            check_choice('split', split, ('length', 'cuts'))
-        given = dict(window=None if window is None else str(float(window)), split=split)
+            check_choice('split', split, SPLITS)
         self.inferencer = inferencer
         self.store = IndexStore(path, {
-            'window': given['window'] or '10.0', 'split': split or 'length'})
+            'window': given['window'] or '10.0', 'split': split or SPLITS[0]})
         settings = self.store.settings
         for name, value in given.items():
-            if value is not None and value != settings[name]:
-                raise InputError(f'{path}: {name} must be {settings[name]}, that of '
-                                 f'the index, got {value}; make another index')
-        self._encoder = SegmentEncoder(inferencer, float(settings['window']),
-                                       settings['split'] == 'cuts', 1)
+            if value is not None and value != settings.get(name):
+                raise InputError(f'{path}: {name} must be {settings.get(name)}, that '
+                                 f'of the index, got {value}; make another index')
+        try:
+            self.window = check_window(float(settings['window']))
+            self.at_cuts = check_choice('split', settings['split'], SPLITS) == 'cuts'
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f'{path}: the index is damaged, its settings are '
+                             f'{settings}; delete it and index anew') from error
+        self._encoder = SegmentEncoder(inferencer, self.window, self.at_cuts, 1)
         self.model = model_hash(inferencer)
         self.model_name = os.path.basename(
             inferencer.model.cfg.filename or '') or 'a config without a file'
         self._rows = self._reranker = self._state = None
 
     def add(self, folder: str | os.PathLike, batch_size: int = 8,
-            num_workers: int = 2, reindex: bool = False) -> Added:
+            num_workers: int = 2, reindex: bool = False, pictures: bool = False,
+            drop_missing: bool = False) -> Added:
         """Bring the index up to date with a folder, and all folders in it.
 
         A file is read where its size, its time of modification or the model
-        is another. Files that are gone from the folder are taken out.
+        is another, and encoded unless its content is that of a file which is
+        gone. Files that are gone from the folder are taken out; those in
+        folders that cannot be read are kept.
 
         Args:
             folder (str | os.PathLike): Videos, and what else there is: files
@@ -103,6 +93,10 @@ class VideoIndex:
             num_workers (int): Files to decode at a time. Defaults to 2.
             reindex (bool): Whether files of another model are encoded anew.
                 Defaults to False: they are refused.
+            pictures (bool): Whether files of one frame are taken in. Defaults
+                to False: they are left out.
+            drop_missing (bool): Whether all files that are gone are taken out,
+                also of other folders, and this folder may be gone too.
 
         Raises:
             InputError: If there is no such folder or no file in it, the index
@@ -110,69 +104,14 @@ class VideoIndex:
         """
         self._encoder.batch_size = check_positive_int('batch_size', batch_size)
         check_positive_int('num_workers', num_workers)
-        folder = os.path.abspath(folder)
         with self.store.locked():
             self._rows, known = None, self.store.files()
             if not reindex:
                 self._check_model(known)
-            return self._add(folder, known, num_workers)
-
-    def _add(self, folder: str, known: dict[str, FileRow], num_workers: int) -> Added:
-        paths, result = list_files(folder), Added()
-        if not paths:
-            raise InputError(f'{folder} has no files')
-        index = os.path.realpath(self.store.path)
-        own = {index, *(f'{index}{end}' for end in (
-            '.lock', '-journal', COMPRESSED, f'{COMPRESSED}.partial'))}
-        rows, todo = {}, []
-        for path in paths:
-            if os.path.realpath(path) in own:
-                continue
-            try:
-                path.encode()
-                stat = os.stat(path)
-            except UnicodeEncodeError:
-                result.unreadable[os.fsencode(path).decode(errors='replace')] = (
-                    'its name is no UTF-8')
-                continue
-            except OSError as error:
-                result.unreadable[path] = error.strerror
-                continue
-            rows[path] = FileRow(stat.st_size, stat.st_mtime_ns, self.model,
-                                 self.model_name)
-            old = known.get(path)
-            if old and (old.size, old.modified, old.model) == (
-                    stat.st_size, stat.st_mtime_ns, self.model):
-                result.unchanged.append(path)
-                if old.reason is not None:
-                    result.unreadable[path] = old.reason
-            else:
-                todo.append(path)
-        gone = [path for path in known if path not in rows
-                and path.startswith(os.path.join(folder, ''))]
-        self.store.remove(gone)
-        result.removed.extend(gone)
-        self._encode(todo, rows, num_workers, result)
-        return result
-
-    def _encode(self, paths: list[str], rows: dict[str, FileRow], num_workers: int,
-                result: Added) -> None:
-        """Encode files, and commit each when it is done."""
-        jobs = ((lambda path=path: self._encoder.decode(path)) for path in paths)
-        files = zip(paths, run_ahead(jobs, num_workers))
-        if self.inferencer.show_progress:
-            files = track(files, description='Indexing', total=len(paths))
-        for path, windows in files:
-            row, segments = rows[path], None
-            try:
-                segments = self._encoder.encode(windows)
-            except DecodingError as error:
-                row = FileRow(row.size, row.modified, row.model, row.model_name,
-                              error.reason)
-                result.unreadable[path] = error.reason
-            self.store.put(path, row, segments)
-            if segments is not None:
-                result.indexed.append(path)
+            update = FolderUpdate(
+                self.store, self._encoder, FileRow(0, 0, self.model, self.model_name),
+                known, folder, pictures, drop_missing)
+            return update.run(num_workers)
 
     def _check_model(self, known: dict[str, FileRow]) -> None:
         others = {(row.model, row.model_name) for row in known.values()
@@ -188,7 +127,7 @@ class VideoIndex:
                min_score: float | None = None,
                files: str | Sequence[str] | None = None,
                exclude: str | os.PathLike | Sequence | None = None,
-               exact: bool | None = None) -> Matches:
+               exact: bool | None = None) -> list[Hit]:
         """Find the moments that a text, a clip or a picture is about.
 
         Args:
@@ -197,7 +136,7 @@ class VideoIndex:
                 :meth:`VideoPipeline.open`; or a moment of this index.
             topk (int): Moments at most. Defaults to 10.
             min_score (float, optional): Their lowest score. Defaults to None:
-                any; :attr:`Hit.matches` says which are more than chance.
+                any.
             files (str | Sequence[str], optional): Patterns such as
                 ``'*.mp4'``, one of which a path must match. Defaults to None.
             exclude (str | os.PathLike | Sequence, optional): What is not
@@ -208,7 +147,7 @@ class VideoIndex:
                 without faiss; the best ones of a compressed copy otherwise.
 
         Returns:
-            Matches: The moments and the threshold.
+            list[Hit]: The moments, the best first.
 
         Raises:
             InputError: If the index has no segment, or none of such a file,
@@ -227,23 +166,26 @@ class VideoIndex:
                 raise InputError(f'{self.store.path} has no file like {patterns}')
         vector = self._query(query, exclude)
         if self.inferencer.model.head.separable or not isinstance(query, str):
-            hits, chance = rows.find(vector, topk, lowest, exact, fits)
+            found = rows.search(vector, topk, lowest, exact, fits)
         else:
-            hits, chance = self._reranker.find(
+            found = self._reranker.search(
                 query, vector, topk, lowest, exact, fits)
-        segments, p_values = rows.segments, [chance.p_value(hit[2]) for hit in hits]
-        return Matches([
-            Hit(rows.paths[rows.file_of[first]], float(segments.start[first]),
-                float(segments.end[last]), score, p_value < FALSE_MATCHES, p_value)
-            for (first, last, score), p_value in zip(hits, p_values)],
-            chance.threshold, chance.median)
+        return [Hit(rows.paths[rows.file_of[first]], float(rows.segments.start[first]),
+                    float(rows.segments.end[last]), score)
+                for first, last, score in found]
 
     def _query(self, query: str | os.PathLike | np.ndarray | Hit,
                exclude: str | os.PathLike | Sequence | None) -> np.ndarray:
         def encode(what: str | os.PathLike | np.ndarray | Hit) -> np.ndarray:
             if isinstance(what, Hit):
                 return self.vector(what)
-            return self._encoder.encode_query(what)
+            vector, width = self._encoder.encode_query(what), self._rows.width
+            if len(vector) != width:
+                raise InputError(
+                    f'{self.store.path}: the index is damaged, its vectors have '
+                    f'{width} values and those of the model {len(vector)}; delete it '
+                    'and index anew')
+            return vector
 
         head = self.inferencer.model.head
         if exclude is None:
@@ -269,11 +211,32 @@ class VideoIndex:
         return self._rows
 
     def vector(self, hit: Hit) -> np.ndarray:
-        """Return the mean of a moment's rows, see :meth:`Rows.mean_of`."""
-        return self._load().mean_of(hit)
+        """Return the mean of a moment's rows, see :meth:`Rows.mean_of`.
+
+        Raises:
+            InputError: If it has none, or its file is another since then.
+        """
+        vector = self._load().mean_of(hit)
+        self._check_file(hit)
+        return vector
+
+    def changes(self, hits: Sequence[Hit]) -> dict[str, str]:
+        """Return the files that are gone or others since, and which of both."""
+        files = self.store.files()
+        return {path: change for path in dict.fromkeys(hit.file for hit in hits)
+                if path in files and (change := files[path].change_of(path))}
+
+    def _check_file(self, hit: Hit) -> None:
+        for path, change in self.changes([hit]).items():
+            raise InputError(f'{path} {change}')
 
     def cut(self, hit: Hit, path: str | os.PathLike) -> None:
-        """Write a moment as a clip, see :func:`cut_clip`."""
+        """Write a moment as a clip, see :func:`cut_clip`.
+
+        Raises:
+            InputError: Also if its file is another since it was indexed.
+        """
+        self._check_file(hit)
         cut_clip(hit, path)
 
     def export(self, hits: Sequence[Hit], path: str | os.PathLike) -> None:
@@ -283,3 +246,9 @@ class VideoIndex:
     def close(self) -> None:
         """Close the file."""
         self.store.close()
+
+
+def check_window(seconds: float) -> float:
+    """Return the length of a window as a float, if it can be one."""
+    return float(check_number('window', seconds, lambda x: x >= SHORTEST_WINDOW,
+                              f'at least {SHORTEST_WINDOW} seconds'))

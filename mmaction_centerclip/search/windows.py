@@ -47,17 +47,17 @@ def split_video(seconds: np.ndarray, length: float,
     return list(zip(edges, edges[1:]))
 
 
-def segment_frames(sampled: list[int], num_segments: int, first: int,
+def segment_frames(sampled: list[int], starts: list[int], first: int,
                    end: int) -> list[tuple[int, int]]:
-    """Say which frames of a window each of its segments stands for.
+    """Return which frames of a window each of its segments stands for.
 
-    A segment is made of as many sampled frames as every other. It stands for
-    all frames that lie nearer to its own than to those of the next; the first
-    begins and the last ends with the window.
+    A segment stands for all frames that lie nearer to its own sampled ones
+    than to those of the next; the first begins and the last ends with the
+    window.
 
     Args:
         sampled (list[int]): The numbers of the sampled frames, ascending.
-        num_segments (int): A divisor of how many they are.
+        starts (list[int]): The position in ``sampled`` of each segment's first.
         first (int): The window's first frame.
         end (int): The frame behind its last.
 
@@ -66,12 +66,11 @@ def segment_frames(sampled: list[int], num_segments: int, first: int,
         behind its last: equal where its frames are those of the next as well.
 
     Examples:
-        >>> segment_frames([2, 7, 12, 17], 2, 0, 20)
+        >>> segment_frames([2, 7, 12, 17], [0, 2], 0, 20)
         [(0, 10), (10, 20)]
     """
-    groups = np.reshape(sampled, (num_segments, -1))
-    inner = (groups[:-1, -1] + groups[1:, 0] + 1) // 2
-    edges = [first, *inner.tolist(), end]
+    inner = [(sampled[start - 1] + sampled[start] + 1) // 2 for start in starts[1:]]
+    edges = [first, *inner, end]
     return list(zip(edges, edges[1:]))
 
 

@@ -11,8 +11,8 @@ except ImportError as error:
         'copy of the repository') from error
 
 from .app import make_app
-from .demo import demo_parts
+from .demo import copy_videos, find_demo
 from .moments import Moments
 from .serving import serve
 
-__all__ = ['Moments', 'demo_parts', 'make_app', 'serve']
+__all__ = ['Moments', 'copy_videos', 'find_demo', 'make_app', 'serve']

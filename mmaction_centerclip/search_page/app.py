@@ -1,6 +1,7 @@
 """The page's addresses, and what is answered at each."""
 import asyncio
 import contextlib
+import logging
 import math
 import os
 import secrets
@@ -12,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -64,7 +65,7 @@ def make_app(moments: Moments, hosts: Sequence[str], examples: Sequence[str] = (
             Route('/search', search_by_upload, methods=['POST']),
             Route('/thumbnails/{file}', show_thumbnail),
             Route('/tokens/{file}', list_token_pictures),
-            Route('/tokens/{file}/{number:int}', show_token_picture),
+            Route('/tokens/{file}/{number}', show_token_picture),
             Route('/play/{file}', play),
             Route('/videos/{file}', send_video),
             Route('/clips/{file}', send_clip),
@@ -78,6 +79,7 @@ def make_app(moments: Moments, hosts: Sequence[str], examples: Sequence[str] = (
             InputError: lambda request, error: _error(str(error), 400),
             DecodingError: lambda request, error: _error(
                 f'The video cannot be read: {error.reason}', 404),
+            ClientDisconnect: _note_end,
         },
         lifespan=lifespan)
     app.state.moments, app.state.most_bytes = moments, most_bytes
@@ -85,12 +87,18 @@ def make_app(moments: Moments, hosts: Sequence[str], examples: Sequence[str] = (
     return app
 
 
+def _note_end(request: Request, error: ClientDisconnect) -> Response:
+    """Log who went away in the middle of an upload; nobody reads the answer."""
+    logging.getLogger('uvicorn.error').warning('An upload was broken off.')
+    return Response(status_code=400)
+
+
 def _error(text: str, status: int) -> JSONResponse:
     return JSONResponse(dict(error=text), status)
 
 
 def about(request: Request) -> Response:
-    """Say what is searched, and with which model."""
+    """Describe the index and the model."""
     state = request.app.state
     return JSONResponse(dict(state.moments.about(), examples=state.examples,
                              most_bytes=state.most_bytes))
@@ -151,8 +159,6 @@ def _path(request: Request, file: str) -> str:
     path = request.app.state.moments.path(file)
     if path is None:
         raise HTTPException(404, 'The index has no such video.')
-    if not os.path.isfile(path):
-        raise DecodingError('it is gone since it was indexed')
     return path
 
 
@@ -166,7 +172,7 @@ def _moment(request: Request, file: str) -> Hit:
                   for name in ('start', 'end'))
     if not 0 <= start < end:
         raise HTTPException(400, 'A moment must end behind its start.')
-    return Hit(_path(request, file), start, end, 0., False)
+    return Hit(_path(request, file), start, end, 0.)
 
 
 def _start(request: Request) -> float:
@@ -187,7 +193,7 @@ async def _token_pictures(request: Request) -> list[TokenPicture]:
 
 
 async def list_token_pictures(request: Request) -> Response:
-    """Say what each neck keeps of the window that a time is in."""
+    """List what each neck keeps of the window that a time is in."""
     return JSONResponse([
         dict(neck=picture.neck, kept=picture.kept, patches=picture.patches,
              times=f'{clock(picture.start)} – {clock(picture.end)}',
@@ -197,14 +203,16 @@ async def list_token_pictures(request: Request) -> Response:
 
 async def show_token_picture(request: Request) -> Response:
     """Send what a neck keeps, drawn."""
-    pictures, number = await _token_pictures(request), request.path_params['number']
-    if number >= len(pictures):
+    by_number = {str(number): picture for number, picture in enumerate(
+        await _token_pictures(request))}
+    picture = by_number.get(request.path_params['number'])
+    if picture is None:
         raise HTTPException(404, 'The model has no such neck.')
-    return Response(pictures[number].png, media_type='image/png')
+    return Response(picture.png, media_type='image/png')
 
 
 def play(request: Request) -> Response:
-    """Say how a browser plays a moment: of its video, or of a clip."""
+    """Return the address of a moment: of its video, or of a clip."""
     file = request.path_params['file']
     hit = _moment(request, file)
     clip = dict(source=f'/clips/{file}?{request.url.query}', is_cut=True,

@@ -1,4 +1,5 @@
 """Search an index for a page: one thread owns it, and answers in turn."""
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable
@@ -6,8 +7,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 
+from mmaction_centerclip.datasets.transforms import DecodingError
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import Hit, VideoIndex
+from mmaction_centerclip.search.records import FileRow
 
 from .pictures import TokenPicture, token_pictures
 
@@ -34,7 +37,7 @@ class Moments:
     def __init__(self, open_index: Callable[[], VideoIndex]) -> None:
         self._thread = ThreadPoolExecutor(1, 'index')
         self._state = None
-        self._paths: dict[str, str] = {}
+        self._files: dict[str, tuple[str, FileRow]] = {}
         self._token_pictures = lru_cache(maxsize=16)(self._draw)
         try:
             self._index = self._thread.submit(self._open, open_index).result()
@@ -53,22 +56,31 @@ class Moments:
         """Look which files there are, where another process has written."""
         state = self._index.store.state()
         if state != self._state:
-            self._paths = {
-                _file_id(path): path for path, row in self._index.store.files().items()
-                if row.reason is None}
+            self._files = {
+                _file_id(path): (path, row)
+                for path, row in self._index.store.files().items() if not row.reason}
             self._state = state
-            self._folder = os.path.commonpath(
-                [os.path.dirname(path) for path in self._paths.values()] or [os.sep])
+            self._folder = os.sep
+            with contextlib.suppress(ValueError):  # none, or on several drives
+                self._folder = os.path.commonpath(
+                    [os.path.dirname(path) for path, _ in self._files.values()])
 
     def about(self) -> dict:
         """Return how many videos there are, and the names of index and model."""
-        return dict(videos=len(self._paths),
+        return dict(videos=len(self._files),
                     index=os.path.basename(self._index.store.path),
                     model=self._index.model_name.removesuffix('.py'))
 
     def path(self, file: str) -> str | None:
-        """Return the path of a file of the index; None of any other id."""
-        return self._paths.get(file)
+        """Return the path of a file of the index; None of any other id.
+
+        Raises:
+            DecodingError: If the file is another since it was indexed.
+        """
+        path, row = self._files.get(file, (None, None))
+        if path and (change := row.change_of(path)):
+            raise DecodingError(f'it {change}')
+        return path
 
     def search(self, query: str | Path | Hit, topk: int, min_score: float | None,
                files: str) -> Future:
@@ -83,9 +95,7 @@ class Moments:
                 ``*`` and ``?``; all if it is empty.
 
         Returns:
-            Future: A dict with ``hits``; ``threshold``, None where the scores
-            of the index vary so much that no cosine is above it; and
-            ``matching``, how many are. Or an :class:`InputError`.
+            Future: A dict with ``hits``, or an :class:`InputError`.
         """
         return self._thread.submit(self._search, query, topk, min_score, files)
 
@@ -101,17 +111,16 @@ class Moments:
                 raise InputError(f'The file cannot be read: {reason}') from error
             raise
         self._list_files()
-        hits = [hit for hit in found.hits if not is_hit or not _overlap(hit, query)]
-        return dict(
-            hits=[self._describe(hit) for hit in hits[:topk]],
-            threshold=found.threshold if found.threshold < 1 else None,
-            matching=sum(hit.matches for hit in hits[:topk]))
+        hits = [hit for hit in found if not is_hit or not _overlap(hit, query)]
+        changes = self._index.changes(hits[:topk])
+        return dict(hits=[dict(self._describe(hit), change=changes.get(hit.file))
+                          for hit in hits[:topk]])
 
     def _describe(self, hit: Hit) -> dict:
         name = os.path.relpath(hit.file, self._folder)
         return dict(
             file=_file_id(hit.file), start=hit.start, end=hit.end, score=hit.score,
-            matches=hit.matches, times=f'{clock(hit.start)} – {clock(hit.end)}',
+            times=f'{clock(hit.start)} – {clock(hit.end)}',
             # A name of bytes that are no text has lone surrogates.
             name=name.encode('utf-8', 'backslashreplace').decode())
 

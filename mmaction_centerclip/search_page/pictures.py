@@ -93,9 +93,8 @@ def token_pictures(index: VideoIndex, path: str, start: float) -> list[TokenPict
     tower = tower_of(index.inferencer.model)
     if not tower.necks:
         return []
-    pipeline, settings = index.inferencer.pipeline, index.store.settings
-    video, seconds, windows = open_windows(
-        pipeline, path, float(settings['window']), settings['split'] == 'cuts')
+    pipeline = index.inferencer.pipeline
+    video, seconds, windows = open_windows(pipeline, path, index.window, index.at_cuts)
     at = _frame_at(seconds, start)
     first, end = next(window for window in windows if window[0] <= at < window[1])
     sample = pipeline.prepare(video, first, end)

@@ -4,10 +4,12 @@ import os
 import threading
 from dataclasses import replace
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 from mmaction_centerclip.datasets.transforms import decoding_errors
 from mmaction_centerclip.datasets.transforms.media_files import codec_name, open_media
+from mmaction_centerclip.datasets.transforms.shown_frames import is_mirrored
 from mmaction_centerclip.search import Hit
 from mmaction_centerclip.search.clips import cut_clip
 
@@ -47,7 +49,9 @@ def media_type(path: str, modified: int) -> str | None:
         plays = (
             container.format.name == container_name and len(videos) == 1
             and codec_name(videos[0]) in codecs and videos[0].pix_fmt in PIXELS
-            and abs((videos[0].start_time or 0) * videos[0].time_base) <= LATEST)
+            and abs((videos[0].start_time or 0) * videos[0].time_base) <= LATEST
+            # Of the display matrix, Firefox knows the turns alone.
+            and not any(map(is_mirrored, islice(container.decode(videos[0]), 1))))
     return kind if plays else None
 
 

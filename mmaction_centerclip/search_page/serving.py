@@ -15,6 +15,8 @@ from .moments import Moments
 
 __all__ = ['serve']
 
+ANY_ADDRESS = ('0.0.0.0', '::', '')  # of this machine
+
 
 def serve(open_index: Callable[[], VideoIndex], host: str = '127.0.0.1',
           port: int = 8000, names: Sequence[str] = (), examples: Sequence[str] = (),
@@ -39,6 +41,9 @@ def serve(open_index: Callable[[], VideoIndex], host: str = '127.0.0.1',
         app = make_app(moments, hosts_of(host, names), examples)
         address = f'http://{_for_browser(host)}:{listener.getsockname()[1]}/'
         print(f'The page is at {address} (stop it with Ctrl+C)', flush=True)
+        if host in ANY_ADDRESS:
+            print('Other machines reach it by the names and addresses that '
+                  '--allow-host gives, such as --allow-host 192.168.0.2', flush=True)
         if opens_browser:
             webbrowser.open(address)
         config = uvicorn.Config(app, log_level='warning', lifespan='on',
@@ -77,6 +82,6 @@ def hosts_of(host: str, names: Sequence[str] = ()) -> list[str]:
         names (Sequence[str]): More names.
     """
     hosts = ['localhost', '127.0.0.1', '[::1]', _for_browser(host), *names]
-    if host in ('0.0.0.0', '::', ''):
+    if host in ANY_ADDRESS:
         hosts.append(socket.gethostname())
     return hosts

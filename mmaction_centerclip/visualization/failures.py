@@ -54,9 +54,6 @@ def worst_queries(similarity: Tensor, video_of_text: Tensor, count: int,
         count (int): Captions to return, at most.
         topk (int): Videos of each to return. Defaults to 5.
 
-    Raises:
-        InputError: If the shapes do not fit, or a count is not positive.
-
     Examples:
         >>> similarity = torch.tensor([[.9, .1, .2], [.9, .1, .2], [.3, .3, .1]])
         >>> worst_queries(similarity, torch.tensor([0, 1, 0]), 2, topk=2)
@@ -86,9 +83,6 @@ def confusable_captions(similarity: Tensor, video_of_text: Tensor,
         similarity (Tensor): Shape (texts, videos), finite.
         video_of_text (Tensor): Each caption's own video, int64 (texts, ).
         count (int): Pairs to return, at most.
-
-    Raises:
-        InputError: If the shapes do not fit, or ``count`` is not positive.
 
     Examples:
         >>> similarity = torch.tensor([[.5, .7, .1], [.5, .7, .1], [.1, .2, .9]])

@@ -56,9 +56,6 @@ class VideoFolder:
     Args:
         folder (str): The folder.
         filenames (Sequence[str]): All names of the evaluation.
-
-    Raises:
-        InputError: If there is no such folder, or none of the videos in it.
     """
 
     def __init__(self, folder: str, filenames: Sequence[str]) -> None:

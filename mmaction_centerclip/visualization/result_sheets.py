@@ -51,9 +51,6 @@ def result_sheet(hits: Sequence[Hit], query: str = '') -> np.ndarray:
     Returns:
         ndarray: RGB, uint8 (height, width, 3).
 
-    Raises:
-        InputError: If there are no hits.
-
     Examples:
         >>> import numpy as np
         >>> strip = np.zeros((96, 500, 3), dtype=np.uint8)

@@ -36,9 +36,6 @@ def draw_tokens(frames: np.ndarray, center: np.ndarray,
     Returns:
         ndarray: RGB, uint8 (height, width, 3).
 
-    Raises:
-        InputError: If the shapes do not fit.
-
     Examples:
         >>> import numpy as np
         >>> frames = np.full((2, 32, 32, 3), 200, dtype=np.uint8)
@@ -84,9 +81,6 @@ def _check_shapes(frames: np.ndarray, center: np.ndarray) -> None:
 
 def patch_grid(patches: int, height: int, width: int) -> tuple[int, int]:
     """Return the rows and columns of square patches that fill a frame.
-
-    Raises:
-        InputError: If so many do not.
     """
     rows = round(math.sqrt(patches * height / width))
     if rows < 1 or patches % rows or height * (patches // rows) != width * rows:
@@ -109,7 +103,7 @@ def tile(images: np.ndarray, columns: int) -> np.ndarray:
 
 
 def _cluster_colors(center: np.ndarray) -> dict[int, tuple[int, ...]]:
-    """Give neighbouring clusters hues that are far from each other."""
+    """Choose hues of neighbouring clusters that are far from each other."""
     owners, counts = np.unique(center[center >= 0], return_counts=True)
     colors = {}
     for i, (owner, count) in enumerate(zip(owners.tolist(), counts.tolist())):

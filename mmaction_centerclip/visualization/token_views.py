@@ -1,13 +1,14 @@
 """See which patches of a video stay behind each neck of a tower."""
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models.backbones import VideoTower
+from mmaction_centerclip.models.backbones import NeckStep, VideoTower
 from mmaction_centerclip.models.necks import TokenNeck
 from mmaction_centerclip.models.video_tokens import VideoTokens
 from mmaction_centerclip.ops import mask_or_all
@@ -34,7 +35,7 @@ class TokenView(NamedTuple):
 
     @property
     def kept(self) -> Tensor:
-        """Whether there is a token at each place, bool (B, T, N)."""
+        """True where a place has a token, bool (B, T, N)."""
         return self.size > 0
 
 
@@ -44,8 +45,8 @@ def see_tokens(tower: VideoTower, imgs: Tensor,
     """Run a tower in evaluation, and see what its necks keep.
 
     Holds for every neck that hands on ``positions``, also for those that run
-    the step in front of them in another way: it looks at what
-    :meth:`VideoTower.run_necks` returns, one neck at a time. Which cluster a
+    the step in front of them in another way: it looks at what goes in and out
+    of each neck's step. Which cluster a
     dropped patch belongs to is known of those that have a ``select`` with an
     assignment, see :class:`TokenSelection`, and followed from neck to neck.
 
@@ -58,9 +59,6 @@ def see_tokens(tower: VideoTower, imgs: Tensor,
     Returns:
         list[TokenView]: One a neck, in the order of the blocks. Frames are
         those of the tower's tokens, such as the tubelets of VideoMAE.
-
-    Raises:
-        InputError: If there are no necks, or one hands on no positions.
 
     Examples:
         >>> import torch
@@ -77,17 +75,16 @@ def see_tokens(tower: VideoTower, imgs: Tensor,
         raise InputError(f'{type(tower).__name__} has no necks, so that every patch '
                          'stays; give model.backbone.necks')
     views: list[TokenView] = []
-    run_necks = tower.run_necks
 
-    def watched(step, necks, tokens: VideoTokens) -> VideoTokens:
-        for neck in necks:
-            with _recorded(neck, 'to_segments', 'select') as calls:
-                behind = run_necks(step, [neck], tokens)
-            views.append(_view(neck, tokens, behind, calls, views))
-            tokens, step = behind, nn.Identity()
-        return tokens
+    def watched(step: NeckStep, tokens: VideoTokens) -> VideoTokens:
+        with _recorded(step.neck, 'to_segments', 'select') as calls:
+            behind = step(tokens)
+        views.append(_view(step.neck, tokens.with_positions(), behind, calls, views))
+        return behind
 
-    with _evaluating(tower), _replaced(tower, 'run_necks', watched):
+    steps = [partial(watched, step) if isinstance(step, NeckStep) else step
+             for step in tower.steps]
+    with _evaluating(tower), _replaced(tower, 'steps', steps):
         tower.encode(imgs, frame_mask)
     return views
 
@@ -124,7 +121,7 @@ def _follow_clusters(onto: Tensor, calls: dict) -> None:
     """Write the place of each token's center to ``onto`` (B, places + 1)."""
     places = onto.shape[1] - 1
     (_, mask, *_), (indices, assignment) = calls['select']
-    source = calls['to_segments'][1].positions.flatten(1)  # (B * S, F * N)
+    source = calls['to_segments'][1][0].positions.flatten(1)  # (B * S, F * N)
     target = source.gather(1, indices).gather(1, assignment)
     if mask is not None:  # Padding repeats a frame that is a token's own.
         source = source.masked_fill(~mask_or_all(mask), places)
@@ -154,7 +151,7 @@ def _recorded(neck: TokenNeck, *names: str) -> Iterator[dict[str, tuple]]:
 
 @contextlib.contextmanager
 def _replaced(module: nn.Module, name: str, function: object) -> Iterator[None]:
-    """Replace a method of one module."""
+    """Replace a method or attribute of one module."""
     own = vars(module).get(name)
     setattr(module, name, function)
     try:

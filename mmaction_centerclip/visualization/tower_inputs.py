@@ -26,9 +26,6 @@ class TowerInputs(NamedTuple):
 
 def tower_of(model: nn.Module) -> VideoTower:
     """Return the video tower of a retriever or a recogniser.
-
-    Raises:
-        InputError: If there is none.
     """
     for module in model.modules():
         if isinstance(module, VideoTower):
@@ -49,9 +46,6 @@ def tower_inputs(model: nn.Module, batch: dict, count: int) -> TowerInputs:
 
     Returns:
         TowerInputs: None of them if no video could be read.
-
-    Raises:
-        InputError: If the frames are not uint8.
     """
     inputs, samples = batch['inputs'], batch['data_samples']
     if isinstance(inputs, dict):

@@ -119,7 +119,7 @@ def test_weights_are_never_random_in_silence(tiny_config, tiny_checkpoint, tmp_p
     torch.save(state, tmp_path / 'less.pth')
     with pytest.raises(InputError, match='missing .*backbone.proj'):
         init_retriever(tiny_config, str(tmp_path / 'less.pth'))
-    with pytest.raises(InputError, match='config must be a config or its file'):
+    with pytest.raises(InputError, match='config must be a text .* got None'):
         VideoTextRetrievalInferencer(None, tiny_checkpoint)
     with pytest.raises(InputError, match='config file not found'):
         init_retriever(tmp_path / 'absent.py', tiny_checkpoint)

@@ -3,13 +3,11 @@ import torch
 from torch import nn
 
 from mmaction_centerclip.benchmarking import (
-    PeakMemory,
     count_macs,
     describe_machine,
     measure,
     median_ratio,
     peak_mib,
-    time_interleaved,
     time_turns,
 )
 
@@ -29,7 +27,7 @@ def test_a_parameter_that_is_expanded_is_counted():
     assert count_macs(lambda: layer(query.expand(3, -1, -1))) == 3 * 8 * 4
 
 
-def test_functions_take_turns_and_the_median_counts():
+def test_functions_take_turns():
     clock, calls = [0.], []
 
     def function(name, *seconds):
@@ -42,11 +40,11 @@ def test_functions_take_turns_and_the_median_counts():
 
         return call
 
-    times = time_interleaved(
+    times = time_turns(
         dict(a=function('a', 90, 1, 7, 3), b=function('b', 80, 20, 40, 20)),
         repeats=3, warmup=1, clock=lambda: clock[0])
     assert calls == ['a', 'b', 'b', 'a'] * 2
-    assert times == dict(a=3000, b=20000)
+    assert times == dict(a=[1000, 7000, 3000], b=[20000, 40000, 20000])
 
 
 def test_a_ratio_of_turns_does_not_see_a_machine_that_gets_slower():
@@ -63,14 +61,10 @@ def test_a_ratio_of_turns_does_not_see_a_machine_that_gets_slower():
     assert median_ratio(times['a'], times['b']) == .75
 
 
-def test_real_time_is_in_milliseconds():
-    times = time_interleaved(dict(sleep=lambda: measure.time.sleep(.02)), 3, 0)
-    assert 20 <= times['sleep'] < 1000
-
-
-def test_time_of_the_process_leaves_waiting_out():
+def test_real_time_and_that_of_the_process():
     sleep = dict(sleep=lambda: measure.time.sleep(.05))
-    assert time_interleaved(sleep, 1, 0, measure.time.process_time)['sleep'] < 50
+    assert 50 <= time_turns(sleep, 1, 0)['sleep'][0] < 1000
+    assert time_turns(sleep, 1, 0, measure.time.process_time)['sleep'][0] < 50
 
 
 def test_the_machine_is_described():
@@ -117,33 +111,25 @@ def several_outputs():
     (lambda: [kib(1).sum() for _ in range(5)], 1 + 5 * 4 / 1024),
 ])
 def test_the_peak_is_what_is_alive_at_once(function, expected):
-    with PeakMemory() as memory:
-        function()
-    assert memory.peak == 1024 * expected
-    assert peak_mib(function, torch.device('cpu')) == expected / 1024
+    assert peak_mib(function) == expected / 1024
 
 
 def test_what_was_there_before_does_not_count():
     before = kib(8)
-    with PeakMemory() as memory:
+
+    def function():
         before.mul_(2)
-        before.view(-1)[3:]
-        assert memory.peak == 0
         after = before * 2
-        del before
         after.add_(1)
-    assert memory.peak == 8 * 1024
+
+    assert peak_mib(function) == 8 / 1024
 
 
 def test_what_the_backward_pass_needs_is_alive_until_it_has_run():
-    """Two products and their result; then gradients beside them."""
     weight = torch.ones(256, requires_grad=True)
-    with PeakMemory() as memory:
-        loss = (kib(4) * weight).exp().sum()
-        forward = memory.peak
-        assert memory.current == 4096 + 4096 + 4  # input, exp's output, sum
-        loss.backward()
-        del loss
-        assert memory.current == 1024  # the weight's gradient
-    assert forward == 3 * 4096  # exp's input is there until it returns
-    assert memory.peak > forward
+
+    def forward():
+        return (kib(4) * weight).exp().sum()
+
+    assert peak_mib(forward) == 3 * 4 / 1024  # exp's input is there until it returns
+    assert peak_mib(lambda: forward().backward()) > 3 * 4 / 1024

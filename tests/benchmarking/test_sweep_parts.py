@@ -12,21 +12,23 @@ from mmaction_centerclip.benchmarking import (
     Budget,
     CellLog,
     budget_necks,
+    check_reducers,
     fidelity,
     format_sweep,
     neighbor_agreement,
     pareto_front,
     parse_budget,
     plot_sweep,
-    read_windows,
+    read_clips,
     summarize_cells,
     sweep_markdown,
     used_budget,
+    video_files,
 )
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models import TimmVisionTower
 
-from ..paths import SHARED
+from ..datasets.clips import h264, write_clip
 
 
 def slow_front(points):
@@ -83,10 +85,16 @@ def test_a_log_keeps_whole_rows(tmp_path):
     assert list(again.rows.values()) == rows[:2]
     again.append(dict(rows[1], figures=dict(x=9)))  # a later row counts
     assert [row['figures']['x'] for row in CellLog(path).rows.values()] == [0, 9]
-    with path.open('a') as file:
-        file.write('[]\n')
-    with pytest.raises(InputError, match='line 4: expected a row of a sweep'):
+    whole = path.read_bytes()
+    for line in (b'[]', b'{"cell": {}}', b'{"cell": {}, "figures": {"x": "1"}}',
+                 b'\xff'):
+        path.write_bytes(whole + line + b'\n')
+        with pytest.raises(InputError, match='line 4: expected a row of a sweep'):
+            CellLog(path)
+    path.write_bytes(b'of a user')  # without a line's end, as what a kill leaves
+    with pytest.raises(InputError, match='last line: expected a row of a sweep'):
         CellLog(path)
+    assert path.read_bytes() == b'of a user'
 
 
 def test_means_and_deviations():
@@ -126,7 +134,8 @@ def test_the_table_of_the_docs():
     assert '| config | reducer |' in sweep_markdown(
         [*lines, dict(lines[0], config='d')], '')
     printed = format_sweep(lines).splitlines()
-    assert printed[0].split()[:5] == ['reducer', 'block', 'segments', 'tokens', 'seeds']
+    assert printed[0].split()[:5] == ['reducer', 'block,', 'segments,', 'tokens',
+                                      'seeds']
     assert printed[2].split()[-3:] == ['0.50', 'too', 'bad'] and len(printed) == 4
 
 
@@ -136,9 +145,12 @@ def test_every_reducer_leaves_the_budget(name):
     necks = budget_necks(REDUCERS[name], budget, 0, 3, (4, 16))
     tower = TimmVisionTower(img_size=64, embed_dim=16, depth=3, num_heads=2,
                             num_classes=0, necks=json.loads(json.dumps(necks))).eval()
-    left = tower.run_blocks(torch.rand(1, 4, 3, 64, 64), None)[0]
+    left = []
+    tower.norm.register_forward_hook(
+        lambda module, args, output: left.append(output.shape))
+    tower.encode(torch.rand(1, 4, 3, 64, 64))
     takes_tokens = used_budget(REDUCERS[name], budget)[2] is not None
-    assert left.shape == (2, 1 + (8 if takes_tokens else 16), 16)
+    assert left == [(2, 1 + (8 if takes_tokens else 16), 16)]
 
 
 def test_budgets_that_cannot_be():
@@ -148,8 +160,9 @@ def test_budgets_that_cannot_be():
         budget_necks(REDUCERS['norm'], Budget(4, 1, 3), 0, 3, (4, 16))
     with pytest.raises(InputError, match='type must be a registered neck'):
         used_budget(dict(type='Nothing'), Budget(4, 1, 3))
-    with pytest.raises(InputError, match='three positive integers'):
-        parse_budget('1,x,2')
+    for text in ('1,x,2', '1,2', '1,0,2', '1,2,' + '9' * 5000):
+        with pytest.raises(InputError, match='three positive integers'):
+            parse_budget(text)
 
 
 def test_what_a_reducer_says_goes_before_the_budget():
@@ -159,10 +172,26 @@ def test_what_a_reducer_says_goes_before_the_budget():
     assert used_budget(REDUCERS['rlt'], Budget(3, 4, 16)) == (1, 4, None)
 
 
-@pytest.mark.skipif(not (SHARED / 'videos').is_dir(), reason='no ../shared')
-def test_clips_are_cut_at_equal_steps():
-    clips = read_windows(SHARED / 'videos', 5, 4, 32)
-    assert clips.shape == (5, 4, 3, 32, 32) and clips.dtype == torch.uint8
+def test_reducers_of_a_file():
+    assert check_reducers(dict(a=dict(type='A')), 'f') == dict(a=dict(type='A'))
+    for reducers in (None, [], dict(x=5)):
+        with pytest.raises(InputError, match='f.py: expected reducers, a dict of nam'):
+            check_reducers(reducers, 'f.py')
+    with pytest.raises(InputError, match='f.py: expected options of plain types'):
+        check_reducers(dict(x=dict(type='A', function=print)), 'f.py')
+    for name in ('CLIPVisionTower', 'os.system', 5):
+        with pytest.raises(InputError, match='type must be a registered neck'):
+            used_budget(dict(type=name), Budget(4, 1, 3))
+
+
+def test_clips_are_cut_at_equal_steps(tmp_path):
+    path = write_clip(tmp_path / 'a.mp4', **h264())
+    assert video_files(tmp_path) == [path]
+    clips = read_clips(tmp_path, 3, 4, 32, 8)
+    assert clips.shape == (3, 4, 3, 32, 32) and clips.dtype == torch.uint8
     assert not torch.equal(clips[0], clips[1])
-    with pytest.raises(InputError, match='expected at least 5000'):
-        read_windows(SHARED / 'videos', 5000, 4, 32)
+    with pytest.raises(InputError, match='clips of 8 frames, expected at least 5000'):
+        read_clips(tmp_path, 5000, 4, 32, 8)
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(InputError, match='empty: no video file'):
+        video_files(tmp_path / 'empty')

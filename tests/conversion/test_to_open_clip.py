@@ -7,8 +7,9 @@ from mmaction.registry import MODELS
 from open_clip.factory import load_checkpoint
 from open_clip.model import CLIP, CustomTextCLIP
 
-from mmaction_centerclip.benchmarking import reduced_arch
 from mmaction_centerclip.conversion import to_open_clip
+
+from ..reference.reduced_arch import reduced_arch
 
 
 @torch.no_grad()

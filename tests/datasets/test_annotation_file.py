@@ -20,6 +20,7 @@ from mmaction_centerclip.errors import InputError
     ('{}', 'must map video files to lists of captions'),
     ('{"a.mp4": "caption"}', 'must map video files'),
     ('{"a.mp4": [3]}', 'must map video files'),
+    ('{"a.mp4": ["a"], "./a.mp4": ["b"]}', "the clip .*'a.mp4'"),
     ('{"a.mp4": [" "]}', 'none of its 1 videos has a caption'),
 ])
 def test_bad_annotations_are_named(tmp_path, content, message):
@@ -66,10 +67,15 @@ def test_entries_are_read_as_written(tmp_path):
           (dict(stop=3), 'expected an object with a video'),
           (dict(video=''), 'video and id must be texts'),
           (dict(captions='b'), 'c: captions must be a list'),
-          (dict(start=-1), 'c: start must be seconds, 0 or more, got -1'),
+          (dict(start=-1), 'c: start must be seconds, 0 or more .*, got -1'),
+          (dict(end=1e308), 'c: end must be seconds, 0 or more and below 1e.09'),
+          (dict(end=10**400), 'c: end must be a finite number, got one of 400 digits'),
+          (dict(start=True), 'c: start must be a finite number, got True'),
           (dict(start='1'), 'c: start must be a finite number'),
           (dict(start=3, end=3), 'c: end must be after start, got 3 to 3'))),
     (dict(videos=[dict(video='a', captions=['b'], id=i) for i in 'cd']), 'the clip'),
+    (dict(videos=[dict(video='a', captions=['b'], id='c'), dict(
+        video='d/../a', captions=['b'], id='d', start=0)]), 'the clip'),
     (dict(videos=[dict(video=i, captions=['b'], id='c') for i in 'ab']), "the id 'c'")])
 def test_bad_entries_are_named(change, message, tmp_path):
     path = tmp_path / 'bad.json'

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 
+import av
 import cv2
 import decord
 import numpy as np
@@ -13,10 +14,9 @@ from mmaction.registry import DATASETS, TRANSFORMS
 from mmaction.utils import register_all_modules
 from mmcv.transforms import Compose
 
+from mmaction_centerclip.data_doctor.files import find_decoders
 from mmaction_centerclip.datasets.transforms import (
     DecodingError,
-    DecordInitFromFile,
-    VideoInit,
     VideoReader,
     decoding_errors,
 )
@@ -138,23 +138,21 @@ def test_mistakes_of_a_pipeline_pass(error):
     assert raised.value is error
 
 
-@pytest.mark.parametrize('names', [
-    ('VideoInit', 'VideoDecode'), ('DecordInitFromFile', 'DecordDecode')])
+@pytest.mark.parametrize('decode', ['VideoDecode', 'DecordDecode'])
 @pytest.mark.parametrize('sampler', [
     dict(type='SampleFramesWithMask', clip_len=6),
     dict(type='UniformSample', clip_len=6, test_mode=True),
     dict(type='SampleFrames', clip_len=3, frame_interval=5, num_clips=2),
     dict(type='SampleFrames', clip_len=1)])
-def test_samplers_and_names_of_the_zoo(tmp_path, names, sampler):
+def test_samplers_and_names_of_the_zoo(tmp_path, decode, sampler):
     path = write_clip(tmp_path / 'a.avi', **CLIPS['h264_p.avi'])
-    out = load(path, dict(type=names[0], num_threads=1), sampler,
-               dict(type=names[1]))
+    out = load(path, dict(type='VideoInit', num_threads=1), sampler,
+               dict(type=decode))
     assert (out['total_frames'], out['avg_fps']) == (60, 25)
     assert out['img_shape'] == out['original_shape'] == (64, 96)
     found = numbers_of(np.stack(out['imgs']))
     assert np.abs(found - np.ravel(out['frame_inds'])).max() <= 2
     assert out['video_reader'] is None
-    assert DecordInitFromFile is VideoInit
 
 
 def test_less_than_a_frame_a_second(tmp_path):
@@ -273,3 +271,20 @@ def test_another_backend(tmp_path):
     video = init(dict(filename=str(path)))['video_reader']
     assert np.abs(np.subtract(numbers_of(
         video.get_batch([41, 3]).asnumpy()), [41, 3])).max() <= 2
+
+
+@pytest.mark.parametrize('error', [
+    TypeError("open() got an unexpected keyword argument"), AttributeError('rate'),
+    NameError('av'), ImportError('av')])
+def test_mistakes_in_code_are_not_the_videos(monkeypatch, shapes, error):
+
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(av, 'open', fail)
+    path = shapes / 'videos/test0000.mp4'
+    with pytest.raises(type(error)) as raised:
+        load(path, dict(type='VideoInit'))
+    assert raised.value is error
+    with pytest.raises(type(error)):
+        find_decoders(str(path))

@@ -63,7 +63,7 @@ def test_the_context_and_the_options_are_the_models():
     ('a', dict(model=tiny(hf_tokenizer_name='x', tokenizer_kwargs=dict(
         trust_remote_code=True))), 'must not have trust_remote_code'),
     ('a', dict(context_length=2), 'at least 3, got 2'),
-    ('a', dict(context_length='32'), "a positive integer, got '32'"),
+    ('a', dict(context_length='32'), "an integer or None, got '32'"),
 ])
 def test_bad_input_is_named(text, options, message):
     with pytest.raises(InputError, match=message):

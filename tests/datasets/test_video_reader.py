@@ -1,6 +1,4 @@
 """The frames that were asked for, from every container and codec."""
-import struct
-from fractions import Fraction
 
 import av
 import decord
@@ -18,25 +16,28 @@ from .clips import (
     CLIPS,
     FRAMES,
     change,
-    h264,
     later_key_frames,
     numbers_of,
     of_size,
     open_video,
     silence,
     start_at,
-    write_clip,
     x264,
 )
 
 REAL = sorted(path for folder in ('trials/videos', 'videos')
-              for path in (SHARED / folder).glob('*') if path.suffix != '.md')
+              for path in (SHARED / folder).glob('*') if path.suffix != '.md'
+              # Those whose frames do not say their numbers.
+              and path.stem not in ('hdr', 'hflip', 'sar', 'vfr'))
 
 
 def in_order(path):
     """Decode all of a video, one frame after the other."""
     with av.open(str(path)) as container:
-        return [frame.to_ndarray(format='rgb24')
+        # One of the real videos has wide pixels.
+        width = container.streams.video[0].width
+        width = round(width * (container.streams.video[0].sample_aspect_ratio or 1))
+        return [frame.to_ndarray(format='rgb24', width=width)
                 for frame in container.decode(video=0)]
 
 
@@ -194,22 +195,6 @@ def test_several_streams(tmp_path):
     assert len(open_video(path)) == 10
 
 
-@pytest.mark.parametrize('degrees', [90, 180, 270])
-def test_turned_as_decord_does(tmp_path, degrees):
-    path = write_clip(tmp_path / 'a.mp4', frames=5, **h264())
-    turn = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[degrees]
-    a, b, c, d = (value << 16 for value in turn)
-    change(path, b'tkhd', lambda tail: tail[:40] + struct.pack(
-        '>9i', a, b, 0, c, d, 0, 0, 0, 1 << 30) + tail[76:])
-    with av.open(str(path)) as container:
-        plain = next(container.decode(video=0)).to_ndarray(format='rgb24')
-    ours = open_video(path).get_batch([0]).asnumpy()[0]
-    theirs = decord.VideoReader(str(path)).get_batch([0]).asnumpy()[0]
-    assert ours.shape == ((64, 96, 3) if degrees == 180 else (96, 64, 3))
-    assert ours.shape == theirs.shape and (ours == theirs).all()
-    assert (ours == np.rot90(plain, -degrees // 90)).all()
-
-
 @pytest.mark.parametrize('matrix', [*range(1, 12), 14])
 @pytest.mark.parametrize('value_range', [1, 2])
 def test_colors_are_decords(tmp_path, matrix, value_range):
@@ -229,26 +214,3 @@ def test_colors_are_decords(tmp_path, matrix, value_range):
     ours = open_video(path).get_batch([1]).asnumpy().astype(int)
     theirs = decord.VideoReader(str(path)).get_batch([1]).asnumpy()
     assert np.abs(ours - theirs).mean() < 1
-
-
-@pytest.mark.parametrize('name', ['a.avi', 'a.mkv'])
-def test_a_size_that_changes(tmp_path, name):
-    with av.open(str(tmp_path / name), 'w') as container:
-        stream = container.add_stream('mjpeg', rate=25)
-        larger = av.CodecContext.create('mjpeg', 'w')
-        larger.time_base = stream.codec_context.time_base = Fraction(1, 25)
-        for encoder, size in ((stream, 1), (larger, 2)):
-            encoder.width, encoder.height = 96 * size, 64 * size
-            encoder.pix_fmt = 'yuvj420p'
-        for i in range(24):
-            size = 1 + i // 12
-            frame = av.VideoFrame.from_ndarray(np.full(
-                (64 * size, 96 * size, 3), 20 + i, np.uint8))
-            frame.pts, frame.time_base = i, Fraction(1, 25)
-            for packet in (stream, larger)[size - 1].encode(
-                    frame.reformat(format='yuvj420p')):
-                packet.stream = stream
-                container.mux(packet)
-    frames = open_video(tmp_path / name).get_batch([23, 0, 15]).asnumpy()
-    assert frames.shape == (3, 64, 96, 3)
-    assert np.abs(np.subtract(numbers_of(frames), [23, 0, 15])).max() <= 2

@@ -249,3 +249,38 @@ def test_a_paragraph_is_all_captions_in_their_order(shapes, shapes_captions,
     assert len(dataset) == len(shapes_captions)
     for i, captions in enumerate(shapes_captions.values()):
         assert dataset[i]['data_samples'].captions == [' '.join(captions)]
+
+
+def test_one_video_is_one_video_however_its_path_is_written(folder):
+    videos = folder / 'videos'
+    (videos / 'link.mp4').symlink_to('train0000.mp4')
+    (folder / 'more').symlink_to('videos')
+    for other in ('./train0000.mp4', 'link.mp4', '../more/train0000.mp4',
+                  str(videos / 'train0000.mp4')):
+        (folder / 'two.json').write_text(json.dumps(
+            {'train0000.mp4': ['a'], other: ['b']}))
+        with pytest.raises(InputError, match='two.json.*(one video|the clip)'):
+            build(folder, 'two.json')
+    shutil.copy(videos / 'train0000.mp4', videos / 'copy.mp4')
+    (folder / 'two.json').write_text(json.dumps(
+        {'train0000.mp4': ['a'], 'copy.mp4': ['b']}))
+    assert len(build(folder, 'two.json')) == 2
+
+
+def test_what_stands_in_the_pipeline_is_called(folder):
+    (folder / 'clips.json').write_text(json.dumps(dict(schema_version=1, videos=[
+        dict(id='a', video='train0000.mp4', captions=['a'], start=1, end=1.5)])))
+    dataset = build(folder, 'clips.json', test_mode=True)
+    seen, transforms = [], dataset.pipeline.transforms
+
+    def watch(data):
+        for transform in transforms:
+            data = transform(data)
+            seen.append(data.get('frame_inds'))
+        return data
+
+    expected = dataset[0]['inputs']['imgs']
+    dataset.pipeline = watch
+    assert torch.equal(dataset[0]['inputs']['imgs'], expected)
+    numbers = next(x for x in seen if x is not None)
+    assert numbers.min() >= 8 and numbers.max() < 12  # 8 a second

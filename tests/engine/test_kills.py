@@ -42,7 +42,8 @@ PROGRAM = '''
                 file.write(obj[:len(obj) // 2])
                 file.flush()
             die()
-        LocalBackend.put = lambda self, obj, path: put(self, obj, f'{path}.partial')
+        LocalBackend.put = lambda self, obj, path: put(
+            self, obj, f'{os.path.dirname(path)}/.epoch_1.pth.1f2e3d4c.partial')
 
     def die_before_renaming(number):
         def prepare():

@@ -263,8 +263,8 @@ def test_old_checkpoints_go_when_the_new_one_is_there(train, tmp_path, monkeypat
     (['train_dataloader.dataset.pipeline=[]'], 'pipeline must be a list'),
     (['train_dataloader.num_workers=1.5'], 'num_workers must .* got 1.5'),
     (['log_processor.window_size=x'], "log_processor.window_size .* got 'x'"),
-    (['model=3'], 'model must be a dict, got 3'),
-    (['load_from=3'], 'load_from must be a file, got 3'),
+    (['model=3'], 'model must be a dict or None, got 3'),
+    (['load_from=3'], 'load_from must be a text or None, got 3'),
     (['load_from=torchvision://none'], 'torchvision://none cannot be loaded'),
 ])
 def test_a_wrong_setting_is_one_line_before_the_training(train, tmp_path, options,

@@ -7,10 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from mmaction_centerclip.evaluation import relevance, retrieval_metrics
-from mmaction_centerclip.evaluation.relevance import (
+from mmaction_centerclip.evaluation import (
     expected_ap_and_ndcg,
+    functional,
     relevance_metrics,
+    retrieval_metrics,
 )
 
 
@@ -120,7 +121,7 @@ def test_torchmetrics_agrees_on_the_ndcg_of_ties():
 @pytest.mark.parametrize('elements', [1, 100, 1000])
 def test_the_chunks_do_not_matter(several_captions, monkeypatch, elements):
     expected = relevance_metrics(*several_captions)
-    monkeypatch.setattr(relevance, 'CHUNK_ELEMENTS', elements)
+    monkeypatch.setattr(functional, 'CHUNK_ELEMENTS', elements)
     assert relevance_metrics(*several_captions) == pytest.approx(expected)
 
 

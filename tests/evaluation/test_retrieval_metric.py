@@ -83,7 +83,7 @@ def test_a_missing_video_stops_the_evaluation(samples):
 
 @pytest.mark.parametrize('topk', [(), (0, 5), (1.5, ), 5])
 def test_bad_topk_is_named(topk):
-    with pytest.raises(InputError, match='topk must be .*positive integer'):
+    with pytest.raises(InputError, match='topk must be .*integer'):
         build(topk=topk)
 
 
@@ -151,8 +151,6 @@ def test_what_does_not_go_together_is_said_before_the_work(samples):
         build(dump_only=True)
     with pytest.raises(InputError, match="'float64', 'float32'.* got 'half'"):
         build(score_dtype='half')
-    with pytest.raises(InputError, match=r"write more_metrics=\['mAP'\]"):
-        build(extra=['mAP'])
     metric = build(rerank=['dual_softmax'])
     metric.use_head(MeanPoolingHead())
     with pytest.raises(InputError, match='those of TightTransformerHead are not'):

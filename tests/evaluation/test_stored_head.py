@@ -58,7 +58,7 @@ def test_a_head_that_the_user_imported_is_built():
      "head.loss: type .* got 'os.system'"),
     (dict(WTI, loss=dict(type='DualSoftmaxLoss', loss_weight=dict(type='os.abort'))),
      "head.loss.loss_weight: type .* got 'os.abort'"),
-    (dict(WTI, loss='os.system'), 'cannot be built'),
+    (dict(WTI, loss='os.system'), 'loss must be a dict'),
     (dict(WTI, _scope_='os'), "got '_scope_'"),
     (dict(WTI, init_cfg=dict(type='Pretrained', checkpoint='x')), "got 'init_cfg'"),
     (dict(WTI, self=1), "got 'self'"),
@@ -66,6 +66,9 @@ def test_a_head_that_the_user_imported_is_built():
     (dict(WTI, embed_dims=[8]), r'embed_dims must be .* got \[8\]'),
     (dict(WTI, embed_dims=9), 'cannot be built'),
     (dict(WTI, embed_dims=-1), 'positive integer, got -1'),
+    (dict(type='SequentialTransformerHead', embed_dims=8, num_layers=10**6),
+     'num_layers must be at most'),
+    (dict(type='SequentialLSTMHead', embed_dims=10**6), 'cannot be built'),
 ])
 def test_nothing_else_is_built(config, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -78,7 +81,7 @@ def test_nothing_else_is_built(config, message, tmp_path, monkeypatch):
     (None, 'config and a state_dict, got None'),
     (dict(config=WTI), "got .'config'"),
     (stored(WTI, {'a': 1}), 'of tensors'), (stored(WTI, [1]), 'of tensors'),
-    (stored(WTI, {}), 'Missing key')])
+    (stored(WTI, {}), 'other names')])
 def test_its_parts_are_checked(bad, message):
     with pytest.raises(InputError, match=message):
         build_stored_head(bad)

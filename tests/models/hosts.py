@@ -16,9 +16,8 @@ from mmaction.registry import MODELS
 from open_clip.model import CLIP, CustomTextCLIP
 from torch import nn
 
-from mmaction_centerclip.benchmarking import reduced_arch
-
 from ..conftest import TINY_ARCH
+from ..reference.reduced_arch import reduced_arch
 from ..reference.rotary import angles_of, rotary_attention
 
 TIMM = dict(img_size=32, patch_size=16, embed_dim=32, depth=3, num_heads=2,

@@ -6,10 +6,10 @@ import torch
 from mmaction.registry import MODELS
 from open_clip.model import CustomTextCLIP
 
-from mmaction_centerclip.benchmarking import reduced_arch
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models import CLIPTimmVisionTower, TokenNeck
 
+from ..reference.reduced_arch import reduced_arch
 from .selections import record_selections
 from .test_hosts import NECK
 
@@ -65,7 +65,7 @@ class _Half(TokenNeck):
     """Keep half of the tokens, and not where they come from."""
 
     def forward(self, tokens):
-        return tokens._replace(patches=tokens.patches[:, :, ::2], positions=None)
+        return tokens.replace(patches=tokens.patches[:, :, ::2], positions=None)
 
 
 def test_a_neck_that_forgets_the_positions_is_named(imgs):

@@ -3,11 +3,11 @@ import pytest
 import torch
 from torch import nn
 
-from mmaction_centerclip.benchmarking import reduced_arch
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models import open_clip_vision_tower
 
 from ..conftest import NECK, TINY_ARCH
+from ..reference.reduced_arch import reduced_arch
 
 
 class Encoder(nn.Module):

@@ -1,7 +1,7 @@
 """Layers and whole models against arrays of the authors' code.
 
-The files are too large to be carried over; the tests run where they lie in
-../shared/golden beside the checkout.
+Two layers are in tests/data; the others, and whole models, are too large to be
+carried over, and run where they lie in ../shared/golden beside the checkout.
 """
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def test_layer(path):
     tokens = torch.from_numpy(data['input']).transpose(0, 1)
     batch_size = len(tokens) // data['frames_before']
     selections = record_selections(neck) if hasattr(neck, 'select') else []
-    out = neck(VideoTokens.split(tokens, batch_size, 1)).join()
+    out = neck(VideoTokens.of(tokens, batch_size, 1)).x
     np.testing.assert_allclose(
         out.transpose(0, 1).detach(), data['output'], atol=1e-5, rtol=0)
     for number, name in enumerate(('medoids', 'assign')):

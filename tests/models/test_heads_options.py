@@ -20,13 +20,13 @@ def bad_options():
             integers += ['num_layers', 'num_heads']
         for option in integers:
             yield name, {option: 0}, f'{option} must be .*integer, got 0'
-        for scale in ('4', float('nan'), float('inf')):
+        for scale in ('4', True, float('nan'), float('inf')):
             yield (name, dict(init_logit_scale=scale),
-                   f'init_logit_scale must be a finite number, got {scale!r}')
+                   f'init_logit_scale must be a .*number, got {scale!r}')
         yield (name, dict(init_logit_scale=14.3),
                'init_logit_scale must be the logarithm of a .* got 14.3')
         yield (name, dict(init_logit_bias='-10'),
-               "init_logit_bias must be a finite number, got '-10'")
+               "init_logit_bias must be a number or None, got '-10'")
         yield (name, dict(init_logit_bias=-1e4),
                'init_logit_bias must be from -1000 to 1000, got -10000.0')
     for name in TRANSFORMERS:
@@ -36,9 +36,14 @@ def bad_options():
         yield (name, dict(init_position_std=-1.),
                'init_position_std must be at least 0, got -1.0')
     for value, message in ((1.0, 'at least 0 and below 1, got 1.0'),
-                           ('0.1', "a finite number, got '0.1'")):
+                           ('0.1', "a number, got '0.1'")):
         yield ('TextConditionedPoolingHead', dict(dropout=value),
                f'dropout must be {message}')
+
+
+def test_an_empty_loss_is_named():
+    with pytest.raises(InputError, match='loss must be a config .* got {}'):
+        MODELS.build(head_config('MeanPoolingHead', loss={}))
 
 
 @pytest.mark.parametrize('name, options, message', list(bad_options()))

@@ -187,24 +187,26 @@ def test_dropout_runs_a_block_once(build, inputs):
     """The tokens that a neck sees are those that go on."""
     model = build(dict(backbone=dict(MLP, lora_dropout=0.5)))
     seen = []
-    model.backbone.tower_blocks()[0].register_forward_hook(lambda *_: seen.append(1))
+    model.backbone.tower_blocks()[0].mlp.register_forward_hook(
+        lambda *_: seen.append(1))
     model(inputs, mode='loss')
     assert len(seen) == 1
 
 
 @pytest.mark.parametrize('lora, message', [
-    ([], r'lora must be a dict of one or both of .*, got \[\]'),
+    ([], r'lora must be a dict or None, got \[\]'),
     ({}, 'lora must be a dict'), (dict(head={}), "got {'head': {}}"),
     (dict(backbone=None), "got {'backbone': None}"),
     (dict(backbone=dict(rank=4)), r"backbone: the options are .* got \['rank'\]"),
     (dict(backbone=dict(r=0)), 'backbone: r must be a positive integer, got 0'),
-    (dict(text_backbone=dict(lora_alpha='8')), "text_backbone: lora_alpha .* got '8'"),
+    (dict(text_backbone=dict(lora_alpha='8')), "lora_alpha must be a number, got '8'"),
+    (dict(backbone=dict(use_rslora='no')), "use_rslora must be True or False, got 'no"),
     (dict(backbone=dict(target_modules=['c_fc', 'q_proj'])),
      r"target_modules: the blocks have \['attn.out_proj', 'mlp.c_fc', 'mlp.c_proj'\], "
      "got 'q_proj'"),
     (dict(backbone=dict(target_parameters=['weight_in'])),
      r"target_parameters: the blocks have \['attn.in_proj_weight', .*got 'weight_in'"),
-    (dict(backbone=dict(target_modules='all-linear')), 'must be a list of names'),
+    (dict(backbone=dict(target_modules='all-linear')), r'must be a list \(a text\)'),
     (dict(backbone=dict(target_modules=['attn'])),
      r"MultiheadAttention, .*write target_parameters=\['attn.in_proj_weight'\]"),
     (dict(backbone=dict(lora_dropout=0.1)), 'peft refuses .*lora_dropout != 0'),

@@ -7,8 +7,9 @@ from mmaction.registry import MODELS
 from mmengine.logging import MMLogger
 from open_clip.model import CustomTextCLIP
 
-from mmaction_centerclip.benchmarking import reduced_arch
 from mmaction_centerclip.models.retrievers import rename_clip_weights
+
+from ..reference.reduced_arch import reduced_arch
 
 FAMILIES = ('ViT-B-16-SigLIP', 'ViT-B-16-SigLIP2', 'PE-Core-B-16', 'EVA02-B-16',
             'EVA01-g-14', 'MobileCLIP2-L-14', 'MobileCLIP-B', 'ViT-L-14-CLIPA',

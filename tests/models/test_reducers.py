@@ -32,7 +32,7 @@ def build(name, **options):
 
 
 def video_tokens(batch=3, frames=4, patches=6, **fields):
-    return VideoTokens(torch.randn(batch, frames, 1, 8),
+    return VideoTokens.of_parts(torch.randn(batch, frames, 1, 8),
                        torch.randn(batch, frames, patches, 8), **fields)
 
 
@@ -40,7 +40,7 @@ def video_tokens(batch=3, frames=4, patches=6, **fields):
 @pytest.mark.parametrize('aggregation', ['mean', 'medoid'])
 def test_merges_what_its_operation_says(name, aggregation):
     tokens = video_tokens(size=torch.randint(1, 9, (3, 4, 6)))
-    tokens.patches.requires_grad_()
+    tokens.x.requires_grad_()
     out = build(name, aggregation=aggregation)(tokens)
     for b in range(3):
         for s in range(2):
@@ -55,7 +55,7 @@ def test_merges_what_its_operation_says(name, aggregation):
             assert torch.equal(out.size[b, s], expected[1][0])
             assert torch.equal(out.positions[b, s], kept[0] + 12 * s)
     out.patches.sum().backward()
-    reached = tokens.patches.grad.abs().sum(-1) > 0
+    reached = tokens.x.grad[:, 1:].abs().sum(-1) > 0
     assert reached.all() == (aggregation == 'mean')
 
 
@@ -117,7 +117,7 @@ def test_bad_options_are_named(name, options, message):
 
 
 def test_a_host_without_class_token_is_named():
-    tokens = video_tokens()._replace(prefix=torch.zeros(3, 4, 0, 8))
+    tokens = video_tokens().replace(prefix=torch.zeros(3, 4, 0, 8))
     with pytest.raises(InputError, match='ClassSimilarityTokenDrop.* class token'):
         build('ClassSimilarityTokenDrop')(tokens)
 
@@ -141,7 +141,7 @@ def scenes(*lengths, noise=0.01):
     frames = torch.randn(2, len(lengths), 6, 8).repeat_interleave(
         torch.tensor(lengths), dim=1)
     tokens = video_tokens(batch=2, frames=sum(lengths))
-    return tokens._replace(patches=frames + noise * torch.randn_like(frames))
+    return tokens.replace(patches=frames + noise * torch.randn_like(frames))
 
 
 @pytest.mark.parametrize('config', ADAPTIVE, ids=lambda c: '-'.join(c.values())
@@ -156,7 +156,8 @@ def test_adaptive_segments_are_the_scenes(config, lengths, segments):
     start = 0
     for s, length in enumerate(lengths):
         frames = slice(start, start + length)
-        scene = alone(VideoTokens(tokens.prefix[:, frames], tokens.patches[:, frames]))
+        scene = alone(VideoTokens.of_parts(
+            tokens.prefix[:, frames], tokens.patches[:, frames]))
         torch.testing.assert_close(out.prefix[:, s], scene.prefix[:, 0])
         torch.testing.assert_close(out.patches[:, s], scene.patches[:, 0])
         assert torch.equal(out.positions[:, s], scene.positions[:, 0] + 6 * start)
@@ -171,13 +172,45 @@ def test_adaptive_segments_leave_padding_out():
     mask = (torch.arange(6) < 4).expand(2, -1)
     tokens.patches[:, 4:] = 0
     neck = adaptive(dict(type='TokenClustering'))
-    out = neck(tokens._replace(frame_mask=mask))
+    out = neck(tokens.replace(frame_mask=mask))
     assert out.frame_mask.tolist() == [[True, True]] * 2
     torch.testing.assert_close(out.prefix[:, 0], tokens.prefix[:, 0])
     torch.testing.assert_close(out.prefix[:, 1], tokens.prefix[:, 1:4].mean(1))
     assert (out.positions < 24).all()
-    empty = neck(tokens._replace(frame_mask=torch.zeros(2, 6).bool()))
+    empty = neck(tokens.replace(frame_mask=torch.zeros(2, 6).bool()))
     assert not empty.frame_mask.any() and empty.patches.isfinite().all()
+
+
+@pytest.mark.parametrize('config', [
+    dict(type='SegmentMeanPooling', num_centers=None),
+    dict(type='TokenClustering', aggregation='mean')], ids=lambda c: c['type'])
+@pytest.mark.parametrize('real', [1, 2, 3, 5])
+def test_padding_changes_no_adaptive_segment(config, real):
+    """Real frames are cut as if they were alone; what is left is marked."""
+    tokens = scenes(2, 1, 5)
+    mask = (torch.arange(8) < real).expand(2, -1)
+    neck = adaptive(config, num_segments=3)
+    out = neck(tokens.replace(frame_mask=mask))
+    count = min(real, 3)
+    assert out.frame_mask.tolist() == [[s < count for s in range(3)]] * 2
+    alone = adaptive(config, num_segments=count)(VideoTokens.of_parts(
+        tokens.prefix[:, :real], tokens.patches[:, :real]))
+    for name in ('prefix', 'patches', 'size', 'positions', 'first_frames'):
+        torch.testing.assert_close(getattr(out, name)[:, :count],
+                                   getattr(alone, name), msg=name)
+    # A segment of padding is a frame of it, once.
+    assert (out.size[:, count:].sum(-1) == 6).all()
+    if count < 3:
+        torch.testing.assert_close(out.prefix[:, 2], tokens.prefix[:, 2])
+
+
+def test_adaptive_segments_know_their_first_frames():
+    tokens = scenes(1, 5, 2)
+    out = adaptive(dict(type='TokenClustering'), num_segments=3)(tokens)
+    assert out.first_frames.tolist() == [[0, 1, 6]] * 2
+    again = MODELS.build(dict(type='SegmentMeanPooling', before_block=2,
+                              num_segments=1))(out)
+    assert again.first_frames.tolist() == [[0]] * 2
 
 
 def test_adaptive_segments_have_enough_tokens():
@@ -199,5 +232,5 @@ def test_excluded_padding_counts_in_no_size():
                    dict(type='SegmentMeanPooling', before_block=1, num_segments=2)):
         for exclude, expected in ((True, [12, 6]), (False, [12, 12])):
             neck = MODELS.build(dict(config, exclude_padding=exclude))
-            assert neck(tokens._replace(frame_mask=mask)).size.sum(-1)[0].tolist() \
+            assert neck(tokens.replace(frame_mask=mask)).size.sum(-1)[0].tolist() \
                 == expected

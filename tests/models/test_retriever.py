@@ -155,7 +155,7 @@ def test_an_arch_of_another_tokenizer_trains_through_the_pipeline(
     (dict(backbone=dict(type='timm.vit_tiny_patch16_224')),
      "write dict.type='TimmVisionTower', model_name='vit_tiny_patch16_224'"),
     (dict(backbone=dict(type='Nothing')), "VideoTower, got 'Nothing'$"),
-    (dict(frozen_layers=1.5), 'from -1 .* to 3, .* got 1.5'),
+    (dict(frozen_layers=1.5), 'frozen_layers must be an integer, got 1.5'),
     (dict(backbone=dict(type='TimmVisionTower', embed_dim=24, num_heads=2,
                         depth=1, img_size=32)),
      'features have 1000 dimensions, the text tower.s 16'),

@@ -11,7 +11,7 @@ NECK = dict(type='RunLengthTokens', num_segments=2, threshold=1e-4)
 each_host = pytest.mark.parametrize('host', [
     pytest.param(host, id=name) for name, host in HOSTS.items()
     if (tower := host.build()).open_attention(host.blocks(tower)[0])
-    and not tower.pools_patches()])
+    and not tower.pools_patches])
 
 
 class JoinedFrames(TokenReducer):
@@ -42,7 +42,7 @@ def test_what_does_not_change_is_as_if_it_were_there(host, imgs):
     for video in (0, 1):  # Of fewer tokens; the batch pads them.
         alone, _ = tower.encode(imgs[video][None])
         torch.testing.assert_close(alone[0], expected[video], rtol=1e-4, atol=1e-5)
-    tokens, _ = tower.run_blocks(imgs[:1], None)
+    tokens = tower.run_blocks(imgs[:1]).x
     assert tokens.shape[1] == host.prefix + 2 * 4
     got.square().sum().backward()
     expected.square().sum().backward()

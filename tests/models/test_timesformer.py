@@ -50,7 +50,7 @@ def encode_by_hand(tower, imgs):
     for number, block in enumerate(tower.transformer_layers.layers, start=1):
         for neck in tower.necks:
             if neck.before_block == number:
-                x = neck(VideoTokens(x[:, :, :0], x)).patches
+                x = neck(VideoTokens.of_parts(x[:, :, :0], x)).patches
         x, token = divided_block(block, x, token)
     return tower.norm(token)[:, 0]
 
@@ -101,8 +101,7 @@ def test_features_for_recognisers(name, imgs):
     """Of the mean of the segments' class tokens, or of the video's."""
     tower = HOSTS[name].build([dict(NECK, before_block=3)]).eval()
     tower.init_weights()
-    tokens, _ = tower.run_blocks(imgs, None)
-    tokens = tokens.unflatten(0, (3, -1))
+    tokens = tower.run_blocks(imgs).by_frame
     assert tokens.shape == (3, 2, 4, 32)
     if name == 'timesformer_joint':
         assert torch.equal(tokens[:, 0, 0], tokens[:, 1, 0])

@@ -38,7 +38,7 @@ def test_on_timms_vit_it_is_the_paper(options, r, proportional):
         parameter.add_(0.3 * torch.randn_like(parameter))  # of attention that is uneven
     imgs = torch.randn(1, 3, 3, 64, 64, dtype=torch.float64)
     mlps = record_outputs([block.mlp for block in tower.blocks])
-    tokens, _ = tower.run_blocks(imgs, None)
+    tokens = tower.run_blocks(imgs).x
     counts = [x.shape[1] for x in mlps]
     for image, got in zip(imgs[0], tokens):
         states = timm_vit(tower, image, r, proportional)
@@ -117,7 +117,8 @@ def test_merging_in_a_host_is_its_parts_run_by_hand(host, imgs):
         else:
             ones = torch.ones(len(x), host.prefix)
             step = partial(opened.attention, bias=torch.cat([ones, size], dim=1).log())
-        x = step(x) if host.joint else tower.around(step, x, len(imgs), positions)
+        x = step(x) if host.joint else tower.around(
+            step, VideoTokens(x, len(imgs), host.prefix, positions=positions))
         count = keys.shape[1]
         if count > 1:
             kept, assignment = bipartite_matching(
@@ -156,14 +157,13 @@ def test_trains_with_recomputation_and_in_bfloat16(name, options, imgs):
 def test_without_merges_it_is_the_host(host, imgs):
     for options in (dict(), dict(metric='tokens', proportional=False)):
         tower = host.build([dict(ALL, r=0, **options)]).eval()
-        assert torch.equal(tower.encode(imgs)[0], host_without(tower, imgs))
+        got, _ = tower.encode(imgs)
+        assert torch.equal(got, host_without(tower, imgs))
 
 
 def host_without(tower, imgs):
-    necks, tower.necks = tower.necks, torch.nn.ModuleList()
-    features, _ = tower.encode(imgs)
-    tower.necks = necks
-    return features
+    tower.attach([])
+    return tower.encode(imgs)[0]
 
 
 @torch.no_grad()
@@ -189,7 +189,7 @@ def test_attention_counts_by_size_behind_the_neck_only(imgs):
 def test_joins_the_frames_of_segments():
     neck = MODELS.build(dict(type='TokenMerging', before_block=1, r=3, num_segments=2,
                              metric='tokens', proportional=False))
-    tokens = VideoTokens(torch.randn(2, 4, 1, 8), torch.randn(2, 4, 5, 8),
+    tokens = VideoTokens.of_parts(torch.randn(2, 4, 1, 8), torch.randn(2, 4, 5, 8),
                          torch.ones(2, 4).bool())
     out = neck(tokens)
     assert out.patches.shape == (2, 2, 7, 8) and out.frame_mask.shape == (2, 2)
@@ -203,8 +203,8 @@ def test_joins_the_frames_of_segments():
 
 
 @pytest.mark.parametrize('options, message', [
-    (dict(r=-1), 'TokenMerging: r must be .* got -1'),
-    (dict(r=True), 'r must be .* got True'),
+    (dict(r=-1), 'TokenMerging: r must .* got -1'),
+    (dict(r=True), 'r must .* got True'),
     (dict(num_segments=0), 'num_segments .* got 0'),
     (dict(metric='values'), "metric must be .* got 'values'"),
     (dict(proportional=2), 'proportional must be .* got 2'),

@@ -64,8 +64,7 @@ def encode_by_hand(stock, necks, imgs):
     for number, block in enumerate(reading.resblocks, start=1):
         for neck in necks:
             if neck.before_block == number:
-                tokens = neck(VideoTokens(x[:, :, :1], x[:, :, 1:]))
-                x = torch.cat(tokens[:2], dim=2)
+                x = neck(VideoTokens.of_parts(x[:, :, :1], x[:, :, 1:])).by_frame
         frames = x.shape[1]
         x = torch.cat([block(video.transpose(0, 1), frames).transpose(0, 1)[None]
                        for video in x])
@@ -99,6 +98,17 @@ def test_with_necks_it_is_the_blocks_run_by_hand(necks, options, imgs):
             torch.testing.assert_close(
                 parameter.grad, expected, rtol=1e-3, msg=name,
                 atol=1e-4 * expected.abs().max().item() + 1e-9)
+
+
+@torch.no_grad()
+def test_segments_of_padding_are_read_by_nothing(imgs):
+    tower = build([dict(MEAN, before_block=1, adaptive_segments=True,
+                        num_segments=4)], **LOCAL)
+    mask = (torch.arange(8) < 2).expand(3, -1)
+    features, _ = tower.encode(imgs, mask)
+    other, _ = tower.encode(torch.cat([imgs[:, :2], -imgs[:, 2:]], dim=1), mask)
+    torch.testing.assert_close(other, features)
+    assert not torch.allclose(tower.encode(imgs)[0], features)
 
 
 def test_necks_in_front_of_a_reading_block_are_refused():

@@ -38,6 +38,16 @@ def test_cuts_are_the_best_of_all(seed, frames, segments, shortest, longest):
         assert worth(got) >= max(map(worth, options)) - 1e-4
 
 
+def test_the_first_frames_are_cut_as_a_video_of_their_own():
+    changes = torch.rand(3, 11)
+    count, longest = torch.tensor([12, 7, 4]), torch.tensor([8, 4, 2])
+    starts, lengths = cut_at_changes(changes, 3, 1, longest, count)
+    for b in range(3):
+        alone = cut_at_changes(changes[b:b + 1, :count[b] - 1], 3, 1, int(longest[b]))
+        assert torch.equal(starts[b], alone[0][0])
+        assert torch.equal(lengths[b], alone[1][0])
+
+
 @pytest.mark.parametrize('value', [0., 0.7])
 def test_a_still_video_is_cut_evenly(value):
     _, lengths = cut_at_changes(torch.full((1, 11), value), 3, 1, 8)

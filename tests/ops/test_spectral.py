@@ -1,5 +1,3 @@
-import warnings
-
 import numpy as np
 import pytest
 import torch
@@ -12,10 +10,6 @@ from mmaction_centerclip.ops import (
     spatial_temporal_locality,
     spectral_clustering,
     spectral_embedding,
-)
-from mmaction_centerclip.ops.subspace import (
-    chebyshev_subspace,
-    lowest_eigenvalue_bound,
 )
 
 from ..paths import golden_files, load
@@ -67,91 +61,6 @@ def test_medoids_equal_the_table_of_first_picks(path):
             **options)
         np.testing.assert_array_equal(
             got[stable], data['medoids_by_first'][stable, first])
-
-
-@pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
-def test_products_find_the_subspace_of_eigh(path):
-    data = load(path)
-    if data['norm_p'] != 2:
-        pytest.skip('its distances depend on the basis')
-    tokens = torch.from_numpy(data['tokens'])
-    weights = affinity(tokens.double(), **options_of(data))
-    exact = spectral_embedding(weights, data['K'], solver='eigh')
-    rows = spectral_embedding(weights, data['K'], solver='chebyshev')
-    torch.testing.assert_close(rows.mT @ rows,
-                               torch.eye(data['K']).expand(len(rows), -1, -1).double())
-    torch.testing.assert_close(
-        rows @ rows.mT, exact @ exact.mT, rtol=0, atol=1e-8)
-    options = dict(options_of(data), num_centers=data['K'])
-    for a, b in zip(spectral_clustering(tokens, solver='chebyshev', **options),
-                    spectral_clustering(tokens, solver='eigh', **options)):
-        assert torch.equal(a, b)
-
-
-@settings(max_examples=30, deadline=None)
-@given(
-    seed=st.integers(0, 2**20), count=st.integers(1, 40), data=st.data(),
-    blocks=st.integers(1, 4))
-def test_products_meet_an_invariant_subspace(seed, count, data, blocks):
-    # Graphs of several components have multiple eigenvalues, so that there is
-    # no gap, and no one subspace, where K falls among them.
-    generator = torch.Generator().manual_seed(seed)
-    num_vectors = data.draw(st.integers(1, count))
-    weights = torch.rand(
-        2, count, count, generator=generator, dtype=torch.float64)
-    component = torch.arange(count) % blocks
-    weights *= component[:, None] == component
-    weights = (weights + weights.mT) / 2 + torch.eye(count)
-    rows = spectral_embedding(weights, num_vectors, solver='chebyshev')
-    laplacian = normalized_laplacian(weights)
-    residual = laplacian @ rows - rows @ (rows.mT @ laplacian @ rows)
-    assert residual.abs().max() < 1e-8
-    values = torch.linalg.eigvalsh(laplacian)[:, :num_vectors]
-    torch.testing.assert_close(
-        torch.linalg.eigvalsh(rows.mT @ laplacian @ rows), values,
-        rtol=0, atol=1e-8)
-
-
-@pytest.mark.parametrize('scale', [0.03, 0.1, 0.3, 0.55, 1.0])
-@pytest.mark.parametrize('dtype', [torch.float64, torch.float32])
-def test_products_converge_from_dense_graphs_to_the_identity(scale, dtype):
-    tokens = torch.randn(2, 98, 64) * scale
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # sigma is far too small for the last
-        weights = affinity(tokens.to(dtype), sigma=1.0)
-    similarity = torch.eye(98) - normalized_laplacian(weights).double()
-    similarity = (similarity + similarity.mT) / 2
-    bound = lowest_eigenvalue_bound(similarity)
-    values = torch.linalg.eigvalsh(similarity)
-    assert (bound <= values[:, 0] + 1e-12).all()
-    # The identity's spectrum is as wide as the rounding, 1e-13.
-    width = values[:, -1] - values[:, 0]
-    assert (bound >= values[:, 0] - 0.2 * width - 1e-12).all()
-    vectors, converged = chebyshev_subspace(similarity, 24)
-    assert converged.all()
-    if scale <= 0.3:  # Beyond, the gaps are near the rounding.
-        alone = torch.cat(
-            [chebyshev_subspace(s[None], 24)[0] for s in similarity])
-        torch.testing.assert_close(vectors @ vectors.mT, alone @ alone.mT,
-                                   rtol=0, atol=1e-5)
-    torch.testing.assert_close(
-        vectors.mT @ vectors, torch.eye(24).double().expand(2, -1, -1))
-
-
-def test_what_products_cannot_separate_is_left_to_eigh(monkeypatch):
-    from mmaction_centerclip.ops import spectral
-    calls = []
-
-    def give_up_on_the_second(matrices, num_vectors):
-        calls.append(len(matrices))
-        return matrices[..., :num_vectors] * torch.nan, torch.tensor([True, False])
-
-    monkeypatch.setattr(spectral, 'chebyshev_subspace', give_up_on_the_second)
-    weights = affinity(torch.randn(2, 12, 4).double(), sigma='auto')
-    rows = spectral_embedding(weights, 3, solver='chebyshev')
-    assert calls == [2] and rows[0].isnan().all()
-    torch.testing.assert_close(
-        rows[1], spectral_embedding(weights, 3, solver='eigh')[1])
 
 
 @settings(max_examples=20, deadline=None)
@@ -225,7 +134,6 @@ def test_locality_by_the_definition():
     (dict(sigma='median'), "positive or 'auto', got 'median'"),
     (dict(graph='knn'), 'knn.* must be a positive integer, got None'),
     (dict(locality=torch.ones(3, 3)), r'locality .* \(10, 10\), got \(3, 3\)'),
-    (dict(solver='lobpcg'), "solver must be .* got 'lobpcg'"),
     (dict(num_centers=11), 'from 1 to the 10 tokens .* got 11'),
 ])
 def test_bad_options_are_named(options, message):

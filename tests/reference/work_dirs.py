@@ -1,4 +1,4 @@
-"""Made-up work dirs, in the format of MMEngine's LoggerHook and runner."""
+"""What MMEngine's LoggerHook and runner leave in a work dir: read, and made up."""
 import json
 
 from mmengine.config import Config
@@ -6,6 +6,16 @@ from mmengine.visualization import LocalVisBackend
 
 TIME = '20261122_224940'
 METRICS = [f'{d}/R{k}' for d in ('t2v', 'v2t') for k in (1, 5, 10)]
+
+
+def evaluations_of(work_dir, which='val'):
+    """The metrics of each validation, or test, by name, oldest first."""
+    pattern = '*/vis_data/scalars.json' if which == 'val' else '*/[0-9]*.json'
+    lines = [json.loads(line) for path in sorted(work_dir.glob(pattern))
+             for line in path.read_text().splitlines()]
+    found = [{key.removeprefix('retrieval/'): value for key, value in line.items()
+              if key.startswith('retrieval/')} for line in lines]
+    return list(filter(None, found))
 
 
 def evaluation(recall, **others):
@@ -17,20 +27,12 @@ def evaluation(recall, **others):
             'data_time': .4, 'time': 1.}
 
 
-def data(name):
-    return dict(test_dataloader=dict(batch_size=4, dataset=dict(ann_file=name)))
-
-
-def write_start(work_dir, recalls, seed=0, time=TIME, config='centerclip_tiny',
-                test=None, cfg=None):
+def write_start(work_dir, recalls, time=TIME, config='centerclip_tiny', test=None):
     """Write what one start of a tool leaves in a work dir."""
-    randomness = dict(seed=seed) if seed is not None else {}
-    cfg = Config(dict(model=dict(type='A', stages=[1, 2]), randomness=randomness,
-                      work_dir=work_dir.name, **(cfg or {})))
     start = work_dir / time
     backend = LocalVisBackend(str(start / 'vis_data'))
-    backend.add_config(cfg)
-    cfg.dump(str(work_dir / f'{config}.py'))
+    backend.add_config(Config(dict(model=dict(type='A'))))
+    (work_dir / f'{config}.py').write_text('model = dict()')
     for epoch, recall in enumerate(recalls, 1):
         backend.add_scalars(
             dict(lr=1e-3, loss=3., epoch=epoch, iter=10 * epoch),

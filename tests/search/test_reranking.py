@@ -54,20 +54,20 @@ def test_windows_are_scored_as_videos_are(pairs):
                 for file, start in zip(file_of, rows.start)]
     np.testing.assert_allclose(reranking.head_scores(model, texts, features),
                                expected, atol=5e-3 * scale)
-    hits = index.search('a red circle', topk=99).hits
+    hits = index.search('a red circle', topk=99)
     assert hits[0].score == pytest.approx(expected.max(), abs=5e-3 * scale)
     covered = sum(round(hit.end - hit.start, 3) for hit in hits)
     assert covered == pytest.approx(7.5 + 4.3)
     assert [hit.score for hit in hits] == sorted(
         (hit.score for hit in hits), reverse=True)
-    only = index.search('a red circle', files='*b.mp4', topk=99).hits
+    only = index.search('a red circle', files='*b.mp4', topk=99)
     assert {hit.name for hit in only} == {'b.mp4'}
 
 
 def test_only_the_first_are_ranked_anew(pairs, monkeypatch):
     model, index = pairs
     monkeypatch.setattr(reranking, 'RERANKED', 1)
-    hits = index.search('a star', topk=9).hits
+    hits = index.search('a star', topk=9)
     paths, file_of, rows = index.store.load()
     vector = index._encoder.encode_query('a star')
     best = int((rows.vectors.astype(np.float32) @ vector).argmax())
@@ -79,7 +79,7 @@ def test_clips_are_found_by_vectors_and_damage_is_refused(pairs, tmp_path):
     model, index = pairs
     film = tmp_path / 'films' / 'a.mp4'
     frames = VideoReader(str(film)).get_batch(range(19)).asnumpy()
-    hit = index.search(frames, topk=1).hits[0]
+    hit = index.search(frames, topk=1)[0]
     assert (hit.name, hit.start) == ('a.mp4', 0) and hit.score > 0.95
     with pytest.raises(InputError, match='exclude needs a head of vectors'):
         index.search('a star', exclude='red')

@@ -1,5 +1,6 @@
 """Scores against numpy; compressed rows against all rows."""
 import os
+import random
 from itertools import islice
 
 import numpy as np
@@ -53,19 +54,18 @@ def queries(many, count=20):
 def test_compressed_search_finds_the_same_moments(many):
     found = same = 0
     for query in queries(many):
-        best, best_ = (list(islice(many.rank(query, exact)[0], 10))
+        best, best_ = (list(islice(many.rank(query, exact), 10))
                        for exact in (True, False))
         same += len({*best} & {*best_})
-        exact, chance = many.find(query, 10, -1., exact=True)
-        fast, chance_ = many.find(query, 10, -1., exact=False)
-        assert chance == chance_
+        exact = many.search(query, 10, -1., exact=True)
+        fast = many.search(query, 10, -1., exact=False)
         found += len({hit[:2] for hit in exact} & {hit[:2] for hit in fast})
         np.testing.assert_allclose(fast[0][2], exact[0][2], atol=1e-6)
     # Moments may end a row later: scores behind the best are rounded.
     assert same >= 0.99 * 200 and found >= 0.97 * 200
     # More hits than there are candidates: all rows are compared.
-    assert many.find(query, 2000, -1., exact=False)[0] == many.find(
-        query, 2000, -1., exact=True)[0]
+    assert many.search(query, 2000, -1., exact=False) == many.search(
+        query, 2000, -1., exact=True)
 
 
 def test_which_rows_are_compared(many, monkeypatch):
@@ -74,17 +74,25 @@ def test_which_rows_are_compared(many, monkeypatch):
     assert many.is_compressed(None) and not many.is_compressed(True)
     few = Rows(['a'], np.zeros(3, int), Segments(
         np.arange(3.), np.arange(3.) + 1, random_rows(3)), 'absent')
-    assert not few.is_compressed(False) and len(few.find(
-        np.ones(32, np.float32), 5, -9., exact=False)[0]) >= 1
+    assert not few.is_compressed(False) and len(few.search(
+        np.ones(32, np.float32), 5, -9., exact=False)) >= 1
     monkeypatch.setattr(compressed.importlib.util, 'find_spec', lambda name: None)
     assert not many.is_compressed(None)
     with pytest.raises(InputError, match='exact=False needs faiss-cpu'):
         many.is_compressed(False)
 
 
-def test_the_file_of_compressed_rows(many, tmp_path, monkeypatch):
-    path, vectors = tmp_path / 'my.rows.npz', many.segments.vectors
-    query, = queries(many, 1)
+def encrypted(content):
+    """Set the flags of a zip's parts that say they need a password."""
+    entry = b'PK\x01\x02-\x03-\x00'
+    assert entry + b'\0' in content
+    return content.replace(entry + b'\0', entry + b'\1')
+
+
+def test_the_file_of_compressed_rows(tmp_path, monkeypatch):
+    pytest.importorskip('faiss')
+    path, vectors = tmp_path / 'my.rows.npz', random_rows(2000, 16)
+    query = random_rows(1, 16, seed=1)[0].astype(np.float32)
     expected = open_compressed(path, vectors).best(query, 50)
     whole = path.read_bytes()
     with monkeypatch.context() as context:  # Read, and not made.
@@ -98,6 +106,27 @@ def test_the_file_of_compressed_rows(many, tmp_path, monkeypatch):
         np.testing.assert_array_equal(open_compressed(path, vectors).best(
             query, 50), expected)
         assert path.read_bytes() == whole
+    with np.load(path) as file:
+        parts = dict(file)
+    for other in (dict(codes=parts['codes'][::-1]),
+                  dict(rotation=parts['rotation'] * np.nan),
+                  dict(codes=parts['codes'].astype(object))):
+        np.savez(path, **dict(parts, **other))
+        np.testing.assert_array_equal(open_compressed(path, vectors).best(
+            query, 50), expected)
+    np.save(path.with_suffix('.npy'), parts['codes'])
+    for content in (path.with_suffix('.npy').read_bytes(), encrypted(whole)):
+        path.write_bytes(content)
+        np.testing.assert_array_equal(open_compressed(path, vectors).best(
+            query, 50), expected)
+    rng = random.Random(0)
+    for _ in range(4):
+        damaged = bytearray(whole)
+        for _ in range(30):  # in the names and sizes of the parts
+            damaged[-rng.randrange(1, 700)] = rng.randrange(256)
+        path.write_bytes(damaged)
+        np.testing.assert_array_equal(open_compressed(path, vectors).best(
+            query, 50), expected)
     changed = vectors.copy()
     changed[0] = query
     assert open_compressed(path, changed).best(query, 1).tolist() == [0]

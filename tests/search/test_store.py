@@ -13,8 +13,9 @@ ROW = FileRow(10, 20, 'hash', 'config.py')
 
 def segments(count=3, seed=0):
     rng = np.random.default_rng(seed)
-    start = np.arange(count, dtype=float)
-    return Segments(start, start + 1, rng.standard_normal((count, 8)).astype('f2'))
+    start, vectors = np.arange(count, dtype=float), rng.standard_normal((count, 8))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return Segments(start, start + 1, vectors.astype('f2'))
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def store(tmp_path):
     store = IndexStore(tmp_path / 'my.index', dict(window='10.0'))
     store.put('b.mp4', ROW, segments(3, 1))
     store.put('a.mp4', ROW, segments(2, 2))
-    store.put('c.txt', FileRow(1, 2, 'hash', 'config.py', 'no video'), None)
+    store.put('c.txt', FileRow(1, 2, 'hash', 'config.py', '', 'no video'), None)
     return store
 
 
@@ -57,10 +58,12 @@ def test_a_second_process_is_refused(store, tmp_path):
     ('UPDATE segments SET vector = zeroblob(12) WHERE rowid = 2', 'other sizes'),
     ('DELETE FROM segments WHERE rowid = 1', 'checksum of b.mp4'),
     ('DELETE FROM files WHERE path = "a.mp4"', 'of no file'),
+    ('UPDATE files SET size = "a lot"', 'facts of other types'),
+    ('UPDATE segments SET start = "soon" WHERE rowid = 1', 'damaged'),
     ('PRAGMA user_version = 7', 'version 7'),
     ('PRAGMA application_id = 7', 'no index of videos'),
     ('CREATE TRIGGER t AFTER INSERT ON files BEGIN DELETE FROM files; END',
-     'version 2'),
+     'version 3'),
 ])
 def test_what_others_changed_is_refused(store, tmp_path, change, message):
     store.close()
@@ -68,7 +71,30 @@ def test_what_others_changed_is_refused(store, tmp_path, change, message):
         db.execute(change)
     db.close()
     with pytest.raises(InputError, match=message):
-        IndexStore(tmp_path / 'my.index').load()
+        store = IndexStore(tmp_path / 'my.index')
+        store.files()
+        store.load()
+
+
+@pytest.mark.parametrize('start, end, scale', [
+    (0, np.inf, 1), (0, 1e308, 1), (2, 1, 1), (1, 1, 1), (-1, 1, 1), (0, 1, 100),
+    (0, 1, .5), (0, 1, np.nan)])
+def test_what_no_video_has_is_refused(store, start, end, scale):
+    store.put('odd.mp4', ROW, Segments(np.array([start, 5.]), np.array([end, 6.]),
+                                       scale * segments(2).vectors))
+    with pytest.raises(InputError, match='odd.mp4 has times or vectors that no video'):
+        store.load()
+
+
+def test_an_index_that_another_makes_meanwhile(tmp_path):
+    mine, same = (IndexStore(tmp_path / 'my.index', dict(window='1')) for _ in '12')
+    other = IndexStore(tmp_path / 'my.index', dict(window='2'))
+    assert not (tmp_path / 'my.index').exists() and mine.files() == {}
+    state = same.state()
+    mine.put('a.mp4', ROW, segments())
+    assert list(same.files()) == ['a.mp4'] and same.state() != state
+    with pytest.raises(InputError, match="another process has made it, with settings"):
+        other.put('a.mp4', ROW, segments())
 
 
 def test_damage_is_one_clear_error_or_none(store, tmp_path):

@@ -1,13 +1,16 @@
 """An index of real files: kept up to date, killed, searched, cut."""
+import contextlib
 import csv
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -17,7 +20,7 @@ from mmaction_centerclip.apis import VideoTextRetrievalInferencer
 from mmaction_centerclip.datasets.transforms import VideoReader, video_reader
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import Hit, VideoIndex
-from mmaction_centerclip.search.store import IndexStore
+from mmaction_centerclip.search.store import FileRow, IndexStore, Segments
 
 from ..paths import ROOT
 from .films import write_film
@@ -71,7 +74,7 @@ def test_rows_are_the_models_segments_at_their_times(index, films, inferencer):
 
 def test_only_what_changed_is_read_again(index, films):
     index.add(films)
-    (films / 'late.mp4').write_bytes((films / 'sub' / 'short.mp4').read_bytes())
+    write_film(films / 'late.mp4', [4])
     write_film(films / 'sub' / 'short.mp4', [8])
     (films / 'long.mp4').unlink()
     added = index.add(films)
@@ -85,6 +88,147 @@ def test_only_what_changed_is_read_again(index, films):
     assert index.add(films).indexed == []
     with pytest.raises(InputError, match='no such folder'):
         index.add(films / 'absent')
+
+
+def test_a_moved_library_is_found_by_its_content(index, films, tmp_path):
+    write_film(films / 'b.mp4', [6])
+    index.add(films)
+    before = index.store.load()[2].vectors
+    (tmp_path / 'new').mkdir()
+    films.rename(tmp_path / 'new' / 'films')
+    films = tmp_path / 'new' / 'films'
+    # Names change too, one another's, and times of modification.
+    (films / 'long.mp4').rename(films / 'x.mp4')
+    (films / 'b.mp4').rename(films / 'long.mp4')
+    os.utime(films / 'x.mp4')
+    added = index.add(films)
+    assert added.indexed == [] and {
+        Path(new).name: Path(old).name for new, old in added.moved.items()} == {
+            'long.mp4': 'b.mp4', 'x.mp4': 'long.mp4', 'short.mp4': 'short.mp4'}
+    paths, file_of, rows = index.store.load()
+    assert all(os.path.isfile(path) for path in paths)
+    np.testing.assert_array_equal(np.sort(rows.vectors, 0), np.sort(before, 0))
+    # In place: two change names, one is touched, and one has another content.
+    (films / 'x.mp4').rename(films / 'y')
+    (films / 'long.mp4').rename(films / 'x.mp4')
+    (films / 'y').rename(films / 'long.mp4')
+    os.utime(films / 'sub' / 'short.mp4')
+    added = index.add(films)
+    assert len(added.moved) + len(added.indexed) == 2 and not added.removed
+    assert str(films / 'sub' / 'short.mp4') in added.unchanged
+    paths, file_of, rows = index.store.load()
+    ends = {Path(path).name: rows.end[file_of == i].max()
+            for i, path in enumerate(paths)}
+    assert ends == pytest.approx({'x.mp4': .6, 'long.mp4': 18, 'short.mp4': .3})
+
+
+def test_rows_of_a_folder_that_is_gone_can_be_dropped(index, films, tmp_path):
+    write_film(tmp_path / 'other' / 'a.mp4', [4])
+    write_film(tmp_path / 'other' / 'b.mp4', [5])
+    index.add(films)
+    index.add(tmp_path / 'other')
+    shutil.rmtree(films)
+    with pytest.raises(InputError, match='no such folder'):
+        index.add(films)
+    (tmp_path / 'other' / 'b.mp4').unlink()
+    assert names(index.add(tmp_path / 'other').removed) == ['b.mp4']
+    removed = index.add(films, drop_missing=True).removed
+    assert names(removed) == ['empty.mp4', 'long.mp4', 'notes.txt', 'short.mp4']
+    assert names(index.store.files()) == ['a.mp4']
+    with pytest.raises(InputError, match='no such folder'):
+        index.add(tmp_path / 'typing error', drop_missing=True)
+
+
+def test_folders_that_cannot_be_read_keep_their_rows(index, films, tmp_path,
+                                                     monkeypatch):
+    write_film(tmp_path / 'other' / 'far.mp4', [4])
+    (films / 'link').symlink_to(tmp_path / 'other')
+    assert names(index.add(films).indexed) == ['far.mp4', 'long.mp4', 'short.mp4']
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith('/sub'):
+            raise PermissionError(13, 'Permission denied', path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, 'scandir', refuse)
+    (tmp_path / 'other').rename(tmp_path / 'away')  # the link is broken now
+    added = index.add(films)
+    assert added.unreadable[str(films / 'sub')] == 'Permission denied'
+    assert added.unreadable[str(films / 'link')] == 'No such file or directory'
+    assert not added.removed and len(index.store.load()[0]) == 3
+    assert names(index.add(films, drop_missing=True).removed) == ['far.mp4']
+
+
+def test_pictures_are_left_out_unless_asked_for(index, films):
+    cv2.imwrite(str(films / 'poster.jpg'), np.zeros((64, 64, 3), np.uint8))
+    shutil.move(films / 'poster.jpg', films / 'thumb')  # by its content
+    write_film(films / 'still.mp4', [1])
+    for _ in range(2):
+        assert names(index.add(films).pictures) == ['still.mp4', 'thumb']
+    assert names(index.store.load()[0]) == ['long.mp4', 'short.mp4']
+    added = index.add(films, pictures=True)
+    assert names(added.indexed) == ['still.mp4', 'thumb'] and not added.pictures
+
+
+def test_a_failed_beginning_leaves_nothing(inferencer, films, tmp_path, monkeypatch):
+    index = VideoIndex(tmp_path / 'new.index', inferencer)
+    (tmp_path / 'nothing').mkdir()
+    for folder, message in (('absent', 'no such folder'), ('nothing', 'no files')):
+        with pytest.raises(InputError, match=message):
+            index.add(tmp_path / folder)
+    with monkeypatch.context() as context:
+        context.setattr(index._encoder, 'encode', lambda windows: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            index.add(films)
+        context.setattr(index.store, '_remove', lambda path: 1 / 0)
+        context.setattr(index._encoder, 'encode', lambda windows: None)
+        with pytest.raises(ZeroDivisionError):
+            index.add(films)
+    assert not list(tmp_path.glob('*.index*'))
+    assert len(index.add(films).indexed) == 2  # It is made where it can be.
+    assert [path.name for path in tmp_path.glob('*.index*')] == ['new.index']
+
+
+def test_a_file_that_was_changed_is_not_taken_for_what_it_was(index, films, tmp_path):
+    index.add(films)
+    hits = index.search('a red circle', topk=99)
+    hit = next(hit for hit in hits if hit.name == 'short.mp4')
+    assert index.changes(hits) == {}
+    write_film(films / 'sub' / 'short.mp4', [9])
+    (films / 'long.mp4').unlink()
+    said = index.changes(hits)
+    assert 'changed' in said[hit.file] and 'gone' in said[str(films / 'long.mp4')]
+    for call in (lambda: index.cut(hit, tmp_path / 'clip.mp4'),
+                 lambda: index.search(hit)):
+        with pytest.raises(InputError, match='short.mp4 was changed since it was'):
+            call()
+    assert not (tmp_path / 'clip.mp4').exists()
+
+
+@pytest.mark.parametrize('change', [
+    'DELETE FROM settings WHERE name = "window"', 'DELETE FROM settings',
+    'UPDATE settings SET value = "1e-9" WHERE name = "window"',
+    'UPDATE settings SET value = "nan" WHERE name = "window"',
+    'UPDATE settings SET value = "cats" WHERE name = "split"'])
+def test_settings_that_no_index_has_are_refused(index, films, tmp_path, change):
+    index.add(films)
+    index.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / 'my.index')) as db, db:
+        db.execute(change)
+    with pytest.raises(InputError, match='the index is damaged, its settings are'):
+        VideoIndex(tmp_path / 'my.index', index.inferencer)
+
+
+def test_options_and_vectors_of_another_kind_are_refused(index, inferencer, tmp_path):
+    for window in (1e-9, 0, -1, float('nan'), '10', True):
+        with pytest.raises(InputError, match='window must be'):
+            VideoIndex(tmp_path / 'x.index', inferencer, window=window)
+    row = FileRow(1, 1, index.model, index.model_name)
+    index.store.put('a.mp4', row, Segments(
+        np.zeros(1), np.ones(1), np.eye(6, dtype=np.float16)[:1]))
+    with pytest.raises(InputError, match='vectors have 6 values and those of the mod'):
+        index.search('a circle')
 
 
 def test_segments_change_where_shots_do(inferencer, films, tmp_path):
@@ -120,12 +264,28 @@ def test_a_film_with_fewer_frames_than_packets(inferencer, tmp_path, monkeypatch
     assert found[1].end.max() == pytest.approx((180 - 9) / 10)
 
 
+def test_adaptive_segments_are_at_the_towers_cuts(inferencer, tmp_path):
+    inferencer.model.backbone.attach([dict(
+        type='TokenClustering', before_block=1, num_segments=2, num_centers=3,
+        adaptive_segments=True)])
+    film = str(write_film(tmp_path / 'film.mp4', [12, 28]))
+    index = VideoIndex(tmp_path / 'my.index', inferencer, window=4)
+    index.add(tmp_path)
+    pipeline = inferencer.pipeline
+    sampled = pipeline.prepare(pipeline.open(film), 0, 40)['data_samples'].frame_inds
+    cut = next(i for i, frame in enumerate(sampled) if frame >= 12)
+    assert cut != len(sampled) / 2
+    edge = (sampled[cut - 1] + sampled[cut] + 1) // 2 / 10
+    _, _, rows = index.store.load()
+    np.testing.assert_allclose(rows.start, [0, edge], atol=0.01)
+    np.testing.assert_allclose(rows.end, [edge, 4], atol=0.01)
+
+
 def test_a_shot_is_found_by_a_picture_of_it(inferencer, films, tmp_path):
     index = VideoIndex(tmp_path / 'cuts.index', inferencer, split='cuts')
     index.add(films)
     frames = VideoReader(str(films / 'long.mp4')).get_batch(range(50, 120)).asnumpy()
-    matches = index.search(frames, topk=1)
-    hit, = matches.hits
+    hit, = index.search(frames, topk=1)
     assert (hit.name, hit.score > 0.99) == ('long.mp4', True)
     assert 5 <= hit.start < hit.end <= 12
     paths, file_of, rows = index.store.load()
@@ -133,8 +293,8 @@ def test_a_shot_is_found_by_a_picture_of_it(inferencer, films, tmp_path):
     assert hit.score == pytest.approx(
         (rows.vectors.astype(np.float32) @ query).max(), abs=1e-5)
     by_path = index.search(films / 'sub' / 'short.mp4', files='*short*', topk=99)
-    assert {hit.name for hit in by_path.hits} == {'short.mp4'}
-    assert index.search('a circle', min_score=2.).hits == []
+    assert {hit.name for hit in by_path} == {'short.mp4'}
+    assert index.search('a circle', min_score=2.) == []
     with pytest.raises(InputError, match='sub: expected a video .* got a folder'):
         index.search(films / 'sub')
     with pytest.raises(InputError, match="no file like .'nothing'"):
@@ -142,8 +302,8 @@ def test_a_shot_is_found_by_a_picture_of_it(inferencer, films, tmp_path):
 
 
 def test_clips_and_exports(index, films, tmp_path):
-    hits = [Hit(str(films / 'long.mp4'), 5., 12., 0.5, True, 0.01),
-            Hit(str(films / 'long.mp4'), 0., 1., 0.25, False, 0.5)]
+    hits = [Hit(str(films / 'long.mp4'), 5., 12., 0.5),
+            Hit(str(films / 'long.mp4'), 0., 1., 0.25)]
     index.cut(hits[0], tmp_path / 'clip.mp4')
     clip = VideoReader(str(tmp_path / 'clip.mp4'))
     assert len(clip) == 70 and clip.get_avg_fps() == 10
@@ -184,7 +344,7 @@ def test_another_model_is_refused_by_name(index, films, tiny_config, tiny_checkp
                            f'got tiny.py with {other.model}; .*reindex'):
             call()
     assert names(other.add(films, reindex=True).indexed) == ['long.mp4', 'short.mp4']
-    assert other.search('a circle').hits
+    assert other.search('a circle')
     with pytest.raises(InputError, match='another model'):
         index.search('a circle')  # which sees what the other has written
     with pytest.raises(InputError, match='window must be 4.0, that of the index'):
@@ -295,10 +455,8 @@ def test_a_killed_process_loses_and_doubles_nothing(run_script, films, inference
 
 
 @pytest.mark.slow
-def test_processes_at_once_are_one_after_the_other_or_refused(run_script, index, films,
+def test_processes_at_once_are_one_after_the_other_or_refused(run_script, films,
                                                               tmp_path):
-    index.store.close()
-    (tmp_path / 'my.index').unlink()
     said = run_script(0)
     codes = [line for line in said if line in ('0', '1')]
     refused = [line for line in said if 'another process adds to this index' in line]

@@ -30,7 +30,8 @@ def test_windows_cover_a_video_and_are_short(frames, length, cuts):
     ([0, 0, 0, 0], 2, [(0, 0), (0, 20)]),
 ])
 def test_frames_of_segments(sampled, count, expected):
-    assert segment_frames(sampled, count, 0, 20) == expected
+    starts = range(0, len(sampled), len(sampled) // count)
+    assert segment_frames(sampled, list(starts), 0, 20) == expected
 
 
 @given(st.integers(1, 6), st.integers(1, 4), st.integers(20, 90), st.integers(0, 50))
@@ -39,7 +40,7 @@ def test_segments_take_in_the_frames_that_are_nearest(count, size, length, first
     sampled = (first + (np.arange(total) + 0.5) * length / total).astype(int).tolist()
     owner = [min(range(total), key=lambda k, f=f: (abs(sampled[k] - f), -k)) // size
              for f in range(first, first + length)]
-    found = segment_frames(sampled, count, first, first + length)
+    found = segment_frames(sampled, list(range(0, total, size)), first, first + length)
     slow = [(first + owner.index(s), first + owner.index(s) + owner.count(s))
             for s in range(count)]
     assert found == slow

@@ -1,10 +1,12 @@
 """The page's answers, asked over HTTP."""
 import io
+import json
 import os
 import shutil
 import socket
+import time
 from urllib.error import HTTPError
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from urllib.request import urlopen
 
 import av
@@ -17,6 +19,7 @@ from mmaction_centerclip.apis import VideoTextRetrievalInferencer
 from mmaction_centerclip.datasets.transforms import DecodingError, VideoReader
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import Hit, VideoIndex
+from mmaction_centerclip.search.store import FileRow, Segments
 from mmaction_centerclip.search_page import Moments, playing
 from mmaction_centerclip.search_page.pictures import token_pictures
 from mmaction_centerclip.search_page.playing import media_type
@@ -46,8 +49,8 @@ def hits(ask):
 def test_words_find_what_the_index_finds(ask, hits, index_file, inferencer):
     expected = VideoIndex(index_file, inferencer).search('a red circle', topk=100)
     found = hits()
-    assert [(hit['start'], hit['end'], hit['score'], hit['matches']) for hit in found
-            ] == [(hit.start, hit.end, hit.score, hit.matches) for hit in expected.hits]
+    assert [(hit['start'], hit['end'], hit['score']) for hit in found] == [
+        (hit.start, hit.end, hit.score) for hit in expected]
     assert {hit['name'] for hit in found} == {'long.mp4', 'sub/old.avi', HTML}
     assert len(hits(topk=1)) == 1
     assert {hit['name'] for hit in hits(files='old')} == {'sub/old.avi'}
@@ -83,6 +86,21 @@ def test_a_clip_or_a_picture_is_a_query(ask, films):
         assert (got, reason in said['error']) == (status, True), said
 
 
+def test_an_upload_that_is_broken_off_is_one_line(page, ask, caplog):
+    host, port = page.removeprefix('http://').split(':')
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(b'POST /search HTTP/1.1\r\nHost: localhost\r\n'
+                           b'Content-Length: 1000\r\n\r\nbegun')
+        time.sleep(.2)
+    for _ in range(100):
+        if caplog.records:
+            break
+        time.sleep(.02)
+    assert [record.getMessage() for record in caplog.records] == [
+        'An upload was broken off.']
+    assert not any(record.exc_info for record in caplog.records)
+
+
 def test_more_like_a_moment(ask, hits, index_file, inferencer):
     own = hits(files='long')[0]
     status, _, found = ask(f'/search?like={own["file"]}&{moment(own)}&topk=100')
@@ -103,7 +121,7 @@ def test_more_like_a_moment(ask, hits, index_file, inferencer):
     for hit in found['hits']:
         assert hit['score'] == pytest.approx(cosines[inside(hit)].max(), abs=1e-3)
     with pytest.raises(InputError, match='no row of .*/nothing.mp4 from 0 to 1'):
-        index.search(Hit('/nothing.mp4', 0, 1, 0., False))
+        index.search(Hit('/nothing.mp4', 0, 1, 0.))
 
 
 def test_thumbnails_are_frames_of_the_in_points(ask, hits, films):
@@ -126,7 +144,8 @@ def test_kept_tokens_are_drawn(ask, hits):
     assert (status, headers['Content-Type']) == (200, 'image/png')
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     assert image.shape[1] > 4 * 64
-    assert ask(f'/tokens/{hit["file"]}/1?start=7.5')[0] == 404
+    for number in ('1', '9' * 5000, '-1', '٠', 'x'):
+        assert ask(f'/tokens/{hit["file"]}/{quote(number)}?start=7.5')[0] == 404
 
 
 def test_videos_are_sent_in_parts(ask, hits, films):
@@ -138,6 +157,7 @@ def test_videos_are_sent_in_parts(ask, hits, films):
     assert (status, content) == (206, whole[100:200])
     assert headers['Content-Range'] == f'bytes 100-199/{len(whole)}'
     assert ask(f'/videos/{file}', Range=f'bytes={len(whole)}-')[0] == 416
+    assert ask(f'/videos/{file}', Range=f'bytes={"9" * 5000}-')[0] in (400, 416)
     _, _, how = ask(f'/play/{file}?start=5&end=7.5')
     assert how['source'] == f'/videos/{file}#t=5.000,7.500' and not how['is_cut']
 
@@ -195,8 +215,20 @@ def test_a_file_that_is_gone_is_said_to_be(films, inferencer, tmp_path):
     index.close()
     with serve_here(tmp_path / 'my.index', inferencer) as (address, app):
         moments, folder = app.state.moments, app.state.clips.folder
-        file, = (file for file, path in moments._paths.items()
+        file, = (file for file, (path, _) in moments._files.items()
                  if path.endswith('long.mp4'))
+        (tmp_path / 'films' / 'sub' / 'old.avi').replace(
+            tmp_path / 'films' / 'long.mp4')
+        for query in ('thumbnails/{}?start=0', 'tokens/{}?start=0',
+                      'clips/{}?start=0&end=1', 'play/{}?start=0&end=1',
+                      'search?like={}&start=0&end=1', 'videos/{}'):
+            with pytest.raises(HTTPError, match='404') as caught:
+                urlopen(f'{address}/{query.format(file)}')
+            assert 'changed since it was indexed' in caught.value.read().decode()
+        with urlopen(f'{address}/search?words=x&topk=99') as answer:
+            changes = {hit['name']: hit['change'] for hit in json.load(answer)['hits']}
+        assert changes[HTML] is None and 'gone' in changes['sub/old.avi']
+        assert 'changed' in changes['long.mp4']
         (tmp_path / 'films' / 'long.mp4').unlink()
         with pytest.raises(HTTPError, match='404') as caught:
             urlopen(f'{address}/thumbnails/{file}?start=0')
@@ -242,6 +274,24 @@ def test_a_model_without_necks_keeps_all(films, tiny_config, tiny_checkpoint, tm
     moments.close()
 
 
+def test_names_that_no_file_has(inferencer, tmp_path):
+    def fill():
+        index = VideoIndex(tmp_path / 'my.index', inferencer)
+        row = FileRow(1, 1, index.model, 'x.py')
+        vector = index._encoder.encode_query('a star').astype(np.float16)[None]
+        for path in ('a\0b.mp4', '/a.mp4', 'x' * 5000):
+            index.store.put(path, row, Segments(np.zeros(1), np.ones(1), vector))
+        return index
+
+    moments = Moments(fill)
+    hits = moments.search('x', 9, None, '').result()['hits']
+    assert {hit['change'] for hit in hits} == {'is gone since it was indexed'}
+    for hit in hits:
+        with pytest.raises(DecodingError, match='is gone'):
+            moments.path(hit['file'])
+    moments.close()
+
+
 def test_an_index_without_rows_is_refused_at_once(inferencer, tmp_path):
     with pytest.raises(InputError, match='no segments; add a folder'):
         Moments(lambda: VideoIndex(tmp_path / 'my.index', inferencer))
@@ -258,7 +308,7 @@ def test_only_the_last_clips_are_kept(films, tmp_path, monkeypatch):
     monkeypatch.setattr(playing, 'MOST_SECONDS', 1.)
     clips = playing.ClipFolder(tmp_path)
     for start in range(4):
-        clip = clips.cut(Hit(str(films / 'long.mp4'), start, 9., 0., False))
+        clip = clips.cut(Hit(str(films / 'long.mp4'), start, 9., 0.))
         assert len(VideoReader(str(clip))) == 10
     assert len(list(tmp_path.iterdir())) == 2 and clip.exists()
 

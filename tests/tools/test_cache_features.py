@@ -118,7 +118,14 @@ def test_what_is_drawn_at_random_has_no_features(cfg, checkpoint, tmp_path, run_
     with pytest.raises(InputError, match='RandomResizedCrop may draw at random'):
         recipe_of([dict(type='VideoInit'), dict(type='RandomResizedCrop')])
     steps = [dict(type='VideoInit'), dict(type='OpenCLIPResize')]
-    assert recipe_of(steps) == recipe_of([dict(steps[0], cache='a.db'), steps[1]])
+    cached = [recipe_of([dict(steps[0], cache=cache), steps[1]]) for cache in (
+        'a.db', dict(path='b.db', codec='jpeg', resize=steps[1]),
+        dict(path='a.db', quality=1), dict(path='a.db', codec='raw'),
+        dict(path='a.db', codec='raw', resize=steps[1], max_gib=2),
+        dict(path='a.db', codec='raw', resize=dict(type='Resize', scale=(9, 9))))]
+    # What changes frames is told apart, and nothing else.
+    assert [cached.index(recipe) for recipe in cached] == [0, 0, 2, 3, 3, 5]
+    assert recipe_of(steps) == cached[3]
     assert recipe_of(steps) != recipe_of([steps[0], dict(steps[1], model='ViT-L-14')])
 
 
@@ -146,5 +153,5 @@ def test_videos_that_are_not_there_or_were_changed(cfg, checkpoint, tmp_path, ru
     assert name.endswith(names[1]) and 'has no features of it' in reason
     assert sample['inputs']['words'].shape == (TINY_ARCH['text_cfg']['context_length'],
                                                16)
-    with pytest.raises(InputError, match='no frame cache to read'):
+    with pytest.raises(InputError, match='there is no such file'):
         DATASETS.build(dict(cfg.train_dataloader.dataset, features='absent.db'))

@@ -18,6 +18,7 @@ from mmaction_centerclip.datasets.transforms import (
     FrameCache,
     VideoReader,
     frame_cache,
+    frame_store,
 )
 from mmaction_centerclip.folder_lock import lock_folder
 
@@ -101,9 +102,10 @@ def test_one_run_at_a_time(folder, run_tool):
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
     assert said.startswith('error: ') and 'another run writes there' in said
-    (out / 'a.mp4.1.partial').touch()  # as a kill leaves it
+    (out / '.a.mp4.1f2e3d4c.partial').touch()  # as a kill leaves it
+    (out / 'thesis.partial').write_text('precious')
     run_tool(COMPRESS, folder / 'videos', out)
-    assert not list(out.glob('*.partial'))
+    assert [path.name for path in out.rglob('*.partial')] == ['thesis.partial']
 
 
 @pytest.mark.parametrize('args, message', [
@@ -135,6 +137,8 @@ def test_caching_what_a_config_draws(folder, run_tool):
     said = run_tool(CACHE, folder / 'config.py', '--workers', 2)
     assert '128 of 128 frames of 2 videos are cached' in said
     assert 'changes frames by' in said
+    size = (folder / 'frames.db').stat().st_size
+    assert f'frames.db: {size / 2**20:.1f} MiB' in said
     video, stored = cached_frames(folder, 'a.mp4')
     assert stored == set(range(FRAMES))
     found = numbers_of(np.stack(video.get_batch(range(FRAMES)).asnumpy()))
@@ -143,6 +147,16 @@ def test_caching_what_a_config_draws(folder, run_tool):
     with sqlite3.connect(folder / 'frames.db') as file:
         recipe, = file.execute('SELECT DISTINCT recipe FROM videos').fetchone()
     assert 'Resize' in recipe and recipe.endswith('jpeg; 90')
+
+
+def test_a_full_disk_ends_the_caching(folder, run_tool, monkeypatch):
+    write_config(folder, ['a.mp4', 'b.avi'])
+    monkeypatch.setattr(frame_store, 'SCHEMA', (
+        *frame_store.SCHEMA[:2], frame_store.SCHEMA[2].replace(
+            'crc INTEGER', "crc INTEGER CHECK (crc < 0)")))
+    for options in ((), ('--splits', 'val')):
+        said = run_tool(CACHE, folder / 'config.py', '--workers', 1, *options)
+        assert said.startswith('error: ') and 'frames.db cannot be used as' in said
 
 
 def test_of_a_clip_its_own_frames_are_cached(folder, run_tool, monkeypatch):

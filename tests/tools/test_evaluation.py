@@ -12,7 +12,7 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmaction_centerclip.datasets.transforms import DecordInitFromFile
+from mmaction_centerclip.datasets.transforms import VideoInit
 from mmaction_centerclip.evaluation import load_features
 from mmaction_centerclip.models import CLIPVisionTower
 
@@ -83,7 +83,7 @@ def record_calls(monkeypatch, cls, name, what):
 
 def test_a_video_is_decoded_and_encoded_once(config_of, shapes_captions,
                                              monkeypatch, tmp_path):
-    decoded = record_calls(monkeypatch, DecordInitFromFile, 'transform',
+    decoded = record_calls(monkeypatch, VideoInit, 'transform',
                       lambda results: results['filename'])
     encoded = record_calls(monkeypatch, CLIPVisionTower, 'encode',
                       lambda imgs, *_: len(imgs))

@@ -19,7 +19,7 @@ OUTSIDE = '''
     class EveryOther(TokenNeck):
         def forward(self, tokens):
             positions = None if tokens.positions is None else tokens.positions[:, :, ::2]
-            return tokens._replace(patches=tokens.patches[:, :, ::2], positions=positions)
+            return tokens.replace(patches=tokens.patches[:, :, ::2], positions=positions)
 
     @MODELS.register_module()
     class OutsideTower(VideoTower, VisionTransformer):

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.runner.checkpoint import CheckpointLoader
 from open_clip.model import CLIP
 
-from mmaction_centerclip.benchmarking import read_run
+from ..reference.work_dirs import evaluations_of
 
 pytest.importorskip('peft')
 MERGE = 'model_converters/merge_lora.py'
@@ -57,19 +57,29 @@ def test_adapters_train_resume_test_and_merge(run_tool, config, tmp_path):
     for i, state in expected.items():
         assert all(torch.equal(moments[i][k], v) for k, v in state.items())
 
+    # What no weight tells is refused, unless it is allowed.
+    merged, other = tmp_path / 'merged.pth', 'model.lora.backbone.lora_alpha=64'
+    for said in (run_tool('test.py', config, whole / 'epoch_2.pth', '--work-dir',
+                          resumed, '--cfg-options', other),
+                 run_tool(MERGE, config, whole / 'epoch_2.pth', merged, '--cfg-options',
+                          other)):
+        assert 'backbone.lora_scale (lora_alpha / r) 4.0, here 16.0' in said
+    assert not merged.exists()
+    run_tool('test.py', config, whole / 'epoch_2.pth', '--work-dir', tmp_path / 'other',
+             '--cfg-options', other, '--allow-other', 'lora_scale')
+    assert evaluations_of(tmp_path / 'other', 'test')
+
     # Merged, it is a plain model of equal figures.
-    merged = tmp_path / 'merged.pth'
     said = run_tool(MERGE, config, whole / 'epoch_2.pth', merged)
     assert said.startswith(f'Wrote {merged}') and 'model.lora=None' in said
     run_tool('test.py', config, merged, '--work-dir', tmp_path / 'test',
              '--cfg-options', 'model.lora=None')
-    tested, = read_run(tmp_path / 'test').evaluations['test']
-    assert tested == pytest.approx(
-        read_run(whole).evaluations['val'][-1], abs=1e-3)
+    tested, = evaluations_of(tmp_path / 'test', 'test')
+    assert tested == pytest.approx(evaluations_of(whole)[-1], abs=1e-3)
     said = run_tool(MERGE, config, whole / 'epoch_2.pth', merged)
     assert said == f'error: {merged} exists already, choose another file'
     said = run_tool(MERGE, config, merged, tmp_path / 'twice.pth')
-    assert 'merged.pth does not fit VideoTextRetriever: missing' in said
+    assert 'merged.pth holds weights without LoRA' in said
     said = run_tool(MERGE, config, merged, tmp_path / 'twice.pth',
                     '--cfg-options', 'model.lora=None')
     assert said.endswith('the model has no lora to merge')

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.runner.checkpoint import CheckpointLoader
 from open_clip.model import CLIP
 
-from mmaction_centerclip.benchmarking import read_run
+from ..reference.work_dirs import evaluations_of
 
 SIZES = dict(img_size=64, patch_size=16, embed_dims=24, depth=3, num_heads=2,
              mlp_ratio=2, num_frames=8, qkv_bias=True)
@@ -41,8 +41,8 @@ def test_a_videomae_trains_and_tests_as_a_video_tower(run_tool, config, tmp_path
         assert not torch.equal(trained[key], start[key]), key
         torch.testing.assert_close(trained[key], start[key], rtol=0, atol=0.05)
     run_tool('test.py', config, path, '--work-dir', tmp_path / 'test')
-    expected, = read_run(tmp_path / 'train').evaluations['val']
-    tested, = read_run(tmp_path / 'test').evaluations['test']
+    expected, = evaluations_of(tmp_path / 'train')
+    tested, = evaluations_of(tmp_path / 'test', 'test')
     assert tested == pytest.approx(expected, abs=1e-3)
 
 

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from mmaction_centerclip.datasets import read_annotations, read_entries
+from mmaction_centerclip.datasets.published import own_files, read_own_captions
 
 SRT = ('\ufeff1\n00:00:00,500 --> 00:00:01,500\n<i>A red</i> square\nmoves\n\n'
        '2\r\n00:00:02,000 --> 00:01:03,250\r\nIt stops\r\n')
@@ -65,6 +66,35 @@ def test_subtitles_are_clips(videos, prepare, tmp_path):
         ('3.mp4', ['A red square moves'], .5, 1.5), ('3.mp4', ['It stops'], 2, 63.25)]
 
 
+@pytest.mark.parametrize('text, expected', [
+    ('1\n{}\n42\n\n2\n{}\nb\n', ['42', 'b']), ('1\n{}\na\n1984\n', ['a 1984']),
+    ('1\n{}\n7\n8\n\n2\n{}\n\n\n3\n{}\n<i></i>\n', ['7 8']),
+    ('1\n{}\na\n2\n{}\n3\n', ['a', '3']), ('{}\n5\n\n{}\nb\n', ['5', 'b']),
+    ('1\n{}\n{{\\an8}}<font color="#fff">Q&amp;A</font> a < b > c\n',
+     ['Q&A a < b > c']),
+    ('1\n{}\n{{\\pos(1,2)}}<B>x</B>\\Ny&nbsp;&lt;i&gt;\n', ['x y <i>']),
+    ('1\n{}\na\n\n2\n', ['a'])])
+def test_subtitles_are_read_as_players_show_them(text, expected, videos, tmp_path,
+                                                 monkeypatch):
+    said = []
+    monkeypatch.setattr(own_files, 'print_log', lambda text, *_: said.append(text))
+    times = [f'00:00:0{i},000 --> 00:00:0{i},900' for i in range(3)]
+    (tmp_path / '3.srt').write_text(text.format(*times))
+    entries, _ = read_own_captions(str(videos), str(tmp_path / '3.srt'))
+    assert [caption for entry in entries for caption in entry.captions] == expected
+    empty = text.count('{}') - len(expected)
+    assert (f'dropped {empty} subtitles' in ''.join(said)) == (empty > 0)
+
+
+def test_the_ways_to_write_a_video_are_one(videos, tmp_path):
+    (tmp_path / 'a.csv').write_text(table([
+        'video,caption,start,split', '0.mp4,a,,', './0.mp4,b,0,', 'sub/../0.mp4,c,0.0,',
+        'sub/9.AVI,d,1,']))
+    entries, _ = read_own_captions(str(videos), str(tmp_path / 'a.csv'))
+    assert [(entry.video, entry.captions) for entry in entries] == [
+        ('0.mp4', ['a', 'b', 'c']), ('sub/9.AVI', ['d'])]
+
+
 def test_captions_beside_the_videos(videos, prepare, tmp_path):
     (videos / '3.srt').write_text(SRT)
     (videos / 'sub/9.txt').write_text('one\n\n two \n')
@@ -93,6 +123,11 @@ def test_captions_beside_the_videos(videos, prepare, tmp_path):
     ('a.srt', SRT, 'a.srt must be named as one video of the folder, got 0'),
     ('3.srt', '1\n00:00:01 --> 00:00:02\nx\n', '3.srt, line 2: expected times such as'),
     ('3.srt', 'hello\n', '3.srt, line 1: expected the number'),
+    ('3.srt', f'1\n{"9" * 5000}:00:01,000 --> 00:00:02,000\nx\n', 'expected times'),
+    ('a.csv', 'video,caption,end\n0.mp4,a,1e308\n', 'line 2: .*below 1e.09'),
+    ('a.jsonl', '{"video": "0.mp4", "caption": "a", "start": true}', 'must be seconds'),
+    ('a.jsonl', f'{{"video": "0.mp4", "caption": "a", "end": 1{"0" * 400}}}',
+     'must be seconds'),
     ('a.doc', 'x', 'a.doc must be a .csv, .jsonl or .srt file'),
     ('b.csv', None, 'annotation file not found: .*b.csv')])
 def test_a_malformed_file_names_its_line(name, content, message, videos, prepare,

@@ -14,7 +14,10 @@ import uvicorn
 from mmaction.registry import MODELS
 from mmengine.config import Config
 
+from mmaction_centerclip.cli import build_runner
 from mmaction_centerclip.config_completion import complete_config
+from mmaction_centerclip.error_lines import describe_error
+from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search.store import IndexStore
 
 from ..search.films import write_film
@@ -48,22 +51,60 @@ def test_index_and_search(search, tmp_path):
     assert len((tmp_path / 'hits.csv').read_text().splitlines()) == 1 + len(clips)
     table = search('search', 'a red circle')
     assert table.splitlines()[0].split() == [
-        'file', 'in', 'out', 'score', 'chance', 'matches']
+        'file', 'in', 'out', 'score']
     other = search('search', 'a red circle', '--not', 'a star', 'blue', '--exact')
-    assert other.split()[:6] == table.split()[:6] and other != table
+    assert other.split()[:4] == table.split()[:4] and other != table
     assert search('search', 'a star', '--not', 'a star') == (
         'error: exclude: nothing is left of the query')
-    nothing = search('search', 'a red circle', '--min-score', 2)
-    assert re.fullmatch(r'nothing matches: no score is above -?[\d.]+\n', nothing)
+    assert search('search', 'a red circle', '--min-score', 2) == 'nothing found\n'
+
+
+def test_one_dead_hit_does_not_end_the_cutting(search, tmp_path):
+    odd = tmp_path / 'films' / 'a\x1b[2J\nb.mp4'
+    write_film(odd, [9])
+    said = search('index', tmp_path / 'films')
+    assert '2 indexed' in said and '\x1b' not in said
+    table = search('search', 'x', '--topk', 9)
+    assert r'a\x1b[2J\nb.mp4' in table and '\x1b' not in table
+    odd.unlink()
+    found = json.loads(search('search', 'x', '--topk', 9, '--json'))
+    assert found['changes'] == {str(odd): 'is gone since it was indexed'}
+    said = search('search', 'x', '--topk', 9, '--cut', tmp_path / 'clips')
+    assert re.fullmatch(r'error: \d of \d moments are not cut: .*a\\x1b\[2J b.mp4 is '
+                        r'gone since it was indexed', said)
+    clips = {path.name[3:] for path in (tmp_path / 'clips').iterdir()}
+    assert clips == {'film.mp4'}
+    assert 'exists already' in search(
+        'search', 'x', '--topk', 9, '--cut', tmp_path / 'clips')
+    (tmp_path / 'films' / 'film.mp4').unlink()
+    said = search('search', 'x', '--cut', tmp_path / 'none')
+    assert 'not cut' in said and not (tmp_path / 'none').exists()
+    said = search('index', tmp_path / 'films', '--drop-missing')
+    assert '2 removed' in said
+
+
+def test_a_config_that_training_has_dumped(run_tool, tiny_config, tiny_checkpoint,
+                                           tmp_path):
+    cfg = Config.fromfile(tiny_config)
+    cfg.work_dir = str(tmp_path / 'work')
+    build_runner(cfg).dump_config()
+    dumped, = (tmp_path / 'work').glob('*.py')
+    assert isinstance(Config.fromfile(dumped).test_dataloader.collate_fn, dict)
+    write_film(tmp_path / 'films' / 'film.mp4', [20])
+    assert '1 indexed' in run_tool(
+        'search.py', 'index', tmp_path / 'films', '--index', tmp_path / 'my.index',
+        '--config', dumped, '--checkpoint', tiny_checkpoint)
 
 
 def test_errors_are_one_line(search, tmp_path, capsys):
     assert search('search', 'x') == f'error: no such index: {tmp_path / "my.index"}'
     assert search('index', tmp_path / 'absent') == (
         f'error: no such folder: {tmp_path / "absent"}')
-    with IndexStore(tmp_path / 'my.index').locked():
+    assert search('index', tmp_path / 'films', '--window', '1e-9') == (
+        'error: window must be at least 0.01 seconds, got 1e-09')
+    assert not list(tmp_path.glob('my.index*'))
+    with IndexStore(tmp_path / 'my.index', {}).locked():
         assert 'another process adds' in search('index', tmp_path / 'films')
-    assert 'no segments; add a folder' in search('search', 'x')
     (tmp_path / 'my.index').write_text('no index')
     assert search('search', 'x') == (
         f'error: {tmp_path / "my.index"} is no index of videos')
@@ -71,7 +112,7 @@ def test_errors_are_one_line(search, tmp_path, capsys):
 
 @pytest.fixture
 def ask_the_page(monkeypatch):
-    """Let a tool serve until addresses are asked and Ctrl+C is pressed; answers."""
+    """Serve until addresses are asked and Ctrl+C is pressed; return the answers."""
     run, answers = uvicorn.Server.run, {}
 
     def ask(*addresses):
@@ -109,6 +150,9 @@ def test_serve_shows_a_page(search, ask_the_page, tmp_path):
     assert re.fullmatch(r'The page is at http://127.0.0.1:\d+/ \(.*\)\n', said)
     assert answers['/about']['examples'] == ['a dog', 'a cat']
     assert answers['/search?words=x']['hits'][0]['name'] == 'film.mp4'
+    ask_the_page('/about')
+    said = search('serve', '--port', 0, '--host', '0.0.0.0')
+    assert re.search(r'Other machines reach it by .* --allow-host gives', said)
 
 
 def test_errors_of_the_page_are_one_line(search, run_tool, tmp_path, monkeypatch):
@@ -120,14 +164,42 @@ def test_errors_of_the_page_are_one_line(search, run_tool, tmp_path, monkeypatch
         assert f'--port {port}: cannot be listened at' in said
     assert 'cannot be listened at' in search('serve', '--port', 70000)
     assert 'cannot be listened at' in search('serve', '--host', 'no.such.invalid')
-    said = run_tool('search.py', 'demo', '--work-dir', tmp_path, '--data', tmp_path)
-    assert 'epoch_10.pth is missing: train' in said and 'tools/run_shapes.py' in said
+    monkeypatch.chdir(tmp_path)
+    said = run_tool('search.py', 'demo')
+    assert said.startswith('error: work_dirs/shapes/centerclip/epoch_10.pth is missing')
+    assert 'tools/run_shapes.py' in said
     for name in [name for name in sys.modules if 'search_page' in name]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, 'uvicorn', None)
     said = search('serve')
     assert said.startswith('error: the page of the search needs uvicorn')
     assert "pip install 'mmaction_centerclip[serve]'" in said
+
+
+@pytest.mark.parametrize('content, last, message', [
+    ('["a"]', 'x.pth', 'must map video files'), ('null', 'x.pth', 'must map video'),
+    ('{"a.mp4": [["b"]]}', 'x.pth', 'must map video'), ('[' * 99999, 'x.pth', 'JSON'),
+    ('{"a.mp4": ["a b"]}', 'x.pth', 'there is no'),
+    ('{}', '', 'names no checkpoint'), ('{}', b'\xff\x00', 'names no checkpoint'),
+    ('{}', '..', 'is missing'), ('{}', 'y' * 999, 'name too long'),
+    *((json.dumps({name: ['a b']}), 'x.pth', 'leads out of its folder') for name in (
+        '../test.json', '/etc/passwd', 'a/../../test.json', 'link/test.json',
+        'a\0b'))])
+def test_files_of_a_demo_that_are_of_others(content, last, message, tmp_path):
+    from mmaction_centerclip.search_page import copy_videos, find_demo
+    folder = tmp_path / 'work' / 'centerclip'
+    folder.mkdir(parents=True)
+    (folder / 'x.pth').touch()
+    (folder / 'last_checkpoint').write_bytes(
+        last if isinstance(last, bytes) else last.encode())
+    (tmp_path / 'videos').mkdir()
+    (tmp_path / 'videos' / 'link').symlink_to(tmp_path)
+    (tmp_path / 'test.json').write_text(content)
+    with pytest.raises((InputError, OSError)) as caught:
+        _, texts = find_demo(tmp_path / 'work', tmp_path)
+        copy_videos(texts, tmp_path, tmp_path / 'out')
+    assert message in describe_error(caught.value)
+    assert not (tmp_path / 'out').exists()
 
 
 def test_demo_shows_the_model_of_the_shapes(run_tool, load_tool, ask_the_page, shapes,

@@ -2,6 +2,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmaction_centerclip.benchmarking import build_twin, cell_key
+from mmaction_centerclip.benchmarking import build_model, cell_key
+from mmaction_centerclip.benchmarking.sweep import train_key
 
 from ..paths import ROOT, TOOLS
 
@@ -19,7 +21,7 @@ TOOL = 'analysis_tools/sweep.py'
 REDUCERS = ['--reducers', 'kmedoids', 'random']
 BUDGETS = ['--budgets', '2,4,8', '2,2,8']
 FAST = ['--clock', 'process', '--repeats', '1', '--batch-size', '2']
-TIMES = ('ms', 'time_ratio')
+TIMES = ('ms', 'twin_ms', 'time_ratio')
 
 
 @pytest.fixture(scope='module')
@@ -28,7 +30,9 @@ def trained(tiny_config, tmp_path_factory):
     folder = tmp_path_factory.mktemp('twins')
     for seed in range(2):
         torch.manual_seed(seed)
-        model = build_twin(Config.fromfile(tiny_config))
+        cfg = Config.fromfile(tiny_config)
+        cfg.model.backbone.necks = []
+        model = build_model(cfg)
         torch.save(model.state_dict(), folder / f'seed{seed}.pth')
     return [tiny_config, '--checkpoint', folder / 'seed{seed}.pth', '--seeds', 0, 1]
 
@@ -96,22 +100,54 @@ def test_clips_without_captions(run_tool, trained, shapes, tmp_path):
     options = [*trained, '--reducers', 'kmedoids', '--budgets', '2,2,16', *FAST,
                '--videos', shapes / 'videos', '--no-retrieval', '--seeds', 0]
     said = run_tool(TOOL, *options, '--work-dir', tmp_path, '--format', 'svg')
-    assert 'there are 0 clips of 32 frames' in rows_of(tmp_path)[0]['failed']
-    assert 'every cell failed' in said
+    assert said.startswith('error: ') and 'there are 0 clips of 32 frames' in said
 
 
-def test_other_weights_under_a_name_are_other_cells(load_tool, trained, tmp_path,
-                                                    monkeypatch):
-    tool, config, path = load_tool(TOOL), str(trained[0]), tmp_path / 'a.pth'
-    found = []
-    for value in range(2):
-        torch.save(dict(a=torch.full((1, ), value)), path)
+def test_cells_are_told_by_what_made_them(load_tool, tiny_config, shapes, tmp_path,
+                                          monkeypatch):
+    """By the contents of weights, annotations and videos, whatever their names."""
+    tool, weights, data = load_tool(TOOL), tmp_path / 'a.pth', tmp_path / 'shapes'
+    shutil.copytree(shapes, data)
+    cfg = Config.fromfile(tiny_config)
+    cfg.model.backbone.necks = []
+    for name in ('train', 'test'):
+        cfg[f'{name}_dataloader'].dataset.data_root = str(data)
+    cfg.dump(tmp_path / 'tiny.py')
+    model = build_model(cfg)
+    torch.save(model.state_dict(), weights)
+    captions = json.loads((data / 'test.json').read_text())
+    first, second, *_ = (data / 'videos' / name for name in captions)
+
+    def make_run(*options):
         monkeypatch.setattr(sys, 'argv', list(map(str, (
-            'sweep.py', config, '--checkpoint', path, '--budgets', '2,2,8',
+            'sweep.py', tmp_path / 'tiny.py', *options, '--budgets', '2,2,8',
             '--work-dir', tmp_path))))
-        cells = tool.plan_cells(tool.parse_args())
-        found.append({cell_key(cell) for cell in cells})
-    assert len(found[0]) == len(found[1]) == 18 and not found[0] & found[1]
+        return tool.make_run(str(tmp_path / 'tiny.py'), 0, tool.parse_args())
+
+    def contents(*options):
+        return make_run(*options).contents
+
+    # Prices have no part in a training, but in a cell.
+    cells = [make_run('--train', '--repeats', repeats).cells({}, [])[0]
+             for repeats in (1, 2)]
+    assert cell_key(cells[0]) != cell_key(cells[1])
+    assert train_key(cells[0]) == train_key(cells[1])
+    ways = [('--checkpoint', weights), ('--pretrained', weights), ('--train', ),
+            ('--finetune', weights)]
+    clips = ('--checkpoint', weights, '--no-retrieval', '--videos', data / 'videos')
+    found = [{way: contents(*way) for way in (*ways, clips)}]
+    assert found[0] == {way: contents(*way) for way in (*ways, clips)}
+    model.backbone.proj.data += 1
+    torch.save(model.state_dict(), weights)
+    found.append({way: contents(*way) for way in (*ways, clips)})
+    first.write_bytes(second.read_bytes())
+    found.append({way: contents(*way) for way in (*ways, clips)})
+    (data / 'test.json').write_text(json.dumps({**captions, first.name: ['other']}))
+    found.append({way: contents(*way) for way in (*ways, clips)})
+    changed = [[way for way in before if before[way] != after[way]]
+               for before, after in zip(found, found[1:])]
+    assert changed == [[way for way in (*ways, clips) if way != ('--train', )],
+                       [*ways, clips], ways]
 
 
 def test_the_whole_evaluation_and_step_have_a_price(run_tool, trained, tmp_path):
@@ -121,6 +157,7 @@ def test_the_whole_evaluation_and_step_have_a_price(run_tool, trained, tmp_path)
     assert 'eval ratio' in printed and 'step ratio' in printed
     for row in rows_of(tmp_path):
         assert row['cell']['price'] == ['tower', 'evaluation', 'step']
+        assert row['figures']['mib_ratio'] > 0 < row['figures']['step_mib_ratio']
         assert row['figures']['eval_ratio'] > 0 < row['figures']['step_ratio']
 
 
@@ -149,17 +186,25 @@ def test_a_killed_sweep_goes_on_with_equal_rows(run_tool, trained, tmp_path):
 
 
 @pytest.mark.slow
-def test_cells_are_trained(run_tool, tiny_config, tmp_path):
-    options = [tiny_config, '--train', '--reducers', 'kmedoids', '--budgets',
-               '2,3,8', '2,2,8', *FAST, '--work-dir', tmp_path, '--cfg-options',
+def test_cells_are_trained_and_finetuned(run_tool, tiny_config, trained, tmp_path):
+    options = ['--reducers', 'kmedoids', *FAST, '--work-dir', tmp_path, '--cfg-options',
                'train_cfg.max_epochs=1', 'train_cfg.val_interval=1',
                'param_scheduler.end=1']
-    run_tool(TOOL, *options)
-    none, three, two = rows_of(tmp_path)
-    assert none['figures']['mac_ratio'] == 1 > two['figures']['mac_ratio']
-    assert 'test/cosine' not in two['figures']
+    run_tool(TOOL, tiny_config, '--train', '--budgets', '2,3,8', *options)
+    none, three = rows_of(tmp_path)
+    assert none['figures']['mac_ratio'] == 1 and 't2v/R1' in none['figures']
     assert 'the training failed' in three['failed']
     assert 'num_segments must divide' in three['failed']
+    # From weights, whose name is a pattern.
+    logs = tmp_path / 'train'
+    before = {*logs.glob('*.log')}
+    run_tool(TOOL, tiny_config, '--finetune', trained[2], '--budgets', '2,2,8',
+             *options)
+    start = f'Loaded CLIP weights from {str(trained[2]).format(seed=0)}'
+    made = {*logs.glob('*.log')} - before
+    assert len(made) == 2 and all(start in log.read_text() for log in made)
+    none, two = rows_of(tmp_path)[2:]
+    assert two['figures']['mac_ratio'] < 1 and 'test/cosine' not in two['figures']
 
 
 @pytest.mark.parametrize('options, message', [
@@ -167,8 +212,15 @@ def test_cells_are_trained(run_tool, tiny_config, tmp_path):
     (['--budgets', '2,4'], "a budget is BLOCK,SEGMENTS,TOKENS"),
     (['--budgets', '2,0,4'], "got '2,0,4'"),
     (['--checkpoint', 'no{seed}.pth'], 'no such file: no0.pth'),
+    (['--checkpoint', 'x{foo}{'], 'no such file: x{foo}{'),
+    (['--reducer-file', 'bad.json'], 'bad.json: expected reducers, a dict of names'),
+    (['--reducer-file', 'none.json'], 'none.json: expected reducers, a dict of names'),
 ])
-def test_bad_options_are_named(run_tool, trained, tmp_path, options, message):
+def test_bad_options_are_named(run_tool, trained, tmp_path, monkeypatch, options,
+                               message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'bad.json').write_text('{"reducers": {"x": 5}}')
+    (tmp_path / 'none.json').write_text('{"x": 5}')
     said = run_tool(TOOL, *trained, *REDUCERS, *BUDGETS, '--work-dir', tmp_path / 'x',
                     *options)
     assert said.startswith('error: ') and message in said

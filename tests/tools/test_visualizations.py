@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from mmaction_centerclip.datasets.transforms.video_reader import VideoReader
 from mmaction_centerclip.evaluation import RetrievalFeatures, save_features
+from mmaction_centerclip.models.feature_settings import SETTINGS, describe_settings
 from mmaction_centerclip.visualization import draw_tokens, see_tokens
 
 from ..paths import CONFIGS
@@ -24,7 +25,8 @@ def checkpoint(tiny_config, tmp_path_factory):
     torch.manual_seed(5)
     model = MODELS.build(Config.fromfile(tiny_config).model)
     path = tmp_path_factory.mktemp('weights') / 'tiny.pth'
-    torch.save(dict(state_dict=model.state_dict()), path)
+    meta = {SETTINGS: describe_settings(model)}
+    torch.save(dict(state_dict=model.state_dict(), meta=meta), path)
     return path
 
 
@@ -61,7 +63,7 @@ def test_weights_are_never_random_in_silence(
     random, pretrained, loaded = (path.read_bytes() for path in paths)
     assert pretrained == loaded != random
     said = run_tool(VIS, MAE, checkpoint, video, '--out', paths[0])
-    assert f'{checkpoint} does not fit Recognizer3D: missing' in said
+    assert f'{checkpoint} holds a retriever of this project' in said
     untrained = run_tool(VIS, tiny_config, video, '--out', paths[0], '--cfg-options',
                          f'model.pretrained={checkpoint}',
                          'model.backbone.necks.0.cluster_embed=random')

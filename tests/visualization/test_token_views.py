@@ -5,6 +5,7 @@ from mmaction.registry import MODELS
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models import VideoTokens
+from mmaction_centerclip.models.backbones import BlockStep, NeckStep
 from mmaction_centerclip.models.necks import TokenNeck
 from mmaction_centerclip.visualization import draw_tokens, see_tokens
 
@@ -32,7 +33,7 @@ def spies(monkeypatch):
     class Forgetful(TokenNeck):
 
         def forward(self, tokens):
-            return tokens._replace(patches=tokens.patches[:, :, 1:], positions=None)
+            return tokens.replace(patches=tokens.patches[:, :, 1:], positions=None)
 
     @MODELS.register_module()
     class LastPatch(TokenNeck):
@@ -42,7 +43,7 @@ def spies(monkeypatch):
             raise AssertionError('not on the way')
 
         def after(self, step, tokens):
-            return tokens.map(step)._replace(patches=tokens.patches[:, :, -1:],
+            return tokens.map(step).replace(patches=tokens.patches[:, :, -1:],
                                              positions=tokens.positions[:, :, -1:])
 
 
@@ -52,8 +53,8 @@ def imgs():
 
 
 @pytest.mark.parametrize('name, reducer', [
-    *((name, reducer) for name in NAMES for reducer in REDUCERS),
-    *((name, 'kmedoids') for name in HOSTS if name not in NAMES)])
+    *((NAMES[0], reducer) for reducer in REDUCERS),
+    *((name, 'kmedoids') for name in HOSTS if name != NAMES[0])])
 def test_the_dimmed_patches_are_those_without_a_token(name, reducer, imgs):
     host = HOSTS[name]
     if refused(host, reducer):
@@ -65,7 +66,7 @@ def test_the_dimmed_patches_are_those_without_a_token(name, reducer, imgs):
     tower = host.build(necks).train()
     view = see_tokens(tower, imgs)[0]
     assert tower.training and tower.necks[0].training
-    assert 'run_necks' not in vars(tower)
+    assert all(isinstance(step, (BlockStep, NeckStep)) for step in tower.steps)
     if reducer == 'run_lengths':
         tokens = tower.eval().necks[0](_tokens_of(tower, imgs))
     else:
@@ -94,7 +95,7 @@ def test_the_dimmed_patches_are_those_without_a_token(name, reducer, imgs):
 def _tokens_of(tower, imgs):
     """The tokens in front of the first block."""
     x = tower.frames_to_tokens(imgs)
-    return VideoTokens.split(x, len(imgs), tower.num_prefix_tokens).with_positions()
+    return VideoTokens.of(x, len(imgs), tower.num_prefix_tokens).with_positions()
 
 
 @pytest.mark.parametrize('reducer', ['kmedoids', 'kmedoids_mean', 'spectral', 'tempme',
@@ -166,4 +167,4 @@ def test_what_cannot_be_seen(imgs):
     tower = HOSTS['timm'].build([dict(type='Forgetful', before_block=2)])
     with pytest.raises(InputError, match=r'Forgetful\(before_block=2\): hands on no'):
         see_tokens(tower, imgs)
-    assert 'run_necks' not in vars(tower)
+    assert all(isinstance(step, (BlockStep, NeckStep)) for step in tower.steps)

@@ -7,20 +7,24 @@ all frames), and from frame caches. All draw the same frames.
 """
 import argparse
 import math
+import statistics
 import tempfile
 from pathlib import Path
 
 import torch
-from mmaction.registry import MODELS
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 
 from mmaction_centerclip.benchmarking import (
+    build_model,
+    clip_frames,
     describe_machine,
-    time_interleaved,
+    encoding,
+    frame_size,
+    time_turns,
+    training_step,
     video_files,
 )
-from mmaction_centerclip.benchmarking.calls import training_step
 from mmaction_centerclip.benchmarking.pipelines import (
     STAGES,
     Pipeline,
@@ -32,10 +36,8 @@ from mmaction_centerclip.benchmarking.pipelines import (
 from mmaction_centerclip.cli import (
     check_outputs,
     exit_on_input_error,
-    frame_size,
     positive_int,
     read_config,
-    sampled_frames,
     torch_device,
     write_json,
 )
@@ -43,13 +45,14 @@ from mmaction_centerclip.config_checks import find_pipelines, step_type
 from mmaction_centerclip.config_completion import complete_config
 from mmaction_centerclip.datasets.compression import Compression, compress_video
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.tables import format_table
 
 NAMES = ('stock', 'original', 'compressed', 'jpeg', 'raw')
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('config')
     parser.add_argument('--videos', required=True, help='folder of video files')
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='test')
@@ -78,7 +81,7 @@ def parse_args() -> argparse.Namespace:
 def find_steps(cfg: Config, split: str) -> list[dict]:
     """Find the pipeline of a split, with a cache, and complete the config."""
     steps = next(find_pipelines(cfg.get(f'{split}_dataloader')), None)
-    if not steps or step_type(steps[0]) not in ('VideoInit', 'DecordInitFromFile'):
+    if not steps or step_type(steps[0]) != 'VideoInit':
         raise InputError(f'{cfg.filename}: {split}_dataloader has no pipeline that '
                          'begins with VideoInit')
     # A cache is told how frames are resized.
@@ -132,17 +135,12 @@ def model_ms(cfg: Config, args: argparse.Namespace) -> float:
 
     A training step of ``--split train``, else the encoding of videos.
     """
-    cfg.model.pretrained = None
-    model = MODELS.build(cfg.model).to(args.device).eval()
-    size, count = frame_size(cfg, model.backbone)[0], args.batch_size
-    imgs = torch.randn(count, sampled_frames(cfg), 3, size, size, device=args.device)
-    if args.split == 'train':
-        call = training_step(model, dict(imgs=imgs), torch.autocast(
-            torch.device(args.device).type, enabled=False))
-    else:
-        def call() -> object:
-            return model.encode_video(dict(imgs=imgs))
-    return time_interleaved(dict(model=call), repeats=3, warmup=1)['model'] / count
+    model, count = build_model(cfg).to(args.device), args.batch_size
+    size = frame_size(cfg, model)[0]
+    inputs = dict(imgs=torch.randn(
+        count, clip_frames(cfg), 3, size, size, device=args.device))
+    call = (training_step if args.split == 'train' else encoding)(model, inputs)
+    return statistics.median(time_turns(dict(model=call), 3)['model']) / count
 
 
 def tables_of(report: dict) -> list[str]:

@@ -18,13 +18,14 @@ import numpy as np
 import torch
 
 from mmaction_centerclip.cli import exit_on_input_error, positive_int
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.search.compressed import can_compress
 from mmaction_centerclip.search.rows import Rows
 from mmaction_centerclip.search.store import FileRow, IndexStore, Segments
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         description='Measure an index of random rows: adding, opening, searching')
     parser.add_argument('--rows', type=positive_int, default=1_000_000)
     parser.add_argument('--dims', type=positive_int, default=512)
@@ -81,11 +82,11 @@ def measure_search(rows: Rows, queries: np.ndarray, best: np.ndarray, exact: boo
     cpu = time.process_time()
     for query in np.concatenate([queries] * repeats):
         began = time.perf_counter()
-        rows.find(query, 10, -1., exact)
+        rows.search(query, 10, -1., exact)
         spent.append(time.perf_counter() - began)
     cpu = (time.process_time() - cpu) / len(spent)
     for query, own in zip(queries, best):
-        first = list(islice(rows.rank(query, exact)[0], 10))
+        first = list(islice(rows.rank(query, exact), 10))
         found.append(np.isin(own, first).mean())
     print(f'search, {name}: least {min(spent) * 1e3:.1f} ms, median '
           f'{np.median(spent) * 1e3:.1f} ms, 95% within '

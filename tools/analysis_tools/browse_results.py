@@ -25,6 +25,7 @@ from mmaction_centerclip.evaluation import (
     score_matrix,
 )
 from mmaction_centerclip.files import write_text
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.visualization import (
     VideoFolder,
     confusable_captions,
@@ -34,7 +35,7 @@ from mmaction_centerclip.visualization import (
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('features', help='a .pth file of test.py --dump')
     parser.add_argument('--videos', required=True, metavar='FOLDER',
                         help='where the videos are')

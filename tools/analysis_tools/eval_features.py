@@ -28,27 +28,11 @@ from mmaction_centerclip.evaluation import (
     first_captions,
     load_features,
 )
-
-# Former options, and what to write instead.
-RENAMED = {
-    '--extra': '--more-metrics METRIC ...',
-    '--dual-softmax': '--rerank dual_softmax:temperature=TEMPERATURE',
-    '--qb-norm': '--rerank qb_norm:bank=FILE',
-    '--qb-beta': '--rerank qb_norm:bank=FILE,beta=BETA',
-    '--qb-top': '--rerank qb_norm:bank=FILE,top=TOP',
-}
-
-
-class Renamed(argparse.Action):
-    """End with one line that says what to write instead."""
-
-    def __call__(self, parser, namespace, values, option_string=None):
-        parser.exit(2, f'error: {option_string} is gone; write '
-                       f'{RENAMED[option_string]}\n')
+from mmaction_centerclip.homes import ToolParser
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('features', help='a .pth file of test.py --dump')
     parser.add_argument('--captions', choices=['all', 'first'], default='all',
                         help='all captions are queries, or the first one of each video')
@@ -80,8 +64,6 @@ def parse_args() -> argparse.Namespace:
         '--device', type=torch_device,
         default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--json', metavar='OUT', help='write the metrics here')
-    for option in RENAMED:
-        parser.add_argument(option, nargs='*', action=Renamed, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

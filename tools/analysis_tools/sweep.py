@@ -1,37 +1,38 @@
 #!/usr/bin/env python
 """Measure quality and price of many reducers at many budgets, as one table.
 
-Each cell is a config, a reducer, a budget and a seed. Without --train a
-reducer is put, as it is, into a trained model of the config without necks.
+Each cell is a config, a reducer, a budget and a seed. With --checkpoint and
+--pretrained a reducer is put, as it is, into a trained model of the config
+without necks; with --train and --finetune the model is trained with it.
 Finished cells are in WORK_DIR/cells.jsonl: the same command goes on where a
 killed one ended, and one with more cells measures those. A cell that fails is
 a row that says why.
 """
 import argparse
 import csv
-import hashlib
-import itertools
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import torch
 from mmengine.config import Config, DictAction
-from mmengine.utils import ProgressBar
 
 from mmaction_centerclip.benchmarking import (
     PRICES,
     REDUCERS,
     CellLog,
-    CellRunner,
+    Prices,
+    Quality,
+    Run,
     cell_key,
+    check_reducers,
     describe_machine,
     format_sweep,
     parse_budget,
     plot_sweep,
     summarize_cells,
     sweep_markdown,
-    used_budget,
 )
 from mmaction_centerclip.cli import (
     check_checkpoint,
@@ -42,6 +43,8 @@ from mmaction_centerclip.cli import (
 )
 from mmaction_centerclip.engine import find_resumable, lock_work_dir
 from mmaction_centerclip.errors import InputError, check_choice
+from mmaction_centerclip.homes import ToolParser
+from mmaction_centerclip.progress import Progress
 
 TRAIN = Path(__file__).resolve().parents[1] / 'train.py'
 
@@ -77,7 +80,7 @@ def add_figures(parser: argparse.ArgumentParser) -> None:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', nargs='+', help='of retrievers; their necks are left '
                         'out')
@@ -108,7 +111,10 @@ def parse_args() -> argparse.Namespace:
         help="a tag of open_clip for the config's arch, or a file; by itself, what "
         'the config names')
     weights.add_argument('--train', action='store_true',
-                         help='train each cell with tools/train.py, in WORK_DIR/train')
+                         help='train each cell from scratch, or from what the config '
+                         'names, with tools/train.py, in WORK_DIR/train')
+    weights.add_argument('--finetune', metavar='PATTERN',
+                         help='likewise from a checkpoint, of a pattern as above')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
                         help='override settings of all configs, as key=value')
     add_figures(parser)
@@ -123,63 +129,42 @@ def read_reducers(args: argparse.Namespace) -> dict[str, dict]:
     """Return the options of the chosen reducers."""
     known = dict(REDUCERS)
     if args.reducer_file:
-        found = read_config(args.reducer_file).get('reducers')
-        if not isinstance(found, dict):
-            raise InputError(f'{args.reducer_file}: expected reducers, a dict of names '
-                             f'with the options of a neck, got {found!r}')
-        known.update({name: dict(options) for name, options in found.items()})
+        known.update(check_reducers(read_config(args.reducer_file).get('reducers'),
+                                    args.reducer_file))
     for name in args.reducers:
         check_choice('--reducers', name, known)
     return {name: known[name] for name in args.reducers}
 
 
-def digest(config: str, checkpoint: str | None) -> str:
-    """Return a digest of a config, with its bases, and of a checkpoint's file."""
-    found = hashlib.sha256(repr(read_config(config).to_dict()).encode())
-    if checkpoint:
-        found.update(Path(checkpoint).read_bytes())
-    return found.hexdigest()[:16]
+def fill_in(pattern: str, path: str, seed: int) -> str:
+    """Put seed and config into the pattern of a checkpoint, which must be there."""
+    found = pattern.replace('{seed}', str(seed)).replace('{config}', Path(path).stem)
+    check_checkpoint(found)
+    return found
 
 
-def plan_cells(args: argparse.Namespace) -> list[dict]:
-    """Return the options of all cells, those of one model in a row."""
-    reducers = read_reducers(args)
-    grid = [('none', None, (None, ) * 3)]
-    for name, options in reducers.items():
-        for budget in map(parse_budget, args.budgets):
-            try:
-                used = used_budget(options, budget)
-            except InputError:  # which the cell's row will say
-                used = tuple(budget)
-            grid.append((name, options, used))
-    shared = dict(
-        train=args.train, pretrained=args.pretrained, cfg_options=args.cfg_options,
-        retrieval=not args.no_retrieval, videos=args.videos,
-        clips=args.clips if args.videos else 0, clock=args.clock,
-        repeats=args.repeats, batch_size=args.batch_size, device=args.device,
-        price=[name for name in PRICES if name in ('tower', *args.price)],
-        compile=args.compile)
-    cells = {}
-    for config, seed in itertools.product(args.config, args.seeds):
-        checkpoint = args.checkpoint and args.checkpoint.format(
-            seed=seed, config=Path(config).stem)
-        check_checkpoint(checkpoint)
-        contents = digest(config, checkpoint)
-        for name, options, (block, segments, tokens) in grid:
-            cell = dict(config=Path(config).stem, path=config, seed=seed, reducer=name,
-                        options=options, block=block, segments=segments,
-                        tokens=tokens, checkpoint=checkpoint, contents=contents,
-                        **shared)
-            cells[cell_key(cell)] = cell
-    return [*cells.values()]
+def make_run(path: str, seed: int, args: argparse.Namespace) -> Run:
+    """Make the run of a config and a seed."""
+    cfg = read_config(path)
+    cfg.merge_from_dict(args.cfg_options)
+    checkpoint = args.checkpoint and fill_in(args.checkpoint, path, seed)
+    if args.pretrained or args.finetune:
+        cfg.model.pretrained = args.pretrained or fill_in(args.finetune, path, seed)
+    train = partial(run_training, args) if args.train or args.finetune else None
+    return Run(
+        path, cfg, seed, Quality(not args.no_retrieval, args.videos, args.clips),
+        Prices([name for name in PRICES if name in ('tower', *args.price)], args.clock,
+               args.repeats, args.batch_size, args.device, args.compile),
+        checkpoint, train)
 
 
-def run_training(cfg: Config, seed: int, folder: Path) -> str:
+def run_training(args: argparse.Namespace, cfg: Config, seed: int, name: str) -> str:
     """Train by tools/train.py, going on where a killed one ended."""
+    folder = Path(args.work_dir, 'train', name)
     folder.mkdir(parents=True, exist_ok=True)
     cfg.dump(folder.with_suffix('.py'))
     log = folder.with_suffix('.log')
-    with log.open('w') as file:
+    with log.open('a') as file:
         result = subprocess.run(
             [sys.executable, TRAIN, folder.with_suffix('.py'), '--work-dir', folder,
              '--seed', str(seed), '--resume'], stdout=file, stderr=subprocess.STDOUT)
@@ -201,18 +186,38 @@ def write_csv(lines: list[dict], path: Path) -> None:
 
 def sweep(args: argparse.Namespace) -> None:
     """Measure the cells that are not yet, and write table and picture."""
-    cells = plan_cells(args)
+    reducers, budgets = read_reducers(args), list(map(parse_budget, args.budgets))
+    plan = [(run, run.cells(reducers, budgets)) for run in (
+        make_run(path, seed, args) for path in args.config for seed in args.seeds)]
     lock_work_dir(args.work_dir)
-    folder = Path(args.work_dir)
-    log = CellLog(folder / 'cells.jsonl')
-    pending = [cell for cell in cells if cell_key(cell) not in log.rows or (
-        args.retry_failed and 'failed' in log.rows[cell_key(cell)])]
-    print(f'{len(cells)} cells, {len(cells) - len(pending)} of them done before')
-    run, bar = CellRunner(run_training, args.work_dir), ProgressBar(len(pending))
-    for cell in pending:
-        log.append(run(cell))
-        bar.update()
-    lines = summarize_cells([log.rows[cell_key(cell)] for cell in cells])
+    log = CellLog(Path(args.work_dir, 'cells.jsonl'))
+    measure_cells(plan, log, args.retry_failed)
+    write_results([log.rows[cell_key(cell)] for _, cells in plan for cell in cells],
+                  args)
+
+
+def measure_cells(plan: list[tuple[Run, list[dict]]], log: CellLog, again: bool
+                  ) -> None:
+    """Add the rows that are not in the log, or, again, failed."""
+    pending = [(run, [cell for cell in cells if cell_key(cell) not in log.rows or (
+        again and 'failed' in log.rows[cell_key(cell)])]) for run, cells in plan]
+    left, every = (sum(len(cells) for _, cells in part) for part in (pending, plan))
+    print(f'{every} cells, {every - left} of them done before')
+    bar, path, data = Progress(left), None, None
+    for run, cells in pending:
+        if not cells:
+            continue
+        model = run.twin()
+        if run.path != path:  # Seeds share it.
+            path, data = run.path, run.read_data(model)
+        for row in run.rows(cells, model, data):
+            log.append(row)
+            bar.update()
+
+
+def write_results(rows: list[dict], args: argparse.Namespace) -> None:
+    """Print the table, and write it and the picture."""
+    lines, folder = summarize_cells(rows), Path(args.work_dir)
     clock = 'CPU time' if args.clock == 'process' else 'wall time'
     title = (f'{describe_machine(args.device)}, {clock}, {args.batch_size} videos a '
              f'call, {args.repeats} calls in turns{", compiled" * args.compile}; '
@@ -220,7 +225,7 @@ def sweep(args: argparse.Namespace) -> None:
     print(f'\n{title}\n{format_sweep(lines)}')
     write_csv(lines, folder / 'table.csv')
     (folder / 'table.md').write_text(sweep_markdown(lines, title), encoding='utf-8')
-    if all('figures' not in row for row in map(log.rows.get, map(cell_key, cells))):
+    if not any('figures' in row for row in rows):
         raise InputError('every cell failed; the table above says why')
     quality = args.quality or ('clips/cosine' if args.no_retrieval else 't2v/R1')
     picture = folder / f'sweep.{args.format}'

@@ -12,22 +12,29 @@ import torch
 from mmaction.registry import DATASETS
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.dataset import pseudo_collate
-from mmengine.utils import ProgressBar
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from mmaction_centerclip.apis import init_retriever
-from mmaction_centerclip.cli import exit_on_input_error, read_config, torch_device
+from mmaction_centerclip.cli import (
+    add_allow_other,
+    allow_other_settings,
+    exit_on_input_error,
+    read_config,
+    torch_device,
+)
 from mmaction_centerclip.config_checks import find_datasets
 from mmaction_centerclip.datasets import FeatureCache, recipe_of
 from mmaction_centerclip.datasets.transforms import DecodingError
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.homes import ToolParser
+from mmaction_centerclip.progress import Progress
 
 CAPTIONS_AT_A_TIME = 256
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='of the model and of its training data')
     parser.add_argument(
         'checkpoint', nargs='?',
@@ -38,6 +45,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', type=torch_device,
                         default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    add_allow_other(parser)
     return parser.parse_args()
 
 
@@ -101,6 +109,7 @@ def main() -> None:
     cfg: Config = read_config(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
+    allow_other_settings(cfg, args.allow_other)
     cfg.model.frozen_towers = True
     model = init_retriever(cfg, args.checkpoint, args.device)
     datasets = list(find_datasets(model.cfg.get('train_dataloader')))
@@ -112,7 +121,7 @@ def main() -> None:
         cache.claim(model.towers_digest())
         videos = Videos(config, cache)
         total += videos.total
-        bar = ProgressBar(len(videos))
+        bar = Progress(len(videos))
         for info, sample in DataLoader(
                 videos, batch_size=None, num_workers=args.workers,
                 collate_fn=lambda item: item):

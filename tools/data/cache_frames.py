@@ -12,7 +12,6 @@ import os.path as osp
 from mmaction.registry import DATASETS, TRANSFORMS
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
-from mmengine.utils import ProgressBar
 
 from mmaction_centerclip.cli import exit_on_input_error, positive_int, read_config
 from mmaction_centerclip.config_checks import find_datasets, step_type
@@ -20,17 +19,19 @@ from mmaction_centerclip.config_completion import complete_config
 from mmaction_centerclip.datasets import VideoInit
 from mmaction_centerclip.datasets.clip_times import narrow_to_clip
 from mmaction_centerclip.datasets.transforms import VideoReader, decoding_errors
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.datasets.transforms.frame_store import FrameStore
+from mmaction_centerclip.errors import InputError, printable
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.parallel import run_each
+from mmaction_centerclip.progress import Progress
 
-INITS = 'VideoInit', 'DecordInitFromFile'
 FRAMES_AT_A_TIME = 256  # of a clip, decoded ones being held
 BUILT: dict[str, list] = {}
 """The pipelines of this process, by their configs."""
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('config')
     parser.add_argument('--cache', help="file; by default the one of the config")
     parser.add_argument('--codec', choices=['jpeg', 'raw'])
@@ -52,7 +53,7 @@ def set_cache(cfg: Config, args: argparse.Namespace) -> None:
     for split in args.splits:
         for dataset in find_datasets(cfg.get(f'{split}_dataloader')):
             for step in dataset.pipeline:
-                if step_type(step) in INITS:
+                if step_type(step) == 'VideoInit':
                     cache = step.get('cache') or {}
                     cache = cache if isinstance(cache, dict) else dict(path=cache)
                     given = {k: v for k, v in options.items() if v is not None}
@@ -83,7 +84,7 @@ def jobs_of(cfg: Config, args: argparse.Namespace) -> list[tuple]:
 
 def _steps_to_decoding(pipeline: list[dict], split: str) -> list[dict]:
     kinds = [step_type(step) for step in pipeline]
-    if kinds[0] not in INITS or 'VideoDecode' not in kinds:
+    if kinds[0] != 'VideoInit' or 'VideoDecode' not in kinds:
         raise InputError(f'{split}_dataloader: expected a pipeline from VideoInit to '
                          f'VideoDecode, got {kinds}')
     steps = [dict(step) for step in pipeline[:kinds.index('VideoDecode') + 1]]
@@ -92,12 +93,17 @@ def _steps_to_decoding(pipeline: list[dict], split: str) -> list[dict]:
 
 
 def cache_video(job: tuple) -> tuple[int, int]:
-    """Store a video's frames; how many of how many wanted are there then."""
+    """Store a video's frames; how many of how many wanted are there then.
+
+    Raises:
+        InputError: If the cache cannot be written.
+    """
     configs, name, clip = job
     key = repr(configs)
     if key not in BUILT:
         BUILT[key] = [TRANSFORMS.build(config) for config in configs]
     steps = BUILT[key]
+    store = steps[0].cache.store
     results = dict(filename=name, start_index=0, modality='RGB')
     with decoding_errors(name):
         results = steps[0](results)
@@ -117,6 +123,7 @@ def cache_video(job: tuple) -> tuple[int, int]:
             for step in steps[1:]:
                 results = step(results)
             wanted = set(results['frame_inds'].ravel().tolist())
+        store.check()  # Else reading goes on without what cannot be written.
         return len(wanted & video.stored()), len(wanted)
 
 
@@ -140,22 +147,23 @@ def main() -> None:
     set_cache(cfg, args)
     complete_config(cfg)
     jobs = jobs_of(cfg, args)
-    bar = ProgressBar(len(jobs))
+    bar = Progress(len(jobs))
     failed, cached, stored, wanted = {}, [], 0, 0
     for job, result in run_each(cache_video, jobs, args.workers):
         bar.update()
+        if isinstance(result, InputError):
+            raise result  # of the cache, such as a full disk
         if isinstance(result, Exception):
             failed[job[1]] = str(result) or type(result).__name__
-            print(f'\n{failed[job[1]]}')
+            print(f'\n{printable(failed[job[1]])}')
             continue
         cached.append(job)
         stored, wanted = stored + result[0], wanted + result[1]
     print(f'\n{stored} of {wanted} frames of '
           f'{len({job[1] for job in cached})} videos are cached.')
-    sizes = {path: osp.getsize(path) for path in sorted(
-        {job[0][0]['cache']['path'] for job in jobs}) if osp.exists(path)}
-    for path, size in sizes.items():
-        print(f'{path}: {size / 2**20:.1f} MiB')
+    for path in sorted({job[0][0]['cache']['path'] for job in jobs}):
+        if osp.exists(path):
+            print(f'{path}: {FrameStore(path).size() / 2**20:.1f} MiB')
     local = [job for job in cached if osp.isfile(job[1])][:8]
     if local:
         losses = measure_loss(local)

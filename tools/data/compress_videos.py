@@ -13,18 +13,18 @@ import os
 import os.path as osp
 from pathlib import Path
 
-from mmengine.utils import ProgressBar
-
 from mmaction_centerclip.cli import exit_on_input_error, positive_int
 from mmaction_centerclip.datasets.compression import (
     PRESETS,
     Compression,
     compress_video,
 )
-from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.files import write_text
+from mmaction_centerclip.errors import InputError, printable
+from mmaction_centerclip.files import remove_partials, write_text
 from mmaction_centerclip.folder_lock import lock_folder
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.parallel import run_each
+from mmaction_centerclip.progress import Progress
 
 SUFFIXES = tuple('.3gp .avi .flv .gif .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .nut '
                  '.ogv .ts .vob .webm .wmv'.split())
@@ -32,7 +32,7 @@ LOG = 'compression.json'
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('videos', type=Path, help='folder of videos, also in folders')
     parser.add_argument('out', type=Path, help='folder to write them to')
     parser.add_argument('--short-side', type=int, default=224, help='pixels')
@@ -63,7 +63,7 @@ def find_videos(folder: Path, out: Path) -> list[str]:
     return names
 
 
-def check_out(out: Path, options: dict) -> None:
+def check_out(out: Path, options: dict, names: list[str]) -> None:
     """Refuse a folder of other options, and remove what killed runs left."""
     lock_folder(str(out), str(out), 'run')
     log = out / LOG
@@ -76,8 +76,8 @@ def check_out(out: Path, options: dict) -> None:
             raise InputError(f'{out} has videos of other options, {found}; '
                              'choose another folder')
     write_text(json.dumps(dict(options=options), indent=1), str(log))
-    for path in out.rglob('*.partial'):
-        path.unlink(missing_ok=True)  # a worker that outlives its run may be there
+    for folder in {(out / name).parent for name in names}:
+        remove_partials(folder)
 
 
 def compress(name: str, folder: Path, out: Path, options: Compression) -> dict | None:
@@ -103,16 +103,16 @@ def main() -> None:
     options = Compression(args.short_side, args.fps, args.all_intra, args.crf,
                           args.preset, args.max_difference)
     names = find_videos(args.videos, args.out)
-    check_out(args.out, vars(options))
+    check_out(args.out, vars(options), names)
     function = functools.partial(
         compress, folder=args.videos, out=args.out, options=options)
     done, failed, skipped = {}, {}, 0
-    bar = ProgressBar(len(names))
+    bar = Progress(len(names))
     for name, result in run_each(function, names, args.workers):
         bar.update()
         if isinstance(result, Exception):
             failed[name] = str(result) or type(result).__name__
-            print(f'\n{failed[name]}')
+            print(f'\n{printable(failed[name])}')
         elif result is None:
             skipped += 1
         else:

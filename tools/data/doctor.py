@@ -3,8 +3,8 @@
 
 Every video is read once as the training would read it. The report says which are
 missing, empty, unreadable, cut off or too short, which captions are empty, too long
-or repeated, what stands in two splits, and how long an epoch's data take. A run that
-was stopped goes on; only what changed is read again.
+or repeated, and what stands in two splits. A run that was stopped goes on; only what
+changed is read again.
 """
 import argparse
 import json
@@ -16,22 +16,19 @@ from mmengine.config import DictAction
 from mmaction_centerclip.cli import exit_on_input_error, load_config, positive_int
 from mmaction_centerclip.config_completion import complete_config
 from mmaction_centerclip.data_doctor import diagnose, summarize, write_page
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import InputError, printable
 from mmaction_centerclip.files import write_text
+from mmaction_centerclip.homes import ToolParser
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--out', help='folder of the report, default: doctor in the work dir')
     parser.add_argument(
         '--workers', type=positive_int, default=os.cpu_count() or 1,
         help='processes, default: as many as there are cores')
-    parser.add_argument(
-        '--measured', type=int, default=3,
-        help='videos of each split to compress and to cache, to estimate what that '
-        'would bring, default: 3; 0 for none')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction,
         help='override settings of the config, as key=value')
@@ -48,12 +45,11 @@ def main() -> None:
         os.makedirs(out, exist_ok=True)
     except OSError as error:
         raise InputError(f'--out {out}: {error.strerror}') from None
-    report = diagnose(cfg, osp.join(out, 'videos.jsonl'), args.workers,
-                      max(args.measured, 0))
+    report = diagnose(cfg, osp.join(out, 'videos.jsonl'), args.workers)
     write_text(json.dumps(report, indent=1), osp.join(out, 'report.json'))
     write_page(report, f'The data of {osp.basename(args.config)}',
                osp.join(out, 'report.html'))
-    print('\n'.join(summarize(report)).encode('utf-8', 'backslashreplace').decode())
+    print('\n'.join(map(printable, summarize(report))))
     print(f'{osp.join(out, "report.html")} and report.json have all of it.')
 
 

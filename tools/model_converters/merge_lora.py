@@ -1,29 +1,34 @@
 #!/usr/bin/env python
 """Merge a checkpoint's LoRA into the weights that it adapts."""
-import argparse
 
 from mmaction.registry import MODELS
 from mmengine.config import DictAction
 
 from mmaction_centerclip.cli import (
+    add_allow_other,
+    allow_other_settings,
     check_checkpoint,
     check_outputs,
     exit_on_input_error,
     read_config,
 )
+from mmaction_centerclip.config_completion import complete_config
+from mmaction_centerclip.engine.weights import load_checkpoint, settings_of
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.files import check_absent, read_checkpoint, save_tensors
+from mmaction_centerclip.files import check_absent, save_tensors
+from mmaction_centerclip.homes import ToolParser
+from mmaction_centerclip.models.feature_settings import SETTINGS
 from mmaction_centerclip.models.retrievers import merge_adapters
-from mmaction_centerclip.models.utils import load_strictly
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ToolParser(description=__doc__)
     parser.add_argument('config', help='the config that it was trained with')
     parser.add_argument('src', help='the checkpoint to merge')
     parser.add_argument('dst', help='the checkpoint to write, of a plain model')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction,
                         help='settings of the config, as key=value')
+    add_allow_other(parser)
     args = parser.parse_args()
     with exit_on_input_error():
         check_outputs(args.dst)
@@ -31,15 +36,17 @@ def main() -> None:
         check_checkpoint(args.src)
         cfg = read_config(args.config)
         cfg.merge_from_dict(args.cfg_options or {})
+        allow_other_settings(cfg, args.allow_other)
         if not (cfg.get('model') or {}).get('lora'):
             raise InputError(f'{args.config}: the model has no lora to merge')
+        complete_config(cfg)
         model = MODELS.build(cfg.model)
-        state, _, _ = read_checkpoint(args.src)
-        load_strictly(model, state, args.src)
+        load_checkpoint(model, args.src, cfg)
+        keys = len(model.state_dict())
         merge_adapters(model)
-        save_tensors(dict(state_dict=model.state_dict(), meta=dict(merged='lora')),
-                     args.dst)
-    print(f'Wrote {args.dst}, {len(model.state_dict())} of {len(state)} keys; test it '
+        meta = {'merged': 'lora', SETTINGS: settings_of(model, cfg)}
+        save_tensors(dict(state_dict=model.state_dict(), meta=meta), args.dst)
+    print(f'Wrote {args.dst}, {len(model.state_dict())} of {keys} keys; test it '
           'with the same config and --cfg-options model.lora=None')
 
 

@@ -1,23 +1,25 @@
 #!/usr/bin/env python
 """Convert a checkpoint of this project to a state dict of open_clip."""
-import argparse
 
 from mmaction_centerclip.cli import check_outputs, exit_on_input_error
 from mmaction_centerclip.conversion import to_open_clip
 from mmaction_centerclip.files import check_absent, read_checkpoint, save_tensors
+from mmaction_centerclip.homes import ToolParser
+from mmaction_centerclip.models.feature_settings import kept_settings
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ToolParser(description=__doc__)
     parser.add_argument('src', help='the checkpoint to convert')
     parser.add_argument('dst', help='the state dict to write')
     args = parser.parse_args()
     with exit_on_input_error():
         check_outputs(args.dst)
         check_absent(args.dst)
-        state, _, _ = read_checkpoint(args.src)
+        state, file, _ = read_checkpoint(args.src)
         converted, dropped = to_open_clip(state)
-        save_tensors(converted, args.dst)
+        # What no weight tells, for who loads them here again.
+        save_tensors(dict(state_dict=converted, meta=kept_settings(file)), args.dst)
     print('\n  '.join([
         f'{len(dropped)} of {len(state)} keys have no place in open_clip',
         *dropped]))

@@ -21,6 +21,8 @@ from torch import nn
 import mmaction_centerclip  # noqa: F401
 from mmaction_centerclip.apis import load_pretrained
 from mmaction_centerclip.cli import (
+    add_allow_other,
+    allow_other_settings,
     check_checkpoint,
     check_model,
     check_outputs,
@@ -32,10 +34,11 @@ from mmaction_centerclip.cli import (
 from mmaction_centerclip.config_checks import check_pipelines, find_pipelines
 from mmaction_centerclip.config_completion import complete_config
 from mmaction_centerclip.datasets.transforms import run_transform
+from mmaction_centerclip.engine.weights import load_checkpoint
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.files import read_checkpoint, whole_file
+from mmaction_centerclip.files import atomic_write
+from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.models import VideoTextRetriever
-from mmaction_centerclip.models.utils import load_strictly
 from mmaction_centerclip.visualization import (
     draw_tokens,
     see_tokens,
@@ -45,7 +48,7 @@ from mmaction_centerclip.visualization import (
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config file of a retriever or recogniser')
     parser.add_argument(
         'checkpoint', nargs='?',
@@ -62,6 +65,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction,
         help='override settings of the config, as key=value')
+    add_allow_other(parser)
     args = parser.parse_args()
     if args.random and args.checkpoint:
         parser.error('--random goes without a checkpoint')
@@ -77,7 +81,7 @@ def build_model(cfg: Config, args: argparse.Namespace) -> nn.Module:
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
     if args.checkpoint is not None:
-        load_strictly(model, read_checkpoint(args.checkpoint)[0], args.checkpoint)
+        load_checkpoint(model, args.checkpoint, cfg)
     elif not args.random:
         load_named_weights(model, args.config)
     return model.to(args.device).eval()
@@ -116,7 +120,7 @@ def write_picture(picture, path: str) -> None:
     """Write an RGB picture, all of it or nothing."""
     suffix = osp.splitext(path)[1]
     done, content = cv2.imencode(suffix, picture[..., ::-1])
-    with whole_file(path) as partial, open(partial, 'wb') as file:
+    with atomic_write(path) as partial, open(partial, 'wb') as file:
         file.write(content.tobytes())
 
 
@@ -128,6 +132,7 @@ def draw(args: argparse.Namespace) -> None:
     check_checkpoint(args.checkpoint)
     cfg = read_config(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
+    allow_other_settings(cfg, args.allow_other)
     check_model(cfg)
     init_default_scope('mmaction')
     complete_config(cfg)

@@ -1,10 +1,14 @@
 """Read captions that people have beside their videos: tables, JSON, subtitles."""
 import hashlib
+import html
 import json
+import logging
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+
+from mmengine.logging import print_log
 
 from mmaction_centerclip.datasets.annotation_file import AnnotationEntry
 from mmaction_centerclip.errors import InputError
@@ -16,7 +20,7 @@ __all__ = ['find_videos', 'read_own_captions', 'split_by_video']
 SUFFIXES = ('.3gp', '.avi', '.flv', '.gif', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg',
             '.mpg', '.ogv', '.ts', '.webm', '.wmv')
 KEYS = ('video', 'caption', 'start', 'end', 'split')
-_TIME = r'(\d+):(\d\d):(\d\d)[,.](\d{3})'
+_TIME = r'(\d{1,5}):(\d\d):(\d\d)[,.](\d{3})'
 _TIMES = re.compile(rf'\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?')
 # A row: where it stands, for messages, and its video, caption, start, end and split.
 Row = tuple[str, dict[str, object]]
@@ -68,7 +72,7 @@ def read_own_captions(
     splits: dict[str, str] = {}
     for place, row in rows:
         _check_row(place, row, folder)
-        clip = row['video'], row.get('start'), row.get('end')
+        clip = row['video'], row.get('start') or None, row.get('end')
         clips.setdefault(clip, []).append(row['caption'])
         if row.get('split') and splits.setdefault(
                 row['video'], row['split']) != row['split']:
@@ -112,12 +116,14 @@ def _check_row(place: str, row: dict[str, object], folder: str) -> None:
                              f'{row.get(name)!r}')
     if not os.path.isfile(os.path.join(folder, row['video'])):
         raise InputError(f'{place}: there is no video {row["video"]} in {folder}')
+    if not os.path.isabs(row['video']):  # however it is written
+        row['video'] = os.path.normpath(row['video']).replace(os.sep, '/')
     for name in ('start', 'end'):
         try:
-            row[name] = None if row.get(name) in (None, '') else float(row[name])
-        except (TypeError, ValueError):
+            row[name] = _seconds(row.get(name))
+        except (OverflowError, TypeError, ValueError):
             raise InputError(f'{place}: {name} must be seconds, got '
-                             f'{row[name]!r}') from None
+                             f'{str(row[name])[:80]!r}') from None
     if row.get('split') not in (None, '', 'train', 'val', 'test'):
         raise InputError(f'{place}: split must be train, val or test, got '
                          f'{row["split"]!r}')
@@ -126,6 +132,14 @@ def _check_row(place: str, row: dict[str, object], folder: str) -> None:
                         row['end'])
     except InputError as error:
         raise InputError(f'{place}: {error}') from None
+
+
+def _seconds(value: object) -> float | None:
+    if value in (None, ''):
+        return None
+    if isinstance(value, bool):
+        raise TypeError
+    return float(value)
 
 
 def _read_table(path: str) -> Iterator[Row]:
@@ -167,26 +181,50 @@ def _video_of(path: str, videos: list[str]) -> str:
 
 def _read_subtitles(path: str, video: str) -> Iterator[Row]:
     """Read SubRip: a number, the times, lines of text, a blank line."""
-    place, row = '', None
-    for line, text in read_lines(path):
+    cues, before = [], []  # a cue: its line, its times, and its lines of text
+    for number, text in read_lines(path, keep_blank=True):
         times = _TIMES.fullmatch(text)
         if times:
-            if row:
-                yield place, row
-            place = f'{path}, line {line}'
-            numbers = [int(number) for number in times.groups()]
-            start, end = (hours * 3600 + minutes * 60 + seconds + thousandths / 1000
-                          for hours, minutes, seconds, thousandths in (
-                              numbers[:4], numbers[4:]))
-            row = dict(video=video, caption='', start=start, end=end)
+            _drop_number(before)
         elif '-->' in text:
-            raise InputError(f'{path}, line {line}: expected times such as '
+            raise InputError(f'{path}, line {number}: expected times such as '
                              f'00:00:01,000 --> 00:00:02,500, got {text[:80]!r}')
-        elif not text.strip().isdigit():
-            if row is None:
-                raise InputError(f'{path}, line {line}: expected the number or the '
-                                 f'times of a subtitle, got {text[:80]!r}')
-            shown = re.sub(r'<[^>]*>', '', text).strip()
-            row['caption'] = f'{row["caption"]} {shown}'.strip()
-    if row:
-        yield place, row
+        elif not cues and text.strip() and not text.strip().isdigit():
+            raise InputError(f'{path}, line {number}: expected the number or the '
+                             f'times of a subtitle, got {text[:80]!r}')
+        if times:
+            before = []
+            cues.append((number, times.groups(), before))
+        else:
+            before.append(text)
+    if ''.join(before[:-1]).strip() and not before[-2].strip():
+        _drop_number(before)  # of a subtitle that was cut off
+    empty = 0
+    for number, times, lines in cues:
+        caption = _shown_text(' '.join(lines))
+        if not caption:
+            empty += 1
+            continue
+        start, end = (int(hours) * 3600 + int(minutes) * 60 + int(seconds)
+                      + int(thousandths) / 1000 for hours, minutes, seconds, thousandths
+                      in (times[:4], times[4:]))
+        yield f'{path}, line {number}', dict(
+            video=video, caption=caption, start=start, end=end)
+    if empty:
+        print_log(f'{path}: dropped {empty} subtitles without a text', 'current',
+                  logging.WARNING)
+
+
+def _drop_number(lines: list[str]) -> None:
+    """Take a last line away that is the number of the next subtitle."""
+    if lines and lines[-1].strip().isdigit():
+        lines.pop()
+
+
+def _shown_text(text: str) -> str:
+    """Return a text as players show it, without tags, places and entities."""
+    text = re.sub(r'\{\\[^}]*\}|\{/?[biusy](:[^}]*)?\}', '', text)
+    text = re.sub(r'</?(?:[bicsuv]|font|lang|rt|ruby)\b[^>]*>', '', text,
+                  flags=re.IGNORECASE)
+    text = re.sub(r'\\[Nnh]', ' ', text)
+    return ' '.join(html.unescape(text).split())

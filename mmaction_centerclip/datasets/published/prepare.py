@@ -11,6 +11,7 @@ from mmaction_centerclip.datasets.annotation_file import (
 )
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.files import write_text
+from mmaction_centerclip.homes import ToolParser
 
 __all__ = ['Split', 'prepare_parser', 'prepare_splits']
 
@@ -47,7 +48,7 @@ def prepare_parser(doc: str, out: str, suffix: str | None) -> argparse.ArgumentP
         suffix (str, optional): How the files of the videos end unless told
             otherwise; None if the published names say.
     """
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', help='folder of the published files')
     parser.add_argument(

@@ -8,12 +8,14 @@ from mmaction_centerclip.errors import InputError
 __all__ = ['read_csv', 'read_lines', 'read_tabs']
 
 
-def read_lines(path: str, encoding: str = 'utf-8') -> Iterator[tuple[int, str]]:
+def read_lines(path: str, encoding: str = 'utf-8',
+               keep_blank: bool = False) -> Iterator[tuple[int, str]]:
     """Read the lines of a file that are not blank.
 
     Args:
         path (str): The file.
         encoding (str): Of its text. Defaults to ``'utf-8'``.
+        keep_blank (bool): Whether to read the others, too. Defaults to False.
 
     Returns:
         Iterator[tuple[int, str]]: The number of each, from 1, and its text
@@ -33,7 +35,7 @@ def read_lines(path: str, encoding: str = 'utf-8') -> Iterator[tuple[int, str]]:
                                  f'({error.reason})') from None
             if '\0' in text:
                 raise InputError(f'{path}, line {number}: not text, it has zero bytes')
-            if text.strip():
+            if text.strip() or keep_blank:
                 yield number, text
 
 

@@ -17,6 +17,8 @@ DECODERS = (
     zoo.DecordInit, zoo.DecordDecode, zoo.OpenCVInit, zoo.OpenCVDecode,
     zoo.PIMSInit, zoo.PIMSDecode, zoo.PyAVInit, zoo.PyAVDecode,
     zoo.RawFrameDecode)
+# Of ours or of the installation, never a file's fault.
+MISTAKES = AttributeError, ImportError, NameError, TypeError
 
 
 class DecodingError(OSError):
@@ -50,6 +52,11 @@ def run_transform(transform: Callable, results: dict, filename: str) -> dict:
         if decodes and results.get('total_frames', 1) < 1:
             raise DecodingError(
                 f'{type(transform).__name__} finds no frames{_codec(filename)}')
+        if isinstance(transform, zoo.PyAVInit) and any(
+                stream.codec_context is None
+                for stream in results['video_reader'].streams.video):
+            # Decoding it ends the process in PyAV 17.
+            raise DecodingError('cannot be decoded (its codec is not known to PyAV)')
     return results
 
 
@@ -62,8 +69,9 @@ def decoding_errors(filename: str, everything: bool = False) -> Iterator[None]:
     Args:
         filename (str): The video that is about to be read.
         everything (bool): Whether a decoder alone is at work, so that it is
-            to blame for all but missing packages, keys and options. Defaults
-            to False: for the exceptions of decoders and of the system.
+            to blame for all but mistakes of ours, missing packages, keys and
+            options. Defaults to False: for the exceptions of decoders and of
+            the system.
     """
     problem = None
     with contextlib.suppress(OSError, ValueError):
@@ -85,7 +93,7 @@ def decoding_errors(filename: str, everything: bool = False) -> Iterator[None]:
             f'cannot be read ({_first_line(error)})', filename) from error
     except Exception as error:
         if not _is_from_decoder(error) and (not everything or isinstance(
-                error, (ImportError, InputError, KeyError))):
+                error, (InputError, KeyError, *MISTAKES))):
             raise
         raise DecodingError(
             f'cannot be decoded ({_first_line(error)}{_codec(filename)})',
@@ -108,7 +116,7 @@ def _first_line(error: Exception) -> str:
 
 def _codec(filename: str) -> str:
     """Name the codec of a file, if it is a video; for the message only."""
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(av.FFmpegError, IndexError):
         with open_media(filename) as file:
             return f'; its codec is {codec_name(file.streams.video[0])}'
     return ''

@@ -1,9 +1,10 @@
 """Read frames of videos from a cache, and from the videos what it lacks."""
 import hashlib
-import os
+import inspect
 import os.path as osp
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -11,17 +12,17 @@ from mmaction.registry import TRANSFORMS
 
 from mmaction_centerclip.errors import (
     InputError,
-    check_choice,
     check_number,
     check_positive_int,
 )
+from mmaction_centerclip.option_types import check_types
 
 from .decoding_errors import DecodingError
-from .frame_store import FrameStore, StoredVideo
+from .frame_store import FrameStore, StoredVideo, bind_file, file_state
 from .frame_times import is_even
 from .video_reader import VideoReader
 
-__all__ = ['CachedVideo', 'FrameCache', 'bind_file', 'file_state']
+__all__ = ['CachedVideo', 'FrameCache', 'frame_changes']
 
 # The number of what is no frame, but says when the frames are shown of a video
 # whose rate changes. The store has the rate of such a one as less than 0.
@@ -30,6 +31,7 @@ READ_BGR = cv2.IMREAD_COLOR
 READ_RGB = getattr(cv2, 'IMREAD_COLOR_RGB', None)  # from OpenCV 4.11 on
 
 
+@check_types
 class FrameCache:
     """Frames of videos, resized and encoded, in a file beside the videos.
 
@@ -61,13 +63,13 @@ class FrameCache:
         InputError: If an option is not as above, or ``path`` is another file.
     """
 
-    def __init__(self, path: str, resize: dict | None = None, codec: str = 'jpeg',
-                 quality: int = 90, add: str = 'drawn',
+    def __init__(self, path: str, resize: dict | None = None,
+                 codec: Literal['jpeg', 'raw'] = 'jpeg', quality: int = 90,
+                 add: Literal['drawn', 'all', 'none'] = 'drawn',
                  max_gib: float | None = None) -> None:
-        if not isinstance(path, str) or not path or osp.isdir(path):
+        if not path or osp.isdir(path):
             raise InputError(f'cache: path must be the name of a file, got {path!r}')
-        self.codec = check_choice('cache: codec', codec, ('jpeg', 'raw'))
-        self.add = check_choice('cache: add', add, ('drawn', 'all', 'none'))
+        self.codec, self.add = codec, add
         if check_positive_int('cache: quality', quality) > 100:
             raise InputError(f'cache: quality must be 1 to 100, got {quality!r}')
         self.quality = quality
@@ -217,7 +219,11 @@ class CachedVideo:
         return self._cache.store.numbers(known.id) - {TIMES} if known else set()
 
     def fill(self) -> None:
-        """Add all frames of the video, unless they are there."""
+        """Add all frames of the video, unless they are there.
+
+        Raises:
+            InputError: If they cannot be written.
+        """
         if len(self.stored()) < len(self):
             self._store(self._encode_all())
 
@@ -237,7 +243,10 @@ class CachedVideo:
             images = self._open().get_batch(missing).asnumpy()
             encoded = dict(zip(missing, map(cache.encode, images)))
         if cache.add != 'none':
-            self._store(encoded)
+            try:
+                self._store(encoded)
+            except InputError as error:  # The frames are there all the same.
+                cache.store.fail(error)
         return {number: cache.decode(encoded[number]) for number in missing}
 
     def _open(self) -> VideoReader:
@@ -269,31 +278,22 @@ def _build_resize(resize: dict | None) -> Callable | None:
     return TRANSFORMS.build(resize)
 
 
-def bind_file(store: FrameStore, path: str, state: str) -> bytes:
-    """Return a hash of all of a file, 20 bytes, and let a store know it.
-
-    The store is not told of a file that was changed meanwhile.
+def frame_changes(cache: str | dict | None, pipeline: Sequence[dict]) -> dict:
+    """Return by which options a cache gives other frames than the video.
 
     Args:
-        store (FrameStore): The store.
-        path (str): The file, by its absolute path.
-        state (str): Its :func:`file_state` before.
+        cache (str | dict, optional): As for ``VideoInit``.
+        pipeline (Sequence[dict]): The configs of all transforms; to resize as
+            one of them does changes nothing.
     """
-    content = _hash_file(path)
-    if file_state(path) == state:
-        store.bind(path, state, content)
-    return content
-
-
-def _hash_file(path: str) -> bytes:
-    digest = hashlib.blake2b()
-    with open(path, 'rb') as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.digest()[:20]
-
-
-def file_state(path: str) -> str:
-    """Say what of a file changes with it: a set time does not hide a change."""
-    stat = os.stat(path)
-    return f'{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}'
+    if not cache:
+        return {}
+    bound = inspect.signature(FrameCache).bind(
+        **cache if isinstance(cache, dict) else dict(path=cache))
+    bound.apply_defaults()
+    given = bound.arguments
+    changes = {name: given[name] for name in ('codec', 'quality')
+               if given['codec'] != 'raw'}
+    if given['resize'] and given['resize'] not in list(pipeline):
+        changes['resize'] = given['resize']
+    return changes

@@ -1,19 +1,21 @@
 """Keep encoded frames of videos in one file that processes share."""
 import contextlib
+import hashlib
 import os
 import os.path as osp
+import shutil
 import sqlite3
-import threading
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from zlib import crc32
 
 from mmengine.logging import print_log
 
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.homes import expand_home
+from mmaction_centerclip.sqlite_file import SQLiteFile
 
-__all__ = ['FrameStore', 'StoredVideo']
+__all__ = ['FrameStore', 'StoredVideo', 'bind_file', 'file_state']
 
 APPLICATION = 0x43434643  # which SQLite's header says this file is of
 PAGE_BYTES = 2**14
@@ -38,14 +40,9 @@ class StoredVideo(NamedTuple):
 class FrameStore:
     """Bytes of frames, by the content of a video and the frame's number.
 
-    An SQLite file: what a transaction wrote is there whole or not at all,
-    also after a kill, and processes of one machine read and write it at once.
-    Nothing in it is executed. A frame whose checksum is not its own counts as
-    absent; where the file itself is found damaged, the rest of the run goes
-    on without it, after one warning.
-
-    Each process and thread has a connection of its own, opened when it is
-    first needed, so that a store may be handed to workers.
+    See :class:`SQLiteFile` for kills, processes and workers. A frame whose
+    checksum is not its own counts as absent; where the file itself is found
+    damaged, the rest of the run reads without it, after one warning.
 
     Args:
         path (str): The file; made where it does not exist.
@@ -54,34 +51,31 @@ class FrameStore:
             not stored. Defaults to None: no limit.
         writable (bool): Whether to add to it. If not, it must exist, and may
             be where nothing can be written. Defaults to True.
+        kind (str): What it is, for messages.
 
     Raises:
         InputError: If it is no such file, or cannot be opened.
     """
 
     def __init__(self, path: str, max_bytes: int | None = None,
-                 writable: bool = True) -> None:
-        self.path, self.max_bytes, self.writable = path, max_bytes, writable
-        self._local = None  # (process, thread, connection)
-        self._inherited = []  # connections of the parent, never to be closed
-        self._stopped = self._full = False
-        folder = osp.dirname(osp.abspath(path))
+                 writable: bool = True, kind: str = 'a frame cache') -> None:
+        self.path = path = expand_home(path)
+        self.max_bytes, self.writable = max_bytes, writable
+        self.failure: InputError | None = None
+        """Why it is not used any more."""
+        self._is_full = False
+        pragmas = [f'page_size = {PAGE_BYTES}', 'journal_mode = WAL',
+                   'synchronous = NORMAL',
+                   f'wal_autocheckpoint = {LOG_BYTES // PAGE_BYTES}',
+                   f'journal_size_limit = {LOG_BYTES}']
         if writable:
-            with contextlib.suppress(FileExistsError):
-                os.makedirs(folder)
-        if not writable and not osp.isfile(path):
-            raise InputError(f'no frame cache to read: {path}')
-        try:
-            connection = self._connect()
-        except (sqlite3.Error, OSError) as error:
-            raise InputError(
-                f'{path} cannot be used as a frame cache ({error}); delete it or '
-                'name another file') from None
-        # Not kept: a worker that is forked must not inherit it.
-        connection.close()
-
-    def __getstate__(self) -> dict:
-        return dict(self.__dict__, _local=None, _inherited=[])
+            with contextlib.suppress(OSError):  # which opening the file says
+                os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
+        if max_bytes is not None:
+            pragmas.append(f'max_page_count = {max(max_bytes // PAGE_BYTES, 1)}')
+        self._file = SQLiteFile(
+            path, kind, APPLICATION, SCHEMA, writable=writable,
+            make=() if writable else None, pragmas=pragmas)
 
     def find(self, path: str, state: str, recipe: str) -> StoredVideo | None:
         """Find a video by its file.
@@ -130,24 +124,30 @@ class FrameStore:
 
     def bind(self, path: str, state: str, content: bytes) -> None:
         """Note what a file holds, and drop frames that no file has any more."""
-        with self._writing() as connection:
-            if connection is None:
-                return
-            old = connection.execute(
-                'SELECT content FROM files WHERE path = ?', (path, )).fetchone()
-            connection.execute('INSERT OR REPLACE INTO files VALUES (?, ?, ?)',
-                               (path, state, content))
-            if old and not connection.execute(
-                    'SELECT 1 FROM files WHERE content = ?', old).fetchone():
-                for video, in connection.execute(
-                        'SELECT id FROM videos WHERE content = ?', old).fetchall():
-                    connection.execute('DELETE FROM frames WHERE id BETWEEN ? AND ?',
-                                       (video << 32, video << 32 | 0xffffffff))
-                connection.execute('DELETE FROM videos WHERE content = ?', old)
+        if not self.writable or self.failure:
+            return
+        try:
+            with self._file.transaction() as connection:
+                old = connection.execute(
+                    'SELECT content FROM files WHERE path = ?', (path, )).fetchone()
+                connection.execute('INSERT OR REPLACE INTO files VALUES (?, ?, ?)',
+                                   (path, state, content))
+                if old and not connection.execute(
+                        'SELECT 1 FROM files WHERE content = ?', old).fetchone():
+                    self._drop(connection, *old)
+        except InputError as error:
+            self.fail(error)
+
+    def _drop(self, connection: sqlite3.Connection, content: bytes) -> None:
+        for video, in connection.execute(
+                'SELECT id FROM videos WHERE content = ?', (content, )).fetchall():
+            connection.execute('DELETE FROM frames WHERE id BETWEEN ? AND ?',
+                               (video << 32, video << 32 | 0xffffffff))
+        connection.execute('DELETE FROM videos WHERE content = ?', (content, ))
 
     def add(self, content: bytes, recipe: str, total: int, rate: float,
             frames: Iterable[tuple[int, bytes]]) -> None:
-        """Store frames of a video, all of them or, where it is full, none.
+        """Store frames of a video, all of them or, beyond ``max_bytes``, none.
 
         Args:
             content (bytes): A hash of its file.
@@ -155,22 +155,52 @@ class FrameStore:
             total (int): How many frames it has.
             rate (float): Frames a second.
             frames (Iterable[tuple[int, bytes]]): Number and bytes of each.
+
+        Raises:
+            InputError: If they cannot be written, as on a full disk.
         """
-        if self._full:
+        self.check()
+        if self._is_full or not self.writable:
             return
-        with self._writing() as connection:
-            if connection is None:
-                return
-            connection.execute(
-                'INSERT OR IGNORE INTO videos (content, recipe, total, rate) '
-                'VALUES (?, ?, ?, ?)', (content, recipe, total, rate))
-            video, = connection.execute(
-                'SELECT id FROM videos WHERE content = ? AND recipe = ?',
-                (content, recipe)).fetchone()
-            connection.executemany(
-                'INSERT OR REPLACE INTO frames VALUES (?, ?, ?)',
-                ((video << 32 | number, crc32(data), data)
-                 for number, data in frames))
+        try:
+            with self._file.transaction() as connection:
+                connection.execute(
+                    'INSERT OR IGNORE INTO videos (content, recipe, total, rate) '
+                    'VALUES (?, ?, ?, ?)', (content, recipe, total, rate))
+                video, = connection.execute(
+                    'SELECT id FROM videos WHERE content = ? AND recipe = ?',
+                    (content, recipe)).fetchone()
+                connection.executemany(
+                    'INSERT OR REPLACE INTO frames VALUES (?, ?, ?)',
+                    ((video << 32 | number, crc32(data), data)
+                     for number, data in frames))
+        except InputError as error:
+            if not self._has_reached_limit(error):
+                self.fail(error)
+                raise
+            self._is_full = True
+            self._warn(f'{error}; it may have {self.max_bytes} bytes, no more is added')
+
+    def check(self) -> None:
+        """Raise what has made the file useless, if anything has."""
+        if self.failure:
+            raise self.failure
+
+    def fail(self, error: InputError) -> None:
+        """Go on without the file, after one warning."""
+        if not self.failure:
+            self.failure = error
+            self._warn(f'{error}; going on without it')
+
+    def size(self) -> int:
+        """Return how many bytes the file has, with what is in its log."""
+        return self._file.size()
+
+    def _has_reached_limit(self, error: InputError) -> bool:
+        """Tell a limit of ours from a full disk, for which SQLite has one error."""
+        return self.max_bytes is not None and 'is full' in str(
+            error.__cause__) and shutil.disk_usage(
+                osp.dirname(osp.abspath(self.path))).free > 2 * LOG_BYTES
 
     def _first(self, query: str, *values: object) -> StoredVideo | None:
         rows = self._rows(query, *values)
@@ -180,86 +210,42 @@ class FrameStore:
 
     def _rows(self, query: str, *values: object) -> list[tuple]:
         """Return the rows of a query; none if the file is found damaged."""
-        if not self._stopped:
+        if not self.failure:
             try:
-                return self._connection().execute(query, values).fetchall()
-            except sqlite3.Error as error:
-                self._stop(error)
+                return self._file.rows(query, *values)
+            except InputError as error:
+                self.fail(error)
         return []
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection | None]:
-        """Give a connection in a transaction, or None where none can be had."""
-        if not self.writable or self._stopped:
-            yield None
-            return
-        connection = None
-        try:
-            connection = self._connection()
-            connection.execute('BEGIN IMMEDIATE')
-            yield connection
-            connection.execute('COMMIT')
-        except sqlite3.Error as error:
-            if 'full' in str(error):
-                self._full = True
-                self._warn(f'{error}, no more frames are added')
-            else:
-                self._stop(error)
-        finally:
-            if connection is not None and connection.in_transaction:
-                with contextlib.suppress(sqlite3.Error):
-                    connection.execute('ROLLBACK')
-
-    def _stop(self, error: sqlite3.Error) -> None:
-        self._stopped = True
-        self._warn(f'{error}; going on without it, from the videos')
-
     def _warn(self, text: str) -> None:
-        print_log(f'frame cache {self.path}: {text}', 'current', level=30)
+        print_log(text, 'current', level=30)
 
-    def _connection(self) -> sqlite3.Connection:
-        """Return the connection of this process and thread."""
-        here = os.getpid(), threading.get_ident()
-        if self._local is None or self._local[:2] != here:
-            self._inherited.append(self._local)
-            self._local = *here, self._connect()
-        return self._local[2]
 
-    def _connect(self) -> sqlite3.Connection:
-        mode = 'rwc' if self.writable else 'ro'
-        if not self.writable and not os.access(osp.dirname(osp.abspath(self.path)),
-                                               os.W_OK):
-            mode += '&immutable=1'  # else it wants to write a log beside it
-        connection = sqlite3.connect(
-            f'{Path(osp.abspath(self.path)).as_uri()}?mode={mode}', uri=True,
-            timeout=60, isolation_level=None, check_same_thread=False)
-        connection.execute('PRAGMA trusted_schema = OFF')
-        connection.execute('PRAGMA cell_size_check = ON')
-        if self.writable:
-            connection.execute(f'PRAGMA page_size = {PAGE_BYTES}')
-            connection.execute('PRAGMA journal_mode = WAL')
-            connection.execute('PRAGMA synchronous = NORMAL')
-            connection.execute(
-                f'PRAGMA wal_autocheckpoint = {LOG_BYTES // PAGE_BYTES}')
-            connection.execute(f'PRAGMA journal_size_limit = {LOG_BYTES}')
-        self._check_schema(connection)
-        if self.writable and self.max_bytes is not None:
-            size, = connection.execute('PRAGMA page_size').fetchone()
-            connection.execute(
-                f'PRAGMA max_page_count = {max(self.max_bytes // size, 1)}')
-        return connection
+def bind_file(store: FrameStore, path: str, state: str) -> bytes:
+    """Return a hash of all of a file, 20 bytes, and let a store know it.
 
-    def _check_schema(self, connection: sqlite3.Connection) -> None:
-        """Make the tables, or see that they are these and nothing else is there."""
-        query = "SELECT sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
-        if self.writable and not connection.execute(query).fetchall():
-            connection.execute('BEGIN EXCLUSIVE')
-            if not connection.execute(query).fetchall():
-                connection.execute(f'PRAGMA application_id = {APPLICATION}')
-                for table in SCHEMA:
-                    connection.execute(table)
-            connection.execute('COMMIT')
-        found = sorted(str(sql) for sql, in connection.execute(query))
-        owner, = connection.execute('PRAGMA application_id').fetchone()
-        if owner != APPLICATION or found != sorted(SCHEMA):
-            raise sqlite3.DatabaseError('it is a database of something else')
+    The store is not told of a file that was changed meanwhile.
+
+    Args:
+        store (FrameStore): The store.
+        path (str): The file, by its absolute path.
+        state (str): Its :func:`file_state` before.
+    """
+    content = _hash_file(path)
+    if file_state(path) == state:
+        store.bind(path, state, content)
+    return content
+
+
+def _hash_file(path: str) -> bytes:
+    digest = hashlib.blake2b()
+    with open(path, 'rb') as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.digest()[:20]
+
+
+def file_state(path: str) -> str:
+    """Return what changes when a file does: a set time does not hide a change."""
+    stat = os.stat(path)
+    return f'{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}'

@@ -12,16 +12,15 @@ from .decoding_errors import DecodingError, decoding_errors
 from .frame_cache import CachedVideo, FrameCache
 from .video_reader import VideoReader
 
-__all__ = ['DecordInitFromFile', 'VideoDecode', 'VideoInit']
+__all__ = ['VideoDecode', 'VideoInit']
 
 
-@TRANSFORMS.register_module(name=['VideoInit', 'DecordInitFromFile'])
+@TRANSFORMS.register_module()
 class VideoInit(DecordInit):
     """Open a video, whatever its container and codec.
 
     In place of the zoo's ``DecordInit``, ``PyAVInit`` and ``OpenCVInit``,
     which give other frames than those asked for, or none, for some files.
-    Also by the name of ``DecordInitFromFile``, which it had before.
 
     Required Keys:
 
@@ -82,9 +81,6 @@ class VideoInit(DecordInit):
         """Open ``results['filename']``."""
         with decoding_errors(results['filename'], everything=True):
             return super().transform(results)
-
-
-DecordInitFromFile = VideoInit
 
 
 @TRANSFORMS.register_module()

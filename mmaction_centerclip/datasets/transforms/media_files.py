@@ -5,6 +5,10 @@ import av
 
 __all__ = ['codec_name', 'open_media']
 
+# Tags that are no text are not worth a video; PyAV 19 replaces them by itself.
+LENIENT = {} if int(av.__version__.split('.')[0]) >= 19 else dict(
+    metadata_errors='replace')
+
 
 def open_media(source: str | bytes) -> av.container.InputContainer:
     """Open a local file, or the content of one, to read it.
@@ -16,14 +20,14 @@ def open_media(source: str | bytes) -> av.container.InputContainer:
     # the name of a picture with a % for those of many pictures otherwise, and
     # even so does not find its size.
     if isinstance(source, str):
-        container = av.open(f'file:{source}', metadata_errors='replace',
-                            options={'pattern_type': 'none'})
+        container = av.open(
+            f'file:{source}', options={'pattern_type': 'none'}, **LENIENT)
         if container.format.name != 'image2':
             return container
         container.close()
         with open(source, 'rb') as file:
             source = file.read()
-    return av.open(io.BytesIO(source), metadata_errors='replace')
+    return av.open(io.BytesIO(source), **LENIENT)
 
 
 def codec_name(stream: av.VideoStream) -> str:

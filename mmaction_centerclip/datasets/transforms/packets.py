@@ -9,6 +9,7 @@ from av.stream import Disposition
 
 from .decoding_errors import DecodingError
 from .media_files import codec_name, open_media
+from .shown_frames import with_ratios
 
 __all__ = ['CutOffError', 'Key', 'Listing', 'OpenVideo', 'list_packets']
 
@@ -148,7 +149,7 @@ def _decode(stream: av.VideoStream,
                 raise DecodingError(
                     f'is damaged in the middle ({error.strerror}; its '
                     f'codec is {codec_name(stream)})') from error
-            yield from frames
+            yield from with_ratios(frames, stream)
 
 
 def list_packets(video: OpenVideo) -> Listing | None:

@@ -1,11 +1,12 @@
 """Choose the frames of a video, and mask what a short video lacks."""
 import math
+from typing import Literal
 
 import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from mmaction_centerclip.errors import InputError, check_choice, check_positive_int
+from mmaction_centerclip.errors import InputError, check_positive_int
 
 from .frame_times import ROUNDED, uneven_seconds
 
@@ -67,11 +68,11 @@ class SampleFramesWithMask(BaseTransform):
     """
 
     def __init__(self, clip_len: int, frames_per_second: int | None = None,
-                 too_many: str = 'uniform', test_mode: bool = False) -> None:
+                 too_many: Literal['uniform', 'head', 'tail'] = 'uniform',
+                 test_mode: bool = False) -> None:
         name = type(self).__name__
         self.clip_len = check_positive_int(f'{name}: clip_len', clip_len)
-        self.too_many = check_choice(f'{name}: too_many', too_many,
-                                     ('uniform', 'head', 'tail'))
+        self.too_many = too_many
         self.frames_per_second = frames_per_second
         if frames_per_second is not None:
             check_positive_int(f'{name}: frames_per_second', frames_per_second)

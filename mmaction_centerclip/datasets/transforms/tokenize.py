@@ -12,7 +12,7 @@ from mmaction_centerclip.clip_models import (
     context_length_of,
     tokenizer_of,
 )
-from mmaction_centerclip.errors import InputError, check_positive_int, named_errors
+from mmaction_centerclip.errors import InputError, named_errors
 
 __all__ = ['OpenCLIPTokenize']
 
@@ -51,8 +51,7 @@ class OpenCLIPTokenize(BaseTransform):
 
     def __init__(self, model: str | dict = 'ViT-B-32',
                  context_length: int | None = None) -> None:
-        if context_length is not None and check_positive_int(
-                'context_length', context_length) < 3:
+        if context_length is not None and context_length < 3:
             raise InputError('context_length must be at least 3, got '
                              f'{context_length!r}')
         self.model = model

@@ -5,12 +5,12 @@ from types import SimpleNamespace
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
 
 from .decoding_errors import DecodingError
 from .frame_cursor import FrameCursor, OtherFramesError
 from .media_files import codec_name
 from .packets import Key, Listing, OpenVideo, list_packets
+from .shown_frames import ShownFrames
 
 __all__ = ['VideoReader']
 
@@ -24,9 +24,6 @@ MORE_JUMP_CODECS = (
     'msmpeg4v2', 'msmpeg4v3', 'wmv1', 'wmv2')
 FIRST_FRAMES = 32
 MOST_DELAYED = 16  # frames that a decoder of one thread holds back
-# Color matrices that swscale has not, and what decord takes them for: 10 for
-# BT.2020, and the others for none (2).
-MATRICES = {8: 2, 10: 9, **dict.fromkeys(range(11, 18), 2)}
 # Decoded frames that are held between counting and reading.
 HELD_BYTES = 2**28
 
@@ -48,8 +45,8 @@ class VideoReader:
     counted: length and times may then be others, so that what was computed by
     them is to be compared, after :meth:`finish`.
 
-    It has what the zoo's ``DecordDecode`` calls of ``decord.VideoReader``,
-    and like that turns frames by the quarters that a file asks for.
+    It has what the zoo's ``DecordDecode`` calls of ``decord.VideoReader``.
+    Frames are as a player shows them, see :class:`ShownFrames`.
 
     Args:
         source (str | bytes): The name of a local file, or its content.
@@ -70,11 +67,10 @@ class VideoReader:
         self._is_listed = False  # by a container that is believed
         self._is_counted = False  # all were decoded
         self._ends_there = False  # the packets' last frame is the last
-        self._reformatter = VideoReformatter()
         video = OpenVideo(source, num_threads)
         stream = video.stream
         self._codec = codec_name(stream)
-        self._size = stream.width, stream.height
+        self._to_rgb = ShownFrames(video.container, stream, num_threads).to_rgb
         self._fps = stream.average_rate
         self._guessed_fps = stream.guessed_rate
         self._time_base = stream.time_base
@@ -262,13 +258,6 @@ class VideoReader:
                 and times[-1] > times[0]):
             self._fps = (len(times) - 1) / ((times[-1] - times[0]) * self._time_base)
 
-    def _to_rgb(self, frame: av.VideoFrame) -> np.ndarray:
-        frame.colorspace = MATRICES.get(frame.colorspace, frame.colorspace)
-        image = self._reformatter.reformat(
-            frame, *self._size, format='rgb24',
-            threads=self._num_threads).to_ndarray()
-        quarters, rest = divmod(frame.rotation, 90)
-        return image if rest else np.rot90(image, quarters)
 
 def _frame_bytes(video: OpenVideo) -> float:
     """Guess the bytes of all decoded frames by what the file says; 0 if nothing."""

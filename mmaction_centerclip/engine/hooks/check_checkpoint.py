@@ -1,19 +1,21 @@
 """Check that a checkpoint is the model's, and a resumed schedule the config's."""
 import logging
+from collections.abc import Sequence
 
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models.utils.strict_loading import fits, form
+from mmaction_centerclip.models.feature_settings import SETTINGS, check_settings
 
 from ..training_state import check_training_state
+from ..weights import check_weights, settings_of
 
-__all__ = ['CheckCheckpointHook', 'check_weights']
+__all__ = ['CheckCheckpointHook']
 
 # Where a schedule is, as opposed to how long it is.
 _PLACE = ('last_step', '_global_step', '_last_value', 'verbose')
@@ -25,20 +27,26 @@ class CheckCheckpointHook(Hook):
 
     A test, and a training that is resumed, need all of the model's weights.
     ``load_from`` may start another head, or other necks; the log then names
-    what is new.
+    what is new. Checkpoints that are saved record what no weight tells, see
+    :func:`settings_of`, and are refused by a config with other settings.
 
-    Raises:
-        InputError: If the weights are not the model's, or the checkpoint to
-            resume has no training state or that of another schedule.
+    Args:
+        allow_other (Sequence[str]): Recorded settings that may differ, such as
+            ``'lora_scale'``. Defaults to ().
     """
+
+    def __init__(self, allow_other: Sequence[str] = ()) -> None:
+        self.allow_other = allow_other
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Record what changes features, but no weight."""
+        checkpoint['meta'][SETTINGS] = settings_of(_unwrapped(runner), runner.cfg)
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Check before anything is loaded into the model."""
         source = f'{getattr(runner, "_load_from", None) or "the checkpoint"}'
         trains = isinstance(runner._train_loop, BaseLoop)
-        model = runner.model
-        if is_model_wrapper(model):
-            model = model.module
+        model = _unwrapped(runner)
         state = checkpoint.get('state_dict', checkpoint)
         state = {str(k).removeprefix('module.'): v for k, v in state.items()}
         fresh = trains and not runner._resume
@@ -51,6 +59,8 @@ class CheckCheckpointHook(Hook):
                 f'{source}: {len(missing)} keys of the model are new and keep '
                 f'their start, such as {missing[:3]}; {len(unknown)} of the file '
                 f'are not used, such as {unknown[:3]}')
+        check_settings(checkpoint, settings_of(model, runner.cfg), source,
+                       self.allow_other, starts=fresh)
         if trains and runner._resume:
             self._check_state(runner, checkpoint, source)
 
@@ -62,38 +72,9 @@ class CheckCheckpointHook(Hook):
         _check_place(runner, checkpoint, source)
 
 
-def check_weights(own: dict[str, Tensor], state: dict[str, Tensor], source: str,
-                  new: tuple[str, ...] = ()) -> tuple[list[str], list[str]]:
-    """Check that weights are all of a model's, and no others.
-
-    Args:
-        own (dict[str, Tensor]): The model's state dict.
-        state (dict[str, Tensor]): The weights, without a wrapper's ``module.``.
-        source (str): Where they are from, for messages.
-        new (tuple[str, ...]): Starts of keys that need not fit. Defaults to ().
-
-    Returns:
-        tuple[list[str], list[str]]: Keys of the model that do not fit or are
-        missing, and keys that the model has not; all of them are ``new``.
-
-    Raises:
-        InputError: If another key does not fit; it says what the weights are of.
-    """
-    fitting = [k for k, v in state.items() if k in own and fits(v, own[k])]
-    missing = sorted(own.keys() - set(fitting))
-    unknown = sorted(state.keys() - own.keys())
-    wrong = [k for k in missing + unknown if not k.startswith(new or ('\0', ))]
-    if wrong:
-        shapes = [f'{k} {form(state[k])}, not {form(own[k])}'
-                  for k in wrong if k in own and isinstance(state.get(k), Tensor)]
-        title, advice = _describe(state, own)
-        raise InputError(
-            f'{source} holds {title}, of which {len(fitting)} of '
-            f"the model's {len(own)} keys fit; missing "
-            f'{[k for k in missing if k not in state][:3]}, not part of the '
-            f'model {unknown[:3]}, of another shape or type {shapes[:3]}. '
-            + advice)
-    return missing, unknown
+def _unwrapped(runner) -> nn.Module:
+    model = runner.model
+    return model.module if is_model_wrapper(model) else model
 
 
 def _check_schedules(runner, checkpoint: dict, source: str) -> None:
@@ -158,21 +139,3 @@ def _check_place(runner, checkpoint: dict, source: str) -> None:
             raise InputError(
                 f'{source} is damaged: its learning rate is that of step '
                 f'{state["_global_step"]!r}, its weights are of {place}')
-
-
-def _describe(state: dict, own: dict) -> tuple[str, str]:
-    """Say what weights are of, and what to do with them."""
-    adapted, wanted = (any('.lora_' in key for key in keys) for keys in (state, own))
-    if adapted != wanted:
-        return ('a retriever with LoRA', 'Use the config that it was trained with, or '
-                'merge it with tools/model_converters/merge_lora.py'
-                ) if adapted else (
-                'weights without LoRA', 'A training starts from a retriever without '
-                'LoRA with --cfg-options model.pretrained=FILE, a test runs it with '
-                'model.lora=None')
-    from mmaction_centerclip.conversion import SOURCES, detect_sources
-    try:
-        title = SOURCES[detect_sources(state)[0]].title
-    except InputError as error:
-        return str(error), 'Use the config that it was trained with'
-    return title, 'Convert it with tools/model_converters/any_to_mmaction.py'

@@ -8,7 +8,7 @@ from mmaction.registry import HOOKS
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 
-from mmaction_centerclip.errors import InputError, check_choice, check_positive_int
+from mmaction_centerclip.errors import InputError, check_positive_int
 from mmaction_centerclip.files import write_text
 
 __all__ = ['WholeCheckpointHook']
@@ -35,32 +35,28 @@ class WholeCheckpointHook(CheckpointHook):
             be given for metrics of others. Defaults to None.
 
     Raises:
-        InputError: If ``max_keep_ckpts`` or ``interval`` is neither -1 nor
-            positive, ``filename_tmpl`` has no place for a number, or, before
-            training, if no metric has the name ``save_best``.
+        InputError: Before training, if no metric has the name ``save_best``.
     """
 
     def __init__(self, interval: int = 1, save_best: str | Sequence[str] | None = None,
-                 rule: str | Sequence[str] | None = None, **kwargs) -> None:
+                 rule: str | Sequence[str] | None = None, by_epoch: bool = True,
+                 max_keep_ckpts: int = -1, filename_tmpl: str | None = None,
+                 **kwargs) -> None:
         names = [save_best] if isinstance(save_best, str) else list(save_best or ())
         names = ['retrieval/t2v/R1' if name == 'auto' else name for name in names]
         if names and rule is None:
             rule = ['less' if name.endswith(_LOWER_IS_BETTER) else 'greater'
                     for name in names]
-        keep = kwargs.get('max_keep_ckpts', -1)
-        for option, value in (('max_keep_ckpts (or -1: all)', keep),
+        for option, value in (('max_keep_ckpts (or -1: all)', max_keep_ckpts),
                               ('interval (or -1: the last only)', interval)):
             if value != -1:
                 check_positive_int(f'CheckpointHook: {option}', value)
-        check_choice('CheckpointHook: by_epoch', kwargs.get('by_epoch', True),
-                     (True, False))
-        template = kwargs.get('filename_tmpl')
-        if template is not None and (
-                not isinstance(template, str) or template.count('{}') != 1):
+        if filename_tmpl is not None and filename_tmpl.count('{}') != 1:
             raise InputError('CheckpointHook: filename_tmpl must have one {} for the '
-                             f'number of the epoch, got {template!r}')
+                             f'number of the epoch, got {filename_tmpl!r}')
         super().__init__(interval=interval, save_best=names or None, rule=rule,
-                         **kwargs)
+                         by_epoch=by_epoch, max_keep_ckpts=max_keep_ckpts,
+                         filename_tmpl=filename_tmpl, **kwargs)
 
     def before_train(self, runner) -> None:
         """Check ``save_best``, and take what is resumed to this work dir."""

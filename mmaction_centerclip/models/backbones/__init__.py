@@ -6,12 +6,14 @@ from .mmpretrain_vision import MMPretrainVisionTower
 from .open_clip_vision import open_clip_vision_tower
 from .timesformer_vision import TimeSformerTower
 from .timm_vision import TimmVisionTower
+from .tower_steps import AttentionHooks, BlockStep, NeckStep
 from .uniformerv2_vision import UniFormerV2Tower
 from .unsuited import advise, check_host
-from .video_tower import VideoTower
+from .video_tower import EncodedSegments, VideoTower
 from .videomae_vision import VideoMAETower
 
-__all__ = ['CLIPTextTower', 'CLIPTimmVisionTower', 'CLIPVisionTower',
-           'MMPretrainVisionTower', 'TextFeatures', 'TimeSformerTower',
-           'TimmVisionTower', 'UniFormerV2Tower', 'VideoMAETower', 'VideoTower',
-           'advise', 'check_host', 'clip_config', 'open_clip_vision_tower']
+__all__ = ['AttentionHooks', 'BlockStep', 'CLIPTextTower', 'CLIPTimmVisionTower',
+           'CLIPVisionTower', 'EncodedSegments', 'MMPretrainVisionTower', 'NeckStep',
+           'TextFeatures', 'TimeSformerTower', 'TimmVisionTower', 'UniFormerV2Tower',
+           'VideoMAETower', 'VideoTower', 'advise', 'check_host', 'clip_config',
+           'open_clip_vision_tower']

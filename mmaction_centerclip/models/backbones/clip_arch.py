@@ -10,31 +10,16 @@ from open_clip.transformer import (
     TextTransformer,
     VisionTransformer,
 )
-from timm.models import is_model_in_modules
 from torch import nn
 
 from mmaction_centerclip.clip_models import clip_config
 from mmaction_centerclip.errors import InputError, check_choice
+from mmaction_centerclip.option_types import check_options
+
+from .unsuited import find_reason
 
 __all__ = ['clip_config', 'text_arguments', 'timm_arguments', 'vision_arguments',
            'vision_tower_type']
-
-_STAGES = 'in stages of fewer and fewer places'
-REFUSED = {
-    'convnext': (
-        'a ConvNeXt', f'has no transformer blocks, but convolutions {_STAGES}'),
-    'fastvit': ('a FastViT', f'mixes places by convolutions, {_STAGES}'),
-    'swin_transformer': (
-        'a Swin', f'attends within windows of the full grid of places, {_STAGES}'),
-    'vision_transformer_relpos': (
-        'a ViT with relative positions',
-        'adds a bias to its attention for each two places of the full grid'),
-    'vitamin': (
-        'a ViTamin', 'is a hierarchy: two of its three stages are convolutions, on '
-                     'finer grids than its transformer blocks'),
-}
-"""Modules of timm whose models no tower hosts: what they are, and why."""
-
 
 def vision_tower_type(arch: str | dict) -> str:
     """Name the tower that hosts a model's vision transformer.
@@ -46,9 +31,6 @@ def vision_tower_type(arch: str | dict) -> str:
         str: ``'CLIPVisionTower'``, or ``'CLIPTimmVisionTower'`` where open_clip
         takes the model from timm.
 
-    Raises:
-        InputError: If necks could not stand between its blocks.
-
     Examples:
         >>> from mmaction_centerclip.models.backbones.clip_arch import (
         ...     vision_tower_type)
@@ -59,21 +41,22 @@ def vision_tower_type(arch: str | dict) -> str:
     name = sizes.timm_model_name
     if not name:
         if isinstance(sizes.layers, (list, tuple)):
-            _refuse(arch, 'a ResNet', 'has no transformer blocks')
+            _refuse(arch, 'a ResNet', find_reason('resnet'))
         return 'CLIPVisionTower'
     if not timm.is_model(name):
         raise InputError(f'arch {arch!r}: vision_cfg: timm_model_name must be one of '
                          f'timm.list_models(), got {name!r}')
-    for module, (kind, reason) in REFUSED.items():
-        if is_model_in_modules(name, (module, )):
-            _refuse(arch, f'{kind} ({name})', reason)
+    module = timm.model_entrypoint(name).__module__.rpartition('.')[2]
+    if module != 'eva' and (reason := find_reason(module)):
+        _refuse(arch, name, reason)
     return 'CLIPTimmVisionTower'
 
 
-def _refuse(arch: str | dict, kind: str, reason: str) -> None:
-    raise InputError(f'arch {arch!r}: its vision tower is {kind}, which {reason}; '
-                     'necks take single tokens away between blocks that attend to all '
-                     'places; choose a ViT, such as ViT-B-32-quickgelu')
+def _refuse(arch: str | dict, name: str, reason: str) -> None:
+    raise InputError(f'arch {arch!r}: its vision tower ({name}) takes no necks: '
+                     f'{reason}; these take single tokens away between blocks that '
+                     'attend to all places; choose a ViT, such as '
+                     'ViT-B-32-quickgelu')
 
 
 def _check_type(arch: str | dict, tower: str) -> None:
@@ -84,14 +67,7 @@ def _check_type(arch: str | dict, tower: str) -> None:
 
 
 def timm_arguments(arch: str | dict) -> dict:
-    """Keyword arguments of ``open_clip.timm_model.TimmModel``.
-
-    Args:
-        arch (str | dict): See :func:`clip_config`.
-
-    Raises:
-        InputError: If the vision tower is not timm's.
-    """
+    """Keyword arguments of ``open_clip.timm_model.TimmModel``."""
     _check_type(arch, 'CLIPTimmVisionTower')
     config = clip_config(arch)
     sizes = _sizes(open_clip.CLIPVisionCfg, config, 'vision_cfg')
@@ -110,14 +86,7 @@ def timm_arguments(arch: str | dict) -> dict:
 
 
 def vision_arguments(arch: str | dict) -> dict:
-    """Keyword arguments of ``open_clip.transformer.VisionTransformer``.
-
-    Args:
-        arch (str | dict): See :func:`clip_config`.
-
-    Raises:
-        InputError: If the vision tower is not that class.
-    """
+    """Keyword arguments of ``open_clip.transformer.VisionTransformer``."""
     _check_type(arch, 'CLIPVisionTower')
     config = clip_config(arch)
     sizes = _sizes(open_clip.CLIPVisionCfg, config, 'vision_cfg')
@@ -129,14 +98,7 @@ def vision_arguments(arch: str | dict) -> dict:
 
 
 def text_arguments(arch: str | dict) -> dict:
-    """Keyword arguments of ``open_clip.transformer.TextTransformer``.
-
-    Args:
-        arch (str | dict): See :func:`clip_config`.
-
-    Raises:
-        InputError: If the text tower is not open_clip's own transformer.
-    """
+    """Keyword arguments of ``open_clip.transformer.TextTransformer``."""
     config = clip_config(arch)
     sizes = _sizes(open_clip.CLIPTextCfg, config, 'text_cfg')
     if sizes.hf_model_name:
@@ -152,6 +114,8 @@ def text_arguments(arch: str | dict) -> dict:
 
 
 def _sizes(cls: type, config: dict, part: str) -> object:
+    check_options(f'arch: {part}', cls.__init__, {  # null stands for a default
+        name: value for name, value in config[part].items() if value is not None})
     try:
         return cls(**config[part])
     except TypeError as error:

@@ -27,8 +27,8 @@ class TextFeatures(NamedTuple):
     Attributes:
         sentence (Tensor): Shape (B, E), not normalised.
         words (Tensor): Every token, projected likewise, shape (B, L, E).
-        mask (Tensor): True up to and including the end token, bool (B, L);
-            where the tokenizer erases it (CLIPA), up to the last word.
+        mask (Tensor): True up to and including the end token, bool (B, L); where the
+            tokenizer erases it (CLIPA), up to the last word.
     """
     sentence: Tensor
     words: Tensor
@@ -39,19 +39,14 @@ class TextFeatures(NamedTuple):
 class CLIPTextTower(TextTransformer):
     """CLIP's text tower.
 
-    Parameters, state dict keys and, at the model's own context length, the
-    sentences to the last bit are those of ``open_clip``'s ``TextTransformer``.
+    Parameters, state dict keys and, at the model's own context length, the sentences to
+    the last bit are those of ``open_clip``'s ``TextTransformer``.
 
     Args:
         arch (str | dict): As for :class:`CLIPVisionTower`.
-        context_length (int, optional): Tokens of a caption, start and end
-            included, see :func:`context_length_of`. Shorter than the pretrained
-            77 keeps the first rows of the positional embedding. Defaults to
-            None: the model's own.
-
-    Raises:
-        InputError: If ``arch`` is unknown or its text tower another kind, or
-            ``context_length`` exceeds the model's own.
+        context_length (int, optional): Tokens of a caption, start and end included, see
+            :func:`context_length_of`. Shorter than the pretrained 77 keeps the first
+            rows of the positional embedding. None: the model's own.
 
     Examples:
         >>> import open_clip
@@ -79,8 +74,8 @@ class CLIPTextTower(TextTransformer):
         """Encode captions.
 
         Args:
-            text (Tensor): Token ids, int64 (B, L); L may be shorter than the
-                context length, unless the last position is the feature.
+            text (Tensor): Token ids, int64 (B, L); L may be shorter than the context
+                length, unless the last position is the feature.
         """
         length = text.shape[1]
         if length > self.context_length or (
@@ -108,7 +103,7 @@ class CLIPTextTower(TextTransformer):
         return x @ self.text_projection
 
     def word_mask(self, text: Tensor) -> Tensor:
-        """Tell words and end token of ids (B, L) from padding, bool (B, L)."""
+        """Return True for words and end token of ids (B, L), not for padding."""
         positions = torch.arange(text.shape[1], device=text.device)
         if self.pool_type == 'argmax':
             return positions <= text.argmax(dim=1, keepdim=True)
@@ -121,18 +116,7 @@ class CLIPTextTower(TextTransformer):
         return (positions <= text.shape[1] - padding) & (text != self.pad_id)
 
     def check_tokens(self, text: Tensor, tokenizers: set[str | None]) -> None:
-        """Refuse captions of another model's tokenizer.
-
-        Args:
-            text (Tensor): Token ids, int64 (B, L). Looked at, which waits for
-                the device, only where a caption's tokenizer is not known.
-            tokenizers (set[str | None]): The names of those that the captions
-                come from, see :func:`tokenizer_of`; None for not known.
-
-        Raises:
-            InputError: If one is not this tower's, an id is not in its
-                vocabulary, or a caption lacks the end token.
-        """
+        """Refuse captions of another model's tokenizer."""
         for name in tokenizers - {None, self.tokenizer}:
             check_tokenizer(name, self.arch)
         if None not in tokenizers or not text.numel():
@@ -156,12 +140,7 @@ class CLIPTextTower(TextTransformer):
         return self.transformer.resblocks
 
     def freeze(self, num_blocks: int) -> None:
-        """Freeze the embeddings and the first blocks.
-
-        Args:
-            num_blocks (int): How many blocks, at most all; 0 freezes the
-                embeddings only, -1 nothing.
-        """
+        """Freeze the embeddings and the first blocks."""
         if num_blocks < 0:
             return
         self.positional_embedding.requires_grad = False
@@ -172,15 +151,8 @@ class CLIPTextTower(TextTransformer):
     def load_pretrained(self, state: dict[str, Tensor], source: str) -> None:
         """Load weights, the positions cut to the context length.
 
-        Cut, not interpolated: a caption's tokens stand at the positions that
-        they were trained at.
-
-        Args:
-            state (dict[str, Tensor]): Of such a tower.
-            source (str): Where they are from, for messages.
-
-        Raises:
-            InputError: If a key is missing, unknown or of another shape.
+        Cut, not interpolated: a caption's tokens stand at the positions that they were
+        trained at.
         """
         state = {
             key: value[:self.context_length] if key == 'positional_embedding' else value

@@ -8,11 +8,12 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models.video_tokens import VideoTokens
 
 from .clip_arch import timm_arguments
 from .timm_parts import open_timm_attention, timm_block_halves, timm_patch_positions
-from .tower_steps import OpenAttention
-from .video_tower import Step, VideoTower
+from .tower_steps import AttentionHooks, Function
+from .video_tower import VideoTower
 
 __all__ = ['CLIPTimmVisionTower']
 
@@ -21,31 +22,21 @@ __all__ = ['CLIPTimmVisionTower']
 class CLIPTimmVisionTower(VideoTower, TimmModel):
     """A vision tower that open_clip takes from timm, for videos.
 
-    Those that are timm's plain ``VisionTransformer`` (SigLIP, SigLIP 2, some
-    of MobileCLIP) or its ``Eva`` (EVA, PE-Core). Parameters, state dict keys
-    and, without necks, the output to the last bit are those of ``open_clip``'s
-    own tower applied to every frame. Where there is no class token, or all
-    tokens are pooled, the feature of a segment comes from the tokens that its
-    necks leave.
+    Those that are timm's plain ``VisionTransformer`` (SigLIP, SigLIP 2, some of
+    MobileCLIP) or its ``Eva`` (EVA, PE-Core). Parameters, state dict keys and, without
+    necks, the output to the last bit are those of ``open_clip``'s own tower applied to
+    every frame. Where there is no class token, or all tokens are pooled, the feature of
+    a segment comes from the tokens that its necks leave.
 
-    Rotary positions (arXiv 2104.09864) turn each token's queries and keys by
-    the place in its frame that the token comes from, which necks hand on as
-    :attr:`VideoTokens.positions`. A merged token has one place: the mean of a
-    cluster that of the cluster's center, the mean of a segment's frames that
-    of the token of the first frame. Class tokens are not turned, as in timm.
+    Rotary positions (arXiv 2104.09864) turn each token's queries and keys by the place
+    in its frame that the token comes from, which necks hand on as
+    :attr:`VideoTokens.positions`. A merged token has one place: the mean of a cluster
+    that of the cluster's center, the mean of a segment's frames that of the token of
+    the first frame. Class tokens are not turned, as in timm.
 
     Args:
-        arch (str | dict): Such a model of open_clip by name
-            (``'PE-Core-B-16'``, ``'ViT-B-16-SigLIP2'``) or its sizes, see
-            :func:`clip_config`.
-        necks (Sequence[dict]): Necks, see :meth:`VideoTower.attach`.
-            Defaults to ().
-        with_cp (bool): Whether to recompute the blocks' activations in the
-            backward pass. Necks are not recomputed. Defaults to False.
-
-    Raises:
-        InputError: If ``arch`` is unknown or its vision tower another kind, or
-            a neck's ``before_block`` is not one of its blocks.
+        arch (str | dict): Such a model of open_clip by name (``'PE-Core-B-16'``,
+            ``'ViT-B-16-SigLIP2'``) or its sizes, see :func:`clip_config`.
 
     Examples:
         >>> import torch
@@ -58,6 +49,8 @@ class CLIPTimmVisionTower(VideoTower, TimmModel):
         >>> features.shape
         torch.Size([1, 2, 512])
     """
+    pooling_parts = ('trunk.norm', 'trunk.attn_pool', 'trunk.fc_norm', 'trunk.head',
+                     'head')
 
     def __init__(self, arch: str | dict, necks: Sequence[dict] = (),
                  with_cp: bool = False) -> None:
@@ -94,8 +87,11 @@ class CLIPTimmVisionTower(VideoTower, TimmModel):
             raise InputError('vision_cfg: patch_dropout must be 0 where positions are '
                              f'rotary, got {trunk.patch_drop.prob}')
 
+    @property
+    def pools_patches(self) -> bool:
+        return self.trunk.global_pool != 'token'
+
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
-        """Embed frames (B, T, 3, H, W) as tokens (B * T, P + N, C)."""
         trunk = self.trunk
         x = trunk._pos_embed(trunk.patch_embed(imgs.flatten(0, 1)))
         # Eva's comes with the rotary embedding, and has dropped patches.
@@ -103,48 +99,39 @@ class CLIPTimmVisionTower(VideoTower, TimmModel):
         return trunk.norm_pre(x)
 
     def tower_blocks(self) -> Sequence[nn.Module]:
-        """Return the trunk's blocks."""
         return self.trunk.blocks
 
-    def block_halves(self, block: nn.Module) -> tuple[Step, Step] | None:
-        """Return the attention and the MLP of timm's and Eva's blocks."""
+    def block_halves(self, block: nn.Module) -> tuple[Function, Function] | None:
         return timm_block_halves(block)
 
-    def open_attention(self, block: nn.Module) -> OpenAttention | None:
-        """Return the keys of timm's and Eva's attention, and it with a bias."""
+    def open_attention(self, block: nn.Module) -> AttentionHooks | None:
         return open_timm_attention(block)
 
-    def around(self, step: Step, x: Tensor, batch_size: int,
-               positions: Tensor | None) -> Tensor:
-        """Run a block, or a half of it, with the rotary embedding of its tokens.
-
-        Raises:
-            InputError: If a neck has changed the tokens, and not their
-                ``positions``.
-        """
+    def around(self, function: Function, tokens: VideoTokens) -> Tensor:
+        """Run a block, or a half of it, with the rotary embedding of its tokens."""
         rope = getattr(self.trunk, 'rope', None)
         if rope is None:
-            return step(x)
+            return function(tokens.x)
         rope = rope.get_embed(self.trunk.patch_embed.grid_size)  # (N, 2 * D)
-        if positions is not None:
-            places = positions.flatten(0, 1) % len(rope)
+        if tokens.positions is not None:
+            places = tokens.positions.flatten(0, 1) % len(rope)
             rope = rope[places][:, None]  # of all heads: (B * S, 1, K, 2 * D)
-        if rope.shape[-2] != x.shape[1] - self.num_prefix_tokens:
+        patches = tokens.x.shape[1] - tokens.num_prefix
+        if rope.shape[-2] != patches:
             raise InputError(
                 f'{type(self).__name__}: a neck must return the positions of its '
                 f'tokens, which are rotary here; got those of {rope.shape[-2]} for '
-                f'{x.shape[1] - self.num_prefix_tokens} tokens')
-        return step(x, rope=rope)
+                f'{patches} tokens')
+        return function(tokens.x, rope=rope)
 
     def tokens_to_features(self, x: Tensor) -> Tensor:
-        """Pool and project, as timm's model and open_clip's around it do."""
         return self.head(self.trunk.forward_head(self.trunk.norm(x)))
 
     def train(self, mode: bool = True) -> 'CLIPTimmVisionTower':
         """Choose training or evaluation; frozen batch norms keep to the latter.
 
-        Their statistics would change otherwise, and with them the tokens of
-        frames that nothing trains. MobileCLIP's stem has such norms.
+        Their statistics would change otherwise, and with them the tokens of frames that
+        nothing trains. MobileCLIP's stem has such norms.
         """
         super().train(mode)
         for module in self.trunk.patch_embed.modules():
@@ -153,5 +140,4 @@ class CLIPTimmVisionTower(VideoTower, TimmModel):
         return self
 
     def patch_positions(self) -> Tensor:
-        """Return the positional embedding (N, C) of the patches, or zeros."""
         return timm_patch_positions(self.trunk)

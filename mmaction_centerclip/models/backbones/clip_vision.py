@@ -1,16 +1,15 @@
 """open_clip's vision transformer with necks between its blocks."""
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from mmaction.registry import MODELS
 from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
-from mmaction_centerclip.errors import check_choice
-
 from .clip_arch import vision_arguments
-from .tower_steps import OpenAttention, key_part, mean_keys
-from .video_tower import Step, VideoTower
+from .tower_steps import AttentionHooks, Function, key_part, mean_keys
+from .video_tower import VideoTower
 
 __all__ = ['CLIPVisionTower']
 
@@ -19,28 +18,19 @@ __all__ = ['CLIPVisionTower']
 class CLIPVisionTower(VideoTower, VisionTransformer):
     """CLIP's vision tower for videos.
 
-    Parameters, state dict keys and, without necks, the output to the last
-    bit are those of ``open_clip``'s own tower applied to every frame.
+    Parameters, state dict keys and, without necks, the output to the last bit are those
+    of ``open_clip``'s own tower applied to every frame.
 
     Args:
-        arch (str | dict): A ViT of open_clip by name
-            (``'ViT-B-32-quickgelu'`` for OpenAI's weights) or its sizes, see
-            :func:`clip_config`.
-        necks (Sequence[dict]): Necks, see :meth:`VideoTower.attach`.
-            Defaults to ().
-        linear_patch (str): ``'2d'``, or ``'3d'``: patches see the frames
-            before and after theirs too (CLIP4Clip, Sec. 3.1), by ``conv2``,
-            which starts as the 2-D convolution. Defaults to ``'2d'``.
-        init_position_std (float, optional): Standard deviation that the
-            positional embedding starts with, for training from scratch: from
-            open_clip's, ``width ** -0.5``, a small model takes long to see
-            where something is. Defaults to None: open_clip's.
-        with_cp (bool): Whether to recompute the blocks' activations in the
-            backward pass. Necks are not recomputed. Defaults to False.
-
-    Raises:
-        InputError: If ``arch`` is unknown or has no blocks, or a neck's
-            ``before_block`` is not one of them.
+        arch (str | dict): A ViT of open_clip by name (``'ViT-B-32-quickgelu'`` for
+            OpenAI's weights) or its sizes, see :func:`clip_config`.
+        linear_patch (str): ``'2d'``, or ``'3d'``: patches see the frames before and
+            after theirs too (CLIP4Clip, Sec. 3.1), by ``conv2``, which starts as the
+            2-D convolution.
+        init_position_std (float, optional): Standard deviation that the positional
+            embedding starts with, for training from scratch: from open_clip's, ``width
+            ** -0.5``, a small model takes long to see where something is. None:
+            open_clip's.
 
     Examples:
         >>> import torch
@@ -54,12 +44,13 @@ class CLIPVisionTower(VideoTower, VisionTransformer):
         torch.Size([1, 3, 512])
     """
     added_keys = ('necks.', 'conv2.')
+    pooling_parts = ('attn_pool', 'attn_pool_contrastive', 'ln_post', 'proj')
 
     def __init__(self, arch: str | dict, necks: Sequence[dict] = (),
-                 linear_patch: str = '2d', init_position_std: float | None = None,
-                 with_cp: bool = False) -> None:
+                 linear_patch: Literal['2d', '3d'] = '2d',
+                 init_position_std: float | None = None, with_cp: bool = False) -> None:
         super().__init__(**vision_arguments(arch))
-        self.linear_patch = check_choice('linear_patch', linear_patch, ('2d', '3d'))
+        self.linear_patch = linear_patch
         if linear_patch == '3d':
             self.conv2 = nn.Conv3d(
                 3, self.conv1.out_channels, kernel_size=(3, *self.patch_size),
@@ -71,6 +62,10 @@ class CLIPVisionTower(VideoTower, VisionTransformer):
         self.with_cp = with_cp
         self.attach(necks)
 
+    @property
+    def pools_patches(self) -> bool:
+        return self.attn_pool is not None or self.pool_type != 'tok'
+
     def inflate_patches(self) -> None:
         """Start the 3-D patch convolution as the 2-D one on the own frame."""
         with torch.no_grad():
@@ -78,7 +73,6 @@ class CLIPVisionTower(VideoTower, VisionTransformer):
             self.conv2.weight[:, :, 1] = self.conv1.weight
 
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
-        """Embed frames (B, T, 3, H, W) as tokens (B * T, 1 + N, C)."""
         if self.linear_patch == '2d':
             return self._embeds(imgs.flatten(0, 1))
         x = self.conv2(imgs.transpose(1, 2))
@@ -89,11 +83,9 @@ class CLIPVisionTower(VideoTower, VisionTransformer):
         return self.ln_pre(self.patch_dropout(x))
 
     def tower_blocks(self) -> Sequence[nn.Module]:
-        """Return the residual attention blocks."""
         return self.transformer.resblocks
 
-    def block_halves(self, block: nn.Module) -> tuple[Step, Step]:
-        """Return the attention and the MLP of open_clip's blocks."""
+    def block_halves(self, block: nn.Module) -> tuple[Function, Function]:
 
         def attention(x: Tensor) -> Tensor:
             if hasattr(block, 'attention'):
@@ -103,8 +95,7 @@ class CLIPVisionTower(VideoTower, VisionTransformer):
 
         return attention, lambda x: x + block.ls_2(block.mlp(block.ln_2(x)))
 
-    def open_attention(self, block: nn.Module) -> OpenAttention:
-        """Return the keys of open_clip's attention, and it with a bias."""
+    def open_attention(self, block: nn.Module) -> AttentionHooks:
         attn, plain = block.attn, hasattr(block, 'attention')
         norm = block.ln_1
 
@@ -121,25 +112,21 @@ class CLIPVisionTower(VideoTower, VisionTransformer):
                 out = block.ln_attn(attn(q, attn_mask=bias[:, None, None]))
             return x + block.ls_1(out)
 
-        return OpenAttention(keys, attention)
+        return AttentionHooks(keys, attention)
 
     def tokens_to_features(self, x: Tensor) -> Tensor:
-        """Pool and project, as open_clip's tower does."""
         pooled, _ = self._pool(x)
         return pooled if self.proj is None else pooled @ self.proj
 
     def patch_positions(self) -> Tensor:
-        """Return the positional embedding (N, C) of the patches."""
         return self.positional_embedding[self.num_prefix_tokens:]
 
     def freeze(self, num_blocks: int) -> None:
-        """Freeze the embeddings, but for 3-D patches, and the first blocks."""
         super().freeze(num_blocks)
         if self.linear_patch == '3d':
             self.conv2.requires_grad_(True)
 
     def load_pretrained(self, state: dict[str, Tensor], source: str) -> None:
-        """Load weights of CLIP's tower; 3-D patches start from the 2-D ones."""
         super().load_pretrained(state, source)
         if self.linear_patch == '3d' and 'conv2.weight' not in state:
             self.inflate_patches()

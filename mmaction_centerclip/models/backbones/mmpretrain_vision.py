@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mmaction_centerclip.errors import InputError, check_choice
 from mmaction_centerclip.models.utils import use_plain_drop_probs
 
-from .video_tower import Step, VideoTower
+from .video_tower import Function, VideoTower
 
 try:
     from mmpretrain.models.backbones import VisionTransformer
@@ -30,29 +30,14 @@ __all__ = ['MMPretrainVisionTower']
 class MMPretrainVisionTower(VideoTower, VisionTransformer):
     """mmpretrain's ``VisionTransformer`` applied to every frame of a video.
 
-    Parameters, state dict keys and, without necks, the output to the last
-    bit are mmpretrain's. The package is optional.
+    Parameters, state dict keys and, without necks, the output to the last bit are
+    mmpretrain's. The package is optional.
 
     Args:
-        necks (Sequence[dict]): Necks, see :meth:`VideoTower.attach`.
-            Defaults to ().
-        arch (str | dict): mmpretrain's, such as ``'base'``, or a dict of
-            sizes. Defaults to ``'base'``.
-        with_cp (bool): Whether to recompute the blocks' activations in the
-            backward pass. Defaults to False.
-        **kwargs: Those of mmpretrain's class. ``out_type`` is ``'cls_token'``
-            (its default) or ``'avg_featmap'``, and ``out_indices`` the last.
-
-    Raises:
-        InputError: If mmpretrain is not installed, or an option asks for
-            more than one feature of a frame.
-
-    Examples:
-        >>> backbone = dict(
-        ...     type='MMPretrainVisionTower', arch='base',
-        ...     necks=[dict(type='TokenClustering', before_block=7,
-        ...                 num_segments=4, num_centers=160)])
+        arch (str | dict): mmpretrain's, such as ``'base'``, or a dict of sizes.
     """
+    hosts = 'mmpretrain.VisionTransformer'
+    pooling_parts = ('ln1', 'ln2')
 
     def __init__(self, necks: Sequence[dict] = (), arch: str | dict = 'base',
                  with_cp: bool = False, **kwargs) -> None:
@@ -68,7 +53,6 @@ class MMPretrainVisionTower(VideoTower, VisionTransformer):
         self.attach(necks)
 
     def init_weights(self) -> None:
-        """Start as mmpretrain does, and the necks from its positions."""
         super().init_weights()
         self.init_necks()
 
@@ -77,8 +61,11 @@ class MMPretrainVisionTower(VideoTower, VisionTransformer):
         super().train(mode)
         return self
 
+    @property
+    def pools_patches(self) -> bool:
+        return self.out_type != 'cls_token'
+
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
-        """Embed frames (B, T, 3, H, W) as tokens (B * T, P + N, C)."""
         x, grid = self.patch_embed(imgs.flatten(0, 1))
         if self.cls_token is not None:
             x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)
@@ -88,20 +75,16 @@ class MMPretrainVisionTower(VideoTower, VisionTransformer):
         return self.pre_norm(self.drop_after_pos(x))
 
     def tower_blocks(self) -> Sequence[nn.Module]:
-        """Return the blocks."""
         return self.layers
 
-    def block_halves(self, block: nn.Module) -> tuple[Step, Step]:
-        """Return the attention and the MLP of a block."""
+    def block_halves(self, block: nn.Module) -> tuple[Function, Function]:
         return (lambda x: x + block.attn(block.ln1(x)),
                 lambda x: block.ffn(block.ln2(x), identity=x))
 
     def tokens_to_features(self, x: Tensor) -> Tensor:
-        """Normalise and pool as mmpretrain does."""
         if self.final_norm:
             x = self.ln1(x)
         return self._format_output(x, None)
 
     def patch_positions(self) -> Tensor:
-        """Return the positional embedding (N, C) of the patches."""
         return self.pos_embed[0, self.num_extra_tokens:]

@@ -18,17 +18,13 @@ def open_clip_vision_tower(arch: str | dict, **options) -> VideoTower:
     So a config says by its model's ``arch`` alone which tower it has.
 
     Args:
-        arch (str | dict): A name of ``open_clip.list_models()``, or a dict of
-            sizes, see :func:`clip_config`.
+        arch (str | dict): A name of ``open_clip.list_models()``, or a dict of sizes,
+            see :func:`clip_config`.
         **options: Of the tower: ``necks``, ``with_cp``, and what else
             :class:`CLIPVisionTower` or :class:`CLIPTimmVisionTower` takes.
 
     Returns:
         VideoTower: One of those.
-
-    Raises:
-        InputError: If ``arch`` is unknown, or necks could not stand between
-            the blocks of its vision tower, or that tower lacks an option.
 
     Examples:
         >>> from mmaction.registry import MODELS

@@ -1,6 +1,7 @@
 """MMAction2's TimeSformer with necks between its blocks."""
 import copy
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from mmaction.models.backbones import TimeSformer
@@ -12,7 +13,8 @@ from mmaction_centerclip.models.necks import TokenNeck
 from mmaction_centerclip.models.utils import use_plain_drop_probs
 from mmaction_centerclip.models.video_tokens import VideoTokens
 
-from .video_tower import Step, VideoTower
+from .tower_steps import run_real_frames
+from .video_tower import EncodedSegments, Function, VideoTower
 
 __all__ = ['TimeSformerTower']
 
@@ -25,31 +27,15 @@ class TimeSformerTower(VideoTower, TimeSformer):
     """MMAction2's ``TimeSformer`` (arXiv 2102.05095).
 
     With ``attention_type='space_only'`` it is a transformer of frames. With
-    ``'joint_space_time'`` attention joins all frames, and one class token is
-    the whole video's: necks do not see it. ``'divided_space_time'`` compares a
-    place with the same place of other frames, and takes only necks that keep
-    every patch at its place. Parameters, state dict keys and, without necks,
-    the output of :meth:`forward` to the last bit are the zoo's.
-
-    Args:
-        necks (Sequence[dict]): Necks, see :meth:`VideoTower.attach`.
-            Defaults to ().
-        arch (str | dict, optional): A retriever's, which this tower does not
-            use. Defaults to None.
-        with_cp (bool): Whether to recompute the blocks' activations in the
-            backward pass. Defaults to False.
-        **kwargs: Those of the zoo's class.
-
-    Raises:
-        InputError: If a neck moves patches of divided attention.
-
-    Examples:
-        >>> # In a recogniser's config, over the zoo's own:
-        >>> model = dict(backbone=dict(
-        ...     type='TimeSformerTower',
-        ...     necks=[dict(type='TokenClustering', before_block=5,
-        ...                 num_segments=4, num_centers=196)]))
+    ``'joint_space_time'`` attention joins all frames, and one class token is the whole
+    video's: necks do not see it. ``'divided_space_time'`` compares a place with the
+    same place of other frames, and takes only necks that keep every patch at its place.
+    Parameters, state dict keys and, without necks, the output of :meth:`forward` to the
+    last bit are the zoo's.
     """
+    hosts = 'TimeSformer'
+    pools_patches = False
+    pooling_parts = ('norm', )
 
     def __init__(self, necks: Sequence[dict] = (), arch: str | dict | None = None,
                  with_cp: bool = False, **kwargs) -> None:
@@ -74,12 +60,10 @@ class TimeSformerTower(VideoTower, TimeSformer):
                              f'operation_order {DIVIDED} for necks')
 
     def init_weights(self, pretrained: str | None = None) -> None:
-        """Start as the zoo does, and the necks from its positions."""
         super().init_weights(pretrained)
         self.init_necks()
 
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
-        """Embed frames (B, T, 3, H, W) as tokens (B * T, 1 + N, C)."""
         frames = imgs.shape[1]
         x = self.patch_embed(imgs.transpose(1, 2))
         x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)
@@ -94,11 +78,9 @@ class TimeSformerTower(VideoTower, TimeSformer):
         return torch.cat([_repeat(x[:, 0, :1], frames), patches], dim=2).flatten(0, 1)
 
     def tower_blocks(self) -> Sequence[nn.Module]:
-        """Return the blocks."""
         return self.transformer_layers.layers
 
-    def block_halves(self, block: nn.Module) -> tuple[Step, Step] | None:
-        """Return the attention, or both, and the MLP of a block of the zoo's."""
+    def block_halves(self, block: nn.Module) -> tuple[Function, Function] | None:
         order = tuple(block.operation_order)
         if order == JOINT:
             return (lambda x: block.attentions[0](block.norms[0](x), identity=x),
@@ -114,51 +96,41 @@ class TimeSformerTower(VideoTower, TimeSformer):
             return attention, lambda x: block.ffns[0](x)
         return None
 
-    def block_step(self, block: nn.Module) -> Step:
+    def block_step(self, block: nn.Module) -> Function:
         """Return a block; one of divided attention takes fewer frames too."""
         halves = self.block_halves(block)
         if halves is None or self.attention_type != 'divided_space_time':
             return block
         return lambda x: halves[1](halves[0](x))
 
-    def around(self, step: Step, x: Tensor, batch_size: int,
-               positions: Tensor | None) -> Tensor:
+    def around(self, function: Function, tokens: VideoTokens) -> Tensor:
         """Run a block on all tokens of a video, and one class token, together."""
         if self.attention_type == 'space_only':
-            return step(x)
-        tokens = x.unflatten(0, (batch_size, -1))
-        frames = tokens.shape[1]
-        # As the zoo orders them: a place in all frames, then the next place.
-        patches = tokens[:, :, 1:].transpose(1, 2).flatten(1, 2)
-        video = step(torch.cat([tokens[:, 0, :1], patches], dim=1))
-        patches = video[:, 1:].unflatten(1, (-1, frames)).transpose(1, 2)
-        return torch.cat([_repeat(video[:, :1], frames), patches], dim=2).flatten(0, 1)
+            return function(tokens.x)
+        return run_real_frames(partial(_run_video, function), tokens)
 
-    def run_necks(self, step: Step, necks: Sequence[TokenNeck],
-                  tokens: VideoTokens) -> VideoTokens:
+    def run_neck(self, neck: TokenNeck, function: Function,
+                 tokens: VideoTokens) -> VideoTokens:
         """Keep the class token of a whole video from the necks."""
         if self.attention_type == 'space_only':
-            return super().run_necks(step, necks, tokens)
-        token = step(tokens.prefix[:, 0])
-        tokens = super().run_necks(
-            step, necks, tokens._replace(prefix=tokens.prefix[:, :, :0]))
-        return tokens._replace(prefix=_repeat(token, tokens.patches.shape[1]))
+            return super().run_neck(neck, function, tokens)
+        token = function(tokens.prefix[:, 0])
+        tokens = super().run_neck(
+            neck, function, tokens.replace(prefix=tokens.prefix[:, :, :0]))
+        return tokens.replace(prefix=_repeat(token, tokens.patches.shape[1]))
 
     def tokens_to_features(self, x: Tensor) -> Tensor:
-        """Return the class token, normalised."""
         return self.norm(x[:, 0])
 
     def patch_positions(self) -> Tensor:
-        """Return the positional embedding (N, C) of a frame's patches."""
         return self.pos_embed[0, 1:]
 
-    def encode(self, imgs: Tensor, frame_mask: Tensor | None = None
-               ) -> tuple[Tensor, Tensor | None]:
-        """Encode videos; where they have one class token, as one segment."""
-        features, mask = super().encode(imgs, frame_mask)
+    def encode_segments(self, imgs: Tensor,
+                        frame_mask: Tensor | None = None) -> EncodedSegments:
+        segments = super().encode_segments(imgs, frame_mask)
         if self.attention_type == 'space_only':
-            return features, mask
-        return features[:, :1], None if mask is None else mask.any(1, keepdim=True)
+            return segments
+        return EncodedSegments.of_video(segments.features[:, 0], segments.mask)
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode videos as the zoo's class does, for recognisers.
@@ -170,15 +142,24 @@ class TimeSformerTower(VideoTower, TimeSformer):
             Tensor: Features (B, C): of the class token of the video, or of
             the mean of those of its frames, or segments.
         """
-        tokens, _ = self.run_blocks(x.transpose(1, 2), None)
-        tokens = tokens.unflatten(0, (len(x), -1))
+        tokens = self.run_blocks(x.transpose(1, 2)).by_frame
         if self.attention_type == 'space_only':
             return self.tokens_to_features(tokens.mean(1))
         return self.tokens_to_features(tokens[:, 0])
 
 
+def _run_video(function: Function, x: Tensor) -> Tensor:
+    """Run a block on the tokens (B, T, 1 + N, C) of videos."""
+    frames = x.shape[1]
+    # As the zoo orders them: a place in all frames, then the next place.
+    video = function(torch.cat(
+        [x[:, 0, :1], x[:, :, 1:].transpose(1, 2).flatten(1, 2)], dim=1))
+    patches = video[:, 1:].unflatten(1, (-1, frames)).transpose(1, 2)
+    return torch.cat([_repeat(video[:, :1], frames), patches], dim=2)
+
+
 def _repeat(token: Tensor, frames: int) -> Tensor:
-    """Give each of a video's frames its class token (B, 1, C): (B, T, 1, C)."""
+    """Repeat a video's class token (B, 1, C) for its frames, (B, T, 1, C)."""
     return token[:, None].expand(-1, frames, -1, -1)
 
 

@@ -5,23 +5,13 @@ from timm.models.eva import EvaBlock, EvaBlockPostNorm
 from timm.models.vision_transformer import Attention
 from torch import Tensor, nn
 
-from .tower_steps import OpenAttention, key_part, mean_keys
-from .video_tower import Step
+from .tower_steps import AttentionHooks, Function, key_part, mean_keys
 
 __all__ = ['open_timm_attention', 'timm_block_halves', 'timm_patch_positions']
 
 
-def timm_block_halves(block: nn.Module) -> tuple[Step, Step] | None:
-    """Return the attention and the MLP of a block, each with its residual.
-
-    Args:
-        block (nn.Module): Of a ``VisionTransformer`` or an ``Eva``.
-
-    Returns:
-        tuple[Step, Step] | None: Functions of tokens (B, L, C), those of an
-        ``Eva`` also of the patches' rotary embedding ``rope``. None where the
-        block has no such halves.
-    """
+def timm_block_halves(block: nn.Module) -> tuple[Function, Function] | None:
+    """Return the attention and the MLP of a block, each with its residual."""
     if isinstance(block, EvaBlock):
         return _eva_halves(block)
     if isinstance(block, EvaBlockPostNorm):
@@ -34,7 +24,7 @@ def timm_block_halves(block: nn.Module) -> tuple[Step, Step] | None:
             lambda x: x + block.drop_path2(block.ls2(block.mlp(block.norm2(x)))))
 
 
-def _eva_halves(block: EvaBlock) -> tuple[Step, Step]:
+def _eva_halves(block: EvaBlock) -> tuple[Function, Function]:
 
     def attention(x: Tensor, rope: Tensor | None = None) -> Tensor:
         y = block.attn(block.norm1(x), rope=rope)
@@ -47,7 +37,7 @@ def _eva_halves(block: EvaBlock) -> tuple[Step, Step]:
     return attention, mlp
 
 
-def _open_eva_attention(block: EvaBlock | EvaBlockPostNorm) -> OpenAttention:
+def _open_eva_attention(block: EvaBlock | EvaBlockPostNorm) -> AttentionHooks:
     attn, scale = block.attn, getattr(block, 'gamma_1', None)
     norm, norm_behind = block.norm1, nn.Identity()
     if isinstance(block, EvaBlockPostNorm):
@@ -65,34 +55,19 @@ def _open_eva_attention(block: EvaBlock | EvaBlockPostNorm) -> OpenAttention:
         y = norm_behind(attn(norm(x), rope=rope, attn_mask=bias[:, None, None]))
         return x + block.drop_path1(y if scale is None else scale * y)
 
-    return OpenAttention(keys, attention)
+    return AttentionHooks(keys, attention)
 
 
 def timm_patch_positions(trunk: nn.Module) -> Tensor:
-    """Return the positional embedding of the patches, or zeros.
-
-    Args:
-        trunk (nn.Module): A ``VisionTransformer`` or an ``Eva``.
-
-    Returns:
-        Tensor: Shape (N, C).
-    """
+    """Return the positional embedding of the patches, or zeros."""
     patches = trunk.patch_embed.num_patches
     if trunk.pos_embed is None:
         return next(trunk.parameters()).new_zeros(patches, trunk.embed_dim)
     return trunk.pos_embed[0, trunk.pos_embed.shape[1] - patches:]
 
 
-def open_timm_attention(block: nn.Module) -> OpenAttention | None:
-    """Return what merging needs of a block.
-
-    Args:
-        block (nn.Module): Of a ``VisionTransformer`` or an ``Eva``.
-
-    Returns:
-        OpenAttention | None: The keys are those before rotary positions turn
-        them. None where the block or its attention is of another class.
-    """
+def open_timm_attention(block: nn.Module) -> AttentionHooks | None:
+    """Return what merging needs of a block."""
     if isinstance(block, (EvaBlock, EvaBlockPostNorm)):
         return _open_eva_attention(block)
     if not hasattr(block, 'ls1') or type(block.attn) is not Attention:
@@ -109,4 +84,4 @@ def open_timm_attention(block: nn.Module) -> OpenAttention | None:
         out = attn(block.norm1(x), attn_mask=bias[:, None, None])
         return x + block.drop_path1(block.ls1(out))
 
-    return OpenAttention(keys, attention)
+    return AttentionHooks(keys, attention)

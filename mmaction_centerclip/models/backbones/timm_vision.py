@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from mmaction_centerclip.errors import InputError
 
 from .timm_parts import open_timm_attention, timm_block_halves, timm_patch_positions
-from .tower_steps import OpenAttention
+from .tower_steps import AttentionHooks, Function
 from .unsuited import why_unsuited
-from .video_tower import Step, VideoTower
+from .video_tower import VideoTower
 
 __all__ = ['TimmVisionTower']
 
@@ -20,37 +20,17 @@ __all__ = ['TimmVisionTower']
 class TimmVisionTower(VideoTower, VisionTransformer):
     """timm's ``VisionTransformer`` applied to every frame of a video.
 
-    Parameters, state dict keys and, without necks, the output to the last
-    bit are timm's.
+    Parameters, state dict keys and, without necks, the output to the last bit are
+    timm's.
 
     Args:
-        necks (Sequence[dict]): Necks, see :meth:`VideoTower.attach`.
-            Defaults to ().
-        arch (str | dict, optional): A retriever's, which this tower does not
-            use. Defaults to None.
-        with_cp (bool): Whether to recompute the blocks' activations in the
-            backward pass. Defaults to False.
-        model_name (str, optional): A model of timm's by name, which must be a
-            plain ``VisionTransformer``; what the zoo writes as a backbone's
-            ``type='timm.<name>'``. Its ``num_classes`` is 0 unless it is
-            given. Defaults to None: built by the sizes in ``kwargs``.
-        **kwargs: Those of ``timm.models.vision_transformer.VisionTransformer``:
-            ``img_size``, ``patch_size``, ``embed_dim``, ``depth``, ...; with
-            ``num_classes=0`` the features are the pooled tokens, else the
-            classifier's logits. With ``model_name``, those of
-            ``timm.create_model``, such as ``pretrained`` too.
-
-    Raises:
-        InputError: If ``model_name`` is none of timm's, or no plain
-            transformer.
-
-    Examples:
-        >>> backbone = dict(
-        ...     type='TimmVisionTower', model_name='vit_base_patch16_224',
-        ...     pretrained=True,
-        ...     necks=[dict(type='TokenClustering', before_block=7,
-        ...                 num_segments=4, num_centers=160)])
+        arch (str | dict, optional): A retriever's, which this tower does not use.
+        model_name (str, optional): A model of timm's by name, which must be a plain
+            ``VisionTransformer``; what the zoo writes as a backbone's
+            ``type='timm.<name>'``. Its ``num_classes`` is 0 unless it is given. None:
+            built by the sizes in ``kwargs``.
     """
+    pooling_parts = ('norm', 'attn_pool', 'fc_norm', 'head')
 
     def __init__(self, necks: Sequence[dict] = (), arch: str | dict | None = None,
                  with_cp: bool = False, model_name: str | None = None,
@@ -75,34 +55,32 @@ class TimmVisionTower(VideoTower, VisionTransformer):
         if not hasattr(self, 'necks'):
             super().init_weights(*args, **kwargs)
 
+    @property
+    def pools_patches(self) -> bool:
+        return self.global_pool != 'token'
+
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
-        """Embed frames (B, T, 3, H, W) as tokens (B * T, P + N, C)."""
         x = self._pos_embed(self.patch_embed(imgs.flatten(0, 1)))
         return self.norm_pre(self.patch_drop(x))
 
     def tower_blocks(self) -> Sequence[nn.Module]:
-        """Return the blocks."""
         return self.blocks
 
-    def block_halves(self, block: nn.Module) -> tuple[Step, Step] | None:
-        """Return the attention and the MLP of timm's plain block."""
+    def block_halves(self, block: nn.Module) -> tuple[Function, Function] | None:
         return timm_block_halves(block)
 
-    def open_attention(self, block: nn.Module) -> OpenAttention | None:
-        """Return the keys of timm's plain attention, and it with a bias."""
+    def open_attention(self, block: nn.Module) -> AttentionHooks | None:
         return open_timm_attention(block)
 
     def tokens_to_features(self, x: Tensor) -> Tensor:
-        """Pool as timm does, and classify where there are classes."""
         return self.forward_head(self.norm(x))
 
     def patch_positions(self) -> Tensor:
-        """Return the positional embedding (N, C) of the patches, or zeros."""
         return timm_patch_positions(self)
 
 
 def _create(name: str, options: dict) -> VisionTransformer:
-    """Let timm build a model, and refuse one that is no plain transformer."""
+    """Build a model by timm, and refuse one that is no plain transformer."""
     if not isinstance(name, str) or not timm.is_model(name.removeprefix('timm.')):
         raise InputError("model_name must be a model of timm's, see "
                          f'timm.list_models(), got {name!r}')

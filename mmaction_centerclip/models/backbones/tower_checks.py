@@ -11,15 +11,7 @@ __all__ = ['check_imgs', 'check_necks', 'refuse_tracing']
 
 
 def check_imgs(tower: nn.Module, imgs: Tensor) -> None:
-    """Refuse frames of another shape or size than a tower takes.
-
-    Args:
-        tower (VideoTower): With its ``image_size``.
-        imgs (Tensor): Should have the shape (B, T, 3, H, W).
-
-    Raises:
-        InputError: If they are not of that shape and size.
-    """
+    """Refuse frames of another shape or size than a tower takes."""
     if imgs.ndim != 5 or imgs.shape[2] != 3:
         raise InputError('imgs must have the shape (B, T, 3, H, W), got '
                          f'{tuple(imgs.shape)}')
@@ -33,15 +25,8 @@ def check_imgs(tower: nn.Module, imgs: Tensor) -> None:
 def refuse_tracing(tower: nn.Module) -> None:
     """Refuse what would be wrong, or fail, without saying why.
 
-    A trace takes shapes for constants: for a batch of another size some necks
-    then give other features, without an error. ONNX has no operator that
-    clusters.
-
-    Args:
-        tower (VideoTower): One with necks.
-
-    Raises:
-        InputError: While torch traces, or exports to ONNX.
+    A trace takes shapes for constants: for a batch of another size some necks then give
+    other features, without an error. ONNX has no operator that clusters.
     """
     if torch.jit.is_tracing() or torch.onnx.is_in_onnx_export():
         raise InputError(
@@ -51,16 +36,7 @@ def refuse_tracing(tower: nn.Module) -> None:
 
 
 def check_necks(tower: nn.Module, necks: Sequence[TokenNeck]) -> None:
-    """Refuse necks that cannot stand where they want to.
-
-    Args:
-        tower (VideoTower): The tower.
-        necks (Sequence[TokenNeck]): All of them.
-
-    Raises:
-        InputError: If there is no such block, or the host does not give what
-            one needs.
-    """
+    """Refuse necks that cannot stand where they want to."""
     blocks = tower.tower_blocks()
     for neck in necks:
         if neck.before_block > len(blocks):
@@ -85,7 +61,7 @@ def check_necks(tower: nn.Module, necks: Sequence[TokenNeck]) -> None:
             raise InputError(f'{neck} pads with tokens that stand for nothing, which '
                              'others would count; it must be the only neck, got '
                              f'{len(necks)}')
-        if neck.pads and tower.pools_patches():
+        if neck.pads and tower.pools_patches:
             raise InputError(f'{neck} pads with tokens that stand for nothing, which '
                              f'{type(tower).__name__} would pool; it must pool a class '
                              'token')

@@ -1,105 +1,176 @@
-"""The parts of a transformer that a tower runs in turn, and the necks between."""
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+"""The steps that a tower runs in turn: blocks, halves of blocks, and necks."""
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from mmaction_centerclip.models.necks import TokenNeck
+from mmaction_centerclip.models.video_tokens import VideoTokens
+from mmaction_centerclip.ops import mask_or_all
 
-__all__ = ['OpenAttention', 'Step', 'TowerStep', 'key_part', 'mean_keys',
-           'tower_steps']
+__all__ = ['AttentionHooks', 'BlockStep', 'Function', 'NeckStep', 'key_part',
+           'list_steps', 'mean_keys', 'run_real_frames']
 
-Step = Callable[[Tensor], Tensor]
-"""A part of a transformer that takes and returns tokens of one layout."""
+Function = Callable[[Tensor], Tensor]
+"""Takes and returns tokens of one layout, as a block or a half of one does."""
 
 
-class OpenAttention(NamedTuple):
-    """The keys of a block's attention, and the attention with a bias.
+class AttentionHooks(NamedTuple):
+    """Functions that read a block's keys, and run its attention with a bias.
 
     Attributes:
-        keys (Callable): Maps tokens (B, L, C) in front of the block to their
-            keys, averaged over the heads, (B, L, D).
-        attention (Callable): The attention with its residual, of tokens
-            (B, L, C) and ``bias``, as many numbers, each of which is added to
-            every logit of its token as a key.
+        keys (Callable): Maps tokens (B, L, C) in front of the block to their keys,
+            averaged over the heads, (B, L, D).
+        attention (Callable): The attention with its residual, of tokens (B, L, C) and
+            ``bias``, as many numbers, each of which is added to every logit of its
+            token as a key.
     """
-    keys: Step
+    keys: Function
     attention: Callable[..., Tensor]
 
 
-class TowerStep(NamedTuple):
-    """A step of a tower.
+@dataclass(eq=False)
+class BlockStep:
+    """Run a block on tokens.
 
     Attributes:
-        run (Callable): Takes and returns tokens (B * T, P + N, C).
-        necks (Sequence[TokenNeck]): Those behind it. Where there are any, the
-            step takes each token on its own.
-        number (int): Of the block that it ends, from 1, else 0.
-        keys (Callable, optional): See :class:`OpenAttention`; where the step
-            is an attention whose keys a neck needs.
-        weighted (Callable, optional): The same attention with a bias; where
-            one counts tokens by their size.
+        tower (VideoTower): Whose block it is.
+        number (int): Of the block, from 1.
     """
-    run: Step
-    necks: Sequence[TokenNeck] = ()
-    number: int = 0
-    keys: Step | None = None
-    weighted: Callable[..., Tensor] | None = None
+    tower: nn.Module
+    number: int
+
+    @property
+    def block(self) -> nn.Module:
+        """The block, looked up, for it may have been wrapped or replaced."""
+        return self.tower.tower_blocks()[self.number - 1]
+
+    def function(self, tokens: VideoTokens) -> Function:
+        """Return what the host runs."""
+        return self.tower.block_step(self.block)
+
+    def checkpointed(self, tokens: VideoTokens) -> Function:
+        """Return the same, recomputed in the backward pass where that is wanted."""
+        function = self.function(tokens)
+        if self.tower.with_cp and self.tower.training:
+            return partial(checkpoint, function, use_reentrant=False)
+        return function
+
+    def __call__(self, tokens: VideoTokens) -> VideoTokens:
+        x = self.tower.around(self.checkpointed(tokens), tokens)
+        return tokens.replace(x=x, keys=None)
 
 
-class Host(Protocol):
-    """The methods of a host that say what its blocks are made of."""
+@dataclass(eq=False)
+class AttentionStep(BlockStep):
+    """Run a block's attention.
 
-    def tower_blocks(self) -> Sequence[nn.Module]: ...
+    Attributes:
+        with_keys (bool): Whether to hand on its keys.
+        by_size (bool): Whether it counts tokens by their size, as ToMe's does (arXiv
+            2210.09461), Sec. 3: softmax(q k / sqrt(d) + log(size)).
+    """
+    with_keys: bool = False
+    by_size: bool = False
 
-    def block_step(self, block: nn.Module) -> Step: ...
+    def function(self, tokens: VideoTokens) -> Function:
+        if not self.by_size or tokens.size is None:
+            return self.tower.block_halves(self.block)[0]
+        size = F.pad(tokens.size.flatten(0, 1), (tokens.num_prefix, 0), value=1)
+        return partial(self.tower.open_attention(self.block).attention,
+                       bias=size.to(tokens.x.dtype).log())
 
-    def block_halves(self, block: nn.Module) -> tuple[Step, Step] | None: ...
+    def __call__(self, tokens: VideoTokens) -> VideoTokens:
+        if not self.with_keys:
+            return super().__call__(tokens)
+        with torch.no_grad():
+            keys = self.tower.open_attention(self.block).keys(tokens.x)
+        keys = keys[:, tokens.num_prefix:].unflatten(0, (tokens.batch_size, -1))
+        return super().__call__(tokens).replace(keys=keys)
 
-    def open_attention(self, block: nn.Module) -> OpenAttention | None: ...
+
+@dataclass(eq=False)
+class MLPStep(BlockStep):
+    """Run a block's MLP."""
+
+    def function(self, tokens: VideoTokens) -> Function:
+        return self.tower.block_halves(self.block)[1]
 
 
-def tower_steps(host: Host, necks: Sequence[TokenNeck]) -> Iterator[TowerStep]:
-    """Yield a tower's steps in order, each with the necks behind it."""
+@dataclass(eq=False)
+class NeckStep:
+    """Run a neck, or an MLP and the neck behind it.
+
+    Attributes:
+        tower (VideoTower): Whose neck it is.
+        neck (TokenNeck): The neck.
+        mlp (MLPStep, optional): In front of it.
+    """
+    tower: nn.Module
+    neck: TokenNeck
+    mlp: MLPStep | None = None
+
+    def __call__(self, tokens: VideoTokens) -> VideoTokens:
+        tokens = tokens.with_positions()
+        if self.mlp is None:
+            return self.tower.run_neck(self.neck, _same, tokens)
+        if _is_random(self.mlp.block):
+            # The neck could not see the tokens that the block then computes.
+            return self.tower.run_neck(self.neck, _same, self.mlp(tokens))
+        return self.tower.run_neck(self.neck, self.mlp.checkpointed(tokens), tokens)
+
+
+Step = BlockStep | NeckStep
+
+
+def list_steps(tower: nn.Module, necks: Sequence[TokenNeck]) -> list[Step]:
+    """List a tower's steps: its blocks, as halves where necks need that, and necks."""
 
     def in_front_of(number: int) -> list[TokenNeck]:
         return [n for n in necks if n.in_front_of_block and n.before_block == number]
 
-    def identity(necks: list[TokenNeck]) -> Iterator[TowerStep]:
-        if necks:
-            yield TowerStep(nn.Identity(), necks)
-
-    yield from identity(in_front_of(1))
-    for number, block in enumerate(host.tower_blocks(), start=1):
+    steps: list[Step] = [NeckStep(tower, neck) for neck in in_front_of(1)]
+    for number, block in enumerate(tower.tower_blocks(), start=1):
         inside = [n for n in necks if n.inside_block and n.before_block == number]
-        behind, random = in_front_of(number + 1), _is_random(block)
-        keys = weighted = halves = None
-        if any(n.needs_keys for n in inside):
-            keys = host.open_attention(block).keys
-        if any(n.proportional_attention and n.before_block <= number for n in necks):
-            weighted = host.open_attention(block).attention
-        if inside or weighted or behind and not random:
-            halves = host.block_halves(block)
-        if halves is None:
-            yield TowerStep(host.block_step(block), number=number)
-            yield from identity(behind)
-            continue
-        attention, mlp = halves
-        yield TowerStep(attention, keys=keys, weighted=weighted)
-        yield from identity(inside)
-        if random:
-            yield TowerStep(mlp, number=number)
-            yield from identity(behind)
+        behind = in_front_of(number + 1)
+        by_size = any(n.proportional_attention and n.before_block <= number
+                      for n in necks)
+        if not (inside or behind or by_size) or tower.block_halves(block) is None:
+            steps.append(BlockStep(tower, number))
         else:
-            yield TowerStep(mlp, behind, number)
+            mlp = MLPStep(tower, number)
+            steps += [AttentionStep(tower, number, any(n.needs_keys for n in inside),
+                                    by_size),
+                      *(NeckStep(tower, neck) for neck in inside),
+                      *(NeckStep(tower, neck, mlp) for neck in behind[:1]),
+                      *([] if behind else [mlp])]
+            behind = behind[1:]
+        steps += [NeckStep(tower, neck) for neck in behind]
+    return steps
+
+
+def run_real_frames(function: Function, tokens: VideoTokens) -> Tensor:
+    """Run attention that joins frames, without those that it must not see."""
+    videos, mask = tokens.by_frame, tokens.frame_mask
+    if mask is None or tokens.attend_masked or mask.all():
+        return function(videos).flatten(0, 1)
+    result = videos.clone()
+    for number, real in enumerate(mask_or_all(mask)):
+        result[number, real] = function(videos[number, real][None])[0]
+    return result.flatten(0, 1)
+
+
+def _same(x: Tensor) -> Tensor:
+    return x
 
 
 def _is_random(block: nn.Module) -> bool:
-    """Whether a block drops paths or values at random now.
-
-    A neck could not see the tokens that the block then computes.
-    """
+    """Return whether a block drops paths or values at random now."""
     return block.training and any(getattr(module, name, 0) for module in block.modules()
                                   for name in ('p', 'drop_prob'))
 
@@ -118,8 +189,7 @@ def mean_keys(x: Tensor, weight: Tensor, bias: Tensor | None, num_heads: int,
         weight (Tensor): Of the keys, shape (H * D, C).
         bias (Tensor, optional): Of the keys, shape (H * D, ).
         num_heads (int): H.
-        norm (nn.Module, optional): What each head's keys go through.
-            Defaults to None: nothing.
+        norm (nn.Module, optional): What each head's keys go through. None: nothing.
 
     Returns:
         Tensor: Shape (B, L, D).

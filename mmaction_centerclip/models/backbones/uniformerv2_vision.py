@@ -8,9 +8,11 @@ from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.necks import TokenNeck
-from mmaction_centerclip.ops import segment_mask
+from mmaction_centerclip.models.video_tokens import VideoTokens
+from mmaction_centerclip.ops import mask_or_all
 
-from .video_tower import Step, VideoTower
+from .tower_steps import BlockStep, Function, Step, run_real_frames
+from .video_tower import EncodedSegments, VideoTower
 
 __all__ = ['UniFormerV2Tower']
 
@@ -20,34 +22,17 @@ class UniFormerV2Tower(VideoTower, UniFormerV2):
     """MMAction2's ``UniFormerV2`` (arXiv 2211.09552).
 
     Its global blocks read the full grid of patches behind the blocks of
-    ``return_list``, by a convolution. In front of such a block only necks that
-    keep every patch at its place are right, such as ``SegmentMeanPooling``;
-    with local blocks (``no_lmhra=False``), in front of every block. The zoo's
-    configs read the last block: they have no place for any other neck.
+    ``return_list``, by a convolution. In front of such a block only necks that keep
+    every patch at its place are right, such as ``SegmentMeanPooling``; with local
+    blocks (``no_lmhra=False``), in front of every block. The zoo's configs read the
+    last block: they have no place for any other neck.
 
-    Parameters, state dict keys and, without necks, the output of
-    :meth:`forward` to the last bit are the zoo's.
-
-    Args:
-        necks (Sequence[dict]): Necks, see :meth:`VideoTower.attach`.
-            Defaults to ().
-        arch (str | dict, optional): A retriever's, which this tower does not
-            use. Defaults to None.
-        with_cp (bool): Whether to recompute the blocks' activations in the
-            backward pass. Defaults to False.
-        **kwargs: Those of the zoo's class.
-
-    Raises:
-        InputError: If a neck that moves patches stands in front of a block
-            that reads their grid.
-
-    Examples:
-        >>> # In a recogniser's config, over the zoo's own:
-        >>> model = dict(backbone=dict(
-        ...     type='UniFormerV2Tower',
-        ...     necks=[dict(type='SegmentMeanPooling', before_block=5,
-        ...                 num_segments=4)]))
+    Parameters, state dict keys and, without necks, the output of :meth:`forward` to the
+    last bit are the zoo's.
     """
+    hosts = 'UniFormerV2'
+    pooling_parts = tuple(f'transformer.{name}' for name in (
+        'temporal_cls_token', 'balance', 'dpe', 'dec', 'norm'))
 
     def __init__(self, necks: Sequence[dict] = (), arch: str | dict | None = None,
                  with_cp: bool = False, **kwargs) -> None:
@@ -74,12 +59,10 @@ class UniFormerV2Tower(VideoTower, UniFormerV2):
                 'the full grid of patches, which this neck does not leave')
 
     def init_weights(self) -> None:
-        """Start as the zoo does, and the necks from its positions."""
         super().init_weights()
         self.init_necks()
 
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
-        """Embed frames (B, T, 3, H, W) as tokens (B * T', 1 + N, C)."""
         x = self.conv1(imgs.transpose(1, 2))
         frames = x.shape[2]
         if frames != self.transformer.T:
@@ -92,15 +75,13 @@ class UniFormerV2Tower(VideoTower, UniFormerV2):
         return self.ln_pre(x)
 
     def tower_blocks(self) -> Sequence[nn.Module]:
-        """Return the local blocks."""
         return self.transformer.resblocks
 
-    def block_step(self, block: nn.Module) -> Step:
+    def block_step(self, block: nn.Module) -> Function:
         """Return a block for tokens (1 + N, B, S, C), see :meth:`around`."""
         return lambda x: block(x.flatten(1, 2), x.shape[2]).view_as(x)
 
-    def block_halves(self, block: nn.Module) -> tuple[Step, Step] | None:
-        """Return the attention and the MLP, where nothing reads the block."""
+    def block_halves(self, block: nn.Module) -> tuple[Function, Function] | None:
         number = list(self.tower_blocks()).index(block)
         if number in self.transformer.return_list or not block.no_lmhra:
             return None
@@ -111,56 +92,53 @@ class UniFormerV2Tower(VideoTower, UniFormerV2):
 
         return attention, lambda x: x + block.drop_path(block.mlp(block.ln_2(x)))
 
-    def around(self, step: Step, x: Tensor, batch_size: int,
-               positions: Tensor | None) -> Tensor:
+    def around(self, function: Function, tokens: VideoTokens) -> Tensor:
         """Run a block in the zoo's layout, tokens first, and videos apart."""
-        x = step(x.transpose(0, 1).unflatten(1, (batch_size, -1)))
-        return x.flatten(1, 2).transpose(0, 1)
+        return run_real_frames(
+            lambda x: function(x.permute(2, 0, 1, 3)).permute(1, 2, 0, 3), tokens)
 
     def patch_positions(self) -> Tensor:
-        """Return the positional embedding (N, C) of a frame's patches."""
         return self.positional_embedding[1:]
 
-    def encode(self, imgs: Tensor, frame_mask: Tensor | None = None
-               ) -> tuple[Tensor, Tensor | None]:
-        """Encode videos, each as one segment, see :meth:`VideoTower.encode`."""
-        if frame_mask is not None:
-            frame_mask = segment_mask(frame_mask, self.transformer.T)
+    def encode_segments(self, imgs: Tensor,
+                        frame_mask: Tensor | None = None) -> EncodedSegments:
         reading = self.transformer
         grids: list[Tensor] = []
 
-        def read(number: int, x: Tensor) -> None:
-            if number - 1 in reading.return_list:
-                grids.append(x)
+        def read(step: Step, tokens: VideoTokens) -> None:
+            if isinstance(step, BlockStep) and step.number - 1 in reading.return_list:
+                grids.append(tokens.by_frame)
 
-        x, frame_mask = self.run_blocks(imgs, frame_mask, read)
-        token = reading.temporal_cls_token.repeat(1, len(imgs), 1)
+        tokens = self.run_blocks(imgs, frame_mask, read)
+        mask = tokens.frame_mask
+        if mask is None or tokens.attend_masked or mask.all():
+            features = self._read(grids, tokens.prefix)
+        else:
+            features = torch.cat([
+                self._read([grid[i, real][None] for grid in grids],
+                           tokens.prefix[i, real][None])
+                for i, real in enumerate(mask_or_all(mask))])
+        return EncodedSegments.of_video(features, mask)
+
+    def _read(self, grids: Sequence[Tensor], prefix: Tensor) -> Tensor:
+        """Return the features (B, C) that the global blocks make of grids."""
+        reading = self.transformer
+        token = reading.temporal_cls_token.repeat(1, len(prefix), 1)
         for convolution, block, grid in zip(reading.dpe, reading.dec, grids):
-            token = block(token, self._all_tokens(convolution, grid, len(imgs)))
+            token = block(token, self._all_tokens(convolution, grid))
         share = reading.sigmoid(reading.balance)
-        mean = x[:, 0].unflatten(0, (len(imgs), -1)).mean(1)
-        features = reading.norm((1 - share) * token[0] + share * mean)
-        if frame_mask is not None:
-            frame_mask = frame_mask.any(1, keepdim=True)
-        return features[:, None], frame_mask
+        mean = prefix[:, :, 0].mean(1)
+        return reading.norm((1 - share) * token[0] + share * mean)
 
     @staticmethod
-    def _all_tokens(convolution: nn.Module, x: Tensor, batch_size: int) -> Tensor:
+    def _all_tokens(convolution: nn.Module, x: Tensor) -> Tensor:
         """Return tokens (S * (1 + N), B, C), patches with their surroundings."""
-        x = x.unflatten(0, (batch_size, -1))
         grid = x[:, :, 1:].permute(0, 3, 1, 2)  # (B, C, S, N)
         width = int(grid.shape[-1]**0.5)
         around = convolution(grid.unflatten(3, (width, width)).contiguous())
         patches = x[:, :, 1:] + around.flatten(3).permute(0, 2, 3, 1)
         x = torch.cat([x[:, :, :1], patches], dim=2)
         return x.permute(1, 2, 0, 3).flatten(0, 1)
-
-    def _pooling_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters of the global blocks, and of what joins them."""
-        reading = self.transformer
-        return [reading.temporal_cls_token, reading.balance,
-                *(p for part in (reading.dpe, reading.dec, reading.norm)
-                  for p in part.parameters())]
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode videos as the zoo's class does, for recognisers.

@@ -1,11 +1,8 @@
 """Turn a vision transformer of frames into a tower of videos, with necks."""
 from collections.abc import Callable, Sequence
-from functools import partial
+from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.necks import TokenNeck, build_necks
@@ -13,27 +10,48 @@ from mmaction_centerclip.models.utils import load_strictly
 from mmaction_centerclip.models.video_tokens import VideoTokens
 
 from .tower_checks import check_imgs, check_necks, refuse_tracing
-from .tower_steps import OpenAttention, Step, tower_steps
+from .tower_steps import AttentionHooks, Function, Step, list_steps
 
-__all__ = ['OpenAttention', 'Step', 'VideoTower']
+__all__ = ['EncodedSegments', 'Function', 'VideoTower']
+
+
+class EncodedSegments(NamedTuple):
+    """Features of the segments of videos.
+
+    Attributes:
+        features (Tensor): Shape (B, S, E), not normalised.
+        mask (Tensor, optional): True where one is real, bool (B, S). None where all
+            are.
+        starts (Tensor, optional): The first frame of each, int64 (B, S). None where all
+            are of equally many frames.
+    """
+    features: Tensor
+    mask: Tensor | None
+    starts: Tensor | None = None
+
+    @classmethod
+    def of_video(cls, features: Tensor, mask: Tensor | None) -> 'EncodedSegments':
+        """Return features (B, E) of whole videos, with the mask of their frames."""
+        return cls(features[:, None],
+                   None if mask is None else mask.any(dim=1, keepdim=True))
 
 
 class VideoTower:
     """Mixin in front of a host, a vision transformer's own class.
 
-    The host says how it embeds frames, what its blocks and their halves are
-    and how it pools; the mixin runs them, with necks in between. Parameters
-    and state dict keys stay the host's, and without necks so does the output.
-    A host calls :meth:`attach` at the end of its ``__init__``.
+    The host says how it embeds frames, what its blocks and their halves are and how it
+    pools; the mixin runs them, with necks in between. Parameters and state dict keys
+    stay the host's, and without necks so does the output. A host calls :meth:`attach`
+    at the end of its ``__init__``.
 
     Attributes:
         num_prefix_tokens (int): Class and register tokens P of a frame.
-        image_size (tuple[int, int], optional): Height and width that frames
-            must have; None where the host takes any.
-        embed_dims (int): Width E of the features; that of the tokens, unless
-            the host sets it before :meth:`attach`.
-        with_cp (bool): Whether to recompute activations in the backward pass.
-            Necks are not recomputed.
+        image_size (tuple[int, int], optional): Height and width that frames must have;
+            None where the host takes any.
+        embed_dims (int): Width E of the features; that of the tokens, unless the host
+            sets it before :meth:`attach`.
+        with_cp (bool): Whether to recompute activations in the backward pass. Necks are
+            not recomputed.
 
     Examples:
         >>> import torch
@@ -46,11 +64,20 @@ class VideoTower:
         >>> features.shape
         torch.Size([1, 2, 64])
     """
+    hosts: str | None = None
+    """The type of the zoo's backbone that this one stands in for, if any."""
     num_prefix_tokens = 1
     image_size: tuple[int, int] | None = None
     with_cp = False
+    tubelet_size = 1
+    """Frames of the video that are embedded together, as one."""
     added_keys: tuple[str, ...] = ('necks.', )
     """Starts of the state dict keys that the host's class does not have."""
+    pools_patches = True
+    """True where the features are made of patch tokens, too."""
+    pooling_parts: tuple[str, ...] = ('norm', 'fc_norm', 'head')
+    """Names of the modules and parameters behind the blocks, which
+    :meth:`freeze` leaves to train."""
 
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
         """Embed frames (B, T, 3, H, W) as tokens (B * T, P + N, C)."""
@@ -60,19 +87,19 @@ class VideoTower:
         """Return the host's blocks, in order."""
         raise NotImplementedError
 
-    def block_halves(self, block: nn.Module) -> tuple[Step, Step] | None:
+    def block_halves(self, block: nn.Module) -> tuple[Function, Function] | None:
         """Return a block's attention and MLP, each with its residual.
 
-        The MLP takes each token on its own. None where a block has no such
-        halves: necks then stand behind the whole block.
+        The MLP takes each token on its own. None where a block has no such halves:
+        necks then stand behind the whole block.
         """
         return None
 
-    def block_step(self, block: nn.Module) -> Step:
-        """Return a whole block as a step, where that is not the block itself."""
+    def block_step(self, block: nn.Module) -> Function:
+        """Return a whole block as a function, where that is not the block itself."""
         return block
 
-    def open_attention(self, block: nn.Module) -> OpenAttention | None:
+    def open_attention(self, block: nn.Module) -> AttentionHooks | None:
         """Return what merging necks need of a block's attention.
 
         None where the host cannot say: necks that need it are then refused.
@@ -87,26 +114,20 @@ class VideoTower:
         """Return the positional embedding (N, C) of a frame's patches."""
         raise NotImplementedError
 
-    def around(self, step: Step, x: Tensor, batch_size: int,
-               positions: Tensor | None) -> Tensor:
-        """Run a block, or a half of one, on tokens (B * S, P + K, C).
+    def around(self, function: Function, tokens: VideoTokens) -> Tensor:
+        """Return the tokens (B * S, P + K, C) behind a block, or a half of one.
 
-        Hosts whose attention joins the frames of a video reshape here, and
-        rotary ones gather their embedding at ``positions`` (B, S, K), see
-        :class:`VideoTokens`.
+        Hosts whose attention joins the frames of a video reshape here, and rotary ones
+        gather their embedding at ``tokens.positions``.
         """
-        return step(x)
+        return function(tokens.x)
 
     def attach(self, necks: Sequence[dict]) -> None:
-        """Build the necks, once the host is built.
+        """Build the necks and list the steps, once the host is built.
 
         Args:
-            necks (Sequence[dict]): Configs, see :func:`build_necks`; of
-                several in front of one block the first goes first.
-
-        Raises:
-            InputError: If one is no neck, stands in front of no block, or
-                needs what the host does not give.
+            necks (Sequence[dict]): Configs, see :func:`build_necks`; of several in
+                front of one block the first goes first.
         """
         if isinstance(necks, dict):
             raise InputError(f'necks must be a list of configs, got {necks!r}')
@@ -115,6 +136,7 @@ class VideoTower:
             self.embed_dims = width
         self.necks = nn.ModuleList(build_necks(necks, embed_dims=width))
         check_necks(self, self.necks)
+        self.steps = list_steps(self, self.necks)
         self.init_necks()
 
     def check_neck(self, neck: TokenNeck) -> None:
@@ -136,148 +158,84 @@ class VideoTower:
 
         Args:
             imgs (Tensor): Normalised frames, shape (B, T, 3, H, W).
-            frame_mask (Tensor, optional): True where a frame is real, bool
-                (B, T). Defaults to None: all are.
+            frame_mask (Tensor, optional): True where a frame is real, bool (B, T).
+                None: all are.
 
         Returns:
             tuple[Tensor, Tensor | None]: Features of the segments (frames
-            where no neck merges them), shape (B, S, E), not normalised; and
-            their mask, bool (B, S), None if ``frame_mask`` is.
-
-        Raises:
-            InputError: If the frames are not of that shape and size, or a
-                tower with necks is traced or exported to ONNX.
+            where no neck merges them), shape (B, S, E), not normalised; and their mask,
+            bool (B, S), None if ``frame_mask`` is.
         """
-        x, frame_mask = self.run_blocks(imgs, frame_mask)
-        features = self.tokens_to_features(x)
+        return tuple(self.encode_segments(imgs, frame_mask)[:2])
+
+    def encode_segments(self, imgs: Tensor,
+                        frame_mask: Tensor | None = None) -> EncodedSegments:
+        """Encode videos as :meth:`encode`, and return what each segment is of."""
+        tokens = self.run_blocks(imgs, frame_mask)
+        features = self.tokens_to_features(tokens.x)
         if features.shape[-1] != self.embed_dims:
             raise InputError(f'{type(self).__name__}: embed_dims must be the '
                              f'{features.shape[-1]} of the features, got '
                              f'{self.embed_dims}')
-        return features.unflatten(0, (len(imgs), -1)), frame_mask
+        features = features.unflatten(0, (len(imgs), -1))
+        starts = tokens.first_frames
+        return EncodedSegments(features, tokens.frame_mask,
+                               None if starts is None else starts * self.tubelet_size)
 
-    def run_blocks(self, imgs: Tensor, frame_mask: Tensor | None,
-                   read: Callable[[int, Tensor], None] | None = None
-                   ) -> tuple[Tensor, Tensor | None]:
-        """Run the blocks and the necks.
+    def run_blocks(self, imgs: Tensor, frame_mask: Tensor | None = None,
+                   read: Callable[[Step, VideoTokens], None] | None = None
+                   ) -> VideoTokens:
+        """Run the blocks and the necks, see :meth:`encode`.
 
         Args:
-            imgs (Tensor): See :meth:`encode`.
-            frame_mask (Tensor, optional): See :meth:`encode`.
-            read (Callable, optional): Called with the number of each block,
-                from 1, and the tokens behind it (B * S, P + K, C), unless a
-                neck joins its MLP. Defaults to None.
-
-        Returns:
-            tuple[Tensor, Tensor | None]: The last block's tokens, and the
-            mask of the segments (B, S).
+            read (Callable, optional): Called with each step and the tokens behind it.
         """
         if self.necks:
             refuse_tracing(self)
         check_imgs(self, imgs)
-        batch_size, x = len(imgs), self.frames_to_tokens(imgs)
-        positions = size = keys = None  # Every patch is at its place, and alone.
-        for step, necks, number, keys_of, weighted in tower_steps(self, self.necks):
-            if keys_of is not None:
-                keys = self._keys(keys_of, x, batch_size)
-            if weighted is not None and size is not None:
-                step = partial(weighted, bias=self._log_sizes(size, x.dtype))
-            if self.with_cp and self.training:
-                step = partial(checkpoint, step, use_reentrant=False)
-            if not necks:
-                x = self.around(step, x, batch_size, positions)
-                if read is not None and number:
-                    read(number, x)
-                continue
-            tokens = VideoTokens.split(x, batch_size, self.num_prefix_tokens,
-                                       frame_mask, positions, size, keys)
-            tokens = self.run_necks(step, necks, tokens.with_positions())
-            x, (frame_mask, positions, size, _) = tokens.join(), tokens[2:]
-            keys = None
-        return x, frame_mask
+        tokens = VideoTokens.of(self.frames_to_tokens(imgs), len(imgs),
+                                self.num_prefix_tokens, frame_mask)
+        for step in self.steps:
+            tokens = step(tokens)
+            if read is not None:
+                read(step, tokens)
+        return tokens
 
-    @torch.no_grad()
-    def _keys(self, keys_of: Step, x: Tensor, batch_size: int) -> Tensor:
-        """Return the patch tokens' keys (B, T, N, D)."""
-        return keys_of(x)[:, self.num_prefix_tokens:].unflatten(0, (batch_size, -1))
-
-    def _log_sizes(self, size: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return what makes attention count a token by its size, (B * T, P + N).
-
-        ToMe (arXiv 2210.09461), Sec. 3: softmax(q k / sqrt(d) + log(size)).
-        """
-        size = F.pad(size.flatten(0, 1), (self.num_prefix_tokens, 0), value=1)
-        return size.to(dtype).log()
-
-    def run_necks(self, step: Step, necks: Sequence[TokenNeck],
-                  tokens: VideoTokens) -> VideoTokens:
-        """Run a step, each token on its own, and the necks behind it.
+    def run_neck(self, neck: TokenNeck, function: Function,
+                 tokens: VideoTokens) -> VideoTokens:
+        """Run a function, each token on its own, and the neck behind it.
 
         Where a class token belongs to no frame, a host keeps it from them here.
         """
-        tokens = necks[0].after(step, tokens)
-        for neck in necks[1:]:
-            tokens = neck(tokens)
-        return tokens
-
-    @torch.no_grad()
-    def pools_patches(self) -> bool:
-        """Return whether the features are made of patch tokens too."""
-        patches = self.patch_positions()
-        tokens = F.pad(patches.new_full((1, *patches.shape), torch.nan),
-                       (0, 0, self.num_prefix_tokens, 0))
-        return bool(self.tokens_to_features(tokens).isnan().any())
+        return neck.after(function, tokens)
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Choose whether to recompute activations in the backward pass."""
         self.with_cp = enable
 
     def freeze(self, num_blocks: int) -> None:
-        """Freeze the embeddings and the first blocks.
-
-        Args:
-            num_blocks (int): How many blocks; 0 freezes the embeddings only,
-                -1 nothing.
-
-        Raises:
-            InputError: If the tower does not have so many blocks.
-        """
+        """Freeze the embeddings and the first blocks."""
         blocks = self.tower_blocks()
-        if type(num_blocks) is not int or not -1 <= num_blocks <= len(blocks):
+        if not -1 <= num_blocks <= len(blocks):
             raise InputError('frozen_layers must be from -1 (nothing frozen) to '
                              f'{len(blocks)}, the number of blocks, got {num_blocks!r}')
         if num_blocks < 0:
             return
-        trained = {id(p) for p in self._pooling_parameters()}
+        trained = self.pooling_parameters()
         for module in (self.necks, *blocks[num_blocks:]):
-            trained.update(map(id, module.parameters()))
+            trained.update(module.parameters())
         for parameter in self.parameters():
-            if id(parameter) not in trained:
+            if parameter not in trained:
                 parameter.requires_grad = False
 
-    def _pooling_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters behind the blocks: those that pooling reads."""
-        parameters = [p for p in self.parameters() if p.requires_grad]
-        patches = self.patch_positions()
-        tokens = patches.new_zeros(
-            1, self.num_prefix_tokens + len(patches), patches.shape[1])
-        with torch.enable_grad():
-            total = self.tokens_to_features(tokens).sum()
-        if not total.requires_grad:
-            return []
-        gradients = torch.autograd.grad(total, parameters, allow_unused=True)
-        return [p for p, g in zip(parameters, gradients) if g is not None]
+    def pooling_parameters(self) -> set[nn.Parameter]:
+        """Return the parameters of :attr:`pooling_parts`."""
+        parts = tuple(f'{name}.' for name in self.pooling_parts)
+        return {parameter for name, parameter in self.named_parameters()
+                if f'{name}.'.startswith(parts)}
 
     def load_pretrained(self, state: dict[str, Tensor], source: str) -> None:
-        """Load weights of the host's class, and start from them what is added.
-
-        Args:
-            state (dict[str, Tensor]): With all of the host's keys.
-            source (str): Where they are from, for messages.
-
-        Raises:
-            InputError: If a key is missing, unknown or of another shape.
-        """
+        """Load weights of the host's class, and start from them what is added."""
         load_strictly(self, state, source, may_lack=self.added_keys)
         if not any(key.startswith('necks.') for key in state):
             self.init_necks()

@@ -8,10 +8,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.ops import segment_mask
+from mmaction_centerclip.models.video_tokens import VideoTokens
 
-from .tower_steps import OpenAttention, key_part, mean_keys
-from .video_tower import Step, VideoTower
+from .tower_steps import (
+    AttentionHooks,
+    Function,
+    key_part,
+    mean_keys,
+    run_real_frames,
+)
+from .video_tower import VideoTower
 
 __all__ = ['VideoMAETower']
 
@@ -22,33 +28,17 @@ class VideoMAETower(VideoTower, VisionTransformer):
 
     Of arXiv 2203.12602 and 2303.16727.
 
-    Attention joins all frames of a video. A *frame* of the necks is a
-    tubelet: ``tubelet_size`` frames of the video, embedded together; there is
-    no class token. Parameters, state dict keys and, without necks, the output
-    of :meth:`forward` to the last bit are the zoo's.
+    Attention joins all frames of a video. A *frame* of the necks is a tubelet:
+    ``tubelet_size`` frames of the video, embedded together; there is no class token.
+    Parameters, state dict keys and, without necks, the output of :meth:`forward` to the
+    last bit are the zoo's.
 
     Args:
-        necks (Sequence[dict]): Necks, see :meth:`VideoTower.attach`.
-            Defaults to ().
-        arch (str | dict, optional): A retriever's, which this tower does not
-            use. Defaults to None.
-        with_cp (bool): Whether to recompute the blocks' activations in the
-            backward pass. Defaults to False.
-        tubelet_size (int): Frames of a tubelet. Defaults to 2.
-        **kwargs: Those of the zoo's class.
-
-    Raises:
-        InputError: If necks are to stand in front of a feature map, or for
-            ``pretrained``, which the zoo's class takes and does not load.
-
-    Examples:
-        >>> # In a recogniser's config, over the zoo's own:
-        >>> model = dict(backbone=dict(
-        ...     type='VideoMAETower',
-        ...     necks=[dict(type='TokenClustering', before_block=5,
-        ...                 num_segments=4, num_centers=196)]))
+        tubelet_size (int): Frames of a tubelet.
     """
+    hosts = 'VisionTransformer'
     num_prefix_tokens = 0
+    pooling_parts = ('norm', 'fc_norm')
 
     def __init__(self, necks: Sequence[dict] = (), arch: str | dict | None = None,
                  with_cp: bool = False, tubelet_size: int = 2, **kwargs) -> None:
@@ -66,12 +56,10 @@ class VideoMAETower(VideoTower, VisionTransformer):
         self.attach(necks)
 
     def init_weights(self) -> None:
-        """Start as the zoo does, and the necks from its positions."""
         super().init_weights()
         self.init_necks()
 
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
-        """Embed frames (B, T, 3, H, W) as tokens (B * T / tubelet, N, C)."""
         grid = tuple(size // self.patch_size for size in imgs.shape[-2:])
         x = self.patch_embed(imgs.transpose(1, 2))[0]
         positions = self.pos_embed
@@ -90,16 +78,14 @@ class VideoMAETower(VideoTower, VisionTransformer):
         return x.unflatten(1, (-1, grid[0] * grid[1])).flatten(0, 1)
 
     def tower_blocks(self) -> Sequence[nn.Module]:
-        """Return the blocks."""
         return self.blocks
 
-    def block_halves(self, block: nn.Module) -> tuple[Step, Step]:
-        """Return the attention and the MLP of a block."""
+    def block_halves(self, block: nn.Module) -> tuple[Function, Function]:
         scale_1, scale_2 = (getattr(block, name, 1) for name in ('gamma_1', 'gamma_2'))
         return (lambda x: x + block.drop_path(scale_1 * block.attn(block.norm1(x))),
                 lambda x: x + block.drop_path(scale_2 * block.mlp(block.norm2(x))))
 
-    def open_attention(self, block: nn.Module) -> OpenAttention:
+    def open_attention(self, block: nn.Module) -> AttentionHooks:
         """Return the keys of the zoo's attention, and it with a bias.
 
         The zoo's takes none, so that it is written out here.
@@ -122,32 +108,21 @@ class VideoMAETower(VideoTower, VisionTransformer):
             out = attn.proj_drop(attn.proj(out.transpose(1, 2).flatten(2)))
             return x + block.drop_path(scale * out)
 
-        return OpenAttention(
+        return AttentionHooks(
             lambda x: mean_keys(block.norm1(x), key_part(attn.qkv.weight), None,
                                 attn.num_heads), attention)
 
-    def around(self, step: Step, x: Tensor, batch_size: int,
-               positions: Tensor | None) -> Tensor:
+    def around(self, function: Function, tokens: VideoTokens) -> Tensor:
         """Run a block on all tokens of a video together."""
-        tokens = x.unflatten(0, (batch_size, -1))
-        return step(tokens.flatten(1, 2)).view_as(tokens).flatten(0, 1)
+        return run_real_frames(
+            lambda x: function(x.flatten(1, 2)).view_as(x), tokens)
 
     def tokens_to_features(self, x: Tensor) -> Tensor:
-        """Pool each video's, or each segment's, tokens (B, L, C)."""
         x = self.norm(x)
         return x[:, 0] if self.fc_norm is None else self.fc_norm(x.mean(1))
 
     def patch_positions(self) -> Tensor:
-        """Return the positional embedding (N, C) of the first tubelet."""
         return self.pos_embed[0, :self.grid_size[0] * self.grid_size[1]]
-
-    def run_blocks(self, imgs: Tensor, frame_mask: Tensor | None
-                   ) -> tuple[Tensor, Tensor | None]:
-        """Return the last block's tokens; a tubelet has its last frame's mask."""
-        if frame_mask is not None:
-            frame_mask = segment_mask(
-                frame_mask, frame_mask.shape[1] // self.tubelet_size)
-        return super().run_blocks(imgs, frame_mask)
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode videos as the zoo's class does, for recognisers.
@@ -159,8 +134,7 @@ class VideoMAETower(VideoTower, VisionTransformer):
             Tensor: Features (B, C) of all tokens that the necks leave, or
             with ``return_feat_map`` the map (B, C, T', H', W').
         """
-        tokens, _ = self.run_blocks(x.transpose(1, 2), None)
-        tokens = tokens.unflatten(0, (len(x), -1))
+        tokens = self.run_blocks(x.transpose(1, 2)).by_frame
         if self.return_feat_map:
             height, width = (s // self.patch_size for s in x.shape[-2:])
             return self.norm(tokens).unflatten(

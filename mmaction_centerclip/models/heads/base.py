@@ -18,44 +18,40 @@ from mmaction_centerclip.ops import repeated_pairs
 class SimilarityHead(BaseModule, metaclass=ABCMeta):
     """Compare captions with videos, and compute the loss on that.
 
-    A head turns a video, and a caption, into tensors to compare later: a
-    dict of tensors whose first dimension counts videos or captions, so that
-    each is encoded once and compared with many.
+    A head turns a video, and a caption, into tensors to compare later: a dict of
+    tensors whose first dimension counts videos or captions, so that each is encoded
+    once and compared with many.
 
     Args:
-        loss (dict, optional): The loss on scaled similarities. Defaults to
-            None: ``dict(type='SymmetricInfoNCELoss')``.
-        init_logit_scale (float): Start of the learned logarithm of the
-            scale; pretrained weights overwrite it. Defaults to ln(1 / 0.07).
-        freeze_logit_scale (bool): Whether to keep the scale where it starts
-            (within the range of ``ClampLogitScaleHook``). Defaults to False.
-        init_logit_bias (float, optional): Start of a learned number that the
-            loss adds to all logits, as :class:`SigmoidLoss` needs; rankings
-            do not depend on it. Defaults to None: there is none.
-        init_cfg (dict, optional): Initialisation config. Defaults to None.
-
-    Raises:
-        InputError: If ``init_logit_scale`` is not a finite number up to
-            ln(1000) (CLIP's scales are up to 100), or ``init_logit_bias`` not
-            a finite number from -1000 to 1000.
+        loss (dict, optional): The loss on scaled similarities. None:
+            ``dict(type='SymmetricInfoNCELoss')``.
+        init_logit_scale (float): Start of the learned logarithm of the scale;
+            pretrained weights overwrite it. Defaults to ln(1 / 0.07).
+        freeze_logit_scale (bool): Whether to keep the scale where it starts (within the
+            range of ``ClampLogitScaleHook``).
+        init_logit_bias (float, optional): Start of a learned number that the loss adds
+            to all logits, as :class:`SigmoidLoss` needs; rankings do not depend on it.
+            None: there is none.
+        init_cfg (dict, optional): Initialisation config.
     """
     separable = False
-    """Whether a video is one vector, ``video``, compared by a product with a
+    """True where a video is one vector, ``video``, compared by a product with a
     caption's, ``text``; an index can hold such videos."""
     embed_dims: int | None = None
     """Width of the features that it takes; None for any."""
     cosine = True
-    """Whether similarities are from -1 to 1, as the dual softmax needs."""
+    """True where similarities are from -1 to 1, as the dual softmax needs."""
 
     def __init__(
         self, loss: dict | None = None, init_logit_scale: float = math.log(1 / 0.07),
         freeze_logit_scale: bool = False, init_logit_bias: float | None = None,
-        init_cfg: dict | None = None) -> None:
+        init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
         check_number(f'{type(self).__name__}: init_logit_scale', init_logit_scale,
                      lambda x: x <= math.log(1000),
                      'the logarithm of a scale of at most 1000')
-        self.loss_module = build_loss(loss or dict(type='SymmetricInfoNCELoss'))
+        self.loss_module = build_loss(
+            dict(type='SymmetricInfoNCELoss') if loss is None else loss)
         self._takes_repeats = 'repeats' in inspect.signature(
             self.loss_module.forward).parameters
         if not self._takes_repeats:
@@ -74,13 +70,13 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
                              positions: Tensor | None = None) -> None:
         """Start the head's own weights from those of CLIP's text tower.
 
-        Called once the pretrained weights are loaded, unless they hold those
-        of a head. Does nothing unless a head has such weights.
+        Called once the pretrained weights are loaded, unless they hold those of a head.
+        Does nothing unless a head has such weights.
 
         Args:
             tower (CLIPTextTower): With pretrained weights.
             positions (Tensor, optional): All pretrained positions, shape (L, E), of
-                which the tower may have kept the first. Defaults to None: the tower's.
+                which the tower may have kept the first. None: the tower's.
         """
 
     @abstractmethod
@@ -111,8 +107,8 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
     def similarity(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:
         """Return similarities (texts, videos) of all pairs, without the scale.
 
-        They have the dtype of the features and of the head's own weights,
-        which an evaluation converts to float64.
+        They have the dtype of the features and of the head's own weights, which an
+        evaluation converts to float64.
 
         Args:
             text (dict[str, Tensor]): From :meth:`text_features`.
@@ -135,17 +131,13 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
             segments (Tensor): Shape (B, S, E).
             frame_mask (Tensor): Bool (B, S).
             text (TextFeatures): Features of B captions, one a video.
-            pair_ids (Tensor, optional): Int64 (B, 2), numbers of the video and of
-                the caption of each pair: pairs of any process that share one are
-                not each other's negatives. Negative where that does not matter.
-                Defaults to None: all are.
+            pair_ids (Tensor, optional): Int64 (B, 2), numbers of the video and of the
+                caption of each pair: pairs of any process that share one are not each
+                other's negatives. Negative where that does not matter. None: all are.
 
         Returns:
             dict[str, Tensor]: The loss terms, and ``logit_scale`` and
             ``logit_bias``, where there is one, to log.
-
-        Raises:
-            InputError: If there is one pair only, of which nothing is learned.
         """
         # In float32: a bfloat16 logit near 100 is a multiple of 0.5.
         with torch.autocast(segments.device.type, enabled=False):
@@ -169,12 +161,9 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
 
 
 def build_loss(config: dict) -> nn.Module:
-    """Build a loss, and see that it is one of similarities.
-
-    Raises:
-        InputError: If it takes more than logits (texts, videos), as those of
-            classification do, or does not return a dict of tensors.
-    """
+    """Build a loss, and see that it is one of similarities."""
+    if 'type' not in config:
+        raise InputError(f'loss must be a config with its type, got {config!r}')
     loss = MODELS.build(config)
     try:
         terms = loss(torch.eye(2))

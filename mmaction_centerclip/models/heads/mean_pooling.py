@@ -13,12 +13,9 @@ from .base import SimilarityHead
 class MeanPoolingHead(SimilarityHead):
     """Cosine similarity of a caption and the mean of a video's segments.
 
-    CLIP4Clip (arXiv 2104.08860), Sec. 3.3.1, parameter-free type. Each
-    segment's feature has unit length before it is averaged, and so has the
-    mean after it. Separable: a video is one vector.
-
-    Args:
-        **kwargs: See :class:`SimilarityHead`.
+    CLIP4Clip (arXiv 2104.08860), Sec. 3.3.1, parameter-free type. Each segment's
+    feature has unit length before it is averaged, and so has the mean after it.
+    Separable: a video is one vector.
     """
     separable = True
 
@@ -33,9 +30,7 @@ class MeanPoolingHead(SimilarityHead):
         return dict(video=F.normalize((segments * weights).sum(dim=1), dim=-1))
 
     def text_features(self, text: TextFeatures) -> dict[str, Tensor]:
-        """Return the sentence feature ``text`` (B, E), of unit length."""
         return dict(text=F.normalize(text.sentence.float(), dim=-1))
 
     def similarity(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:
-        """Return cosine similarities (texts, videos)."""
         return text['text'] @ video['video'].T

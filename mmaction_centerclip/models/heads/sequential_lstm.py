@@ -14,17 +14,12 @@ from .mean_pooling import MeanPoolingHead
 class SequentialLSTMHead(MeanPoolingHead):
     """Mean pooling of segments and an LSTM's outputs, added.
 
-    CLIP4Clip (arXiv 2104.08860), Sec. 3.3.2, sequential type, LSTM: one
-    layer, from the first segment to the last. There are no positions; the
-    authors' model holds a table of them, but does not use it in this type.
-    Separable: a video is one vector.
+    CLIP4Clip (arXiv 2104.08860), Sec. 3.3.2, sequential type, LSTM: one layer, from the
+    first segment to the last. There are no positions; the authors' model holds a table
+    of them, but does not use it in this type. Separable: a video is one vector.
 
     Args:
         embed_dims (int): Width E of the features.
-        **kwargs: See :class:`SimilarityHead`.
-
-    Raises:
-        InputError: If ``embed_dims`` is not a positive integer.
     """
 
     def __init__(self, embed_dims: int, **kwargs) -> None:
@@ -36,8 +31,8 @@ class SequentialLSTMHead(MeanPoolingHead):
     def video_features(self, segments: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
         """Return the pooled ``video`` (B, E), of unit length.
 
-        Segments that are not valid are as if they were not there; all
-        segments of a video without a valid one count.
+        Segments that are not valid are as if they were not there; all segments of a
+        video without a valid one count.
         """
         segments = segments.float()
         frame_mask = mask_or_all(frame_mask)

@@ -13,21 +13,18 @@ from .transformer import TextTransformerMixin
 class SequentialTransformerHead(TextTransformerMixin, MeanPoolingHead):
     """Mean pooling of segments that a transformer has related to each other.
 
-    CLIP4Clip (arXiv 2104.08860), Sec. 3.3.2, sequential type, Transformer
-    encoder. Learned positions are added to the segments' features, pre-norm
-    blocks attend to the real segments, and what comes out is added to the
-    features, without positions. Separable: a video is one vector.
+    CLIP4Clip (arXiv 2104.08860), Sec. 3.3.2, sequential type, Transformer encoder.
+    Learned positions are added to the segments' features, pre-norm blocks attend to the
+    real segments, and what comes out is added to the features, without positions.
+    Separable: a video is one vector.
 
     Args:
         embed_dims (int): Width E of the features, a multiple of ``num_heads``.
-        max_segments (int): Number of learned positions. Defaults to 77, the
-            context length of CLIP, whose positions these start from.
+        max_segments (int): Number of learned positions. Defaults to 77, the context
+            length of CLIP, whose positions these start from.
         **kwargs: ``num_layers``, ``num_heads``, ``init_position_std``,
             ``layer_norm_eps`` and ``quick_gelu`` of
             :class:`TextTransformerMixin`; and see :class:`SimilarityHead`.
-
-    Raises:
-        InputError: If an option is not as above.
 
     Examples:
         >>> import torch
@@ -46,9 +43,6 @@ class SequentialTransformerHead(TextTransformerMixin, MeanPoolingHead):
         """Return the pooled ``video`` (B, E), of unit length.
 
         All segments of a video without a valid segment count.
-
-        Raises:
-            InputError: If the video has more segments than ``max_segments``.
         """
         longest, count = len(self.position_embedding), segments.shape[1]
         if count > longest:

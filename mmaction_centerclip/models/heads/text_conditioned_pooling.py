@@ -22,14 +22,9 @@ class TextConditionedPoolingHead(SimilarityHead):
 
     Args:
         embed_dims (int): Width E of the features.
-        dropout (float): Dropout rate of the linear layer. Defaults to 0.3.
+        dropout (float): Dropout rate of the linear layer.
         chunk_size (int): Captions to compare with all videos at once, which bounds the
-            memory: a few times chunk_size * B * E floats for B videos. Defaults to 32.
-        **kwargs: See :class:`SimilarityHead`.
-
-    Raises:
-        InputError: If an option is not a positive integer, or ``dropout``
-            not in [0, 1).
+            memory: a few times chunk_size * B * E floats for B videos.
     """
 
     def __init__(self, embed_dims: int, dropout: float = 0.3, chunk_size: int = 32,
@@ -51,13 +46,11 @@ class TextConditionedPoolingHead(SimilarityHead):
         self.ln_output = nn.LayerNorm(embed_dims)
 
     def video_features(self, segments: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
-        """Return ``keys``, ``values`` (B, S, E) and the ``segment_mask`` (B, S)."""
         segments = self.ln_input(segments.float())
         return dict(keys=self.key(segments).float(),
                     values=self.value(segments).float(), segment_mask=frame_mask)
 
     def text_features(self, text: TextFeatures) -> dict[str, Tensor]:
-        """Return ``queries`` and the unit-length ``sentence`` (B, E)."""
         sentence = text.sentence.float()
         return dict(queries=self.query(self.ln_input(sentence)).float(),
                     sentence=F.normalize(sentence, dim=-1))

@@ -18,31 +18,27 @@ from .transformer import TextTransformerMixin
 class TightTransformerHead(TextTransformerMixin, SimilarityHead):
     """A transformer that reads a caption and a video together.
 
-    CLIP4Clip (arXiv 2104.08860), Sec. 3.3.3, tight type. The sequence is the
-    sentence feature and the segments' features, with learned positions; a
-    layer norm, a linear layer, QuickGELU and another linear layer turn its
-    first token into a number. The loss takes that number as it is: there is
-    no temperature, and ``logit_scale`` is not trained. As in the authors'
-    model, nothing is normalised before and no type of token is marked.
+    CLIP4Clip (arXiv 2104.08860), Sec. 3.3.3, tight type. The sequence is the sentence
+    feature and the segments' features, with learned positions; a layer norm, a linear
+    layer, QuickGELU and another linear layer turn its first token into a number. The
+    loss takes that number as it is: there is no temperature, and ``logit_scale`` is not
+    trained. As in the authors' model, nothing is normalised before and no type of token
+    is marked.
 
-    Every pair of caption and video takes a pass of the transformer. In
-    training the passes are repeated in the backward pass, a chunk of pairs
-    at a time, instead of keeping them.
+    Every pair of caption and video takes a pass of the transformer. In training the
+    passes are repeated in the backward pass, a chunk of pairs at a time, instead of
+    keeping them.
 
     Args:
         embed_dims (int): Width E of the features, a multiple of ``num_heads``.
-        max_positions (int): Number of learned positions, one more than the
-            most segments of a video. Defaults to 77, the context length of
-            CLIP, whose positions these start from.
-        layer_norm_eps (float): Epsilon of the layer norms. CLIP4Clip has
-            1e-12. Defaults to 1e-5.
-        chunk_size (int): Pairs to pass at once. Defaults to 1024.
+        max_positions (int): Number of learned positions, one more than the most
+            segments of a video. Defaults to 77, the context length of CLIP, whose
+            positions these start from.
+        layer_norm_eps (float): Epsilon of the layer norms. CLIP4Clip has 1e-12.
+        chunk_size (int): Pairs to pass at once.
         **kwargs: ``num_layers``, ``num_heads``, ``init_position_std`` and
             ``quick_gelu`` of :class:`TextTransformerMixin`; and see
             :class:`SimilarityHead`.
-
-    Raises:
-        InputError: If an option is not as above.
     """
 
     cosine = False
@@ -64,11 +60,6 @@ class TightTransformerHead(TextTransformerMixin, SimilarityHead):
         self.similarity_dense = nn.Linear(embed_dims, 1)
 
     def video_features(self, segments: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
-        """Return the ``segments`` (B, S, E) and their ``segment_mask`` (B, S).
-
-        Raises:
-            InputError: If the video has too many segments for ``max_positions``.
-        """
         positions = len(self.position_embedding)
         if segments.shape[1] >= positions:
             raise InputError(
@@ -78,7 +69,6 @@ class TightTransformerHead(TextTransformerMixin, SimilarityHead):
         return dict(segments=segments.float(), segment_mask=frame_mask)
 
     def text_features(self, text: TextFeatures) -> dict[str, Tensor]:
-        """Return the ``sentence`` feature (B, E), of any length."""
         return dict(sentence=text.sentence.float())
 
     def similarity(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:

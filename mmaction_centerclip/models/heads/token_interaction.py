@@ -15,23 +15,19 @@ from .base import SimilarityHead
 class WeightedTokenInteractionHead(SimilarityHead):
     """Weighted token-wise interaction of words and segments.
 
-    DRL (arXiv 2203.07111), Sec. 3.2. Every word is compared, by cosine, with
-    the segment that it is most similar to, and every segment with its word;
-    the similarity is the mean of the two weighted sums. The weights of a
-    caption's words, and those of a video's segments, are the softmax of a
-    two-layer perceptron's outputs for their features, not normalised.
+    DRL (arXiv 2203.07111), Sec. 3.2. Every word is compared, by cosine, with the
+    segment that it is most similar to, and every segment with its word; the similarity
+    is the mean of the two weighted sums. The weights of a caption's words, and those of
+    a video's segments, are the softmax of a two-layer perceptron's outputs for their
+    features, not normalised.
 
-    The words are a caption's tokens up to the end token, the start and the
-    end included.
+    The words are a caption's tokens up to the end token, the start and the end
+    included.
 
     Args:
         embed_dims (int): Width E of the features.
         chunk_size (int): Captions to compare with all videos at once, which bounds the
-            memory: chunk_size * L * B * S floats for B videos. Defaults to 16.
-        **kwargs: See :class:`SimilarityHead`.
-
-    Raises:
-        InputError: If an option is not a positive integer.
+            memory: chunk_size * L * B * S floats for B videos.
     """
 
     def __init__(self, embed_dims: int, chunk_size: int = 16, **kwargs) -> None:
@@ -52,13 +48,11 @@ class WeightedTokenInteractionHead(SimilarityHead):
                     segment_weights=_weights(self.segment_weight, segments, frame_mask))
 
     def text_features(self, text: TextFeatures) -> dict[str, Tensor]:
-        """Return ``words`` (B, L, E), their ``word_mask`` and weights."""
         words = text.words.float()
         return dict(words=words, word_mask=text.mask,
                     word_weights=_weights(self.word_weight, words, text.mask))
 
     def similarity(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:
-        """Return similarities (texts, videos), from -1 to 1."""
         segments = F.normalize(video['segments'], dim=-1)
         padded_segments = ~mask_or_all(video['segment_mask'])
         padded_words = ~mask_or_all(text['word_mask'])[:, :, None, None]

@@ -19,20 +19,16 @@ class TextTransformerMixin:
     Args:
         embed_dims (int): Width E of the features, a multiple of ``num_heads``.
         num_positions (int): Number of learned positions.
-        num_layers (int): Number of blocks. Defaults to 4.
-        num_heads (int, optional): Heads of a block. Defaults to None: one
-            for every 64 of ``embed_dims``, at least one.
-        layer_norm_eps (float): Epsilon of the layer norms. CLIP4Clip has
-            1e-12, CenterCLIP 1e-5. Defaults to 1e-5.
-        quick_gelu (bool): Whether the activation is OpenAI's QuickGELU, as
-            in the text tower that the blocks start from. Defaults to True.
+        num_layers (int): Number of blocks.
+        num_heads (int, optional): Heads of a block. None: one for every 64 of
+            ``embed_dims``, at least one.
+        layer_norm_eps (float): Epsilon of the layer norms. CLIP4Clip has 1e-12,
+            CenterCLIP 1e-5.
+        quick_gelu (bool): Whether the activation is OpenAI's QuickGELU, as in the text
+            tower that the blocks start from.
         init_position_std (float): Standard deviation of positions that are not copied
             from CLIP. Those of 0.01 beside features of about 1 take long to matter in a
-            model that is trained from scratch. Defaults to 0.01.
-        **kwargs: See :class:`SimilarityHead`.
-
-    Raises:
-        InputError: If an option is not as above.
+            model that is trained from scratch.
     """
 
     def __init__(self,
@@ -67,16 +63,7 @@ class TextTransformerMixin:
             init_position_std * torch.randn(num_positions, embed_dims))
 
     def relate(self, tokens: Tensor, token_mask: Tensor) -> Tensor:
-        """Add positions to tokens, and pass them through the blocks.
-
-        Args:
-            tokens (Tensor): Shape (B, L, E).
-            token_mask (Tensor): Bool (B, L), True where a token is seen by
-                the others, which is at least one in each row.
-
-        Returns:
-            Tensor: Shape (B, L, E).
-        """
+        """Add positions to tokens, and pass them through the blocks."""
         attention = self.transformer.resblocks[0].attn
         heads, length = attention.num_heads, tokens.shape[1]
         bias = attention.in_proj_weight.new_zeros(token_mask.shape)
@@ -90,9 +77,9 @@ class TextTransformerMixin:
                              positions: Tensor | None = None) -> None:
         """Copy the first blocks and positions of CLIP's text tower.
 
-        Blocks and positions beyond the tower's keep their initialisation,
-        and everything does, with a warning, if the tower's blocks are others.
-        Arguments as for :class:`SimilarityHead`.
+        Blocks and positions beyond the tower's keep their initialisation, and
+        everything does, with a warning, if the tower's blocks are others. Arguments as
+        for :class:`SimilarityHead`.
         """
         if positions is None:
             positions = tower.positional_embedding
@@ -110,7 +97,7 @@ class TextTransformerMixin:
 
 def _find_difference(width: int, other_width: int, block: nn.Module,
                      other: nn.Module) -> str | None:
-    """Say what keeps a head from starting from the text tower's blocks."""
+    """Return what keeps a head from starting from the text tower's blocks."""
     if width != other_width:
         return f'is {other_width} wide, the head {width}'
     activation = type(other.mlp.gelu)

@@ -18,25 +18,21 @@ class DualSoftmaxLoss(SymmetricInfoNCELoss):
     .. math::
         l_{ij} \cdot N \cdot \frac{\exp(\tau l_{ij})}{\sum_k \exp(\tau l_{kj})}
 
-    and video to text the same of the transposed logits. The gradient goes
-    through both factors. Repeats, see the base class, are candidates in neither
-    direction, and N is the number of those that are left.
+    and video to text the same of the transposed logits. The gradient goes through both
+    factors. Repeats, see the base class, are candidates in neither direction, and N is
+    the number of those that are left.
 
     The temperature :math:`\tau` multiplies the similarities, here after
-    ``logit_scale``: 1 makes the factor the probability of the other direction,
-    with which a likely pair's logit grows up to N times and the gradient is
-    gone; towards 0 the loss becomes InfoNCE. The N, the number of candidates
-    that share a unit of probability, is not in the paper but in common
-    implementations, so that the mean of the factor is 1.
+    ``logit_scale``: 1 makes the factor the probability of the other direction, with
+    which a likely pair's logit grows up to N times and the gradient is gone; towards 0
+    the loss becomes InfoNCE. The N, the number of candidates that share a unit of
+    probability, is not in the paper but in common implementations, so that the mean of
+    the factor is 1.
 
     Args:
-        loss_weight (float): Weight of the total. Defaults to 1.0.
-        label_smoothing (float): See :class:`SymmetricInfoNCELoss`. Defaults to 0.0.
-        temperature (float): As above. Defaults to 1e-3.
-
-    Raises:
-        InputError: If ``loss_weight`` is negative, ``label_smoothing`` not in
-            [0, 1), or ``temperature`` not positive.
+        loss_weight (float): Weight of the total.
+        label_smoothing (float): See :class:`SymmetricInfoNCELoss`.
+        temperature (float): As above.
     """
 
     def __init__(self, loss_weight: float = 1.0, label_smoothing: float = 0.0,

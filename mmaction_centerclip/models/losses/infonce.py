@@ -11,23 +11,18 @@ from mmaction_centerclip.errors import check_number
 class SymmetricInfoNCELoss(nn.Module):
     """InfoNCE over the rows and over the columns of a similarity matrix.
 
-    CLIP (arXiv 2103.00020), Fig. 3; CLIP4Clip (arXiv 2104.08860), Eq. 8 to
-    10. The total is the mean of the two directions.
+    CLIP (arXiv 2103.00020), Fig. 3; CLIP4Clip (arXiv 2104.08860), Eq. 8 to 10. The
+    total is the mean of the two directions.
 
-    Where another pair of the batch has the same video or the same caption, it is
-    no wrong answer. Such ``repeats`` are left out of the candidates (false
-    negative elimination, arXiv 2011.11765) rather than made right
-    answers too: each pair then counts once, and without repeats nothing changes.
+    Where another pair of the batch has the same video or the same caption, it is no
+    wrong answer. Such ``repeats`` are left out of the candidates (false negative
+    elimination, arXiv 2011.11765) rather than made right answers too: each pair then
+    counts once, and without repeats nothing changes.
 
     Args:
-        loss_weight (float): Weight of the total. Defaults to 1.0.
-        label_smoothing (float): Share of the target that is spread evenly
-            over all candidates, the right one included, without repeats.
-            Defaults to 0.0.
-
-    Raises:
-        InputError: If ``loss_weight`` is negative, or ``label_smoothing`` not
-            in [0, 1).
+        loss_weight (float): Weight of the total.
+        label_smoothing (float): Share of the target that is spread evenly over all
+            candidates, the right one included, without repeats.
     """
 
     def __init__(self, loss_weight: float = 1.0, label_smoothing: float = 0.0) -> None:
@@ -44,11 +39,11 @@ class SymmetricInfoNCELoss(nn.Module):
         """Compute the two halves of the loss.
 
         Args:
-            logits (Tensor): Scaled similarities, shape (texts, videos), with
-                the pairs on the diagonal.
-            repeats (Tensor, optional): Bool (texts, videos), True where a caption
-                and the video of another pair are no negatives, see
-                :func:`repeated_pairs`. Defaults to None: nowhere.
+            logits (Tensor): Scaled similarities, shape (texts, videos), with the pairs
+                on the diagonal.
+            repeats (Tensor, optional): Bool (texts, videos), True where a caption and
+                the video of another pair are no negatives, see :func:`repeated_pairs`.
+                None: nowhere.
 
         Returns:
             dict[str, Tensor]: Scalars ``loss_t2v`` and ``loss_v2t``, which
@@ -60,13 +55,7 @@ class SymmetricInfoNCELoss(nn.Module):
                     loss_v2t=self.one_way(logits.T, repeats.T))
 
     def one_way(self, logits: Tensor, repeats: Tensor | None = None) -> Tensor:
-        """Return half of the loss, in which the columns compete for each row.
-
-        Args:
-            logits (Tensor): Shape (N, N), with the pairs on the diagonal.
-            repeats (Tensor, optional): Bool (N, N), True for no candidate.
-                Defaults to None.
-        """
+        """Return half of the loss, in which the columns compete for each row."""
         target = torch.arange(len(logits), device=logits.device)
         if repeats is not None:
             logits = logits.masked_fill(repeats, float('-inf'))

@@ -9,10 +9,10 @@ from mmaction_centerclip.errors import check_number
 
 @MODELS.register_module()
 class SigmoidLoss(nn.Module):
-    r"""Tell pairs from all other combinations, each on its own.
+    r"""Classify each combination of caption and video as a pair or not.
 
-    SigLIP (arXiv 2303.15343), Eq. 1 and Alg. 1. Of N captions and N videos with
-    logits :math:`l_{ij}`
+    SigLIP (arXiv 2303.15343), Eq. 1 and Alg. 1. Of N captions and N videos with logits
+    :math:`l_{ij}`
 
     .. math::
         -\frac{1}{N} \sum_i \sum_j \log \sigma(z_{ij} l_{ij}),
@@ -24,15 +24,12 @@ class SigmoidLoss(nn.Module):
     Of ``repeats``, pairs whose video or caption another pair has too, nothing is
     decided: they are left out of the sum, as in :class:`SymmetricInfoNCELoss`.
 
-    Of the N decisions of a caption one is positive, so the logits need an offset,
-    the head's ``init_logit_bias``. SigLIP starts from ``init_logit_bias=-10`` and
+    Of the N decisions of a caption one is positive, so the logits need an offset, the
+    head's ``init_logit_bias``. SigLIP starts from ``init_logit_bias=-10`` and
     ``init_logit_scale=math.log(10)``.
 
     Args:
-        loss_weight (float): Weight of the loss. Defaults to 1.0.
-
-    Raises:
-        InputError: If ``loss_weight`` is negative.
+        loss_weight (float): Weight of the loss.
 
     Examples:
         >>> import torch
@@ -49,17 +46,7 @@ class SigmoidLoss(nn.Module):
 
     def forward(self, logits: Tensor,
                 repeats: Tensor | None = None) -> dict[str, Tensor]:
-        """Compute the loss.
-
-        Args:
-            logits (Tensor): Scaled similarities with the bias, shape (texts,
-                videos), with the pairs on the diagonal.
-            repeats (Tensor, optional): Bool (texts, videos), True where nothing
-                is decided. Defaults to None: nowhere.
-
-        Returns:
-            dict[str, Tensor]: The scalar ``loss_sigmoid``.
-        """
+        """Compute the loss."""
         signs = 2 * torch.eye(len(logits), dtype=logits.dtype, device=logits.device) - 1
         losses = -F.logsigmoid(signs * logits)
         if repeats is not None:

@@ -14,31 +14,16 @@ __all__ = ['AgglomerativeClustering']
 class AgglomerativeClustering(TokenSelection):
     """Join each segment's nearest tokens until ``num_centers`` are left.
 
-    ATC (arXiv 2409.11923, Sec. 3), which needs no training, see
-    :func:`agglomerative`. The paper stands between attention and MLP and
-    compares tokens by the attention's keys; this neck stands in front of its
-    block and compares the tokens themselves. It runs on the CPU, wherever the
-    model is.
+    ATC (arXiv 2409.11923, Sec. 3), which needs no training, see :func:`agglomerative`.
+    The paper stands between attention and MLP and compares tokens by the attention's
+    keys; this neck stands in front of its block and compares the tokens themselves. It
+    runs on the CPU, wherever the model is.
 
     Args:
-        before_block (int): Block in front of which to cluster, from 1.
-        num_segments (int): Segments S.
-        num_centers (int): Tokens K to keep of each segment's.
-        linkage (str): ``'single'``, ``'complete'``, ``'average'`` or
-            ``'ward'``. Defaults to ``'average'``.
-        distance (str): ``'cosine'`` or ``'euclidean'``; ``'ward'`` needs the
-            latter. Defaults to ``'cosine'``.
-        aggregation (str): ``'mean'`` of each cluster, or ``'medoid'``: its
-            most central token. Defaults to ``'mean'``.
-        **kwargs: See :class:`TokenSelection`.
-
-    Raises:
-        InputError: If an option is out of range, or in the forward pass if a
-            segment has fewer tokens than ``num_centers``.
-
-    Examples:
-        >>> neck = dict(type='AgglomerativeClustering', before_block=7,
-        ...             num_segments=3, num_centers=49, linkage='complete')
+        linkage (str): ``'single'``, ``'complete'``, ``'average'`` or ``'ward'``.
+        distance (str): ``'cosine'`` or ``'euclidean'``; ``'ward'`` needs the latter.
+        aggregation (str): ``'mean'`` of each cluster, or ``'medoid'``: its most central
+            token.
     """
 
     def __init__(self, before_block: int, num_segments: int, num_centers: int,
@@ -52,5 +37,4 @@ class AgglomerativeClustering(TokenSelection):
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, Tensor]:
-        """Return each cluster's most central token, and each token's cluster."""
         return agglomerative(tokens, self.num_centers, valid=token_mask, **self.options)

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from mmaction_centerclip.errors import (
     InputError,
-    check_choice,
     check_positive_int,
     named_errors,
 )
@@ -28,16 +27,11 @@ class TokenNeck(BaseModule, metaclass=ABCMeta):
     """Rewrite a video's tokens between two transformer blocks.
 
     Args:
-        before_block (int): The transformer block in front of which this neck
-            stands, counted from 1: 7 means after six complete blocks, the
-            paper's B6. In a tower's config also a list, see
-            :func:`build_necks`.
-        embed_dims (int, optional): Width C of the tokens; a tower gives its
-            own. Defaults to None.
-        init_cfg (dict, optional): Initialisation config. Defaults to None.
-
-    Raises:
-        InputError: If ``before_block`` is not a positive integer.
+        before_block (int): The transformer block in front of which this neck stands,
+            counted from 1: 7 means after six complete blocks, the paper's B6. In a
+            tower's config also a list, see :func:`build_necks`.
+        embed_dims (int, optional): Width C of the tokens; a tower gives its own.
+        init_cfg (dict, optional): Initialisation config.
     """
     in_front_of_block = True
     """Applied in front of the block."""
@@ -56,7 +50,7 @@ class TokenNeck(BaseModule, metaclass=ABCMeta):
     place: hosts whose blocks tell tokens apart by their order take no other."""
 
     def __init__(self, before_block: int, embed_dims: int | None = None,
-                 init_cfg: dict | None = None) -> None:
+                 init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
         self.embed_dims = embed_dims
         self.before_block = check_positive_int(
@@ -66,42 +60,24 @@ class TokenNeck(BaseModule, metaclass=ABCMeta):
     def forward(self, tokens: VideoTokens) -> VideoTokens:
         """Return tokens of other frames, of other number, or other values.
 
-        ``positions`` and ``size`` follow the patch tokens where they are
-        known.
+        ``positions`` and ``size`` follow the patch tokens where they are known, see
+        :meth:`VideoTokens.replace`.
         """
 
-    def after(self, step: Callable[[Tensor], Tensor],
+    def after(self, function: Callable[[Tensor], Tensor],
               tokens: VideoTokens) -> VideoTokens:
-        """Return ``self(tokens.map(step))``, as cheaply as the neck can.
-
-        Args:
-            step (Callable): Maps tokens (B, L, C), each on its own, as the
-                MLP of a block does.
-            tokens (VideoTokens): In front of the step.
-        """
-        return self(tokens.map(step))
+        """Return ``self(tokens.map(function))``, as cheaply as the neck can."""
+        return self(tokens.map(function))
 
     def init_from_positions(self, positions: Tensor) -> None:
-        """Start learned embeddings from the host's, if there are any.
-
-        Args:
-            positions (Tensor): Of the patches, shape (N, C).
-        """
+        """Start learned embeddings from the host's, if there are any."""
 
     def extra_repr(self) -> str:
         return f'before_block={self.before_block}'
 
 
 def build_neck(config: dict, embed_dims: int) -> TokenNeck:
-    """Build a neck for tokens of a width.
-
-    Args:
-        config (dict): With the ``type`` of a :class:`TokenNeck`.
-        embed_dims (int): Width C, unless the config says another.
-
-    Raises:
-        InputError: If it is no neck's config.
-    """
+    """Build a neck for tokens of a width."""
     name = config.get('type') if isinstance(config, dict) else None
     cls = MODELS.get(name) if isinstance(name, str) else name
     if not isinstance(cls, type) or not issubclass(cls, TokenNeck):
@@ -116,13 +92,9 @@ def build_necks(configs: Sequence[dict], embed_dims: int) -> list[TokenNeck]:
     """Build the necks of a tower.
 
     Args:
-        configs (Sequence[dict]): See :func:`build_neck`. One whose
-            ``before_block`` is a list stands for as many necks, one in front
-            of each of those blocks.
+        configs (Sequence[dict]): See :func:`build_neck`. One whose ``before_block`` is
+            a list stands for as many necks, one in front of each of those blocks.
         embed_dims (int): Width C.
-
-    Raises:
-        InputError: If one is no neck's config, or its list is empty.
     """
     necks = []
     for config in configs:
@@ -141,44 +113,37 @@ def build_necks(configs: Sequence[dict], embed_dims: int) -> list[TokenNeck]:
 class TokenReducer(TokenNeck):
     """Merge the frames of a video into segments with fewer tokens.
 
-    T frames become ``num_segments`` segments of T / ``num_segments``
-    consecutive frames. A segment keeps the mean of its frames' class tokens,
-    and of its patch tokens what :meth:`reduce` leaves.
+    T frames become ``num_segments`` segments of T / ``num_segments`` consecutive
+    frames. A segment keeps the mean of its frames' class tokens, and of its patch
+    tokens what :meth:`reduce` leaves.
 
     Args:
         before_block (int): Block in front of which to reduce, from 1.
         num_segments (int): Segments S to leave; must divide the frames.
-        exclude_padding (bool): Whether frames that the frame mask marks as
-            padding stay out of the reduction and of the class token's mean,
-            and a segment with any other frame counts. CenterCLIP lets them
-            take part. Defaults to False.
-        embed_dims (int, optional): See :class:`TokenNeck`. Defaults to None.
-        init_cfg (dict, optional): Initialisation config. Defaults to None.
-        adaptive_segments (bool): Whether to cut a video where its frames change
-            most, see :func:`cut_at_changes` and :func:`frame_changes`, instead
-            of into equal lengths. A segment has at most twice the equal length,
-            rounded up, and at least as many frames as the tokens to keep need;
-            all are padded to that length, and padding of the video stays out as
-            with ``exclude_padding``. ``num_segments`` need not divide the
-            frames. Defaults to False.
-
-    Raises:
-        InputError: If an option is out of range, or in the forward pass if
-            the frames cannot be cut into ``num_segments``.
+        exclude_padding (bool): Whether frames that the frame mask marks as padding stay
+            out of the reduction and of the class token's mean, and a segment with any
+            other frame counts. CenterCLIP lets them take part.
+        embed_dims (int, optional): See :class:`TokenNeck`.
+        init_cfg (dict, optional): Initialisation config.
+        adaptive_segments (bool): Whether to cut a video where its frames change most,
+            see :func:`cut_at_changes` and :func:`frame_changes`, instead of into equal
+            lengths. A segment has at most twice the equal length, rounded up, and at
+            least as many frames as the tokens to keep need; all are padded to that
+            length, and padding of the video stays out as with ``exclude_padding``.
+            ``num_segments`` need not divide the frames.
     """
     takes_masks = True
-    """Whether :meth:`reduce` heeds the mask of its segments' frames."""
+    """True where :meth:`reduce` heeds the mask of its segments' frames."""
 
     def __init__(self, before_block: int, num_segments: int,
                  exclude_padding: bool = False, embed_dims: int | None = None,
-                 init_cfg: dict | None = None,
+                 init_cfg: dict | list | None = None,
                  adaptive_segments: bool = False) -> None:
         super().__init__(before_block, embed_dims, init_cfg)
         name = type(self).__name__
         self.num_segments = check_positive_int(f'{name}: num_segments', num_segments)
         for option, value in dict(exclude_padding=exclude_padding,
                                   adaptive_segments=adaptive_segments).items():
-            check_choice(f'{name}: {option}', value, (True, False))
             if value and not self.takes_masks:
                 raise InputError(f'{name}: {option} is for necks that can leave tokens '
                                  'out, such as TokenClustering, got True')
@@ -187,78 +152,91 @@ class TokenReducer(TokenNeck):
 
     def forward(self, tokens: VideoTokens) -> VideoTokens:
         """Reduce (B, T, P + N, C) to (B, S, P + K, C)."""
-        segments = self.to_segments(tokens)
-        return self.to_videos(self.reduce(segments), tokens)
+        segments, mask = self.to_segments(tokens.with_positions())
+        return self.to_videos(self.reduce(segments), segments, mask)
 
-    def to_segments(self, tokens: VideoTokens) -> VideoTokens:
-        """View each segment as a video (B * S, F, ...), with its positions.
+    def to_segments(self, tokens: VideoTokens) -> tuple[VideoTokens, Tensor | None]:
+        """View each segment as a video (B * S, F, ...).
 
-        The frame mask is of the frames that count: None where all do.
+        Returns:
+            tuple[VideoTokens, Tensor | None]: The segments, whose mask is of the
+            frames that count, None where all do; and the mask of the segments (B, S),
+            None if there is none of the frames.
         """
-        frames = tokens.patches.shape[1]
         if self.adaptive_segments:
-            return self._to_adaptive_segments(tokens.with_positions())
+            return self._to_adaptive_segments(tokens)
+        mask, frames = tokens.frame_mask, tokens.patches.shape[1]
         if frames % self.num_segments:
             raise InputError(
                 f'{self}: num_segments must divide the number of frames, got '
                 f'{self.num_segments} segments for {frames} frames')
         if not self.exclude_padding:
-            tokens = tokens._replace(frame_mask=None)
-        return tokens.with_positions().segments(self.num_segments)
+            tokens = tokens.replace(frame_mask=None)
+        if mask is not None:
+            mask = (mask.unflatten(1, (self.num_segments, -1)).any(dim=2)
+                    if self.exclude_padding else segment_mask(mask, self.num_segments))
+        return tokens.segments(self.num_segments), mask
 
-    def _to_adaptive_segments(self, tokens: VideoTokens) -> VideoTokens:
-        """Cut where frames change most, and pad with a segment's last frame."""
-        _, frames, patches, _ = tokens.patches.shape
+    def _to_adaptive_segments(self, tokens: VideoTokens
+                              ) -> tuple[VideoTokens, Tensor | None]:
+        """Cut where frames change most, and pad with a segment's last frame.
+
+        Padding of the video is in a segment only where there are too few real frames
+        for all of them. A segment of nothing else is not real.
+        """
+        frames, patches = tokens.patches.shape[1:3]
+        mask, count = tokens.frame_mask, None
         shortest = self.fewest_frames(patches)
-        longest = -(-2 * frames // self.num_segments)
+        longest = slots = max(shortest, -(-2 * frames // self.num_segments))
+        if mask is not None:
+            numbers = torch.arange(1, frames + 1, device=mask.device)
+            count = (mask * numbers).amax(dim=1).clamp(
+                self.num_segments * shortest, frames)
+            longest = (2 * count + self.num_segments - 1) // self.num_segments
+            longest = longest.clamp(min=shortest)
         with named_errors(str(self)):
             starts, lengths = cut_at_changes(
-                frame_changes(tokens.patches, tokens.frame_mask), self.num_segments,
-                shortest, max(shortest, longest))
-        slots = torch.arange(max(shortest, longest), device=starts.device)
-        real = slots < lengths[..., None]  # (B, S, F)
-        index = starts[..., None] + torch.minimum(slots, lengths[..., None] - 1)
+                frame_changes(tokens.patches, mask), self.num_segments, shortest,
+                longest, count)
+        slot = torch.arange(slots, device=starts.device)
+        own = slot < lengths[..., None]  # (B, S, F), else it repeats the last one
+        index = starts[..., None] + torch.minimum(slot, lengths[..., None] - 1)
         segments = tokens.take_frames(index.flatten(1))
-        mask = real.flatten(1)
-        if tokens.frame_mask is not None:
-            mask = mask & segments.frame_mask
-        return segments._replace(frame_mask=mask).segments(self.num_segments)
+        if mask is not None:
+            real = own & segments.frame_mask.view_as(own)
+            mask = real.any(dim=2)
+            own = real | own & ~mask[..., None]
+        segments = segments.replace(frame_mask=own.flatten(1), attend_masked=False)
+        return segments.segments(self.num_segments), mask
 
     def fewest_frames(self, patches: int) -> int:
         """Return how many frames of so many patches a segment must have."""
         return 1
 
-    def to_videos(self, segments: VideoTokens, tokens: VideoTokens) -> VideoTokens:
-        """Join reduced segments to videos of S frames.
-
-        Args:
-            segments (VideoTokens): Patches (B * S, 1, K, C), and the prefix
-                of all frames (B * S, F, P, C).
-            tokens (VideoTokens): The videos before.
-        """
-        prefix = weighted_mean(segments.prefix, segments.frame_mask)
-        videos = segments._replace(prefix=prefix, frame_mask=None).videos(
-            self.num_segments)
-        mask = tokens.frame_mask
-        if mask is not None and self.exclude_padding:
-            mask = segments.frame_mask.any(dim=1).unflatten(0, (-1, self.num_segments))
-        elif mask is not None:
-            mask = segment_mask(mask, self.num_segments)
-        return videos._replace(frame_mask=mask)
+    def to_videos(self, reduced: VideoTokens, segments: VideoTokens,
+                  mask: Tensor | None) -> VideoTokens:
+        """View reduced segments as videos of S frames."""
+        reduced = reduced.replace(
+            frame_mask=None, first_frames=segments.first_of_all())
+        return reduced.videos(self.num_segments).replace(frame_mask=mask)
 
     @abstractmethod
     def reduce(self, segments: VideoTokens) -> VideoTokens:
-        """Reduce each segment's patch tokens to those of one frame.
+        """Reduce each segment to one frame.
 
         Args:
-            segments (VideoTokens): A segment of F frames a video: patches
-                (B * S, F, N, C), positions (B * S, F, N), and the mask of the
-                frames that count, bool (B * S, F), None if all do.
+            segments (VideoTokens): A segment of F frames a video: patches (B * S, F, N,
+                C), positions (B * S, F, N), and the mask of the frames that count, bool
+                (B * S, F), None if all do.
 
         Returns:
-            VideoTokens: The same with patches (B * S, 1, K, C), and positions
-            and size (B * S, 1, K).
+            VideoTokens: The same with patches (B * S, 1, K, C), positions and
+            size (B * S, 1, K), and the prefix of :meth:`mean_prefix`.
         """
+
+    def mean_prefix(self, segments: VideoTokens) -> Tensor:
+        """Return each segment's mean prefix tokens, (B * S, 1, P, C)."""
+        return weighted_mean(segments.prefix, segments.frame_mask)
 
     def extra_repr(self) -> str:
         return f'{super().extra_repr()}, num_segments={self.num_segments}'

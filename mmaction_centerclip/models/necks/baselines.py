@@ -16,21 +16,17 @@ __all__ = ['SegmentMeanPooling', 'SparseTokenSampling', 'TemporalShift', 'TokenS
 
 @MODELS.register_module()
 class SegmentMeanPooling(TokenReducer):
-    """Average each position over the frames of its segment.
-
-    Examples:
-        >>> neck = dict(type='SegmentMeanPooling', before_block=7, num_segments=3)
-    """
+    """Average each position over the frames of its segment."""
     keeps_places = True
 
     def reduce(self, segments: VideoTokens) -> VideoTokens:
-        """Average over the frames, at the first one's positions."""
         size = segments.size
         if size is None:
             size = torch.ones_like(segments.positions)
         if segments.frame_mask is not None:
             size = size * mask_or_all(segments.frame_mask)[..., None]
-        return segments._replace(
+        return segments.replace(
+            prefix=self.mean_prefix(segments),
             patches=weighted_mean(segments.patches, segments.frame_mask),
             positions=segments.positions[:, :1], size=size.sum(dim=1, keepdim=True))
 
@@ -39,12 +35,8 @@ class SegmentMeanPooling(TokenReducer):
 class SparseTokenSampling(TokenSelection):
     """Keep tokens at equal steps; in training, at random.
 
-    Random tokens are the same for the whole batch and different per segment;
-    they are drawn from torch's global generator on the CPU.
-
-    Examples:
-        >>> neck = dict(type='SparseTokenSampling', before_block=7,
-        ...             num_segments=3, num_centers=49)
+    Random tokens are the same for the whole batch and different per segment; they are
+    drawn from torch's global generator on the CPU.
     """
     has_clusters = False
     takes_masks = False
@@ -52,7 +44,6 @@ class SparseTokenSampling(TokenSelection):
     @torch.compiler.disable
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, None]:
-        """Return indices that do not depend on the tokens."""
         indices = sparse_sampling(tokens.shape[1], self.num_centers, self.num_segments,
                                   training=self.training, device=tokens.device)
         return indices.repeat(len(tokens) // self.num_segments, 1), None
@@ -62,13 +53,7 @@ class _Shift(TokenNeck):
     """Exchange channels between neighbouring frames.
 
     Args:
-        before_block (int): Block in front of which to shift, from 1.
         fold_div (int): A ``fold_div``-th of the channels goes either way.
-            Defaults to 8.
-        **kwargs: See :class:`TokenNeck`.
-
-    Raises:
-        InputError: If ``fold_div`` is less than 2.
     """
     keeps_places = True
 
@@ -83,28 +68,20 @@ class TemporalShift(_Shift):
     """Shift channels of the patch tokens (TSM, arXiv 1811.08383).
 
     The class token stays. Arguments are ``before_block`` and ``fold_div``.
-
-    Examples:
-        >>> neck = dict(type='TemporalShift', before_block=7)
     """
 
     def forward(self, tokens: VideoTokens) -> VideoTokens:
-        """Shift patches (B, T, N, C)."""
-        return tokens._replace(patches=temporal_shift(tokens.patches, self.fold_div))
+        return tokens.replace(patches=temporal_shift(tokens.patches, self.fold_div))
 
 
 @MODELS.register_module()
 class TokenShift(_Shift):
     """Shift channels of the class token (Token Shift, arXiv 2108.02432).
 
-    Works twice in its block, before the attention and before the MLP.
-    Arguments are ``before_block`` and ``fold_div``.
-
-    Examples:
-        >>> neck = dict(type='TokenShift', before_block=7)
+    Works twice in its block, before the attention and before the MLP. Arguments are
+    ``before_block`` and ``fold_div``.
     """
     inside_block = True
 
     def forward(self, tokens: VideoTokens) -> VideoTokens:
-        """Shift prefix tokens (B, T, P, C)."""
-        return tokens._replace(prefix=temporal_shift(tokens.prefix, self.fold_div))
+        return tokens.replace(prefix=temporal_shift(tokens.prefix, self.fold_div))

@@ -15,28 +15,14 @@ class DensityPeakClustering(TokenSelection):
     """Keep the density peaks of each segment's tokens, or merge around them.
 
     DPC-KNN, as in TCFormer (arXiv 2204.08680, Sec. 3.2) and Chat-UniVi, see
-    :func:`density_peaks`; needs no training. Both papers merge, TCFormer with
-    weights that it learns, which are not here.
+    :func:`density_peaks`; needs no training. Both papers merge, TCFormer with weights
+    that it learns, which are not here.
 
     Args:
-        before_block (int): Block in front of which to cluster, from 1.
-        num_segments (int): Segments S.
-        num_centers (int): Tokens K to keep of each segment's.
         neighbors (int): Nearest neighbours that a density is of.
-            Defaults to 5.
-        scale (float, optional): What distances are divided by.
-            Defaults to None: sqrt(C).
-        aggregation (str): ``'mean'`` of each cluster, or ``'medoid'``: the
-            peaks themselves. Defaults to ``'mean'``.
-        **kwargs: See :class:`TokenSelection`.
-
-    Raises:
-        InputError: If an option is out of range, or in the forward pass if a
-            segment has fewer tokens than ``num_centers``.
-
-    Examples:
-        >>> neck = dict(type='DensityPeakClustering', before_block=7,
-        ...             num_segments=3, num_centers=49)
+        scale (float, optional): What distances are divided by. None: sqrt(C).
+        aggregation (str): ``'mean'`` of each cluster, or ``'medoid'``: the peaks
+            themselves.
     """
 
     def __init__(self, before_block: int, num_segments: int, num_centers: int,
@@ -50,5 +36,4 @@ class DensityPeakClustering(TokenSelection):
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, Tensor]:
-        """Return the peaks, and the nearest peak of each token."""
         return density_peaks(tokens, self.num_centers, valid=token_mask, **self.options)

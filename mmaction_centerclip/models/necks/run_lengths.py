@@ -19,36 +19,22 @@ __all__ = ['RunLengthTokens']
 class RunLengthTokens(TokenReducer):
     """Keep, of each segment's patches, those that are new in their frame.
 
-    After Run-Length Tokenization (RLT, arXiv 2411.05222), ahead of block 1. A
-    patch that stays as it was in the frame before is dropped, and the one that
-    it repeats counts, in all attention from here on, for as many frames as it
-    stays: of patches that are exactly equal nothing is lost by this, but for
-    rounding. How many tokens that leaves depends on the video: the others of
-    the batch are padded to the longest with tokens of size 0, which attention
-    leaves out.
+    After Run-Length Tokenization (RLT, arXiv 2411.05222), ahead of block 1. A patch
+    that stays as it was in the frame before is dropped, and the one that it repeats
+    counts, in all attention from here on, for as many frames as it stays: of patches
+    that are exactly equal nothing is lost by this, but for rounding. How many tokens
+    that leaves depends on the video: the others of the batch are padded to the longest
+    with tokens of size 0, which attention leaves out.
 
-    It differs from the paper: patches are compared as they are embedded, not
-    as pixels (at block 1 both frames have the same position added, and what
-    differs is the patch); run lengths are weights in the attention and not a
-    learned embedding, so that it works without training; videos are padded
-    and not packed. The tower must pool a class token, and have no other neck.
-    It does not compile to one graph.
+    It differs from the paper: patches are compared as they are embedded, not as pixels
+    (at block 1 both frames have the same position added, and what differs is the
+    patch); run lengths are weights in the attention and not a learned embedding, so
+    that it works without training; videos are padded and not packed. The tower must
+    pool a class token, and have no other neck. It does not compile to one graph.
 
     Args:
-        num_segments (int): Segments S. Each becomes one frame with up to F * N
-            tokens, in which attention joins what is new in its frames.
+        before_block (int): Behind attention hardly any token stays as it was.
         threshold (float): How much a token may differ, see :func:`run_lengths`.
-            Defaults to 0.1.
-        before_block (int): Block in front of which to drop. Behind attention
-            hardly any token stays as it was. Defaults to 1.
-        **kwargs: ``exclude_padding``, ``adaptive_segments``, see
-            :class:`TokenReducer`.
-
-    Raises:
-        InputError: If an option is out of range, the host gives its attention
-            no bias or pools patches, or there is another neck; or in the
-            forward pass if the frames cannot be cut into
-            ``num_segments``.
 
     Examples:
         >>> import torch
@@ -57,7 +43,7 @@ class RunLengthTokens(TokenReducer):
         ...     img_size=64, embed_dim=64, depth=3, num_heads=2, num_classes=0,
         ...     necks=[dict(type='RunLengthTokens', num_segments=1)])
         >>> still = torch.rand(1, 1, 3, 64, 64).expand(-1, 4, -1, -1, -1)
-        >>> tower.run_blocks(still, None)[0].shape  # 1 + 16 tokens for 4 frames
+        >>> tower.run_blocks(still).x.shape  # 1 + 16 tokens for 4 frames
         torch.Size([1, 17, 64])
     """
     proportional_attention = True
@@ -71,7 +57,6 @@ class RunLengthTokens(TokenReducer):
         self.threshold = threshold
 
     def reduce(self, segments: VideoTokens) -> VideoTokens:
-        """Keep the new tokens (B * S, 1, K, C) of segments (B * S, F, N, C)."""
         mask = segments.frame_mask
         size = run_lengths(segments.patches, self.threshold,
                            None if mask is None else mask_or_all(mask))
@@ -81,7 +66,7 @@ class RunLengthTokens(TokenReducer):
         size = size.flatten(1)
         kept = pack(size)
         index = kept[..., None].expand(-1, -1, joined.patches.shape[-1])
-        return joined._replace(
+        return joined.replace(
             patches=joined.patches[:, 0].gather(1, index)[:, None],
             positions=joined.positions[:, 0].gather(1, kept)[:, None],
             size=size.gather(1, kept)[:, None])

@@ -14,42 +14,22 @@ __all__ = ['TemporalTokenMerging']
 class TemporalTokenMerging(TokenSelection):
     """Join neighbouring clips, and merge their tokens across and within.
 
-    After TempMe (arXiv 2409.01156, Sec. 3): several such necks in the last
-    blocks make 12 frames 6, 3 and 1 clips, see the example. Of each segment's
-    tokens, those of its other frames merge into the most similar ones of its
-    first frame, and then tokens of the joined clip into each other, by
-    bipartite soft matching (:func:`clip_matching`), until ``num_centers`` are
-    left.
+    After TempMe (arXiv 2409.01156, Sec. 3): several such necks in the last blocks make
+    12 frames 6, 3 and 1 clips, see docs/reducers.md. Of each segment's tokens, those of
+    its other frames merge into the most similar ones of its first frame, and then
+    tokens of the joined clip into each other, by bipartite soft matching
+    (:func:`clip_matching`), until ``num_centers`` are left.
 
-    It differs from the paper, which trains low-rank adapters with it: what is
-    lost is a number of tokens, not two shares; tokens are compared by
-    themselves; both merges stand in front of the block, where the paper's
-    second one stands behind its attention; and there are no embeddings but
-    those of :class:`TokenSelection`. The merges in frames of the paper's first
-    blocks are :class:`TokenMerging`.
+    It differs from the paper, which trains low-rank adapters with it: what is lost is a
+    number of tokens, not two shares; tokens are compared by themselves; both merges
+    stand in front of the block, where the paper's second one stands behind its
+    attention; and there are no embeddings but those of :class:`TokenSelection`. The
+    merges in frames of the paper's first blocks are :class:`TokenMerging`.
 
     Args:
-        before_block (int): Block in front of which to merge, from 1.
-        num_segments (int): Segments S, the clips to leave.
-        num_centers (int): Tokens K to leave of each segment's.
-        cross_share (float): Share of the merges to make across the frames of a
-            segment. Defaults to 0.8.
-        aggregation (str): ``'mean'`` to merge tokens, ``'medoid'`` to drop
-            those that would. Defaults to ``'mean'``.
-        **kwargs: ``cluster_embed``, ``frame_embed``, see
-            :class:`TokenSelection`; takes no ``exclude_padding`` and no
-            ``adaptive_segments``.
-
-    Raises:
-        InputError: If an option is out of range, or in the forward pass if a
-            segment has fewer tokens than ``num_centers``.
-
-    Examples:
-        >>> # In a config: 12 frames of 49 patches to 6 x 60, 3 x 90 and 1 x 150.
-        >>> necks = [
-        ...     dict(type='TemporalTokenMerging', before_block=block,
-        ...          num_segments=segments, num_centers=tokens)
-        ...     for block, segments, tokens in ((9, 6, 60), (10, 3, 90), (11, 1, 150))]
+        cross_share (float): Share of the merges to make across the frames of a segment.
+        aggregation (str): ``'mean'`` to merge tokens, ``'medoid'`` to drop those that
+            would.
     """
     takes_masks = False
 
@@ -63,5 +43,4 @@ class TemporalTokenMerging(TokenSelection):
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, Tensor]:
-        """Return the tokens that others merge into, and where each one goes."""
         return clip_matching(tokens, self.num_centers, frames, self.cross_share)

@@ -23,44 +23,24 @@ __all__ = ['SpectralTokenClustering', 'TokenClustering']
 class TokenClustering(TokenSelection):
     """Keep the k-medoids++ centers of each segment's tokens.
 
-    CenterCLIP (arXiv 2205.00823), Sec. 3.2 and 3.3. Distances are computed in
-    float32 whatever the autocast dtype.
+    CenterCLIP (arXiv 2205.00823), Sec. 3.2 and 3.3. Distances are computed in float32
+    whatever the autocast dtype.
 
     Args:
-        before_block (int): Block in front of which to cluster, from 1.
-        num_segments (int): Segments S; must divide the frames.
-        num_centers (int): Tokens K to keep of each segment's.
         distance (str): ``'euclidean'`` or ``'cosine'``.
-            Defaults to ``'euclidean'``.
-        p (float): Order of the Minkowski distance. Defaults to 2.0.
+        p (float): Order of the Minkowski distance.
         pre_norm (bool): Whether to cluster tokens of unit length.
-            Defaults to False.
-        max_iters (int): Limit of update steps. Defaults to 100.
-        tol (float): Stop when a segment's medoids move less than this in
-            all. Defaults to 1e-6.
-        backend (str): ``'auto'``, ``'torch'`` or ``'triton'``, see
-            :func:`kmedoids`. Defaults to ``'auto'``.
-        **kwargs: ``aggregation``, ``cluster_embed``, ``frame_embed``,
-            ``exclude_padding``, ``adaptive_segments``, see
-            :class:`TokenSelection`.
-
-    Raises:
-        InputError: If an option is out of range, or in the forward pass if a
-            segment has fewer tokens than ``num_centers``.
+        max_iters (int): Limit of update steps.
+        tol (float): Stop when a segment's medoids move less than this in all.
+        backend (str): ``'auto'``, ``'torch'`` or ``'triton'``, see :func:`kmedoids`.
 
     Examples:
         >>> import torch
         >>> from mmaction_centerclip.models import TokenClustering, VideoTokens
         >>> neck = TokenClustering(before_block=7, num_segments=3, num_centers=49)
-        >>> tokens = VideoTokens(torch.rand(2, 12, 1, 8), torch.rand(2, 12, 49, 8))
+        >>> tokens = VideoTokens(torch.rand(24, 50, 8), batch_size=2, num_prefix=1)
         >>> neck(tokens).patches.shape
         torch.Size([2, 3, 49, 8])
-        >>> # In a config:
-        >>> backbone = dict(
-        ...     type='CLIPVisionTower',
-        ...     arch='ViT-B-32-quickgelu',
-        ...     necks=[dict(type='TokenClustering', before_block=7,
-        ...                 num_segments=3, num_centers=49)])
     """
 
     def __init__(self,
@@ -82,7 +62,6 @@ class TokenClustering(TokenSelection):
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, Tensor]:
-        """Return medoids and assignment of k-medoids++."""
         return kmedoids(tokens, self.num_centers, valid=token_mask, **self.options)
 
 
@@ -90,37 +69,21 @@ class TokenClustering(TokenSelection):
 class SpectralTokenClustering(TokenSelection):
     """Keep the centers of each segment's spectral clusters.
 
-    CenterCLIP (arXiv 2205.00823), Sec. 3.3. Takes no ``exclude_padding`` and
-    no ``adaptive_segments``.
+    CenterCLIP (arXiv 2205.00823), Sec. 3.3. Takes no ``exclude_padding`` and no
+    ``adaptive_segments``.
 
     Args:
-        before_block (int): Block in front of which to cluster, from 1.
-        num_segments (int): Segments S; must divide the frames.
-        num_centers (int): Tokens K to keep of each segment's.
-        graph (str): ``'knn'`` or ``'heat'``. Defaults to ``'knn'``.
+        graph (str): ``'knn'`` or ``'heat'``.
         sigma (float | str): Scale of the similarity, or ``'auto'``.
-            Defaults to 2.0.
-        knn (int, optional): Neighbours in the graph. Defaults to None: 5 a
-            frame, and 5 more where a frame has 100 tokens or more.
-        spatial_kernel (int, optional): Odd; with ``temporal_kernel``, keep
-            similarities of tokens that are near each other only. For a square
-            token grid, so only for the first reducer of a tower.
-            Defaults to None: all.
-        temporal_kernel (int): Odd. Defaults to 7.
-        p (float): Order of the distance between rows. Defaults to 2.0.
-        max_iters (int): Limit of update steps. Defaults to 100.
-        tol (float): See :class:`TokenClustering`. Defaults to 1e-6.
-        solver (str): See :func:`spectral_embedding`. Defaults to ``'auto'``.
-        **kwargs: See :class:`TokenSelection`.
-
-    Raises:
-        InputError: If an option is out of range, or in the forward pass if a
-            segment has fewer tokens than ``num_centers``, or no square grid
-            with ``spatial_kernel``.
-
-    Examples:
-        >>> neck = dict(type='SpectralTokenClustering', before_block=7,
-        ...             num_segments=3, num_centers=49)
+        knn (int, optional): Neighbours in the graph. None: 5 a frame, and 5 more where
+            a frame has 100 tokens or more.
+        spatial_kernel (int, optional): Odd; with ``temporal_kernel``, keep similarities
+            of tokens that are near each other only. For a square token grid, so only
+            for the first reducer of a tower. None: all.
+        temporal_kernel (int): Odd.
+        p (float): Order of the distance between rows.
+        max_iters (int): Limit of update steps.
+        tol (float): See :class:`TokenClustering`.
     """
     takes_masks = False
 
@@ -136,21 +99,18 @@ class SpectralTokenClustering(TokenSelection):
                  p: float = 2.0,
                  max_iters: int = 100,
                  tol: float = 1e-6,
-                 solver: str = 'auto',
                  **kwargs) -> None:
         super().__init__(before_block, num_segments, num_centers, **kwargs)
         self.knn = knn
         self.spatial_kernel = spatial_kernel
         self.temporal_kernel = temporal_kernel
-        self.options = dict(graph=graph, sigma=sigma, p=p, max_iters=max_iters, tol=tol,
-                            solver=solver)
+        self.options = dict(graph=graph, sigma=sigma, p=p, max_iters=max_iters, tol=tol)
         with named_errors(type(self).__name__):
             check_spectral(**self.options, knn=1 if knn is None else knn)
             check_kernels(spatial_kernel or 1, temporal_kernel)
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, Tensor]:
-        """Return medoids and assignment of spectral clustering."""
         patches = tokens.shape[1] // frames
         return spectral_clustering(
             tokens, self.num_centers, knn=self.knn or 5 * frames + 5 * (patches >= 100),

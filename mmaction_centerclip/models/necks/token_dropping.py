@@ -29,41 +29,26 @@ class _TokenDrop(TokenSelection):
 class RandomTokenDrop(_TokenDrop):
     """Keep random tokens, in evaluation always the same ones.
 
-    They are the same for the whole batch and different per segment. In
-    training they are drawn anew from torch's global generator on the CPU, as
-    by :class:`SparseTokenSampling`, which in evaluation keeps tokens at equal
-    steps.
+    They are the same for the whole batch and different per segment. In training they
+    are drawn anew from torch's global generator on the CPU, as by
+    :class:`SparseTokenSampling`, which in evaluation keeps tokens at equal steps.
 
     Args:
-        before_block (int): Block in front of which to drop, from 1.
-        num_segments (int): Segments S.
-        num_centers (int): Tokens K to keep of each segment's.
-        seed (int): Of the choice in evaluation, from 0. Defaults to 0.
-        **kwargs: See :class:`TokenSelection`; takes no ``exclude_padding`` and
-            no ``adaptive_segments``.
-
-    Raises:
-        InputError: If an option is out of range, or in the forward pass if a
-            segment has fewer tokens than ``num_centers``.
-
-    Examples:
-        >>> neck = dict(type='RandomTokenDrop', before_block=7, num_segments=3,
-        ...             num_centers=49)
+        seed (int): Of the choice in evaluation, from 0.
     """
     takes_masks = False
 
     def __init__(self, before_block: int, num_segments: int, num_centers: int,
                  seed: int = 0, **kwargs) -> None:
         super().__init__(before_block, num_segments, num_centers, **kwargs)
-        if type(seed) is not int or seed < 0:
-            raise InputError(f'{type(self).__name__}: seed must be an integer that is '
-                             f'not negative, got {seed!r}')
+        if seed < 0:
+            raise InputError(f'{type(self).__name__}: seed must not be negative, got '
+                             f'{seed!r}')
         self.seed = seed
 
     @torch.compiler.disable
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, None]:
-        """Return indices that do not depend on the tokens."""
         generator = None if self.training else torch.Generator().manual_seed(self.seed)
         indices = sparse_sampling(
             tokens.shape[1], self.num_centers, self.num_segments, training=True,
@@ -76,15 +61,10 @@ class NormTokenDrop(_TokenDrop):
     """Keep each segment's tokens of the largest norm.
 
     Arguments are those of :class:`TokenSelection`.
-
-    Examples:
-        >>> neck = dict(type='NormTokenDrop', before_block=7, num_segments=3,
-        ...             num_centers=49)
     """
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, None]:
-        """Return the tokens of the largest norm."""
         return largest(norms(tokens), self.num_centers, token_mask), None
 
 
@@ -92,22 +72,14 @@ class NormTokenDrop(_TokenDrop):
 class ClassSimilarityTokenDrop(_TokenDrop):
     """Keep each segment's tokens that are most like their frame's class token.
 
-    By the cosine of both. It stands in for the attention of the class token,
-    which other methods drop tokens by, and which a neck does not see.
-    Arguments are those of :class:`TokenSelection`.
-
-    Raises:
-        InputError: In the forward pass, if the host has no class token.
-
-    Examples:
-        >>> neck = dict(type='ClassSimilarityTokenDrop', before_block=7,
-        ...             num_segments=3, num_centers=49)
+    By the cosine of both. It stands in for the attention of the class token, which
+    other methods drop tokens by, and which a neck does not see. Arguments are those of
+    :class:`TokenSelection`.
     """
     reads_prefix = True
 
     def select(self, tokens: Tensor, token_mask: Tensor | None, frames: int,
                prefix: Tensor) -> tuple[Tensor, None]:
-        """Return the tokens of the largest similarity."""
         if not prefix.shape[2]:
             raise InputError(f'{self} needs a class token, which this tower has not')
         tokens = tokens.unflatten(1, (frames, -1))
@@ -117,20 +89,14 @@ class ClassSimilarityTokenDrop(_TokenDrop):
 
 @MODELS.register_module()
 class DuplicateTokenDrop(_TokenDrop):
-    """Keep each segment's tokens that have least of a copy in the frame before.
+    """Keep the tokens of each segment least similar to the previous frame's.
 
-    By the cosine distance to the nearest token there. The first frame's tokens
-    are all new and come first: with ``num_centers`` no more than a frame's
-    tokens, the first frame is what is kept. Arguments are those of
-    :class:`TokenSelection`.
-
-    Examples:
-        >>> neck = dict(type='DuplicateTokenDrop', before_block=7, num_segments=3,
-        ...             num_centers=98)
+    By the cosine distance to the nearest token there. The first frame's tokens are all
+    new and come first: with ``num_centers`` no more than a frame's tokens, the first
+    frame is what is kept. Arguments are those of :class:`TokenSelection`.
     """
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, None]:
-        """Return the tokens of the largest distance."""
         scores = novelty(tokens, frames, token_mask)
         return largest(scores, self.num_centers, token_mask), None

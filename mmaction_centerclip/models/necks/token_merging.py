@@ -1,8 +1,10 @@
 """Bipartite token merging inside the blocks of a transformer (ToMe)."""
+from typing import Literal
+
 from mmaction.registry import MODELS
 from torch import Tensor
 
-from mmaction_centerclip.errors import InputError, check_choice, check_positive_int
+from mmaction_centerclip.errors import InputError, check_positive_int
 from mmaction_centerclip.models.video_tokens import VideoTokens
 from mmaction_centerclip.ops import alternate, bipartite_matching, merge
 
@@ -15,41 +17,29 @@ __all__ = ['TokenMerging']
 class TokenMerging(TokenReducer):
     """Merge the ``r`` pairs of tokens in a frame that are most alike.
 
-    ToMe (arXiv 2210.09461), which needs no training. Between the attention
-    and the MLP of its block, every other token is matched with the token
-    among the rest that is most like it, by the cosine of the attention's keys
-    averaged over the heads, and the ``r`` best matches become the mean of
-    their patches. From this block on, attention counts a token as often as
-    it stands for a patch. In every block, with ``before_block`` a list of all
-    of them, it is the paper's method: on timm's ViT with one class token, its
-    partition, order of tokens and outputs.
+    ToMe (arXiv 2210.09461), which needs no training. Between the attention and the MLP
+    of its block, every other token is matched with the token among the rest that is
+    most like it, by the cosine of the attention's keys averaged over the heads, and the
+    ``r`` best matches become the mean of their patches. From this block on, attention
+    counts a token as often as it stands for a patch. In every block, with
+    ``before_block`` a list of all of them, it is the paper's method: on timm's ViT with
+    one class token, its partition, order of tokens and outputs.
 
-    The partition alternates over prefix and patch tokens together, as in the
-    paper, whose class token is the first source, and is never merged; with
-    several prefix tokens, or none, the first patch is accordingly a source or
-    a destination. Where less than ``2 * r`` tokens are left, half go.
+    The partition alternates over prefix and patch tokens together, as in the paper,
+    whose class token is the first source, and is never merged; with several prefix
+    tokens, or none, the first patch is accordingly a source or a destination. Where
+    less than ``2 * r`` tokens are left, half go.
 
     Args:
-        before_block (int | Sequence[int]): The block inside which to merge,
-            from 1, or all such blocks: a neck for each.
         r (int): Tokens to lose in this block; 0 changes nothing.
-        num_segments (int, optional): Join the frames of each of so many
-            segments into one and merge in its space and time: it has F * N - r
-            tokens then, and the mean of the class tokens. The paper's way for
-            videos is 1, in a tower whose attention joins the frames; in one of
-            frames, ``r`` should be large. Defaults to None: in each frame.
-        metric (str): ``'keys'``, or ``'tokens'`` themselves, for hosts that
-            do not give their keys. Defaults to ``'keys'``.
-        proportional (bool): Whether attention counts tokens by their size;
-            the paper does so, but for models that were trained with MAE.
-            Defaults to True.
-        embed_dims (int, optional): See :class:`TokenNeck`. Defaults to None.
-        init_cfg (dict, optional): Initialisation config. Defaults to None.
-
-    Raises:
-        InputError: If an option is out of range, the host has no halves of
-            blocks, or gives no keys or no bias where they are needed; or in
-            the forward pass if ``num_segments`` does not divide the frames.
+        num_segments (int, optional): Join the frames of each of so many segments and
+            merge in its space and time: it has F * N - r tokens then, and the mean of
+            the class tokens. The paper's way for videos is 1, in a tower whose
+            attention joins the frames. None: in each frame.
+        metric (str): ``'keys'``, or ``'tokens'`` themselves, for hosts that do not give
+            their keys.
+        proportional (bool): Whether attention counts tokens by their size; the paper
+            does so, but for models that were trained with MAE.
 
     Examples:
         >>> import torch
@@ -57,8 +47,8 @@ class TokenMerging(TokenReducer):
         >>> tower = TimmVisionTower(
         ...     img_size=64, embed_dim=64, depth=3, num_heads=2, num_classes=0,
         ...     necks=[dict(type='TokenMerging', before_block=[1, 2, 3], r=4)])
-        >>> tokens, _ = tower.run_blocks(torch.rand(1, 2, 3, 64, 64), None)
-        >>> tokens.shape  # of 1 + 16 - 3 * 4 tokens a frame
+        >>> tokens = tower.run_blocks(torch.rand(1, 2, 3, 64, 64))
+        >>> tokens.x.shape  # of 1 + 16 - 3 * 4 tokens a frame
         torch.Size([2, 5, 64])
     """
     in_front_of_block = False
@@ -66,47 +56,43 @@ class TokenMerging(TokenReducer):
     without_attention = "metric='tokens', proportional=False"
 
     def __init__(self, before_block: int, r: int, num_segments: int | None = None,
-                 metric: str = 'keys', proportional: bool = True,
-                 embed_dims: int | None = None, init_cfg: dict | None = None) -> None:
+                 metric: Literal['keys', 'tokens'] = 'keys', proportional: bool = True,
+                 embed_dims: int | None = None,
+                 init_cfg: dict | list | None = None) -> None:
         super().__init__(before_block, num_segments or 1, embed_dims=embed_dims,
                          init_cfg=init_cfg)
         name = type(self).__name__
         if num_segments is not None:
             check_positive_int(f'{name}: num_segments', num_segments)
-        if type(r) is not int or r < 0:
-            raise InputError(f'{name}: r must be an integer that is not negative, '
-                             f'got {r!r}')
+        if r < 0:
+            raise InputError(f'{name}: r must not be negative, got {r!r}')
         self.num_segments = num_segments
         self.r = r
-        self.metric = check_choice(f'{name}: metric', metric, ('keys', 'tokens'))
+        self.metric = metric
         self.needs_keys = metric == 'keys' and r > 0
-        self.proportional_attention = check_choice(
-            f'{name}: proportional', proportional, (True, False))
+        self.proportional_attention = proportional
 
     def forward(self, tokens: VideoTokens) -> VideoTokens:
-        """Merge (B, T, P + N, C) to (B, T, P + N - r, C), or in segments."""
         if self.num_segments is not None:
             return super().forward(tokens)
-        patches = tokens.patches
-        tokens = tokens.with_positions()
-        frames = tokens.segments(patches.shape[1])  # (B * T, 1, N, C)
-        return self.reduce(frames).videos(patches.shape[1])
+        frames = len(tokens.x) // tokens.batch_size
+        segments = tokens.with_positions().segments(frames)  # (B * T, 1, N, C)
+        return self.reduce(segments).videos(frames)
 
     def reduce(self, segments: VideoTokens) -> VideoTokens:
-        """Merge the tokens of all F frames (B * S, F, N, C) as of one."""
         joined = segments.joined_frames()
         tokens, size = joined.patches[:, 0], joined.size
         num_merges = min(self.r, tokens.shape[1] // 2)
         if num_merges == 0:
-            return joined._replace(keys=None)
-        prefix = segments.prefix.shape[2]
+            return joined
         kept, assignment = bipartite_matching(
-            self._metric(joined), num_merges, *alternate(
-                tokens.shape[1], first=prefix % 2 == 0, device=tokens.device))
+            self._metric(joined), num_merges,
+            *alternate(tokens.shape[1], first=segments.num_prefix % 2 == 0,
+                       device=tokens.device))
         tokens, size = merge(tokens, assignment, kept.shape[1],
                              None if size is None else size[:, 0])
-        return joined._replace(
-            patches=tokens[:, None], size=size[:, None], keys=None,
+        return joined.replace(
+            patches=tokens[:, None], size=size[:, None],
             positions=joined.positions[:, 0].gather(1, kept)[:, None])
 
     def _metric(self, joined: VideoTokens) -> Tensor:

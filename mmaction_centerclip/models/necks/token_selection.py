@@ -11,7 +11,7 @@ from mmaction_centerclip.errors import (
     check_positive_int,
 )
 from mmaction_centerclip.models.video_tokens import VideoTokens
-from mmaction_centerclip.ops import mask_or_all, merge
+from mmaction_centerclip.ops import mask_or_all, merge, weighted_mean
 
 from .base import TokenReducer
 
@@ -19,42 +19,27 @@ __all__ = ['TokenSelection']
 
 
 class TokenSelection(TokenReducer):
-    """Keep ``num_centers`` tokens of each segment's.
+    """Select ``num_centers`` tokens per segment.
 
-    The choice is made without gradient; gradients flow through the tokens
-    that were kept.
+    The choice is made without gradient; gradients flow through the tokens that were
+    kept.
 
     Args:
-        before_block (int): Block in front of which to reduce, from 1.
-        num_segments (int): Segments S; must divide the frames.
         num_centers (int): Tokens K to keep of each segment's.
-        aggregation (str): ``'medoid'``: keep the centers themselves;
-            ``'mean'``: the mean of the patches in each center's cluster, a
-            token as often as its size says, at the center's position.
-            Defaults to ``'medoid'``.
-        cluster_embed (str, optional): A learned embedding of the K kept
-            tokens, in token order, that starts from ``'zeros'``,
-            ``'random'``, or ``'clip'``: the first K patch positions of the
-            tower's positional embedding. Defaults to None: none.
-        frame_embed (str, optional): A learned embedding of the frame that a
-            kept token comes from, starting from ``'zeros'`` or ``'random'``.
-            Defaults to None: none.
+        aggregation (str): ``'medoid'``: keep the centers themselves; ``'mean'``: the
+            mean of the patches in each center's cluster, a token as often as its size
+            says, at the center's position.
+        cluster_embed (str, optional): A learned embedding of the K kept tokens, in
+            token order, that starts from ``'zeros'``, ``'random'``, or ``'clip'``: the
+            first K patch positions of the tower's positional embedding. None: none.
+        frame_embed (str, optional): A learned embedding of the frame that a kept token
+            comes from, starting from ``'zeros'`` or ``'random'``. None: none.
         frames_per_segment (int, optional): Frames of a segment, required by
-            ``frame_embed``; with ``adaptive_segments`` the most that one may
-            have. Defaults to None.
-        exclude_padding (bool): See :class:`TokenReducer`. Defaults to False.
-        embed_dims (int, optional): Width C, required by the embeddings; a
-            tower gives its own. Defaults to None.
-        init_cfg (dict, optional): Initialisation config. Defaults to None.
-        adaptive_segments (bool): See :class:`TokenReducer`. Defaults to False.
-
-    Raises:
-        InputError: If an option is out of range, or in the forward pass if a
-            segment has fewer tokens than ``num_centers``.
+            ``frame_embed``; with ``adaptive_segments`` the most that one may have.
     """
     has_clusters = True
     reads_prefix = False
-    """Whether :meth:`select` takes the prefix tokens (B * S, F, P, C) too."""
+    """True where :meth:`select` takes the prefix tokens (B * S, F, P, C) too."""
 
     def __init__(self,
                  before_block: int,
@@ -66,7 +51,7 @@ class TokenSelection(TokenReducer):
                  frames_per_segment: int | None = None,
                  exclude_padding: bool = False,
                  embed_dims: int | None = None,
-                 init_cfg: dict | None = None,
+                 init_cfg: dict | list | None = None,
                  adaptive_segments: bool = False) -> None:
         super().__init__(before_block, num_segments, exclude_padding,
                          embed_dims, init_cfg, adaptive_segments)
@@ -94,14 +79,7 @@ class TokenSelection(TokenReducer):
         return nn.Parameter(weight)
 
     def init_from_positions(self, positions: Tensor) -> None:
-        """Start ``cluster_embed='clip'`` from a positional embedding.
-
-        Args:
-            positions (Tensor): Of the patches, shape (N, C).
-
-        Raises:
-            InputError: If there are fewer positions than centers.
-        """
+        """Start ``cluster_embed='clip'`` from a positional embedding."""
         if self._cluster_embed_start != 'clip':
             return
         if len(positions) < self.num_centers:
@@ -114,7 +92,7 @@ class TokenSelection(TokenReducer):
     def reduce(self, segments: VideoTokens) -> VideoTokens:
         """Keep the selected tokens of each segment, in token order."""
         indices, assignment = self._select(segments)
-        kept = self._keep(segments, indices)
+        patches, known = self._keep(segments, indices)
         if self.aggregation == 'mean':
             size, mask = segments.size, self._token_mask(segments)
             size = None if size is None else size.flatten(1)
@@ -123,44 +101,35 @@ class TokenSelection(TokenReducer):
                 size = mask.long() if size is None else size * mask
             patches, size = merge(segments.patches.flatten(1, 2), assignment,
                                   self.num_centers, size)
-            kept = kept._replace(patches=patches[:, None], size=size[:, None])
-        return self._embed(kept, segments, indices)
+            known.update(size=size[:, None])
+        return segments.replace(
+            prefix=self.mean_prefix(segments),
+            patches=self._embed(patches[:, None], segments, indices), **known)
 
-    def after(self, step: Callable[[Tensor], Tensor],
+    def after(self, function: Callable[[Tensor], Tensor],
               tokens: VideoTokens) -> VideoTokens:
-        """Return ``self(tokens.map(step))``, with a cheaper backward pass.
+        """Return ``self(tokens.map(function))``, with a cheaper backward pass.
 
-        Nothing behind the neck depends on a token that it drops. So the
-        choice is made on the mapped tokens without gradient, and the step
-        runs again, with gradient, on the tokens that stay: what it stores for
-        the backward pass, and computes there, shrinks with the tokens.
-
-        Args:
-            step (Callable): See :meth:`TokenNeck.after`.
-            tokens (VideoTokens): In front of the step.
-
-        Returns:
-            VideoTokens: As of :meth:`forward`, up to rounding.
+        Nothing behind the neck depends on a token that it drops. So the choice is made
+        on the mapped tokens without gradient, and the function runs again, with
+        gradient, on the tokens that stay: what it stores for the backward pass, and
+        computes there, shrinks with the tokens.
         """
         if (self.aggregation != 'medoid' or self.adaptive_segments
                 or not torch.is_grad_enabled()):
-            return super().after(step, tokens)
-        segments = self.to_segments(tokens)
-        patches = segments.patches
-        with torch.no_grad(), _autocast_without_cache(patches.device.type):
-            if self.reads_prefix:
-                mapped = segments.map(step)
-            else:
-                mapped = segments._replace(
-                    patches=step(patches.flatten(0, 1)).view(patches.shape))
-            indices, _ = self._select(mapped)
-        kept = self._keep(segments, indices)
-        parts = kept.prefix, kept.patches
-        mapped = step(torch.cat([x.flatten(0, 2) for x in parts])[None])[0]
-        prefix, patches = mapped.split([x.shape[:3].numel() for x in parts])
-        kept = kept._replace(prefix=prefix.view_as(kept.prefix),
-                             patches=patches.view_as(kept.patches))
-        return self.to_videos(self._embed(kept, segments, indices), tokens)
+            return super().after(function, tokens)
+        segments, mask = self.to_segments(tokens.with_positions())
+        with torch.no_grad(), _autocast_without_cache(tokens.x.device.type):
+            indices, _ = self._select(segments.map(function))
+        patches, known = self._keep(segments, indices)
+        parts = segments.prefix, patches  # (B * S, F, P, C), (B * S, K, C)
+        mapped = function(torch.cat([x.flatten(0, -2) for x in parts])[None])[0]
+        prefix, patches = (x.unflatten(0, part.shape[:-1]) for x, part in zip(
+            mapped.split([x.shape[:-1].numel() for x in parts]), parts))
+        reduced = segments.replace(
+            prefix=weighted_mean(prefix, segments.frame_mask),
+            patches=self._embed(patches[:, None], segments, indices), **known)
+        return self.to_videos(reduced, segments, mask)
 
     def fewest_frames(self, patches: int) -> int:
         """Return how many frames have ``num_centers`` tokens."""
@@ -182,18 +151,18 @@ class TokenSelection(TokenReducer):
             return None
         return segments.frame_mask.repeat_interleave(segments.patches.shape[2], 1)
 
-    def _keep(self, segments: VideoTokens, indices: Tensor) -> VideoTokens:
-        """Gather tokens (B * S, K), and what is known of them."""
-        size = segments.size
-        return segments._replace(
-            patches=_gather(segments.patches.flatten(1, 2), indices)[:, None],
-            positions=segments.positions.flatten(1).gather(1, indices)[:, None],
-            size=None if size is None else size.flatten(1).gather(1, indices)[:, None])
+    def _keep(self, segments: VideoTokens,
+              indices: Tensor) -> tuple[Tensor, dict[str, Tensor | None]]:
+        """Gather tokens (B * S, K, C), and what is known of them."""
+        known = {name: None if value is None else
+                 value.flatten(1).gather(1, indices)[:, None]
+                 for name, value in (('positions', segments.positions),
+                                     ('size', segments.size))}
+        return _gather(segments.patches.flatten(1, 2), indices), known
 
-    def _embed(self, kept: VideoTokens, segments: VideoTokens,
-               indices: Tensor) -> VideoTokens:
+    def _embed(self, patches: Tensor, segments: VideoTokens,
+               indices: Tensor) -> Tensor:
         """Add the learned embeddings to kept tokens (B * S, 1, K, C)."""
-        patches = kept.patches
         if self.cluster_embed is not None:
             patches = patches + self.cluster_embed
         if self.frame_embed is not None:
@@ -203,7 +172,7 @@ class TokenSelection(TokenReducer):
                     f'{self}: frames_per_segment={len(self.frame_embed)}, got '
                     f'segments of {frames} frames')
             patches = patches + self.frame_embed[indices // num_patches][:, None]
-        return kept._replace(patches=patches)
+        return patches
 
     @abstractmethod
     def select(self, tokens: Tensor, token_mask: Tensor | None,
@@ -212,16 +181,16 @@ class TokenSelection(TokenReducer):
 
         Args:
             tokens (Tensor): Frame-major, shape (B * S, F * N, C).
-            token_mask (Tensor | None): Tokens that count, bool
-                (B * S, F * N); None if all do.
+            token_mask (Tensor | None): Tokens that count, bool (B * S, F * N); None if
+                all do.
             frames (int): F.
             *prefix (Tensor): With :attr:`reads_prefix`, the prefix tokens
                 (B * S, F, P, C).
 
         Returns:
             tuple[Tensor, Tensor | None]: Ascending indices, int64
-            (B * S, K), and the cluster of each token, int64 (B * S, F * N),
-            None where there are no clusters.
+            (B * S, K), and the cluster of each token, int64 (B * S, F * N), None where
+            there are no clusters.
         """
 
     def extra_repr(self) -> str:
@@ -231,8 +200,8 @@ class TokenSelection(TokenReducer):
 def _autocast_without_cache(device: str) -> torch.autocast:
     """Repeat the caller's autocast for a part without gradient.
 
-    Autocast keeps the weights that it casts, and those cast without gradient
-    would be taken again where the gradient is wanted.
+    Autocast keeps the weights that it casts, and those cast without gradient would be
+    taken again where the gradient is wanted.
     """
     return torch.autocast(device, dtype=torch.get_autocast_dtype(device),
                           enabled=torch.is_autocast_enabled(device),

@@ -8,10 +8,14 @@ from mmengine.logging import print_log
 from open_clip.model import convert_to_custom_text_state_dict
 from torch import Tensor, nn
 
-from mmaction_centerclip.clip_models import clip_config
+from mmaction_centerclip.clip_models import clip_config, stored_config
 from mmaction_centerclip.clip_pictures import check_normalization
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.files import read_checkpoint
+from mmaction_centerclip.models.feature_settings import (
+    check_settings,
+    describe_settings,
+)
 from mmaction_centerclip.models.utils import load_strictly
 
 __all__ = ['load_clip_weights', 'read_clip_weights', 'rename_clip_weights']
@@ -28,22 +32,17 @@ def load_clip_weights(model: nn.Module, pretrained: str, arch: str | dict) -> li
     """Load CLIP's weights into a retriever, in place.
 
     Each tower takes its part, but for a video tower that has weights of its own
-    (``video_pretrained``). Necks, the head's own layers and a projection keep
-    their initialisation, or repeat it where it comes from CLIP's weights.
+    (``video_pretrained``). Necks, the head's own layers and a projection keep their
+    initialisation, or repeat it where it comes from CLIP's weights.
 
     Args:
         model (VideoTextRetriever): The retriever.
-        pretrained (str): A tag of open_clip for ``arch``, or a local file,
-            see :func:`read_clip_weights`.
+        pretrained (str): A tag of open_clip for ``arch``, or a local file, see
+            :func:`read_clip_weights`.
         arch (str | dict): The model's architecture.
 
     Returns:
         list[str]: Keys of the model that the weights lack.
-
-    Raises:
-        InputError: If there is no such file or tag, the file does not hold a
-            CLIP model, or one of other sizes, or the model's data preprocessor
-            normalises frames otherwise than the tag was trained with.
     """
     own = getattr(model, 'data_preprocessor', None)
     if isinstance(own, ActionDataPreprocessor) and model.video_pretrained is None:
@@ -55,7 +54,7 @@ def load_clip_weights(model: nn.Module, pretrained: str, arch: str | dict) -> li
         'backbone': {}, 'text_backbone': {}, 'head': {}}
     projection = {}  # in a retriever's own checkpoint
     strangers = []
-    weights = read_clip_weights(pretrained, arch)
+    weights = read_clip_weights(pretrained, arch, describe_settings(model))
     for key, value in weights.items():
         part, _, name = key.partition('.')
         if part in parts:
@@ -115,49 +114,57 @@ def _load_head(model: nn.Module, state: dict[str, Tensor],
                   f'({len(absent)} in all)', 'current', logging.WARNING)
 
 
-def read_clip_weights(pretrained: str, arch: str | dict) -> dict:
+def read_clip_weights(pretrained: str, arch: str | dict,
+                      settings: dict[str, object] | None = None) -> dict:
     """Read a CLIP state dict and name it as a retriever does.
 
     Args:
-        pretrained (str): A tag of ``open_clip.list_pretrained()`` that goes
-            with ``arch``, downloaded on first use, or a local file: an
-            open_clip checkpoint, an archive of OpenAI's, or a checkpoint of
-            a retriever.
+        pretrained (str): A tag of ``open_clip.list_pretrained()`` that goes with
+            ``arch``, downloaded on first use, or a local file: an open_clip checkpoint,
+            an archive of OpenAI's, or a checkpoint of a retriever.
         arch (str | dict): The architecture.
+        settings (dict[str, object], optional): The model's, to compare with those
+            that the file records, see :func:`check_settings`. Defaults to None.
 
     Returns:
         dict[str, Tensor]: float32 weights under ``backbone.``,
         ``text_backbone.`` and ``head.``.
-
-    Raises:
-        InputError: If there is no such file or tag, or it cannot be read.
     """
     if os.path.exists(pretrained):
         path = pretrained
     else:
         path = _download(pretrained, arch)
-    state, _, is_archive = read_checkpoint(path)
+    state, file, is_archive = read_checkpoint(path)
+    if settings is not None and path == pretrained:
+        check_settings(file, settings, f'pretrained={pretrained!r}', starts=True)
     if is_archive and not clip_config(arch).get('quick_gelu', False):
         raise InputError(
             f"pretrained={pretrained!r} is an archive of OpenAI's, which goes "
             f'with QuickGELU; arch {arch!r} has GELU, use its -quickgelu form')
+    if path == pretrained:
+        _check_stored_config(pretrained, arch)
     if any(key.startswith('backbone.') for key in state):
         return state
     return rename_clip_weights(convert_to_custom_text_state_dict(state))
 
 
+def _check_stored_config(path: str, arch: str | dict) -> None:
+    """Compare what no weight tells with the ``open_clip_config.json`` beside it."""
+    stored = stored_config(os.path.dirname(path)).get('model_cfg')
+    if not stored:
+        return
+    found, own = (
+        (config.get('quick_gelu', False), (config.get('vision_cfg') or {}).get(
+            'head_width', open_clip.CLIPVisionCfg.head_width))
+        for config in (stored, clip_config(arch)))
+    if found != own:
+        raise InputError(
+            f'pretrained={path!r} has (quick_gelu, head_width) of {found}, says the '
+            f'open_clip_config.json beside it; arch {arch!r} has {own}')
+
+
 def rename_clip_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Name the weights of an open_clip model as a retriever does.
-
-    Args:
-        state (dict[str, Tensor]): The vision tower's under ``visual.``, the
-            text tower's under ``text.``.
-
-    Returns:
-        dict[str, Tensor]: float32, under ``backbone.``, ``text_backbone.``
-        and ``head.``: ``logit_scale`` and, where there is one,
-        ``logit_bias``, of no dimension; other keys as they are.
-    """
+    """Name the weights of an open_clip model as a retriever does."""
     renamed = {}
     for key, value in state.items():
         part = next((p for p in _PARTS if key.startswith(p)), '')

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models.backbones import TextFeatures
+from mmaction_centerclip.models.backbones import EncodedSegments, TextFeatures
 from mmaction_centerclip.models.utils import hash_weights
 
 __all__ = ['FrozenTowers']
@@ -22,7 +22,7 @@ class FrozenTowers(nn.Module):
     _options: str = ''
 
     def freeze_towers(self) -> None:
-        """Let no parameter of a tower train, and nothing in it be dropped."""
+        """Freeze the towers and disable their dropout."""
         self.towers_frozen = True
         for tower in (self.backbone, self.text_backbone):
             tower.requires_grad_(False)
@@ -44,9 +44,6 @@ class FrozenTowers(nn.Module):
         """Return a hash of the towers' weights and options.
 
         Computed once, from the weights that they have then.
-
-        Raises:
-            InputError: If a parameter of a tower trains.
         """
         trained = [name for name, parameter in self.named_parameters()
                    if parameter.requires_grad
@@ -69,35 +66,23 @@ class FrozenTowers(nn.Module):
         return self._digest
 
     def encode_frames(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return what the video tower alone makes of frames, and what is padding.
+        """Return what the video tower alone makes of frames, and what is padding."""
+        return tuple(self.encode_segments(inputs)[:2])
 
-        Args:
-            inputs (dict[str, Tensor]): Normalised ``imgs`` (B, T, 3, H, W), and
-                maybe ``frame_mask`` (B, T).
-
-        Returns:
-            tuple[Tensor, Tensor]: Segments (B, S, E), and their mask, bool (B, S).
-        """
+    def encode_segments(self, inputs: dict[str, Tensor]) -> EncodedSegments:
+        """Return the same, always with a mask, and what each segment is of."""
         mask = inputs.get('frame_mask')
-        segments, mask = self.backbone.encode(
+        segments = self.backbone.encode_segments(
             inputs['imgs'], None if mask is None else mask.bool())
-        if mask is None:
-            mask = torch.ones(
-                segments.shape[:2], dtype=torch.bool, device=segments.device)
-        return segments, mask
+        if segments.mask is None:
+            features = segments.features
+            segments = segments._replace(mask=torch.ones(
+                features.shape[:2], dtype=torch.bool, device=features.device))
+        return segments
 
     def read_features(self, inputs: dict[str, Tensor],
                       data_samples: list | None) -> tuple[Tensor, Tensor, TextFeatures]:
-        """Take features of the towers from a batch that has them.
-
-        Args:
-            inputs (dict[str, Tensor]): ``segments`` (B, S, E), ``segment_mask``,
-                ``sentence`` (B, E), ``words`` (B, L, E), ``word_mask``.
-            data_samples (list, optional): They say of which towers, as ``towers``.
-
-        Raises:
-            InputError: If these are not the model's, or one trains.
-        """
+        """Take features of the towers from a batch that has them."""
         found = {sample.get('towers') for sample in data_samples or ()}
         if found != {self.towers_digest()}:
             raise InputError('the features in the file are of other weights, or of '

@@ -1,6 +1,7 @@
 """Low-rank adapters (LoRA) in the towers of a retriever, by ``peft``."""
 import contextlib
-from collections.abc import Iterator
+import inspect
+from collections.abc import Iterator, Sequence
 
 from torch import nn
 
@@ -10,38 +11,31 @@ from mmaction_centerclip.errors import (
     check_positive_int,
     named_errors,
 )
+from mmaction_centerclip.option_types import check_options
 
 __all__ = ['add_adapters', 'merge_adapters', 'watch_adapters', 'without_adapters']
 
 _TOWERS = ('backbone', 'text_backbone')
-_OPTIONS = ('r', 'lora_alpha', 'lora_dropout', 'use_rslora', 'target_modules',
-            'target_parameters')
 
 
 def add_adapters(model: nn.Module, lora: dict) -> None:
     """Freeze both towers, and put adapters into the blocks of one or both.
 
-    LoRA (arXiv 2106.09685), Sec. 4.1: a frozen weight W acts as W + alpha / r
-    B A, where the matrices A and B of rank r are learned and B starts as zero.
-    Of a tower, what its library's class does not have (necks, 3-D patches) is
-    trained as before.
+    LoRA (arXiv 2106.09685), Sec. 4.1: a frozen weight W acts as W + alpha / r B A,
+    where the matrices A and B of rank r are learned and B starts as zero. Of a tower,
+    what its library's class does not have (necks, 3-D patches) is trained as before.
 
     Args:
-        model (nn.Module): With ``backbone`` and ``text_backbone``; changed in
-            place. The keys of an adapted layer's weights in the state dict get
-            a ``base_layer.``.
+        model (nn.Module): With ``backbone`` and ``text_backbone``; changed in place.
+            The keys of an adapted layer's weights in the state dict get a
+            ``base_layer.``.
         lora (dict): By tower, ``backbone`` or ``text_backbone``, options of
-            ``peft.LoraConfig``: ``r`` (8), ``lora_alpha`` (16),
-            ``lora_dropout`` (0.0), ``use_rslora`` (False), and the ends of the
-            names of ``target_modules``, linear layers inside the blocks, and
-            ``target_parameters``, their matrices, by default
-            ``['attn.in_proj_weight']``: CLIP's queries, keys and values.
-
-    Raises:
-        InputError: If ``peft`` is not installed, or an option is unknown, out
-            of range, or names nothing in the blocks.
+            ``peft.LoraConfig``: ``r`` (8), ``lora_alpha`` (16), ``lora_dropout`` (0.0),
+            ``use_rslora`` (False), and the ends of the names of ``target_modules``,
+            linear layers inside the blocks, and ``target_parameters``, their matrices,
+            by default ``['attn.in_proj_weight']``: CLIP's queries, keys and values.
     """
-    if not isinstance(lora, dict) or not lora or not lora.keys() <= set(
+    if not lora or not lora.keys() <= set(
             _TOWERS) or not all(isinstance(x, dict) for x in lora.values()):
         raise InputError(f'lora must be a dict of one or both of {_TOWERS}, each '
                          f'with the options of its adapters, got {lora!r}')
@@ -69,11 +63,18 @@ def add_adapters(model: nn.Module, lora: dict) -> None:
                                      f'{" ".join(str(error).split())}') from error
 
 
+def _options(r: int, lora_alpha: float, lora_dropout: float, use_rslora: bool,
+             target_modules: Sequence[str], target_parameters: Sequence[str]) -> None:
+    """Name the options of adapters, and their types."""
+
+
 def _check_options(options: dict, blocks: nn.Module) -> dict:
     """Return all options of the adapters, if they fit the blocks."""
-    unknown = sorted(options.keys() - set(_OPTIONS))
+    known = inspect.signature(_options).parameters
+    unknown = sorted(options.keys() - known.keys())
     if unknown:
-        raise InputError(f'the options are {_OPTIONS}, got {unknown}')
+        raise InputError(f'the options are {tuple(known)}, got {unknown}')
+    check_options('its options', _options, options)
     if not options.keys() & {'target_modules', 'target_parameters'}:
         options['target_parameters'] = ['attn.in_proj_weight']
     options = {'r': 8, 'lora_alpha': 16, 'target_modules': [], **options}
@@ -87,8 +88,6 @@ def _check_options(options: dict, blocks: nn.Module) -> dict:
         # The names inside a block: in front stands its number.
         inside = sorted({name.partition('.')[2] for name in names})
         targets = options.get(option) or []
-        if isinstance(targets, str):
-            raise InputError(f'{option} must be a list of names, got {targets!r}')
         for target in targets:
             if any(isinstance(module, nn.MultiheadAttention) for key, module
                    in modules.items() if f'.{key}'.endswith(f'.{target}')):
@@ -112,12 +111,7 @@ def _adapters(model: nn.Module) -> list[tuple[nn.Module, str, nn.Module]]:
 
 @contextlib.contextmanager
 def without_adapters(model: nn.Module) -> Iterator[None]:
-    """Take a retriever's adapters out, to load and start what they adapt.
-
-    Args:
-        model (nn.Module): A retriever, with adapters or not; within the
-            context all of its keys are those of a plain one.
-    """
+    """Temporarily remove LoRA adapters while base weights are loaded."""
     layers = _adapters(model) if model.lora else []
     for parent, name, layer in layers:
         setattr(parent, name, layer.get_base_layer())
@@ -132,15 +126,8 @@ def without_adapters(model: nn.Module) -> Iterator[None]:
 def watch_adapters(model: nn.Module) -> Iterator[None]:
     """Refuse adapters without an effect, in the first pass of a training.
 
-    An adapter acts where its layer is called. A block may read the weight
-    instead, as MMAction2's VideoMAE does that of its ``qkv``.
-
-    Args:
-        model (nn.Module): A retriever, with adapters or not, both of whose
-            towers run within the context.
-
-    Raises:
-        InputError: If a layer was not called, with its name.
+    An adapter acts where its layer is called. A block may read the weight instead, as
+    MMAction2's VideoMAE does that of its ``qkv``.
     """
     if not model.lora or model.adapters_seen:
         yield
@@ -163,15 +150,7 @@ def watch_adapters(model: nn.Module) -> Iterator[None]:
 
 
 def merge_adapters(model: nn.Module) -> None:
-    """Add the adapters to the weights that they adapt, and take them out.
-
-    Args:
-        model (nn.Module): A retriever with adapters; becomes a plain one, with
-            the same features but for rounding, in place.
-
-    Raises:
-        InputError: If it has none, or a merged weight is not finite.
-    """
+    """Add the adapters to the weights that they adapt, and take them out."""
     if not model.lora:
         raise InputError('the model has no lora to merge')
     for parent, name, layer in _adapters(model):

@@ -13,8 +13,7 @@ from mmaction_centerclip.models.backbones import CLIPTextTower, VideoTower
 from .clip_weights import load_clip_weights
 from .frozen_towers import FrozenTowers
 from .lora import add_adapters, watch_adapters, without_adapters
-from .tower_building import build_tower
-from .tower_weights import load_tower_weights
+from .towers import build_tower, load_tower_weights
 
 __all__ = ['VideoTextRetriever']
 
@@ -31,32 +30,25 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
         backbone (dict): The video tower, without its ``arch``.
         text_backbone (dict): The text tower, without its ``arch``.
         head (dict): The similarity head.
-        pretrained (str, optional): A tag of open_clip or a local file to
-            start from; None trains from scratch. Loaded by
-            ``init_weights()``, which the runner calls before it trains. The
-            data preprocessor must normalise as the tag was trained with; of a
-            file nothing is known, and nothing is checked. Defaults to None.
-        video_pretrained (str, optional): A local file to start the video
-            tower from, where it is no CLIP's, see :func:`load_tower_weights`;
-            ``pretrained`` then gives the text tower and the head only.
-            Defaults to None.
-        video_projection (bool): Whether a learned linear layer takes the video
-            tower's features to the width of the text tower's. Defaults to
-            False: the widths must be the same.
-        frozen_layers (int): Blocks to freeze in both towers, from the first.
-            0 freezes the embeddings in front of the blocks only, -1 nothing.
-            Defaults to -1.
-        frozen_towers (bool): Whether nothing in the towers trains, what pools
-            their features included; see :class:`FrozenTowers`. Defaults to False.
-        lora (dict, optional): Low-rank adapters to train in place of the
-            towers, see :func:`add_adapters`; needs ``peft``. Defaults to None.
-        data_preprocessor (dict, optional): Without ``mean`` and ``std`` it gets
-            those of :func:`pictures_for`. Defaults to None.
-        init_cfg (dict, optional): Initialisation config. Defaults to None.
-
-    Raises:
-        InputError: If an option is out of range, ``pretrained`` does not fit
-            ``arch``, or ``video_pretrained`` not the video tower.
+        pretrained (str, optional): A tag of open_clip or a local file to start from;
+            None trains from scratch. Loaded by ``init_weights()``, which the runner
+            calls before it trains. The data preprocessor must normalise as the tag was
+            trained with; of a file nothing is known, and nothing is checked.
+        video_pretrained (str, optional): A local file to start the video tower from,
+            where it is no CLIP's, see :func:`load_tower_weights`; ``pretrained`` then
+            gives the text tower and the head only.
+        video_projection (bool): Whether a learned linear layer takes the video tower's
+            features to the width of the text tower's. Defaults to False: the widths
+            must be the same.
+        frozen_layers (int): Blocks to freeze in both towers, from the first. 0 freezes
+            the embeddings in front of the blocks only, -1 nothing.
+        frozen_towers (bool): Whether nothing in the towers trains, what pools their
+            features included; see :class:`FrozenTowers`.
+        lora (dict, optional): Low-rank adapters to train in place of the towers, see
+            :func:`add_adapters`; needs ``peft``, and no ``frozen_towers``.
+        data_preprocessor (dict, optional): Without ``mean`` and ``std`` it gets those
+            of :func:`pictures_for`.
+        init_cfg (dict, optional): Initialisation config.
 
     Examples:
         >>> import torch
@@ -88,7 +80,7 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
                  frozen_towers: bool = False,
                  lora: dict | None = None,
                  data_preprocessor: dict | None = None,
-                 init_cfg: dict | None = None) -> None:
+                 init_cfg: dict | list | None = None) -> None:
         pictures, self._resizing = {}, None
         if video_pretrained is None:
             pictures = pictures_for(backbone.get('arch', arch), pretrained)
@@ -127,6 +119,9 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
         self.text_backbone.freeze(frozen_layers)
         self.lora, self.adapters_seen = lora, False
         if lora is not None:
+            if frozen_towers:
+                raise InputError('frozen_towers=True beside lora leaves nothing of it '
+                                 'to train; lora freezes the towers itself')
             if frozen_layers > 0:
                 raise InputError('frozen_layers must be -1 or 0 beside lora, which '
                                  f'freezes all layers, got {frozen_layers}')
@@ -151,28 +146,20 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
         """Run the model in one of three modes.
 
         Args:
-            inputs (dict[str, Tensor]): Normalised ``imgs`` (B, T, 3, H, W);
-                ``text``, int64 token ids (B, L), in mode ``'predict'`` of all
-                captions of all videos in turn; and, if frames are padding,
-                ``frame_mask``, bool (B, T).
-            data_samples (list, optional): One a video, for ``'predict'``; in
-                ``'loss'`` too they may say whose ``tokenizer`` the captions
-                come from, the frames' ``resizing``, and ``pair_ids``, see
-                :meth:`SimilarityHead.loss`. Defaults to None.
+            inputs (dict[str, Tensor]): Normalised ``imgs`` (B, T, 3, H, W); ``text``,
+                int64 token ids (B, L), in mode ``'predict'`` of all captions of all
+                videos in turn; and, if frames are padding, ``frame_mask``, bool (B, T).
+            data_samples (list, optional): One a video, for ``'predict'``; in ``'loss'``
+                too they may say whose ``tokenizer`` the captions come from, the frames'
+                ``resizing``, and ``pair_ids``, see :meth:`SimilarityHead.loss`.
             mode (str): ``'loss'``, ``'predict'`` or ``'tensor'``.
-                Defaults to ``'tensor'``.
 
         Returns:
             dict | list: The loss terms; the data samples with their
-            ``video_features`` and ``text_features``, dicts of what the head
-            compares, the latter's tensors (C, ...) of its C captions; or a
-            dict of both, of all videos and captions (``video`` and ``text``
-            (B, E) of a separable head), with ``segments`` (B, S, E) and
-            ``segment_mask`` bool (B, S).
-
-        Raises:
-            InputError: If the captions to train or evaluate with are not
-                tokenized for ``arch``, or the frames resized otherwise.
+            ``video_features`` and ``text_features``, dicts of what the head compares,
+            the latter's tensors (C, ...) of its C captions; or a dict of both, of all
+            videos and captions (``video`` and ``text`` (B, E) of a separable head),
+            with ``segments`` (B, S, E) and ``segment_mask`` bool (B, S).
         """
         if mode in ('loss', 'predict') and 'imgs' in inputs:
             read = (data_samples or ())[:len(inputs['imgs'])]
@@ -188,15 +175,7 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
         raise InputError("mode must be 'loss', 'predict' or 'tensor', got " f'{mode!r}')
 
     def check_resizing(self, found: set) -> None:
-        """Refuse frames that are resized for another model.
-
-        Args:
-            found (set): What ``OpenCLIPResize`` says of the frames as
-                ``resizing``; None for not known.
-
-        Raises:
-            InputError: If one is not what ``arch`` with ``pretrained`` takes.
-        """
+        """Refuse frames that are resized for another model."""
         for resizing in found - {None, self._resizing} if self._resizing else ():
             raise InputError(
                 f'the frames are resized by {resizing!r}, but arch {self.arch!r} with '

@@ -26,17 +26,9 @@ class _GatherWithGrad(torch.autograd.Function):
 def gather_with_grad(tensor: Tensor) -> Tensor:
     """Concatenate a tensor over all processes, along its first dimension.
 
-    With a loss that every process computes on the gathered tensors, and
-    gradients averaged over processes as DistributedDataParallel does, all
-    parameters get the gradient that one process would on the global batch.
-
-    Args:
-        tensor (Tensor): Same shape (B, ...) on every process; bool and
-            integers are gathered too.
-
-    Returns:
-        Tensor: Shape (W * B, ...), in rank order; ``tensor`` itself if there
-        is one process.
+    With a loss that every process computes on the gathered tensors, and gradients
+    averaged over processes as DistributedDataParallel does, all parameters get the
+    gradient that one process would on the global batch.
     """
     if get_world_size() == 1:
         return tensor

@@ -3,17 +3,32 @@ from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['fits', 'form', 'load_strictly']
+__all__ = ['compare_weights', 'load_strictly']
 
 
-def fits(value: object, own: Tensor) -> bool:
-    """Whether a value has the shape of a weight, and is of floats if that is."""
+def compare_weights(own: dict[str, Tensor], state: dict[str, Tensor]
+                    ) -> tuple[list[str], list[str], list[str]]:
+    """List the keys that are missing, unknown, and of another shape or type.
+
+    Where a weight is of floats, a value must be too. Of a key of another form the
+    third list has both forms.
+    """
+    known = own.keys() & state.keys()
+    return (sorted(own.keys() - known), sorted(state.keys() - known),
+            [f'{key} has the shape {_form(state[key])}, expected {_form(own[key])}'
+             for key in sorted(known) if not _fits(state[key], own[key])])
+
+
+def _fits(value: object, own: Tensor) -> bool:
+    """Return True if a value has a weight's shape, and is of floats if that is."""
     return (isinstance(value, Tensor) and value.shape == own.shape
             and value.is_floating_point() == own.is_floating_point())
 
 
-def form(value: Tensor) -> str:
-    """Say the shape of a tensor, and its type unless that is the usual one."""
+def _form(value: object) -> str:
+    """Describe a tensor's shape, and its type unless that is the usual one."""
+    if not isinstance(value, Tensor):
+        return f'of no tensor ({type(value).__name__})'
     shape = tuple(value.shape)
     return f'{shape}' if value.is_floating_point() else f'{shape} of {value.dtype}'
 
@@ -26,23 +41,13 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], source: str,
         module (nn.Module): Changed in place, if everything fits.
         state (dict[str, Tensor]): Its weights.
         source (str): Where they are from, for messages.
-        may_lack (tuple[str, ...]): Starts of keys that the state dict need
-            not have. Defaults to ().
-
-    Raises:
-        InputError: If a key is missing, unknown or of another shape.
+        may_lack (tuple[str, ...]): Starts of keys that the state dict need not have.
     """
-    own = module.state_dict()
-    missing = sorted(k for k in own.keys() - state.keys() if not k.startswith(may_lack))
-    unknown = sorted(state.keys() - own.keys())
-    if missing or unknown:
+    missing, unknown, other = compare_weights(module.state_dict(), state)
+    missing = [key for key in missing if not key.startswith(may_lack)]
+    if missing or unknown or other:
         raise InputError(
             f'{source} does not fit {type(module).__name__}: missing '
             f'{missing[:5]} ({len(missing)} in all), not part of the model '
-            f'{unknown[:5]} ({len(unknown)} in all)')
-    for key, value in state.items():
-        if not fits(value, own[key]):
-            raise InputError(
-                f'{source} does not fit {type(module).__name__}: {key} has '
-                f'the shape {form(value)}, expected {form(own[key])}')
+            f'{unknown[:5]} ({len(unknown)} in all); {"; ".join(other[:3])}')
     module.load_state_dict(state, strict=False)

@@ -1,4 +1,4 @@
-"""Tell models apart by their weights."""
+"""Hash the weights of models."""
 import torch
 from torch import nn
 
@@ -6,12 +6,7 @@ __all__ = ['hash_weights']
 
 
 def hash_weights(digest, model: nn.Module) -> None:
-    """Take names, types, shapes and values of all weights into a hash.
-
-    Args:
-        digest (hashlib._Hash): The hash, which is updated.
-        model (nn.Module): The model, on any device.
-    """
+    """Take names, types, shapes and values of all weights into a hash."""
     for name, value in sorted(model.state_dict().items()):
         digest.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(

@@ -56,23 +56,14 @@ async function search(parameters, what, options) {
 }
 
 function show(found, what) {
-  const count = found.hits.length, threshold = found.threshold?.toFixed(3);
-  const moments = count === 1 ? '1 moment' : `${count} moments`;
-  list.replaceChildren(...found.hits.map(hit => card(hit, threshold)));
-  if (threshold === undefined) {
-    say(statusLine, `${moments} for ${what}, the nearest first. Scores vary too much here `
-      + 'to say which of them match.');
-  } else if (!found.matching) {
-    say(statusLine, `Nothing matches ${what}: no score is above ${threshold}.`
-      + (count ? ` The nearest ${moments}:` : ''));
-  } else {
-    say(statusLine, `${moments} for ${what}; ${found.matching} `
-      + `${found.matching === 1 ? 'matches' : 'match'}, with a score above ${threshold}.`);
-  }
+  const count = found.hits.length;
+  list.replaceChildren(...found.hits.map(card));
+  say(statusLine, count ? `${count === 1 ? '1 moment' : `${count} moments`} for ${what}, `
+    + 'the nearest first.' : `No moment for ${what} has such a score.`);
   statusLine.scrollIntoView({block: 'nearest'});
 }
 
-function card(hit, threshold) {
+function card(hit) {
   const item = byId('hit').content.cloneNode(true);
   const part = name => item.querySelector(name);
   const where = `${hit.name}, ${hit.times}`;
@@ -81,11 +72,8 @@ function card(hit, threshold) {
   picture.alt = `Frame of ${where}`;
   part('.times').textContent = hit.times;
   part('.name').textContent = hit.name;
-  part('.value').textContent = `score ${hit.score.toFixed(3)}`;
-  if (threshold !== undefined) {
-    part('.badge').textContent = hit.matches ? 'matches' : 'no match';
-    part('.badge').classList.toggle('matches', hit.matches);
-  }
+  part('.score').textContent = `score ${hit.score.toFixed(3)}`
+    + (hit.change ? `; the file ${hit.change}` : '');
   for (const [name, label, action] of [
     ['.play', 'Play', play], ['.more', 'More like', more],
     ['.tokens', 'Kept tokens of', showTokens]]) {

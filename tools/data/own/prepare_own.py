@@ -19,10 +19,11 @@ from mmaction_centerclip.datasets.published.own_files import (
 )
 from mmaction_centerclip.datasets.published.prepare import write_once
 from mmaction_centerclip.errors import InputError, check_number
+from mmaction_centerclip.homes import ToolParser
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('folder', help='folder of the videos')
     parser.add_argument('captions', nargs='?', help='.csv, .jsonl or .srt file')

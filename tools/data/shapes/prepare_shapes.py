@@ -16,13 +16,17 @@ the time, on one side; the first may move diagonally too.
 """
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
-from mmengine.utils import track_iter_progress
+
+from mmaction_centerclip.cli import exit_on_input_error
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.files import atomic_write, write_text
+from mmaction_centerclip.homes import ToolParser
+from mmaction_centerclip.progress import track
 
 SIZE, FRAMES, FPS = 64, 16, 8
 NOISE = 6  # standard deviation of the sensor's noise
@@ -169,15 +173,21 @@ def write_video(path: Path, frames: np.ndarray) -> None:
     # FFmpeg's would choose it by the frames before.
     backend, codec = {'.mp4': (cv2.CAP_ANY, 'mp4v'),
                       '.avi': (cv2.CAP_OPENCV_MJPEG, 'MJPG')}[path.suffix]
-    partial = path.with_name(f'.partial-{path.name}')
-    writer = cv2.VideoWriter(str(partial), backend, cv2.VideoWriter_fourcc(*codec), FPS,
-                             (SIZE, SIZE))
-    if not writer.isOpened():
-        raise RuntimeError(f'OpenCV cannot write {codec} video to {partial}')
-    for frame in frames:
-        writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-    writer.release()
-    os.replace(partial, path)
+    with atomic_write(path, path.suffix) as partial:
+        writer = cv2.VideoWriter(partial, backend, cv2.VideoWriter_fourcc(*codec), FPS,
+                                 (SIZE, SIZE))
+        if not writer.isOpened():
+            raise InputError(f'OpenCV cannot write {codec} video to {path}')
+        for frame in frames:
+            writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        writer.release()
+        # Which says nothing of a full disk.
+        reader, count = cv2.VideoCapture(partial), 0
+        while reader.read()[0]:
+            count += 1
+        if count != len(frames):
+            raise InputError(f'{path} cannot be written: {count} of its {len(frames)} '
+                             'frames are there; the disk may be full')
 
 
 def plan_videos(split: str, count: int, seed: int, only_motion: bool,
@@ -208,11 +218,11 @@ def write_labels(out: Path, splits: dict[str, list[tuple]]) -> None:
         for name, classes in LABELS.items():
             lines = [f'{file} {classes.index(attributes[name])}\n'
                      for file, attributes, _, _ in planned]
-            (out / f'{split}_{name}.txt').write_text(''.join(lines))
+            write_text(''.join(lines), str(out / f'{split}_{name}.txt'))
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         '--out',
         help='folder of the data, default: data/shapes, data/shapes_motion with '
@@ -281,18 +291,17 @@ def main() -> None:
         videos.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         sys.exit(f'error: --out {out}: {error.strerror}')
-    for name, attributes, _, rng in track_iter_progress(
+    for name, attributes, _, rng in track(
         [video for split in splits.values() for video in split]):
         write_video(videos / name, render_video(attributes, rng, args.only_motion))
     for split, planned in splits.items():
         captions = {name: texts for name, _, texts, _ in planned}
-        (out / f'{split}.json').write_text(json.dumps(captions, indent=1))
+        write_text(json.dumps(captions, indent=1), str(out / f'{split}.json'))
     write_labels(out, splits)
-    partial = out / 'manifest.partial'
-    partial.write_text(json.dumps(settings))
-    partial.replace(manifest)
+    write_text(json.dumps(settings), str(manifest))
     print(f'\nRendered {args.num_train} + {args.num_test} videos to {out}.')
 
 
 if __name__ == '__main__':
-    main()
+    with exit_on_input_error():
+        main()

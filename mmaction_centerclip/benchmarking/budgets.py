@@ -1,0 +1,147 @@
+"""Reducers by name, and the necks that give one a budget of tokens."""
+import inspect
+import json
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from mmaction.registry import MODELS
+
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models.necks import TokenNeck
+
+__all__ = ['REDUCERS', 'Budget', 'budget_necks', 'check_reducers', 'parse_budget',
+           'used_budget']
+
+REDUCERS: dict[str, dict] = {
+    'kmedoids': dict(type='TokenClustering'),
+    'kmedoids-mean': dict(type='TokenClustering', aggregation='mean'),
+    'kmedoids-adaptive': dict(type='TokenClustering', adaptive_segments=True),
+    'spectral': dict(type='SpectralTokenClustering'),
+    'tome': dict(type='TokenMerging'),
+    'tempme': dict(type='TemporalTokenMerging'),
+    'dpc-knn': dict(type='DensityPeakClustering'),
+    'dpc-knn-adaptive': dict(type='DensityPeakClustering', adaptive_segments=True),
+    'atc': dict(type='AgglomerativeClustering'),
+    'atc-adaptive': dict(type='AgglomerativeClustering', adaptive_segments=True),
+    'rlt': dict(type='RunLengthTokens', before_block=1),
+    'segment-mean': dict(type='SegmentMeanPooling'),
+    'sparse': dict(type='SparseTokenSampling'),
+    'random': dict(type='RandomTokenDrop'),
+    'norm': dict(type='NormTokenDrop'),
+    'class-similarity': dict(type='ClassSimilarityTokenDrop'),
+    'duplicate': dict(type='DuplicateTokenDrop'),
+}
+"""Options of each reducer's neck; those of a budget and a seed come to them."""
+
+
+class Budget(NamedTuple):
+    """The tokens of a video that are left.
+
+    Attributes:
+        block (int): Block in front of which to reduce, from 1.
+        segments (int): Segments S.
+        tokens (int): Tokens K of a segment.
+    """
+    block: int
+    segments: int
+    tokens: int
+
+
+def parse_budget(text: str) -> Budget:
+    """Parse ``BLOCK,SEGMENTS,TOKENS``, three positive integers.
+
+    Examples:
+        >>> from mmaction_centerclip.benchmarking import parse_budget
+        >>> parse_budget('7,3,49')
+        Budget(block=7, segments=3, tokens=49)
+    """
+    parts = re.fullmatch(','.join(['([1-9][0-9]{0,8})'] * 3), text)
+    if not parts:
+        raise InputError('a budget is BLOCK,SEGMENTS,TOKENS, three positive integers '
+                         f'such as 7,3,49, got {text!r}')
+    return Budget(*map(int, parts.groups()))
+
+
+def budget_necks(reducer: Mapping, budget: Budget, seed: int, depth: int,
+                 frame_tokens: tuple[int, int]) -> list[dict]:
+    """Return the necks that give a reducer a budget.
+
+    A budget sets the options that the reducer leaves open and its class takes.
+    ``TokenMerging``, which loses ``r`` tokens a block, gets a neck in each block
+    from the budget's to the last, whose steps are of equal shares and end at the
+    budget: it works on more tokens than the others meanwhile.
+
+    Args:
+        reducer (Mapping): A neck's config, such as one of ``REDUCERS``.
+        budget (Budget): What to leave.
+        seed (int): For a neck that draws at random.
+        depth (int): Blocks of the tower.
+        frame_tokens (tuple[int, int]): Frames T of a video, patches N of a frame.
+
+    Examples:
+        >>> from mmaction_centerclip.benchmarking import REDUCERS, Budget, budget_necks
+        >>> budget_necks(REDUCERS['tome'], Budget(3, 4, 16), 0, 4, (8, 16))
+        ... # doctest: +NORMALIZE_WHITESPACE
+        [{'type': 'TokenMerging', 'before_block': 3, 'num_segments': 4, 'r': 9},
+         {'type': 'TokenMerging', 'before_block': 4, 'num_segments': 4, 'r': 7}]
+    """
+    taken = _options(reducer)
+    if budget.block > depth:
+        raise InputError(f'budget {tuple(budget)}: block must be at most {depth}, the '
+                         f'blocks of the tower, got {budget.block}')
+    options = dict(before_block=budget.block, num_segments=budget.segments,
+                   num_centers=budget.tokens, seed=seed)
+    neck = {name: value for name, value in options.items() if name in taken}
+    neck = {'type': reducer['type'], **neck, **reducer}
+    if 'r' not in taken or 'r' in reducer:
+        return [neck]
+    frames, patches = frame_tokens
+    start, blocks = frames // budget.segments * patches, depth - budget.block + 1
+    left = [round(start * (budget.tokens / start) ** (step / blocks))
+            for step in range(blocks + 1)]
+    if any(2 * after < before for before, after in zip(left, left[1:])):
+        raise InputError(
+            f'{reducer["type"]} loses at most half of the tokens a block, so that '
+            f'{start} of a segment cannot become {budget.tokens} in {blocks} blocks')
+    return [{**neck, 'before_block': budget.block + i, 'r': max(before - after, 0)}
+            for i, (before, after) in enumerate(zip(left, left[1:]))]
+
+
+def used_budget(reducer: Mapping, budget: Budget) -> tuple[int | None, ...]:
+    """Return a budget with None for what the reducer does not take.
+
+    Examples:
+        >>> from mmaction_centerclip.benchmarking import REDUCERS, Budget, used_budget
+        >>> used_budget(REDUCERS['rlt'], Budget(3, 4, 16))
+        (1, 4, None)
+    """
+    taken = _options(reducer)
+    return (reducer.get('before_block', budget.block),
+            budget.segments if 'num_segments' in taken else None,
+            budget.tokens if {'num_centers', 'r'} & taken else None)
+
+
+def check_reducers(reducers: object, source: str) -> dict[str, dict]:
+    """Check a dict of names with the options of a neck, as from a file."""
+    if not isinstance(reducers, Mapping) or not all(
+            isinstance(options, Mapping) for options in reducers.values()):
+        raise InputError(f'{source}: expected reducers, a dict of names with the '
+                         f'options of a neck, got {reducers!r}')
+    try:
+        json.dumps(reducers)
+    except (TypeError, ValueError) as error:
+        raise InputError(f'{source}: expected options of plain types: '
+                         f'{error}') from None
+    return {str(name): dict(options) for name, options in reducers.items()}
+
+
+def _options(reducer: Mapping) -> set[str]:
+    """Return the options of a neck's class and its bases."""
+    name = str(reducer.get('type'))
+    # A dotted name would be imported.
+    kind = MODELS.get(name) if name.isidentifier() else None
+    if not (isinstance(kind, type) and issubclass(kind, TokenNeck)):
+        raise InputError(f'reducer {dict(reducer)}: type must be a registered neck')
+    return {name for cls in kind.__mro__
+            for name in inspect.signature(cls.__init__).parameters}

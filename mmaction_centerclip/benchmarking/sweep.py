@@ -1,0 +1,174 @@
+"""Measure the cells of a sweep: a config, a reducer, a budget and a seed each."""
+import copy
+import hashlib
+import itertools
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from mmaction.registry import DATASETS
+from mmengine.config import Config
+from torch import nn
+
+from mmaction_centerclip.apis import init_retriever
+from mmaction_centerclip.config_completion import complete_config
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models.utils import hash_weights
+
+from .budgets import Budget, budget_necks, used_budget
+from .cell_log import cell_key
+from .frames import video_files
+from .measure import describe_machine
+from .models import build_model, clip_frames, tower_config, tower_of, without_necks
+from .twin import MeasuredTwin, Prices, TwinData
+
+__all__ = ['Quality', 'Run', 'train_key']
+
+GROUP = ('config', 'reducer', 'block', 'segments', 'tokens')
+Train = Callable[[Config, int, str], str]
+
+
+class Quality(NamedTuple):
+    """What to measure reducers on.
+
+    Attributes:
+        retrieval (bool): Whether to rank the config's test data.
+        videos (str, optional): A folder, of whose videos clips are cut.
+        clips (int): How many.
+    """
+    retrieval: bool = True
+    videos: str | None = None
+    clips: int = 96
+
+
+class Run:
+    """The cells of a config and a seed: reducers at budgets, beside none.
+
+    A cell is told by what made it: ``contents`` is a hash of the config, the
+    weights, the annotations, all videos and the machine; the rest are options.
+
+    Args:
+        path (str): Of the config of a retriever, whose necks are left out.
+        cfg (Config): That config, with the options that go with it.
+        seed (int): Of a training, and of what a reducer draws at random.
+        quality (Quality): What to measure on.
+        prices (Prices): What to count and time.
+        checkpoint (str, optional): Of the trained model without necks.
+            Defaults to None: what ``model.pretrained`` names.
+        train (Callable, optional): Trains the model of a config with a seed in a
+            folder of a name, and returns its checkpoint. Defaults to None:
+            reducers are put, as they are, into the model without necks.
+    """
+
+    def __init__(self, path: str, cfg: Config, seed: int, quality: Quality,
+                 prices: Prices, checkpoint: str | None = None,
+                 train: Train | None = None) -> None:
+        self.path, self.seed, self.quality, self.prices = path, seed, quality, prices
+        self.checkpoint, self.train = checkpoint, train
+        self.cfg = without_necks(cfg)
+        complete_config(self.cfg)
+        self.contents = self._hash()
+
+    def twin(self) -> nn.Module:
+        """Build the model without necks, of random weights if cells are trained."""
+        return build_model(self.cfg) if self.train else init_retriever(
+            self.cfg, self.checkpoint)
+
+    def _hash(self) -> str:
+        """Hash what is measured, and on what."""
+        config = self.cfg.to_dict()
+        digest = hashlib.sha256(repr(config).encode())
+        digest.update(describe_machine(self.prices.device).encode())
+        loaders = ['test'] if self.quality.retrieval else []
+        if self.train:
+            loaders.append('train')
+            for name in filter(os.path.isfile, _strings(config['model'])):
+                _hash_file(digest, name)
+        else:
+            hash_weights(digest, self.twin())
+        files: list = video_files(self.quality.videos) if self.quality.videos else []
+        for name in loaders:
+            dataset = DATASETS.build(self.cfg[f'{name}_dataloader'].dataset)
+            samples = [dataset.get_data_info(i) for i in range(len(dataset))]
+            digest.update(repr(samples).encode())
+            files += dict.fromkeys(sample['filename'] for sample in samples)
+        for name in filter(os.path.isfile, files):
+            _hash_file(digest, name)
+        return digest.hexdigest()[:16]
+
+    def cells(self, reducers: Mapping[str, dict], budgets: Sequence[Budget]
+              ) -> list[dict]:
+        """Return each cell once, the one without a reducer first."""
+        shared = dict(config=Path(self.path).stem, seed=self.seed,
+                      contents=self.contents, trained=self.train is not None,
+                      **self.quality._asdict(), **self.prices._asdict())
+        del shared['videos']  # whose contents are in the hash
+        cells = [dict(shared, reducer='none', options=None, block=None, segments=None,
+                      tokens=None)]
+        for (name, options), budget in itertools.product(reducers.items(), budgets):
+            try:
+                used = used_budget(options, budget)
+            except InputError:  # which the cell's row will say
+                used = tuple(budget)
+            cells.append(dict(shared, reducer=name, options=options,
+                              **dict(zip(Budget._fields, used))))
+        return list({cell_key(cell): cell for cell in cells}.values())
+
+    def read_data(self, twin: nn.Module) -> TwinData:
+        """Decode what all seeds of the config are measured on."""
+        return TwinData.read(self.cfg, twin, *self.quality)
+
+    def rows(self, cells: Sequence[dict], model: nn.Module, data: TwinData
+             ) -> Iterator[dict]:
+        """Yield a row a cell: ``cell``, and ``figures`` or why it ``failed``."""
+        twin = None if self.train else MeasuredTwin(model, data, self.prices)
+        for cell in cells:
+            try:
+                necks = self._necks(cell, model)
+                figures = (self._trained(necks, cell, data) if twin is None else
+                           twin.measure(necks))
+                yield dict(cell=cell, figures=figures)
+            except Exception as error:  # A bug in one reducer ends no sweep.
+                kind = '' if isinstance(error, InputError) else type(error).__name__
+                reason = ' '.join(str(error).split())
+                yield dict(cell=cell, failed=': '.join(filter(None, (kind, reason))))
+
+    def _necks(self, cell: dict, model: nn.Module) -> list[dict]:
+        if cell['reducer'] == 'none':
+            return []
+        tower = tower_of(model)
+        budget = Budget(cell['block'], cell['segments'] or 1, cell['tokens'] or 1)
+        return budget_necks(
+            cell['options'], budget, self.seed, len(tower.tower_blocks()),
+            (clip_frames(self.cfg), len(tower.patch_positions())))
+
+    def _trained(self, necks: list[dict], cell: dict, data: TwinData
+                 ) -> dict[str, float]:
+        """Train a model, and measure it beside itself without necks."""
+        cfg, plain = copy.deepcopy(self.cfg), build_model(self.cfg)
+        tower_config(cfg).necks = necks
+        model = init_retriever(cfg, self.train(cfg, self.seed, train_key(cell)))
+        plain.load_state_dict(model.state_dict(), strict=False)
+        return MeasuredTwin(plain, data, self.prices).measure(necks, model)
+
+
+def train_key(cell: dict) -> str:
+    """Return the name of a cell's training, which prices have no part in."""
+    told = {name: cell[name] for name in (*GROUP, 'options', 'seed', 'contents')}
+    return hashlib.sha256(cell_key(told).encode()).hexdigest()[:12]
+
+
+def _strings(value: object) -> Iterator[str]:
+    """Yield the strings in nested dicts and lists."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list, tuple)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _strings(part)
+
+
+def _hash_file(digest, path: str | Path) -> None:
+    with open(path, 'rb') as file:
+        while block := file.read(2**20):
+            digest.update(block)

@@ -1,0 +1,195 @@
+"""Average a sweep over its seeds, as tables and a picture with the Pareto front."""
+import statistics
+from collections.abc import Sequence
+
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.tables import format_table
+
+from .sweep import GROUP
+
+__all__ = ['format_sweep', 'pareto_front', 'plot_sweep', 'summarize_cells',
+           'sweep_markdown']
+
+COSTS = {'time_ratio': 'time ratio', 'mac_ratio': 'multiply-add ratio'}
+COLUMNS = {
+    't2v R@1': ('t2v/R1', '.1f'), 'v2t R@1': ('v2t/R1', '.1f'),
+    'cosine': ('test/cosine', '.3f'), 'neighbors': ('test/neighbors', '.1f'),
+    'clips cosine': ('clips/cosine', '.3f'),
+    'clips neighbors': ('clips/neighbors', '.1f'),
+    'GMACs': ('gmacs', '.4f'), 'MAC ratio': ('mac_ratio', '.3f'),
+    'cold ms': ('cold_ms', '.0f'), 'ms': ('ms', '.2f'),
+    'time ratio': ('time_ratio', '.2f'), 'MiB ratio': ('mib_ratio', '.2f'),
+    'eval cold ms': ('eval_cold_ms', '.0f'), 'eval ms': ('eval_ms', '.2f'),
+    'eval ratio': ('eval_ratio', '.2f'), 'step cold ms': ('step_cold_ms', '.0f'),
+    'step ms': ('step_ms', '.2f'), 'step ratio': ('step_ratio', '.2f'),
+    'step MiB ratio': ('step_mib_ratio', '.2f')}
+"""Figures by title, and how to write them; milliseconds are of a video."""
+
+
+def pareto_front(costs: Sequence[float], qualities: Sequence[float]) -> list[int]:
+    """Return the points than which none is better, by cost, then as given.
+
+    A point is off the front if another one costs no more and is no worse, and
+    is better in one of both. Equal points are on it together.
+
+    Args:
+        costs (Sequence[float]): Less is better.
+        qualities (Sequence[float]): More is better.
+
+    Examples:
+        >>> from mmaction_centerclip.benchmarking import pareto_front
+        >>> pareto_front([3, 1, 2, 2], [9, 5, 4, 6])
+        [1, 3, 0]
+    """
+    front: list[int] = []
+    for i in sorted(range(len(costs)), key=lambda i: (costs[i], -qualities[i])):
+        best = front[-1] if front else None
+        if best is None or qualities[i] > qualities[best] or (
+                (costs[i], qualities[i]) == (costs[best], qualities[best])):
+            front.append(i)
+    return front
+
+
+def summarize_cells(rows: Sequence[dict]) -> list[dict]:
+    """Average cells over their seeds, in the order of the first of each.
+
+    Args:
+        rows (Sequence[dict]): See :meth:`Run.rows`.
+
+    Returns:
+        list[dict]: ``GROUP``, ``seeds``, ``failed`` (the first reason or ``''``),
+        and of each figure the mean, by its name, and the sample standard
+        deviation as ``'<name> std'``, None of one seed; of those that succeeded.
+    """
+    groups: dict[tuple, list[dict]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row['cell'][name] for name in GROUP), []).append(row)
+    summary = []
+    for key, group in groups.items():
+        done = [row['figures'] for row in group if 'figures' in row]
+        reasons = [row['failed'] for row in group if 'failed' in row]
+        line = dict(zip(GROUP, key), seeds=len(done),
+                    failed=reasons[0] if reasons else '')
+        for name in done[0] if done else ():
+            values = [figures[name] for figures in done]
+            line[name] = statistics.fmean(values)
+            line[f'{name} std'] = statistics.stdev(values) if values[1:] else None
+        summary.append(line)
+    return summary
+
+
+def format_sweep(lines: Sequence[dict]) -> str:
+    """Format the means over seeds, with their deviations, and what failed."""
+    titles, rows = _table(lines, _measured(lines), '-')
+    return format_table([*titles, 'failed'], [
+        [*row, line['failed']] for row, line in zip(rows, lines)])
+
+
+def sweep_markdown(lines: Sequence[dict], title: str) -> str:
+    """Format a sweep as a table of Markdown, and as a list what failed.
+
+    Args:
+        lines (Sequence[dict]): From :func:`summarize_cells`.
+        title (str): How it was measured.
+
+    Returns:
+        str: A sentence, the table without the columns of milliseconds and
+        GMACs, whose ratios it has, and the list.
+    """
+    columns = [title for title in _measured(lines)
+               if not title.endswith((' ms', 'GMACs')) and title != 'ms']
+    titles, rows = _table(lines, columns, '–')
+    table = [titles, ['---'] * len(titles),
+             *(row for row, line in zip(rows, lines) if line['seeds'])]
+    failed = [f'- {line["reducer"]}, {_budget(line, "–")}: {line["failed"]}'
+              for line in lines if line['failed']]
+    text = [title, '', *(f'| {" | ".join(row)} |' for row in table)]
+    return '\n'.join([*text, *[''] * bool(failed), *failed, ''])
+
+
+def _measured(lines: Sequence[dict]) -> list[str]:
+    """Return the titles of the columns that there are figures for."""
+    return [title for title, (name, _) in COLUMNS.items()
+            if any(name in line for line in lines)]
+
+
+def _table(lines: Sequence[dict], columns: Sequence[str], absent: str
+           ) -> tuple[list[str], list[list[str]]]:
+    """Return the titles of a table and its rows, with the config if several."""
+    configs = ['config'] * (len({line['config'] for line in lines}) > 1)
+    titles = [*configs, 'reducer', 'block, segments, tokens', 'seeds', *columns]
+    return titles, [[*(line[name] for name in configs), line['reducer'],
+                     _budget(line, absent), str(line['seeds']),
+                     *(_cell(line, column) or absent for column in columns)]
+                    for line in lines]
+
+
+def _budget(line: dict, absent: str) -> str:
+    budget = [line[name] for name in ('block', 'segments', 'tokens')]
+    if not any(budget):
+        return absent
+    return ', '.join(absent if part is None else str(part) for part in budget)
+
+
+def _cell(line: dict, title: str) -> str:
+    """Return a mean with its deviation, unless that is 0 as written."""
+    name, form = COLUMNS[title]
+    if name not in line:
+        return ''
+    mean, std = f'{line[name]:{form}}', line[f'{name} std']
+    if std is None or float(f'{std:{form}}') == 0:
+        return mean
+    return f'{mean} ± {std:{form}}'
+
+
+def plot_sweep(lines: Sequence[dict], quality: str, path: str, title: str = '') -> None:
+    """Draw quality against time and multiply-adds, with the Pareto front.
+
+    Args:
+        lines (Sequence[dict]): From :func:`summarize_cells`; a row of pictures
+            a config.
+        quality (str): The figure to draw, such as ``'t2v/R1'``.
+        path (str): The picture; its suffix says the format.
+        title (str): Over all. Defaults to ``''``.
+    """
+    from matplotlib.figure import Figure
+    drawn = [line for line in lines if quality in line]
+    if not drawn:
+        raise InputError(f'no finished cell has the figure {quality!r} to draw')
+    configs = list(dict.fromkeys(line['config'] for line in drawn))
+    names = list(dict.fromkeys(line['reducer'] for line in drawn))
+    figure = Figure(figsize=(11, 4.5 * len(configs)), layout='constrained')
+    panels = figure.subplots(len(configs), len(COSTS), squeeze=False, sharey='row')
+    for row, config in zip(panels, configs):
+        for axes, cost in zip(row, COSTS):
+            _draw(axes, [line for line in drawn if line['config'] == config], cost,
+                  quality, names)
+            axes.set(xlabel=f'{COSTS[cost]} to the un-reduced model', title=config)
+            axes.title.set_fontsize(7)
+        row[0].set_ylabel(quality)
+    handles = {}
+    for axes in panels.flat:
+        handles.update((label, handle) for handle, label in
+                       zip(*axes.get_legend_handles_labels()))
+    labels = [name for name in (*names, 'Pareto front') if name in handles]
+    figure.legend([handles[name] for name in labels], labels, fontsize=7,
+                  loc='outside right upper')
+    figure.suptitle(title, fontsize=8)
+    figure.savefig(path, dpi=120)
+
+
+def _draw(axes, lines: Sequence[dict], cost: str, quality: str,
+          names: Sequence[str]) -> None:
+    """Draw one picture: a point a line, with its deviation, and the front."""
+    markers, colors = 'os^vD*Pd', [f'C{i}' for i in range(10)]
+    for line in lines:
+        number = names.index(line['reducer'])
+        axes.errorbar(line[cost], line[quality], yerr=line[f'{quality} std'] or 0,
+                      fmt=markers[number // len(colors) % len(markers)],
+                      color=colors[number % len(colors)], markersize=5, elinewidth=.5,
+                      label=line['reducer'])
+    front = pareto_front([line[cost] for line in lines],
+                         [line[quality] for line in lines])
+    axes.step([lines[i][cost] for i in front], [lines[i][quality] for i in front],
+              where='post', color='gray', linewidth=1, zorder=0, label='Pareto front')
+    axes.grid(alpha=.3)

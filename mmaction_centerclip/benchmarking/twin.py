@@ -1,0 +1,182 @@
+"""Measure reducers in a trained model, beside the same model without."""
+import copy
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from mmaction.registry import DATASETS, MODELS
+from mmaction.structures import ActionDataSample
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from torch import Tensor, nn
+
+from mmaction_centerclip.errors import InputError, check_choice
+from mmaction_centerclip.evaluation import (
+    RetrievalFeatures,
+    choose_scorer,
+    evaluate_features,
+)
+
+from .fidelity import fidelity
+from .frames import read_clips
+from .measure import check_cpu_time
+from .models import clip_frames, frame_size
+from .pairs import measure_pair
+
+__all__ = ['MeasuredTwin', 'Prices', 'TwinData']
+
+CLOCKS = dict(wall=time.perf_counter, process=time.process_time)
+BATCH_SIZE = 32  # of what is not timed
+
+
+class Prices(NamedTuple):
+    """What to count and time, see :func:`measure_pair`.
+
+    Attributes:
+        price (Sequence[str]): Of ``PRICES``.
+        clock (str): ``'wall'``, or ``'process'``, the time of one CPU thread.
+        repeats (int): Timed calls of each model, in turns.
+        batch_size (int): Videos of a timed call.
+        device (str): Where the models are.
+        compile (bool): Whether to compile the encoding that is timed.
+    """
+    price: Sequence[str] = ('tower', )
+    clock: str = 'wall'
+    repeats: int = 40
+    batch_size: int = 8
+    device: str = 'cpu'
+    compile: bool = False
+
+
+class TwinData(NamedTuple):
+    """Batches that all models of a config see, decoded once.
+
+    Attributes:
+        test (list[dict]): The config's test data; empty: no retrieval.
+        clips (list[dict]): Clips without captions; empty: none.
+        paragraph (bool): See :class:`RetrievalFeatures`.
+    """
+    test: list[dict]
+    clips: list[dict]
+    paragraph: bool = False
+
+    @classmethod
+    def read(cls, cfg: Config, model: nn.Module, retrieval: bool, videos: str | None,
+             clips: int) -> 'TwinData':
+        """Decode what a config's models are measured on, see :class:`Quality`."""
+        samples, more, paragraph = [], [], False
+        if retrieval:
+            dataset = DATASETS.build(cfg.test_dataloader.dataset)
+            paragraph = dataset.metainfo.get('paragraph', False)
+            for sample in map(dataset.__getitem__, range(len(dataset))):
+                meta = sample['data_samples']
+                if meta.get('missing', False):
+                    raise InputError(f'{meta.filename}: {meta.reason}')
+                samples.append(sample)
+        if videos:
+            words = torch.zeros(1, 1, dtype=torch.long)  # nobody reads them
+            more = [dict(inputs=dict(imgs=clip, text=words),
+                         data_samples=ActionDataSample()) for clip in read_clips(
+                             videos, clips, clip_frames(cfg),
+                             frame_size(cfg, model)[0])]
+        if not samples and not more:
+            raise InputError('there is neither test data nor a clip to measure')
+        return cls(*([pseudo_collate(part[i:i + BATCH_SIZE])
+                      for i in range(0, len(part), BATCH_SIZE)]
+                     for part in (samples, more)), paragraph)
+
+
+class MeasuredTwin:
+    """A trained model without necks, and the features that it gives.
+
+    Args:
+        model (nn.Module): A retriever without necks.
+        data (TwinData): What to measure on.
+        prices (Prices): What to count and time.
+    """
+
+    def __init__(self, model: nn.Module, data: TwinData, prices: Prices) -> None:
+        check_choice('clock', prices.clock, CLOCKS)
+        if prices.clock == 'process':
+            check_cpu_time(prices.device)
+        self.model, self.data, self.prices = model.to(prices.device), data, prices
+        self.text, self.samples = self._captions()
+        self.videos = {part: self._encode(model, part) for part in ('test', 'clips')}
+
+    @torch.no_grad()
+    def _captions(self) -> tuple[dict[str, Tensor], list[ActionDataSample]]:
+        """Encode the captions, which no reducer changes, and check them."""
+        samples = [sample for batch in self.data.test
+                   for sample in self.model.test_step(batch)]
+        if not samples:
+            return {}, []
+        parts = [sample.text_features for sample in samples]
+        return {name: torch.cat([part[name] for part in parts]).cpu()
+                for name in parts[0]}, samples
+
+    @torch.no_grad()
+    def _encode(self, model: nn.Module, part: str) -> dict[str, Tensor]:
+        """Return a model's features of the test videos, or of the clips."""
+        batches = [model.head.video_features(*model.encode_video(
+            model.data_preprocessor(batch)['inputs']))
+            for batch in getattr(self.data, part)]
+        return {name: torch.cat([batch[name] for batch in batches]).cpu()
+                for name in (batches[0] if batches else ())}
+
+    def _with_necks(self, necks: Sequence[dict]) -> nn.Module:
+        """Build the same model with necks, and the twin's weights."""
+        config = copy.deepcopy(self.model.cfg.model)
+        config.backbone.necks = list(necks)
+        model = MODELS.build(config).eval()
+        missing = model.load_state_dict(
+            self.model.state_dict(), strict=False).missing_keys
+        if missing:
+            raise InputError(f'{missing[0]} is learned in training; measure this '
+                             'reducer with training')
+        return model
+
+    def measure(self, necks: Sequence[dict], trained: nn.Module | None = None
+                ) -> dict[str, float]:
+        """Measure the model with necks, or as it is.
+
+        Args:
+            necks (Sequence[dict]): Their configs.
+            trained (nn.Module, optional): The model with them, if it was trained
+                so; the features without are no reference then. Defaults to None.
+
+        Returns:
+            dict[str, float]: Of the test data the metrics of
+            :func:`evaluate_features`; of both data ``test/cosine``,
+            ``test/neighbors`` and so on, see :func:`fidelity`, if a video has
+            one vector; and those of :func:`measure_pair`, beside the twin.
+        """
+        model = trained or (self._with_necks(necks) if necks else self.model)
+        model, figures = model.to(self.prices.device), {}
+        for part, whole in self.videos.items():
+            if not whole:
+                continue
+            videos = self._encode(model, part)
+            if part == 'test':
+                figures.update(self._retrieval(model, videos))
+            if 'video' in whole and trained is None:
+                figures.update((f'{part}/{name}', value) for name, value in
+                               fidelity(videos['video'], whole['video']).items())
+        batch = (self.data.test or self.data.clips)[0]
+        inputs = {name: x[:self.prices.batch_size] for name, x in
+                  self.model.data_preprocessor(batch)['inputs'].items()
+                  if name in ('imgs', 'frame_mask')}
+        price, clock, repeats, _, _, compiled = self.prices
+        return {**figures, **measure_pair(
+            model, self.model, inputs, price, repeats, CLOCKS[clock],
+            backend='inductor' if compiled else None)}
+
+    def _retrieval(self, model: nn.Module, videos: dict[str, Tensor]
+                   ) -> dict[str, float]:
+        counts = torch.tensor([len(sample.captions) for sample in self.samples])
+        features = RetrievalFeatures(
+            videos, self.text, torch.arange(len(counts)).repeat_interleave(counts),
+            [sample.filename for sample in self.samples],
+            [caption for sample in self.samples for caption in sample.captions],
+            self.data.paragraph)
+        return evaluate_features(features, choose_scorer(features, model.head))

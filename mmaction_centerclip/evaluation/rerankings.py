@@ -1,0 +1,160 @@
+"""Re-rankings, registered by the names that ``rerank`` lists."""
+import os
+
+import torch
+from torch import Tensor
+
+from mmaction_centerclip.errors import InputError, check_number, check_positive_int
+
+from .feature_file import check_same_model, load_features
+from .functional import check_matrix
+from .registry import RERANKINGS, Reranking
+from .scores import Scores, raised_together, score_matrix
+
+
+@RERANKINGS.register_module(name='dual_softmax')
+class DualSoftmax(Reranking):
+    """Re-rank with :func:`dual_softmax`.
+
+    State its use beside any figure: it sees all queries of the test set at
+    once, which a retriever that is asked one query at a time does not.
+    """
+    needs_cosines = True
+
+    def __init__(self, temperature: float = 100.0) -> None:
+        self.temperature = _check_temperature(temperature)
+
+    def __call__(self, scores: Scores) -> Scores:
+        return scores.replace(**dual_softmax(scores.matrices['t2v'], self.temperature))
+
+
+def dual_softmax(similarity: Tensor, temperature: float = 100.0) -> dict[str, Tensor]:
+    """Multiply similarities by their softmax over the queries.
+
+    The revision of the dual softmax loss of CAMoE (arXiv 2109.04290) applied
+    to the similarities S of a test set, with temperature c:
+
+    .. code-block:: text
+
+        t2v[t, v] = S[t, v] * exp(c S[t, v]) / sum over texts u of exp(c S[u, v])
+        v2t[t, v] = S[t, v] * exp(c S[t, v]) / sum over videos w of exp(c S[t, w])
+
+    For cosine similarities, which c multiplies to logits. A softmax weight
+    below 1e-308, of a similarity that lies more than about 700 / c under the
+    best of its softmax, is zero, and such candidates tie. As the formula
+    stands, negative similarities rank higher the *lower* their weight.
+
+    Args:
+        similarity (Tensor): Shape (texts, videos), finite.
+        temperature (float): c, not negative; with 0 the rankings are those of
+            ``similarity``. Defaults to 100.
+
+    Returns:
+        dict[str, Tensor]: ``t2v``, whose rows rank the videos, and ``v2t``,
+        whose columns rank the texts, float64 (texts, videos) both: the small
+        weights would be ties in float32.
+    """
+    check_matrix('similarity', similarity, '(texts, videos)')
+    _check_temperature(temperature)
+    similarity = similarity.double()
+    logits = similarity * temperature
+    return dict(t2v=similarity * logits.softmax(dim=0),
+                v2t=similarity * logits.softmax(dim=1))
+
+
+def _check_temperature(value: object) -> float:
+    return check_number('dual_softmax: temperature', value, lambda x: x >= 0,
+                        'at least 0')
+
+
+@RERANKINGS.register_module(name='qb_norm')
+class QBNorm(Reranking):
+    """Re-rank with :func:`qb_norm` and a bank of the training set.
+
+    Args:
+        bank (str): A file of features of the same model, whose captions are
+            the bank of ``t2v``, and whose videos are that of ``v2t``.
+        beta (float): See there.
+        top (int): See there.
+    """
+
+    def __init__(self, bank: str | os.PathLike, beta: float = 20.0,
+                 top: int = 1) -> None:
+        if not os.path.isfile(bank):
+            raise InputError('qb_norm: bank, a file that tools/test.py --dump '
+                             f'wrote of the training set, not found: {bank}')
+        _check_options(beta, top)
+        self.bank = os.fspath(bank)
+        self.options = dict(beta=beta, top=top)
+
+    def __call__(self, scores: Scores) -> Scores:
+        with raised_together():
+            bank = load_features(self.bank)
+        features, matrix = scores.features, scores.matrices['t2v']
+        check_same_model(features, bank, self.bank)
+        texts = score_matrix(scores.scorer, bank.text, features.video)
+        videos = score_matrix(scores.scorer, features.text, bank.video)
+        return scores.replace(t2v=qb_norm(matrix, texts, **self.options),
+                              v2t=qb_norm(matrix.T, videos.T, **self.options).T)
+
+
+def qb_norm(similarity: Tensor, bank: Tensor, beta: float = 20.0,
+            top: int = 1) -> Tensor:
+    """Normalise similarities by those of a bank, with the dynamic inverted softmax.
+
+    From Bogolin et al., "Cross Modal Retrieval with Querybank Normalisation"
+    (arXiv 2112.12777, Sec. 3). The activation set A holds the gallery items
+    that are among the ``top`` best of some query of the bank. A query whose
+    best gallery item is in A has its similarities s normalised by the bank's
+    similarities b, and all others keep theirs:
+
+    .. code-block:: text
+
+        exp(beta s[q, g]) / sum over bank queries i of exp(beta b[i, g])
+
+    A normalised query gets the logarithm of that, over beta, which ranks
+    alike, cannot overflow, and has the scale of s:
+
+    .. code-block:: text
+
+        s[q, g] - log(sum over i of exp(beta b[i, g])) / beta
+
+    Only a query's own row may be ranked: normalised and other rows do not
+    compare. Of tied items, all count as the best of their query.
+
+    The bank of texts is other texts, such as those of the training set. For
+    video-to-text, give ``similarity.T`` and a bank of videos, and transpose.
+
+    Args:
+        similarity (Tensor): s, shape (queries, gallery), finite.
+        bank (Tensor): b, shape (bank queries, gallery), finite.
+        beta (float): The inverse temperature, positive. Defaults to 20.
+        top (int): How many best items of a bank query are in A, from 1 to the
+            size of the gallery. Defaults to 1.
+
+    Returns:
+        Tensor: Float64 (queries, gallery).
+    """
+    check_matrix('similarity', similarity, '(queries, gallery)')
+    check_matrix('bank', bank, '(bank queries, gallery)')
+    _check_options(beta, top)
+    gallery = similarity.shape[1]
+    if bank.shape[1] != gallery:
+        raise InputError(f'bank must have the {gallery} gallery items of '
+                         f'similarity, got {bank.shape[1]}')
+    if top > gallery:
+        raise InputError(f'qb_norm: top must be at most {gallery}, the number '
+                         f'of gallery items, got {top}')
+    similarity = similarity.double()
+    bank = bank.to(similarity)
+    threshold = bank.topk(top, dim=1).values[:, -1:]
+    active = (bank >= threshold).any(dim=0)
+    best = similarity == similarity.amax(dim=1, keepdim=True)
+    normalise = (best & active).any(dim=1, keepdim=True)
+    hubness = (beta * bank).logsumexp(dim=0) / beta
+    return torch.where(normalise, similarity - hubness, similarity)
+
+
+def _check_options(beta: object, top: object) -> None:
+    check_number('qb_norm: beta', beta, lambda x: x > 0, 'positive')
+    check_positive_int('qb_norm: top', top)

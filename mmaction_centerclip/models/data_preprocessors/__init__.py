@@ -1,3 +1,0 @@
-from .video_text import VideoTextDataPreprocessor
-
-__all__ = ['VideoTextDataPreprocessor']

@@ -1,3 +1,0 @@
-from .video_tower_backbone import VideoTowerBackbone
-
-__all__ = ['VideoTowerBackbone']

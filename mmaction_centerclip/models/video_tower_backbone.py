@@ -1,0 +1,83 @@
+"""Any video tower as the backbone of the zoo's recognisers."""
+from mmaction.registry import MODELS
+from mmengine.logging import print_log
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models.backbones import VideoTower, check_host
+from mmaction_centerclip.models.feature_settings import describe_settings
+from mmaction_centerclip.models.retrievers import read_clip_weights
+
+__all__ = ['VideoTowerBackbone']
+
+
+@MODELS.register_module()
+class VideoTowerBackbone(BaseModule):
+    """A video tower in ``Recognizer3D``: the mean of its segments' features.
+
+    For towers of images, such as CLIP's and timm's. Those of the zoo's video
+    transformers, ``VideoMAETower`` and others, stand in a recogniser as they are.
+
+    Args:
+        tower (dict): Of a :class:`VideoTower`, such as a :class:`CLIPVisionTower` with
+            its ``arch`` and ``necks``.
+        pretrained (str, optional): CLIP's weights for the tower's ``arch``: a tag of
+            open_clip, or a local file. Loaded by ``init_weights()``, which the runner
+            calls. The recogniser's data preprocessor must normalise as the tag was
+            trained with, which this project's tools check.
+        init_cfg (dict, optional): Initialisation config.
+
+    Examples:
+        >>> import torch
+        >>> from mmaction.registry import MODELS
+        >>> backbone = MODELS.build(dict(
+        ...     type='VideoTowerBackbone',
+        ...     tower=dict(
+        ...         type='TimmVisionTower', img_size=32, embed_dim=64, depth=3,
+        ...         num_heads=2, num_classes=0,
+        ...         necks=[dict(type='TokenClustering', before_block=2,
+        ...                     num_segments=2, num_centers=3)])))
+        >>> backbone(torch.rand(1, 3, 8, 32, 32)).shape
+        torch.Size([1, 64])
+    """
+
+    def __init__(self, tower: dict, pretrained: str | None = None,
+                 init_cfg: dict | list | None = None) -> None:
+        super().__init__(init_cfg)
+        if 'type' not in tower:
+            raise InputError('tower must be the config of a video tower, with its '
+                             f'type, got {tower!r}')
+        check_host({'necks': (), **tower})
+        if pretrained is not None and tower.get('arch') is None:
+            raise InputError('pretrained is of CLIP weights for the arch of the tower, '
+                             f"and {tower.get('type')} has none, got {pretrained!r}")
+        self.pretrained = pretrained
+        self.tower: VideoTower = MODELS.build(tower)
+        self.embed_dims = self.tower.embed_dims
+        self.arch = tower.get('arch')
+
+    def init_weights(self) -> None:
+        """Load the ``pretrained`` weights, if any."""
+        super().init_weights()
+        if self.pretrained is None:
+            return
+        settings = describe_settings(nn.ModuleDict(dict(backbone=self.tower)))
+        state = read_clip_weights(self.pretrained, self.arch, settings)
+        own = {key.removeprefix('backbone.'): value for key, value in state.items()
+               if key.startswith('backbone.')}
+        self.tower.load_pretrained(
+            own, f'pretrained={self.pretrained!r} for arch {self.arch!r}')
+        print_log(f'Loaded CLIP weights from {self.pretrained}.', 'current')
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Encode videos.
+
+        Args:
+            x (Tensor): Normalised frames, shape (B, 3, T, H, W).
+
+        Returns:
+            Tensor: The mean of the segments' features, shape (B, E).
+        """
+        features, _ = self.tower.encode(x.transpose(1, 2))
+        return features.mean(dim=1)

@@ -1,0 +1,209 @@
+"""Bring an index up to date with a folder."""
+import contextlib
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from rich.progress import track
+
+from mmaction_centerclip.apis import list_files
+from mmaction_centerclip.datasets.transforms import DecodingError
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.files import hash_file
+
+from .encoding import SegmentEncoder, run_ahead
+from .store import FileRow, IndexStore
+
+__all__ = ['COMPRESSED', 'Added', 'FolderUpdate']
+
+COMPRESSED = '.rows.npz'  # how the file of compressed rows ends
+PICTURE = 'has one frame, a picture'
+
+
+@dataclass(frozen=True)
+class Added:
+    """The files of a folder by what :meth:`VideoIndex.add` did with them.
+
+    Attributes:
+        indexed (list[str]): Encoded now.
+        unchanged (list[str]): In the index before, and not encoded again.
+        moved (dict[str, str]): Found by their content under another path, and
+            the path before.
+        removed (list[str]): In the index before, and there no more.
+        pictures (list[str]): Left out.
+        unreadable (dict[str, str]): Other files without segments and folders
+            that cannot be read, and why.
+    """
+    indexed: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    moved: dict[str, str] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
+    pictures: list[str] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+    def leave_out(self, path: str, reason: str) -> None:
+        """Note why a file has no segments."""
+        if reason == PICTURE:
+            self.pictures.append(path)
+        else:
+            self.unreadable[path] = reason
+
+
+class FolderUpdate:
+    """Add, move and remove the files of a folder.
+
+    Args:
+        store (IndexStore): The index, locked.
+        encoder (SegmentEncoder): Of the model.
+        row (FileRow): A row of that model.
+        known (dict[str, FileRow]): The rows of all files, by path.
+        folder (str | os.PathLike): The folder.
+        pictures (bool): Whether files of one frame are taken in.
+        drop_missing (bool): Whether all files that are gone are taken out.
+
+    Raises:
+        InputError: If there is no such folder, or no file in it.
+    """
+
+    def __init__(self, store: IndexStore, encoder: SegmentEncoder, row: FileRow,
+                 known: dict[str, FileRow], folder: str | os.PathLike,
+                 pictures: bool, drop_missing: bool) -> None:
+        self.store, self.encoder, self.row, self.known = store, encoder, row, known
+        self.pictures, self.drop_missing = pictures, drop_missing
+        folder = os.path.realpath(folder)
+        self.folder = os.path.join(folder, '')
+        is_gone = drop_missing and _is_missing(folder) and any(
+            path.startswith(self.folder) for path in known)
+        paths, self.closed = ([], {}) if is_gone else list_files(folder)
+        if not (paths or self.closed or drop_missing):
+            raise InputError(f'{folder} has no files; if they are gone for good, drop '
+                             'their rows with drop_missing (--drop-missing)')
+        self.result = Added(unreadable=dict(self.closed))
+        self.files = dict(self._look_at(paths))
+
+    def run(self, num_workers: int) -> Added:
+        """Move, take out and encode; return what became of each file."""
+        todo = [path for path in self.files if not self._is_known(path)]
+        gone = self._find_gone(todo)
+        todo = self._move(todo, gone)
+        moved = set(self.result.moved.values())
+        self.result.removed.extend(
+            path for path in gone
+            if path not in moved and (self.drop_missing or self._is_left(path)))
+        self.store.remove(self.result.removed)
+        self._encode(todo, num_workers)
+        return self.result
+
+    def _look_at(self, paths: list[str]) -> Iterator[tuple[str, FileRow]]:
+        """Yield what there is to know of files without reading them."""
+        index = os.path.realpath(self.store.path)
+        own = {index, *(f'{index}{end}' for end in ('.lock', '-journal', COMPRESSED))}
+        for path in paths:
+            if os.path.realpath(path) in own:
+                continue
+            try:
+                path.encode()
+                stat = os.stat(path)
+                yield path, replace(
+                    self.row, size=stat.st_size, modified=stat.st_mtime_ns)
+            except UnicodeEncodeError:
+                self.result.unreadable[os.fsencode(path).decode(errors='replace')] = (
+                    'its name is no UTF-8')
+            except OSError as error:
+                self.result.unreadable[path] = self.closed[path] = error.strerror
+
+    def _is_known(self, path: str) -> bool:
+        """Check that a file is in the index as it is and as is asked for."""
+        old, new = self.known.get(path), self.files[path]
+        if old is None or (old.size, old.modified, old.model) != (
+                new.size, new.modified, new.model) or (
+                    self.pictures and old.reason == PICTURE):
+            return False
+        self.result.unchanged.append(path)
+        if old.reason is not None:
+            self.result.leave_out(path, old.reason)
+        return True
+
+    def _find_gone(self, todo: list[str]) -> list[str]:
+        """Return the rows that no file stands behind.
+
+        Those of other folders are looked for only where one may have been
+        moved to here, since they may be many, or where they are dropped.
+        """
+        sizes = {self.files[path].size for path in todo}
+        return [path for path, row in self.known.items() if path not in self.files
+                and (self._is_left(path) or (self.drop_missing or row.size in sizes)
+                     and _is_missing(path))]
+
+    def _is_left(self, path: str) -> bool:
+        """Check that a row is of this folder, and not where it cannot be read."""
+        return path.startswith(self.folder) and not (
+            path.startswith(tuple(os.path.join(p, '') for p in self.closed))
+            or path in self.closed and not _is_missing(path))
+
+    def _move(self, todo: list[str], gone: list[str]) -> list[str]:
+        """Find files by their content; return those that are not found."""
+        stale, sizes, left = defaultdict(list), set(), []
+        for path in (*gone, *todo):
+            row = self.known.get(path)
+            if row and row.reason is None and row.model == self.row.model:
+                stale[row.digest].append(path)
+                sizes.add(row.size)
+        for path in todo:
+            new, digest = self.files[path], None
+            if new.size in sizes:
+                with contextlib.suppress(OSError):  # which decoding will name
+                    digest = hash_file(path)
+            if not (same := stale.get(digest)):
+                left.append(path)
+                continue
+            old = path if path in same else same[0]
+            self.store.move(old, path, new)
+            same.remove(old)
+            if path != old and path in self.known:  # whose rows are overwritten
+                stale[self.known[path].digest] = [
+                    p for p in stale[self.known[path].digest] if p != path]
+            if old == path:
+                self.result.unchanged.append(path)
+            else:
+                self.result.moved[path] = old
+        return left
+
+    def _encode(self, paths: list[str], num_workers: int) -> None:
+        """Encode files, and commit each when it is done."""
+        jobs = ((lambda path=path: self._read(path)) for path in paths)
+        files = zip(paths, run_ahead(jobs, num_workers))
+        if paths and self.encoder.inferencer.show_progress:
+            files = track(files, description='Indexing', total=len(paths))
+        for path, windows in files:
+            row, segments = self.files[path], None
+            try:
+                row = replace(row, digest=next(windows))
+                segments = self.encoder.encode(windows)
+                self.result.indexed.append(path)
+            except DecodingError as error:
+                row = replace(row, reason=error.reason)
+                self.result.leave_out(path, error.reason)
+            self.store.put(path, row, segments)
+
+    def _read(self, path: str) -> Iterator[str | tuple]:
+        """Yield a hash of a file, and its decoded windows."""
+        try:
+            yield hash_file(path)
+        except OSError as error:
+            raise DecodingError(error.strerror) from error
+        for number, window in enumerate(self.encoder.decode(path)):
+            if not (number or self.pictures) and len(window[0]) == 2:
+                raise DecodingError(PICTURE)
+            yield window
+
+
+def _is_missing(path: str) -> bool:
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return True
+    except OSError:  # It may be there.
+        return False
+    return False

@@ -1,13 +1,15 @@
 """Of a clip with start and end, its frames are sampled and no others."""
+import numpy as np
 import pytest
-from mmaction.registry import DATASETS
+from mmaction.registry import DATASETS, TRANSFORMS
 from mmaction.utils import register_all_modules
 
 from mmaction_centerclip.datasets import AnnotationEntry, annotation_text
 from mmaction_centerclip.datasets.clip_times import narrow_to_clip
 from mmaction_centerclip.errors import InputError
 
-from .clips import FRAMES, open_video
+from .caches import open_video as open_cached
+from .clips import FRAMES, h264, open_video
 
 register_all_modules()
 PIPELINE = [
@@ -79,3 +81,42 @@ def test_a_pipeline_that_cannot_is_refused(frames_of):
             PIPELINE[4], dict(type='PackActionInputs', collect_keys=('text', ))])
     with pytest.raises(InputError, match='a step that opens the video'):
         narrow_to_clip(dict(frame_inds=[0], total_frames=3), 0, 1)
+
+
+def phone(i):
+    """Milliseconds: 20 frames at 5 a second, then 30 a second."""
+    return 200 * i if i < 20 else 4000 + round(1000 / 30 * (i - 20))
+
+
+def pauses(i):
+    """Milliseconds: each frame stands for a second and a half, later for 40 ms."""
+    return 1500 * i if i < 10 else 15000 + 40 * (i - 10)
+
+
+@pytest.mark.parametrize('name', ['phone.mp4', 'phone.mkv', 'pauses.ts', 'pauses.mp4'])
+def test_times_are_those_of_the_file(clip, name, cache):
+    times = phone if 'phone' in name else pauses
+    path = clip(name, times=times, **h264())
+    shown = np.array([times(i) for i in range(FRAMES)]) / 1000
+    readers = [open_video(path)] + [open_cached(cache(), path) for _ in range(2)]
+    readers[1].get_batch([3])  # from then on known without opening the video
+    for reader in [*readers, cache().open(str(path), lambda: pytest.fail('opened'))]:
+        def opened(reader=reader):
+            return dict(filename=name, video_reader=reader, total_frames=len(reader),
+                        avg_fps=reader.get_avg_fps())
+
+        for start, end in ((0, 4), (4, 5), (None, 2.2), (.5, 1), (4, None), (3.1, 3.2)):
+            results = opened()
+            narrow_to_clip(results, start, end)
+            inside = [i for i, time in enumerate(shown)
+                      if (start or 0) <= time < (end or 99)]
+            # Else the one that is on the screen then.
+            inside = inside or [np.flatnonzero(shown <= start)[-1]]
+            assert results['start_index'] == inside[0]
+            assert results['total_frames'] == len(inside)
+        sample = TRANSFORMS.build(dict(
+            type='SampleFramesWithMask', clip_len=99, frames_per_second=2))
+        results = sample(opened())
+        at = np.arange(0, shown[-1] + 1e-3, .5)
+        expected = sorted({np.flatnonzero(shown <= t + 1e-3)[-1] for t in at})
+        assert results['frame_inds'][results['frame_mask']].tolist() == expected

@@ -6,6 +6,7 @@ import signal
 import threading
 
 import av
+import cv2
 import decord
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from mmcv.transforms import Compose
 from mmaction_centerclip.data_doctor.files import find_decoders
 from mmaction_centerclip.datasets.transforms import (
     DecodingError,
+    VideoReader,
     decoding_errors,
 )
 from mmaction_centerclip.errors import InputError
@@ -224,6 +226,23 @@ def test_names_with_signs(tmp_path):
     for name in ('a:b.mp4', 'pipe:0.mp4', '%03d.mp4', 'ä ?#[].mp4', '-i.mp4'):
         path = write_clip(tmp_path / 'a.mp4', **h264()).rename(tmp_path / name)
         assert load(path)['total_frames'] == 60
+
+
+def test_a_picture_is_no_pattern(tmp_path):
+    for name, level in (('b000.png', 10), ('b001.png', 30), ('c%03d.png', 50),
+                        ('d*.png', 70), ('e[0-9].png', 90), ('f{1,2}.jpg', 110)):
+        picture = np.full((64, 96, 3), level, np.uint8)
+        (tmp_path / name).write_bytes(cv2.imencode(name[-4:], picture)[1].tobytes())
+        results = load(tmp_path / name)
+        assert results['total_frames'] == 1
+        assert abs(results['imgs'][0].mean() - level) <= 1
+    for name in ('b%03d.png', 'b*.png', 'b00[01].png'):
+        with pytest.raises(DecodingError, match='no such file'):
+            load(tmp_path / name)
+        with pytest.raises(FileNotFoundError):
+            VideoReader(str(tmp_path / name))
+    with pytest.raises(IsADirectoryError):
+        VideoReader(str(tmp_path))
 
 
 def test_http(tmp_path, serve):

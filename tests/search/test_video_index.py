@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -16,7 +17,7 @@ import torch
 from mmengine.config import Config
 
 from mmaction_centerclip.apis import VideoTextRetrievalInferencer
-from mmaction_centerclip.datasets.transforms import VideoReader
+from mmaction_centerclip.datasets.transforms import VideoReader, video_reader
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import Hit, VideoIndex
 from mmaction_centerclip.search.store import FileRow, IndexStore, Segments
@@ -240,6 +241,29 @@ def test_segments_change_where_shots_do(inferencer, films, tmp_path):
     assert {0, 5, 12} <= set(edges.tolist())
 
 
+def test_a_film_with_fewer_frames_than_packets(inferencer, tmp_path, monkeypatch):
+    whole, path = write_film(tmp_path / 'whole.avi', [90, 90]), tmp_path / 'a' / 'a.avi'
+    path.parent.mkdir()
+    with av.open(str(whole)) as source, av.open(str(path), 'w') as file:
+        stream = file.add_stream_from_template(source.streams.video[0])
+        stream.time_base = Fraction(1, 10)
+        for i, packet in enumerate(p for p in source.demux(video=0) if p.size):
+            if i % 20 == 15:  # the decoder passes over it
+                packet = av.Packet(b'Q264\0\0\0\1\x09\xf0')
+                packet.pts = packet.dts = i
+            packet.stream = stream
+            file.mux(packet)
+    found = []
+    for held in (2**28, 0):  # counted first, and found out at the end
+        monkeypatch.setattr(video_reader, 'HELD_BYTES', held)
+        index = VideoIndex(tmp_path / f'{held}.index', inferencer, window=4)
+        assert index.add(path.parent, batch_size=3).unreadable == {}
+        found.append(index.store.load()[2])
+    np.testing.assert_array_equal(found[0].start, found[1].start)
+    np.testing.assert_array_equal(found[0].vectors, found[1].vectors)
+    assert found[1].end.max() == pytest.approx((180 - 9) / 10)
+
+
 def test_adaptive_segments_are_at_the_towers_cuts(inferencer, tmp_path):
     inferencer.model.backbone.attach([dict(
         type='TokenClustering', before_block=1, num_segments=2, num_centers=3,
@@ -271,6 +295,8 @@ def test_a_shot_is_found_by_a_picture_of_it(inferencer, films, tmp_path):
     by_path = index.search(films / 'sub' / 'short.mp4', files='*short*', topk=99)
     assert {hit.name for hit in by_path} == {'short.mp4'}
     assert index.search('a circle', min_score=2.) == []
+    with pytest.raises(InputError, match='sub: expected a video .* got a folder'):
+        index.search(films / 'sub')
     with pytest.raises(InputError, match="no file like .'nothing'"):
         index.search('a circle', files='nothing')
 

@@ -170,11 +170,7 @@ class CachedVideo:
         return abs(self._known.rate) if self._known else self._reader.get_avg_fps()
 
     def get_seconds(self) -> np.ndarray:
-        """Return when frames are shown, to half a frame.
-
-        See :meth:`VideoReader.get_seconds`; of a video that is cached, without
-        opening it.
-        """
+        """Return when frames are shown as :class:`VideoReader` does, or nearly so."""
         if self._reader is None and self._known.rate > 0:
             return np.arange(len(self) + 1) / self._known.rate
         data = b'' if self._reader else self._cache.store.read(

@@ -16,11 +16,18 @@ def open_media(source: str | bytes) -> av.container.InputContainer:
     Args:
         source (str | bytes): The name or the content.
     """
-    # With the protocol, so that a colon in a name is a part of it. Of pictures,
-    # FFmpeg would take a % for the numbers of many, and read those.
-    return av.open(
-        f'file:{source}' if isinstance(source, str) else io.BytesIO(source),
-        options={'pattern_type': 'none'}, **LENIENT)
+    # With the protocol, so that a colon in a name is a part of it. FFmpeg takes
+    # the name of a picture with a % for those of many pictures otherwise, and
+    # even so does not find its size.
+    if isinstance(source, str):
+        container = av.open(
+            f'file:{source}', options={'pattern_type': 'none'}, **LENIENT)
+        if container.format.name != 'image2':
+            return container
+        container.close()
+        with open(source, 'rb') as file:
+            source = file.read()
+    return av.open(io.BytesIO(source), **LENIENT)
 
 
 def codec_name(stream: av.VideoStream) -> str:

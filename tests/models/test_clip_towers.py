@@ -55,7 +55,7 @@ def test_text_is_that_of_clip_with_a_truncated_context(clip, inputs, length):
 
 @pytest.mark.parametrize('build, message', [
     (lambda: vision(arch='ViT-B/32'), "got 'ViT-B/32'.*ViT-B-32"),
-    (lambda: vision(arch='RN50'), 'RN50.*ResNet.*no transformer blocks'),
+    (lambda: vision(arch='RN50'), 'RN50.*ResNet.*no tokens to drop'),
     (lambda: vision(arch=dict(embed_dim=4)), "lacks .*'text_cfg'"),
     (lambda: vision(arch=dict(TINY_ARCH, vision_cfg=dict(img_size=3))),
      'vision_cfg: .*img_size'),

@@ -39,8 +39,8 @@ def published_kmedoids(tokens, num_centers, max_iters=100, tol=1e-6):
 
 def clip_tokens(folder, problems, count):
     """Patches of real frames under a random projection, (B, N, 768)."""
-    from mmaction_centerclip.benchmarking import read_frames
-    frames = read_frames(folder, problems, -(-count // 196), 224)
+    from mmaction_centerclip.benchmarking import normalized, read_clips
+    frames = normalized(read_clips(folder, problems, -(-count // 196), 224))
     patches = frames.unfold(3, 16, 16).unfold(4, 16, 16)
     patches = patches.permute(0, 1, 3, 4, 2, 5, 6).flatten(4).flatten(1, 3)
     return patches[:, :count] @ torch.randn(768, 768) / 768**0.5

@@ -64,7 +64,7 @@ setup(
     ],
     keywords='text-video retrieval, CLIP, token clustering, OpenMMLab',
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
-    package_data={f'{PACKAGE}.search_page': ['static/*']},
+    package_data={f'{PACKAGE}.search.page': ['static/*']},
     python_requires='>=3.10,<3.14',
     # Upper bounds are the newest that was tried, see docs/installation.md.
     install_requires=[

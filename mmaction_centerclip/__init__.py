@@ -14,7 +14,7 @@ from mmengine.registry import Registry  # noqa: E402
 
 from . import datasets, engine, evaluation, models  # noqa: E402
 from .evaluation.registry import RERANKINGS, RETRIEVAL_METRICS  # noqa: E402
-from .option_types import check_registered_types  # noqa: E402
+from .utils.option_types import check_registered_types  # noqa: E402
 from .version import __version__  # noqa: E402
 
 __all__ = ['__version__', 'compat', 'datasets', 'engine', 'evaluation', 'models']

@@ -12,13 +12,13 @@ from mmaction.registry import RUNNERS
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-from mmaction_centerclip.config_checks import check_pipelines
-from mmaction_centerclip.config_completion import complete_config
-from mmaction_centerclip.error_lines import describe_error
-from mmaction_centerclip.errors import InputError, check_positive_int
-from mmaction_centerclip.files import read_checkpoint
-from mmaction_centerclip.homes import expand_home
-from mmaction_centerclip.option_types import check_options
+from .engine.config_checks import check_pipelines
+from .engine.config_completion import complete_config
+from .engine.error_lines import describe_error
+from .errors import InputError, check_positive_int
+from .utils.files import read_checkpoint
+from .utils.homes import expand_home
+from .utils.option_types import check_options
 
 __all__ = ['add_allow_other', 'add_common_arguments', 'allow_other_settings',
            'build_runner', 'check_checkpoint', 'check_outputs', 'exit_on_input_error',

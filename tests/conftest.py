@@ -20,9 +20,9 @@ from mmengine.config import Config  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
 
 from mmaction_centerclip.apis import VideoTextRetrievalInferencer  # noqa: E402
-from mmaction_centerclip.config_completion import complete_config  # noqa: E402
+from mmaction_centerclip.clip.feature_settings import SETTINGS  # noqa: E402
+from mmaction_centerclip.engine.config_completion import complete_config  # noqa: E402
 from mmaction_centerclip.engine.weights import settings_of  # noqa: E402
-from mmaction_centerclip.models.feature_settings import SETTINGS  # noqa: E402
 
 from .paths import CONFIGS, TOOLS  # noqa: E402
 

@@ -11,8 +11,8 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
-from mmaction_centerclip.clip_models import clip_config
-from mmaction_centerclip.config_completion import complete_config
+from mmaction_centerclip.clip.models import clip_config
+from mmaction_centerclip.engine.config_completion import complete_config
 
 from .paths import CONFIGS
 

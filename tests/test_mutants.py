@@ -15,7 +15,7 @@ PROGRAM = '''
     from pathlib import Path
     from mmaction_centerclip.errors import InputError
     from mmaction_centerclip.evaluation import load_features
-    from mmaction_centerclip.files import read_checkpoint, read_tensors
+    from mmaction_centerclip.utils.files import read_checkpoint, read_tensors
     source, count, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     whole, draw = source.read_bytes(), random.Random(seed)
     path, loaded = source.with_name(f'mutant{source.suffix}'), 0

@@ -22,7 +22,7 @@ def test_a_wheel_holds_the_page_and_what_mim_looks_for(tmp_path):
         [sys.executable, 'setup.py', '-q', 'egg_info', '--egg-base', tmp_path,
          'build_py', '--build-lib', tmp_path / 'lib'],
         cwd=ROOT, check=True, capture_output=True)
-    static = Path('mmaction_centerclip', 'search_page', 'static')
+    static = Path('mmaction_centerclip', 'search', 'page', 'static')
     files = [path.name for path in (ROOT / static).iterdir()]
     assert 'index.html' in files
     assert sorted(files) == sorted(os.listdir(tmp_path / 'lib' / static))

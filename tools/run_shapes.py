@@ -24,9 +24,9 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 
 from mmaction_centerclip.benchmarking import count_macs, time_turns
-from mmaction_centerclip.config_completion import complete_config
-from mmaction_centerclip.homes import ToolParser
-from mmaction_centerclip.tables import format_table
+from mmaction_centerclip.engine.config_completion import complete_config
+from mmaction_centerclip.utils.homes import ToolParser
+from mmaction_centerclip.utils.tables import format_table
 
 ROOT = Path(__file__).resolve().parents[1]
 RETRIEVAL = ROOT / 'configs' / 'retrieval'

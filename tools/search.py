@@ -18,12 +18,12 @@ from mmaction_centerclip.cli import (
     read_config,
     torch_device,
 )
-from mmaction_centerclip.datasets.transforms import DecodingError
+from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 from mmaction_centerclip.errors import InputError, printable
-from mmaction_centerclip.files import check_absent
-from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.search import Hit, VideoIndex
-from mmaction_centerclip.tables import format_table
+from mmaction_centerclip.utils.files import check_absent
+from mmaction_centerclip.utils.homes import ToolParser
+from mmaction_centerclip.utils.tables import format_table
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO_CONFIG = ROOT / 'configs' / 'retrieval' / 'centerclip' / (
@@ -194,13 +194,13 @@ def cut(index: VideoIndex, hits: list[Hit], folder: Path) -> None:
 def serve(args: argparse.Namespace) -> None:
     """Show the page of an index."""
     # Only here: it needs what the other commands do without.
-    from mmaction_centerclip.search_page import serve
+    from mmaction_centerclip.search.page import serve
     serve(lambda: open_index(args), args.host, args.port, args.allow_host, args.example)
 
 
 def demo(args: argparse.Namespace) -> None:
     """Index the shapes data's test videos, and show the page."""
-    from mmaction_centerclip.search_page import copy_videos, find_demo, serve
+    from mmaction_centerclip.search.page import copy_videos, find_demo, serve
     checkpoint, texts = find_demo(args.work_dir, args.data)
     # The plainest phrasing first, without the second shape that some have.
     captions = sorted((text for own in texts.values() for text in own),

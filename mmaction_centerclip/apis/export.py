@@ -5,10 +5,10 @@ import os
 import torch
 from torch import Tensor, nn
 
+from mmaction_centerclip.clip.feature_settings import SETTINGS, describe_settings
 from mmaction_centerclip.errors import InputError, check_positive_int
-from mmaction_centerclip.files import atomic_write, check_absent
-from mmaction_centerclip.models.feature_settings import SETTINGS, describe_settings
-from mmaction_centerclip.option_types import check_types
+from mmaction_centerclip.utils.files import atomic_write, check_absent
+from mmaction_centerclip.utils.option_types import check_types
 
 __all__ = ['export_towers']
 

@@ -15,11 +15,11 @@ from mmengine.logging import print_log
 from rich.progress import track
 from torch import Tensor, nn
 
-from mmaction_centerclip.datasets.transforms import DecodingError
+from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 from mmaction_centerclip.errors import InputError, check_positive_int, printable
 from mmaction_centerclip.evaluation.scores import Scorer, product_scores, score_matrix
-from mmaction_centerclip.files import write_text
-from mmaction_centerclip.option_types import check_types
+from mmaction_centerclip.utils.files import write_text
+from mmaction_centerclip.utils.option_types import check_types
 
 from .folders import list_files
 from .loading import init_retriever

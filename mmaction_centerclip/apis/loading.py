@@ -8,14 +8,14 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from mmaction_centerclip.config_checks import check_pipelines, is_retriever
-from mmaction_centerclip.config_completion import complete_config
+from mmaction_centerclip.clip.weights import load_clip_weights
+from mmaction_centerclip.engine.config_checks import check_pipelines, is_retriever
+from mmaction_centerclip.engine.config_completion import complete_config
 from mmaction_centerclip.engine.weights import load_checkpoint
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.homes import expand_home
-from mmaction_centerclip.models.retrievers import load_clip_weights
 from mmaction_centerclip.models.retrievers.towers import load_tower_weights
-from mmaction_centerclip.option_types import check_types
+from mmaction_centerclip.utils.homes import expand_home
+from mmaction_centerclip.utils.option_types import check_types
 
 __all__ = ['init_retriever', 'load_pretrained']
 

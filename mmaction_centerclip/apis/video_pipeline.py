@@ -9,10 +9,10 @@ from mmaction.registry import TRANSFORMS
 from mmengine.config import Config
 from torch import Tensor
 
-from mmaction_centerclip.config_checks import find_pipelines, step_type
-from mmaction_centerclip.datasets.transforms import run_transform
+from mmaction_centerclip.datasets.video.decoding_errors import run_transform
 from mmaction_centerclip.datasets.video_text_retrieval import check_sampling
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.utils.pipelines import find_pipelines, step_type
 
 __all__ = ['OpenVideo', 'VideoPipeline']
 

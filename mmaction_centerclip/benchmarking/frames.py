@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 from torchvision.transforms.functional import resize
 
-from mmaction_centerclip.datasets.transforms import VideoReader, decoding_errors
+from mmaction_centerclip.datasets.video.decoding_errors import decoding_errors
+from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.errors import InputError
 
 __all__ = ['normalized', 'read_clips', 'video_files']

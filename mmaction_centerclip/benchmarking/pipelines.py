@@ -12,8 +12,8 @@ from mmengine.hub import get_config
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mmaction_centerclip.config_checks import step_type
 from mmaction_centerclip.datasets import sample_rng, stack_in_worker
+from mmaction_centerclip.utils.pipelines import step_type
 
 from .measure import synchronize
 

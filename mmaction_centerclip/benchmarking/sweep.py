@@ -12,9 +12,9 @@ from mmengine.config import Config
 from torch import nn
 
 from mmaction_centerclip.apis import init_retriever
-from mmaction_centerclip.config_completion import complete_config
+from mmaction_centerclip.engine.config_completion import complete_config
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models.utils import hash_weights
+from mmaction_centerclip.utils.weights_hash import hash_weights
 
 from .budgets import Budget, budget_necks, used_budget
 from .cell_log import cell_key

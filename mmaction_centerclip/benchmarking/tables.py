@@ -3,7 +3,7 @@ import statistics
 from collections.abc import Sequence
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.tables import format_table
+from mmaction_centerclip.utils.tables import format_table
 
 from .sweep import GROUP
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.files import atomic_write
+from mmaction_centerclip.utils.files import atomic_write
 
 from .views import view_of
 

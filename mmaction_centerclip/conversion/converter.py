@@ -5,20 +5,20 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.files import (
-    check_absent,
-    read_checkpoint,
-    save_tensors,
-    write_text,
-)
-from mmaction_centerclip.models.feature_settings import (
+from mmaction_centerclip.clip.feature_settings import (
     SETTINGS,
     check_settings,
     describe_settings,
     kept_settings,
 )
-from mmaction_centerclip.models.utils.strict_loading import compare_weights
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.utils.files import (
+    check_absent,
+    read_checkpoint,
+    save_tensors,
+    write_text,
+)
+from mmaction_centerclip.utils.strict_loading import compare_weights
 
 from .clip4clip import infer_head
 from .necks import give_embeddings

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from open_clip.model import convert_to_custom_text_state_dict
 from torch import Tensor
 
+from mmaction_centerclip.clip.weights import rename_clip_weights
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models.retrievers import rename_clip_weights
 
 from .clip4clip import rename_clip4clip
 from .huggingface import rename_huggingface

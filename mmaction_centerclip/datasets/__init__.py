@@ -5,8 +5,8 @@ from .annotation_file import (
     read_annotations,
     read_entries,
 )
+from .caching.feature_cache import FeatureCache, recipe_of
 from .collate import stack_in_worker
-from .feature_cache import FeatureCache, recipe_of
 from .sample_rng import sample_rng
 from .transforms import (
     OpenCLIPResize,

@@ -5,8 +5,8 @@ import numpy as np
 
 from mmaction_centerclip.errors import InputError
 
-from .transforms import DecodingError
-from .transforms.frame_times import ROUNDED, uneven_seconds
+from .video.decoding_errors import DecodingError
+from .video.frame_times import ROUNDED, uneven_seconds
 
 __all__ = ['narrow_to_clip']
 

@@ -14,12 +14,13 @@ import cv2
 import numpy as np
 
 from mmaction_centerclip.errors import InputError, check_choice, check_number
-from mmaction_centerclip.files import partial_beside
-from mmaction_centerclip.mp4 import write_mp4
-from mmaction_centerclip.option_types import check_types
+from mmaction_centerclip.utils.files import partial_beside
+from mmaction_centerclip.utils.mp4 import write_mp4
+from mmaction_centerclip.utils.option_types import check_types
 
-from .transforms import DecodingError, VideoReader, decoding_errors
-from .transforms.media_files import open_media
+from .video.decoding_errors import DecodingError, decoding_errors
+from .video.media_files import open_media
+from .video.video_reader import VideoReader
 
 __all__ = ['Compression', 'compress_video']
 

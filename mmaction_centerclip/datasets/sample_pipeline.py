@@ -7,7 +7,7 @@ from mmengine.dataset import Compose
 from mmaction_centerclip.errors import InputError
 
 from .clip_times import narrow_to_clip
-from .transforms import decoding_errors, run_transform
+from .video.decoding_errors import decoding_errors, run_transform
 
 __all__ = ['SamplePipeline']
 

@@ -13,14 +13,14 @@ from mmaction.structures import ActionDataSample
 from mmengine.fileio import exists
 
 from mmaction_centerclip.errors import InputError, check_positive_int
-from mmaction_centerclip.files import same_video
-from mmaction_centerclip.homes import expand_home
+from mmaction_centerclip.utils.files import same_video
+from mmaction_centerclip.utils.homes import expand_home
 
 from .annotation_file import read_entries
-from .feature_cache import FeatureCache, recipe_of
+from .caching.feature_cache import FeatureCache, recipe_of
 from .sample_pipeline import SamplePipeline
 from .sample_rng import sample_rng
-from .transforms import DecodingError, decoding_errors
+from .video.decoding_errors import DecodingError, decoding_errors
 
 __all__ = ['VideoTextRetrievalDataset', 'check_sampling']
 

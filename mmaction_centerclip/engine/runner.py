@@ -3,8 +3,8 @@ from mmaction.registry import RUNNERS
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmaction_centerclip.config_checks import check_pipelines
-from mmaction_centerclip.config_completion import complete_config
+from .config_checks import check_pipelines
+from .config_completion import complete_config
 
 __all__ = ['RetrievalRunner']
 

@@ -2,14 +2,15 @@
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from mmaction_centerclip.config_checks import pipeline_settings
-from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.files import read_checkpoint
-from mmaction_centerclip.models.feature_settings import (
+from mmaction_centerclip.clip.feature_settings import (
     check_settings,
     describe_settings,
 )
-from mmaction_centerclip.models.utils.strict_loading import compare_weights
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.utils.files import read_checkpoint
+from mmaction_centerclip.utils.strict_loading import compare_weights
+
+from .config_checks import pipeline_settings
 
 __all__ = ['check_weights', 'load_checkpoint', 'settings_of']
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from mmengine.logging import print_log
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.files import read_checkpoint, remove_partials
-from mmaction_centerclip.folder_lock import lock_folder
+from mmaction_centerclip.utils.files import read_checkpoint, remove_partials
+from mmaction_centerclip.utils.folder_lock import lock_folder
 
 from .training_state import check_training_state
 

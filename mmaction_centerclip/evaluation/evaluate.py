@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import torch
 
 from mmaction_centerclip.errors import InputError, check_positive_int
-from mmaction_centerclip.option_types import check_types
-from mmaction_centerclip.tables import format_table
+from mmaction_centerclip.utils.option_types import check_types
+from mmaction_centerclip.utils.tables import format_table
 
 from .feature_file import RetrievalFeatures
 from .functional import TOPK

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError, named_errors
-from mmaction_centerclip.files import check_dense, read_tensors, save_tensors
+from mmaction_centerclip.utils.files import check_dense, read_tensors, save_tensors
 
 from .stored_head import build_stored_head
 

@@ -11,7 +11,7 @@ from mmengine.dist import all_gather_object, all_reduce, get_dist_info
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError, check_positive_int
-from mmaction_centerclip.progress import track
+from mmaction_centerclip.utils.progress import track
 
 from .feature_file import Features, RetrievalFeatures
 from .functional import (

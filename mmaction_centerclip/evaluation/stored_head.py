@@ -7,7 +7,7 @@ from mmaction.registry import MODELS
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.files import check_dense
+from mmaction_centerclip.utils.files import check_dense
 
 __all__ = ['build_stored_head']
 

@@ -4,10 +4,11 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmaction_centerclip.clip.feature_settings import describe_settings
+from mmaction_centerclip.clip.weights import read_clip_weights
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models.backbones import VideoTower, check_host
-from mmaction_centerclip.models.feature_settings import describe_settings
-from mmaction_centerclip.models.retrievers import read_clip_weights
+
+from .backbones import VideoTower, check_host
 
 __all__ = ['VideoTowerBackbone']
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from mmaction_centerclip.datasets.transforms.decoding_errors import decoding_errors
-from mmaction_centerclip.datasets.transforms.video_reader import VideoReader
+from mmaction_centerclip.datasets.video.decoding_errors import decoding_errors
+from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.files import atomic_write, check_absent, write_text
-from mmaction_centerclip.mp4 import write_mp4
+from mmaction_centerclip.utils.files import atomic_write, check_absent, write_text
+from mmaction_centerclip.utils.mp4 import write_mp4
 
 from .hits import Hit
 

@@ -9,7 +9,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.files import atomic_write
+from mmaction_centerclip.utils.files import atomic_write
 
 __all__ = ['CompressedRows', 'can_compress', 'open_compressed']
 

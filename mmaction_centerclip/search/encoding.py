@@ -16,9 +16,9 @@ from torch.nn import functional as F
 
 from mmaction_centerclip.apis import VideoTextRetrievalInferencer
 from mmaction_centerclip.apis.video_pipeline import OpenVideo, VideoPipeline
-from mmaction_centerclip.datasets.transforms import DecodingError
+from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models.utils import hash_weights
+from mmaction_centerclip.utils.weights_hash import hash_weights
 
 from .records import Segments
 from .windows import find_cuts, segment_frames, split_video

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from rich.progress import track
 
 from mmaction_centerclip.apis import list_files
-from mmaction_centerclip.datasets.transforms import DecodingError
+from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.files import hash_file
+from mmaction_centerclip.utils.files import hash_file
 
 from .encoding import SegmentEncoder, run_ahead
 from .store import FileRow, IndexStore

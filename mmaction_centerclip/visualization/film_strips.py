@@ -7,8 +7,11 @@ from pathlib import Path
 import mmcv
 import numpy as np
 
-from mmaction_centerclip.datasets.transforms import DecodingError, decoding_errors
-from mmaction_centerclip.datasets.transforms.video_reader import VideoReader
+from mmaction_centerclip.datasets.video.decoding_errors import (
+    DecodingError,
+    decoding_errors,
+)
+from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.errors import InputError
 
 __all__ = ['VideoFolder', 'film_strip']

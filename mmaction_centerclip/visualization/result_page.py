@@ -4,7 +4,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from mmaction_centerclip.datasets.transforms import DecodingError
+from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 from mmaction_centerclip.evaluation import RetrievalFeatures
 from mmaction_centerclip.utils.html_page import data_url, render_page
 

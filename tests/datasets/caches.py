@@ -4,11 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mmaction_centerclip.datasets.transforms import (
-    CachedVideo,
-    FrameCache,
-    VideoReader,
-)
+from mmaction_centerclip.datasets.caching.frame_cache import CachedVideo, FrameCache
+from mmaction_centerclip.datasets.video.video_reader import VideoReader
 
 
 def open_video(cache: FrameCache, path: Path) -> CachedVideo:

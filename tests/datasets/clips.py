@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from mmaction_centerclip.datasets.transforms import VideoReader
+from mmaction_centerclip.datasets.video.video_reader import VideoReader
 
 FRAMES = 60
 X264 = 'scenecut=0:keyint={}:min-keyint={}:bframes={}'

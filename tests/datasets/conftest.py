@@ -2,7 +2,8 @@ from functools import partial
 
 import pytest
 
-from mmaction_centerclip.datasets.transforms import FrameCache, packets
+from mmaction_centerclip.datasets.caching.frame_cache import FrameCache
+from mmaction_centerclip.datasets.video import packets
 
 from .clips import CLIPS, write_clip
 

@@ -7,7 +7,8 @@ import pytest
 
 from mmaction_centerclip.datasets import compression
 from mmaction_centerclip.datasets.compression import Compression, compress_video
-from mmaction_centerclip.datasets.transforms import DecodingError, VideoReader
+from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
+from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.errors import InputError
 
 from ..paths import SHARED

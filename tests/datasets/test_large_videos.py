@@ -5,7 +5,8 @@ import av
 import numpy as np
 import pytest
 
-from mmaction_centerclip.datasets.transforms import VideoReader, video_reader
+from mmaction_centerclip.datasets.video import video_reader
+from mmaction_centerclip.datasets.video.video_reader import VideoReader
 
 from .clips import FRAMES, h264, numbers_of, of_size, write_clip
 

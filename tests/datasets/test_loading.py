@@ -14,12 +14,12 @@ from mmaction.registry import DATASETS, TRANSFORMS
 from mmaction.utils import register_all_modules
 from mmcv.transforms import Compose
 
-from mmaction_centerclip.data_doctor.files import find_decoders
-from mmaction_centerclip.datasets.transforms import (
+from mmaction_centerclip.datasets.doctor.files import find_decoders
+from mmaction_centerclip.datasets.video.decoding_errors import (
     DecodingError,
-    VideoReader,
     decoding_errors,
 )
+from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.errors import InputError
 
 from .clips import CLIPS, h264, numbers_of, write_clip

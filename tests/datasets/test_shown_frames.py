@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from mmaction_centerclip.datasets.transforms import VideoReader
+from mmaction_centerclip.datasets.video.video_reader import VideoReader
 
 from .pictures import HDR, corners_of, grey, is_shown, picture, pq, write_pictures
 

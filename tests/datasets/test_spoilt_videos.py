@@ -5,7 +5,7 @@ import pytest
 from av.error import FFmpegError
 from av.stream import Disposition
 
-from mmaction_centerclip.datasets.transforms import DecodingError
+from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 
 from .clips import numbers_of, open_video, silence
 

@@ -5,11 +5,9 @@ import decord
 import numpy as np
 import pytest
 
-from mmaction_centerclip.datasets.transforms import (
-    DecodingError,
-    VideoReader,
-    video_reader,
-)
+from mmaction_centerclip.datasets.video import video_reader
+from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
+from mmaction_centerclip.datasets.video.video_reader import VideoReader
 
 from ..paths import SHARED
 from .clips import (

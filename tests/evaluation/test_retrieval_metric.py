@@ -5,13 +5,13 @@ from torch.nn import functional as F
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.evaluation import load_features, retrieval_metrics
-from mmaction_centerclip.files import read_tensors
 from mmaction_centerclip.models import (
     MeanPoolingHead,
     TextConditionedPoolingHead,
     TextFeatures,
     TightTransformerHead,
 )
+from mmaction_centerclip.utils.files import read_tensors
 
 
 def build(**options):

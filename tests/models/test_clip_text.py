@@ -6,10 +6,10 @@ import pytest
 import torch
 from open_clip.model import CustomTextCLIP
 
-from mmaction_centerclip.clip_models import clip_config
+from mmaction_centerclip.clip.arch import text_arguments
+from mmaction_centerclip.clip.models import clip_config
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models import CLIPTextTower
-from mmaction_centerclip.models.backbones.clip_arch import text_arguments
 
 from ..conftest import TINY_ARCH
 from ..hf_tokenizers import KINDS, build_arch

@@ -131,7 +131,7 @@ def test_what_a_checkpoint_has_not_of_a_head_comes_from_clip(
         name, from_file, tmp_path, monkeypatch):
     logged = []
     monkeypatch.setattr(
-        'mmaction_centerclip.models.retrievers.clip_weights.print_log',
+        'mmaction_centerclip.clip.weights.print_log',
         lambda text, *_: logged.append(text))
     build, clip = from_file
     model, path = save_trained(build(name), tmp_path)

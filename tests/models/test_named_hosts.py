@@ -8,7 +8,7 @@ import torch
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 
-from mmaction_centerclip.error_lines import describe_error
+from mmaction_centerclip.engine.error_lines import describe_error
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models import TimmVisionTower, VideoMAETower, check_host
 

@@ -8,14 +8,14 @@ import torch
 from open_clip.model import CLIP, CustomTextCLIP, convert_to_custom_text_state_dict
 from torch import nn
 
-from mmaction_centerclip.clip_models import clip_config
-from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models.backbones import CLIPTextTower, open_clip_vision_tower
-from mmaction_centerclip.models.backbones.clip_arch import (
+from mmaction_centerclip.clip.arch import (
     text_arguments,
     vision_tower_type,
 )
-from mmaction_centerclip.models.retrievers import rename_clip_weights
+from mmaction_centerclip.clip.models import clip_config
+from mmaction_centerclip.clip.weights import rename_clip_weights
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models.backbones import CLIPTextTower, open_clip_vision_tower
 
 from ..paths import ROOT
 from ..reference.reduced_arch import reduced_arch

@@ -4,9 +4,9 @@ import copy
 import pytest
 from mmaction.registry import MODELS
 
+from mmaction_centerclip.clip.arch import vision_tower_type
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models import CLIPTimmVisionTower, CLIPVisionTower
-from mmaction_centerclip.models.backbones.clip_arch import vision_tower_type
 
 from ..conftest import NECK, TINY_ARCH
 

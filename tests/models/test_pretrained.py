@@ -115,7 +115,7 @@ def test_a_bias_that_the_weights_lack_keeps_its_start(retriever_cfg, clip, tmp_p
     ('nothing', "tags that open_clip has for arch 'ViT-B-32'.*'nothing'"),
 ])
 def test_pretrained_tag_must_fit_the_arch(tag, message):
-    from mmaction_centerclip.models.retrievers import read_clip_weights
+    from mmaction_centerclip.clip.weights import read_clip_weights
     with pytest.raises(InputError, match=message):
         read_clip_weights(tag, 'ViT-B-32')
 

@@ -7,7 +7,7 @@ from mmaction.registry import MODELS
 from mmengine.logging import MMLogger
 from open_clip.model import CustomTextCLIP
 
-from mmaction_centerclip.models.retrievers import rename_clip_weights
+from mmaction_centerclip.clip.weights import rename_clip_weights
 
 from ..reference.reduced_arch import reduced_arch
 

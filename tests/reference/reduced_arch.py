@@ -5,7 +5,7 @@ from types import ModuleType
 import timm
 from timm.models import is_model_in_modules, model_entrypoint, register_model
 
-from mmaction_centerclip.clip_models import clip_config
+from mmaction_centerclip.clip.models import clip_config
 
 MAX_VOCABULARY = 50000
 

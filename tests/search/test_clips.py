@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from mmaction_centerclip.datasets.compression import Compression, compress_video
-from mmaction_centerclip.datasets.transforms import VideoReader
+from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import Hit
 from mmaction_centerclip.search.clips import cut_clip
-from mmaction_centerclip.search_page.pictures import thumbnail
-from mmaction_centerclip.search_page.playing import media_type
+from mmaction_centerclip.search.page.pictures import thumbnail
+from mmaction_centerclip.search.page.playing import media_type
 from mmaction_centerclip.visualization import film_strip
 
 from ..datasets.clips import h264, numbers_of, write_clip

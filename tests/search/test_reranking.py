@@ -6,8 +6,8 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 
 from mmaction_centerclip.apis import VideoTextRetrievalInferencer
-from mmaction_centerclip.config_completion import complete_config
-from mmaction_centerclip.datasets.transforms import VideoReader
+from mmaction_centerclip.datasets.video.video_reader import VideoReader
+from mmaction_centerclip.engine.config_completion import complete_config
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import VideoIndex, reranking
 

@@ -17,7 +17,8 @@ import torch
 from mmengine.config import Config
 
 from mmaction_centerclip.apis import VideoTextRetrievalInferencer
-from mmaction_centerclip.datasets.transforms import VideoReader, video_reader
+from mmaction_centerclip.datasets.video import video_reader
+from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import Hit, VideoIndex
 from mmaction_centerclip.search.store import FileRow, IndexStore, Segments

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmaction_centerclip.datasets.transforms import VideoReader
+from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.search.windows import find_cuts, segment_frames, split_video
 
 from .films import write_film

@@ -7,9 +7,9 @@ import torch
 from mmaction.registry import DATASETS, MODELS, RUNNERS
 from mmengine.config import Config
 
-from mmaction_centerclip.config_completion import complete_config
-from mmaction_centerclip.datasets import recipe_of
+from mmaction_centerclip.datasets.caching.feature_cache import recipe_of
 from mmaction_centerclip.datasets.transforms import VideoInit
+from mmaction_centerclip.engine.config_completion import complete_config
 from mmaction_centerclip.errors import InputError
 
 from ..conftest import TINY_ARCH

@@ -14,13 +14,10 @@ import torch
 from mmaction.registry import DATASETS
 from mmengine.config import Config
 
-from mmaction_centerclip.datasets.transforms import (
-    FrameCache,
-    VideoReader,
-    frame_cache,
-    frame_store,
-)
-from mmaction_centerclip.folder_lock import lock_folder
+from mmaction_centerclip.datasets.caching import frame_cache, frame_store
+from mmaction_centerclip.datasets.caching.frame_cache import FrameCache
+from mmaction_centerclip.datasets.video.video_reader import VideoReader
+from mmaction_centerclip.utils.folder_lock import lock_folder
 
 from ..datasets.clips import FRAMES, h264, numbers_of, write_clip
 from .killing import kill_at_random

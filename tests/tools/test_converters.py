@@ -7,9 +7,9 @@ from mmaction.registry import MODELS, TRANSFORMS
 from mmengine.config import Config
 from open_clip.model import CLIP, convert_to_custom_text_state_dict
 
-from mmaction_centerclip.config_completion import complete_config
 from mmaction_centerclip.conversion import SOURCES as KINDS
 from mmaction_centerclip.conversion import Source
+from mmaction_centerclip.engine.config_completion import complete_config
 
 from .foreign_checkpoints import ARCH, huggingface, prefixed
 

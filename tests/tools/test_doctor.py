@@ -7,11 +7,14 @@ import shutil
 import pytest
 from mmengine.config import Config
 
-from mmaction_centerclip.data_doctor import diagnose, summarize
-from mmaction_centerclip.data_doctor.captions import find_false_negatives, find_leaks
-from mmaction_centerclip.data_doctor.files import find_decoders
-from mmaction_centerclip.data_doctor.splits import read_data_splits
-from mmaction_centerclip.data_doctor.videos import examine_video
+from mmaction_centerclip.datasets.doctor import diagnose, summarize
+from mmaction_centerclip.datasets.doctor.captions import (
+    find_false_negatives,
+    find_leaks,
+)
+from mmaction_centerclip.datasets.doctor.files import find_decoders
+from mmaction_centerclip.datasets.doctor.splits import read_data_splits
+from mmaction_centerclip.datasets.doctor.videos import examine_video
 
 from ..datasets.clips import CLIPS, write_clip
 from ..paths import CONFIGS

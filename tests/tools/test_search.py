@@ -15,8 +15,8 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 
 from mmaction_centerclip.cli import build_runner
-from mmaction_centerclip.config_completion import complete_config
-from mmaction_centerclip.error_lines import describe_error
+from mmaction_centerclip.engine.config_completion import complete_config
+from mmaction_centerclip.engine.error_lines import describe_error
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search.store import IndexStore
 
@@ -168,7 +168,7 @@ def test_errors_of_the_page_are_one_line(search, run_tool, tmp_path, monkeypatch
     said = run_tool('search.py', 'demo')
     assert said.startswith('error: work_dirs/shapes/centerclip/epoch_10.pth is missing')
     assert 'tools/run_shapes.py' in said
-    for name in [name for name in sys.modules if 'search_page' in name]:
+    for name in [name for name in sys.modules if 'search.page' in name]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, 'uvicorn', None)
     said = search('serve')
@@ -186,7 +186,7 @@ def test_errors_of_the_page_are_one_line(search, run_tool, tmp_path, monkeypatch
         '../test.json', '/etc/passwd', 'a/../../test.json', 'link/test.json',
         'a\0b'))])
 def test_files_of_a_demo_that_are_of_others(content, last, message, tmp_path):
-    from mmaction_centerclip.search_page import copy_videos, find_demo
+    from mmaction_centerclip.search.page import copy_videos, find_demo
     folder = tmp_path / 'work' / 'centerclip'
     folder.mkdir(parents=True)
     (folder / 'x.pth').touch()

@@ -8,9 +8,9 @@ import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
 
-from mmaction_centerclip.datasets.transforms.video_reader import VideoReader
+from mmaction_centerclip.clip.feature_settings import SETTINGS, describe_settings
+from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.evaluation import RetrievalFeatures, save_features
-from mmaction_centerclip.models.feature_settings import SETTINGS, describe_settings
 from mmaction_centerclip.visualization import draw_tokens, see_tokens
 
 from ..paths import CONFIGS

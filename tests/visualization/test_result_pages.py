@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmaction_centerclip.datasets.transforms import DecodingError
-from mmaction_centerclip.datasets.transforms.video_reader import VideoReader
+from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
+from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.evaluation import RetrievalFeatures
 from mmaction_centerclip.visualization import (

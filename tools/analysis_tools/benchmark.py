@@ -33,9 +33,9 @@ from mmaction_centerclip.cli import (
     torch_device,
     write_json,
 )
-from mmaction_centerclip.homes import ToolParser
-from mmaction_centerclip.progress import track
-from mmaction_centerclip.tables import format_table
+from mmaction_centerclip.utils.homes import ToolParser
+from mmaction_centerclip.utils.progress import track
+from mmaction_centerclip.utils.tables import format_table
 
 COLUMNS = {
     'GMACs': 'gmacs', 'MAC ratio': 'mac_ratio', 'cold ms': 'cold_ms', 'ms/video': 'ms',

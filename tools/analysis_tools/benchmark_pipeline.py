@@ -41,12 +41,12 @@ from mmaction_centerclip.cli import (
     torch_device,
     write_json,
 )
-from mmaction_centerclip.config_checks import find_pipelines, step_type
-from mmaction_centerclip.config_completion import complete_config
 from mmaction_centerclip.datasets.compression import Compression, compress_video
+from mmaction_centerclip.engine.config_completion import complete_config
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.homes import ToolParser
-from mmaction_centerclip.tables import format_table
+from mmaction_centerclip.utils.homes import ToolParser
+from mmaction_centerclip.utils.pipelines import find_pipelines, step_type
+from mmaction_centerclip.utils.tables import format_table
 
 NAMES = ('stock', 'original', 'compressed', 'jpeg', 'raw')
 

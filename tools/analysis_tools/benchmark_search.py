@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 from mmaction_centerclip.cli import exit_on_input_error, positive_int
-from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.search.compressed import can_compress
 from mmaction_centerclip.search.rows import Rows
 from mmaction_centerclip.search.store import FileRow, IndexStore, Segments
+from mmaction_centerclip.utils.homes import ToolParser
 
 
 def parse_args() -> argparse.Namespace:

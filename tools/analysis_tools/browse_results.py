@@ -24,8 +24,8 @@ from mmaction_centerclip.evaluation import (
     load_features,
     score_matrix,
 )
-from mmaction_centerclip.files import write_text
-from mmaction_centerclip.homes import ToolParser
+from mmaction_centerclip.utils.files import write_text
+from mmaction_centerclip.utils.homes import ToolParser
 from mmaction_centerclip.visualization import (
     VideoFolder,
     confusable_captions,

@@ -28,7 +28,7 @@ from mmaction_centerclip.evaluation import (
     first_captions,
     load_features,
 )
-from mmaction_centerclip.homes import ToolParser
+from mmaction_centerclip.utils.homes import ToolParser
 
 
 def parse_args() -> argparse.Namespace:

@@ -23,7 +23,7 @@ from mmaction_centerclip.cli import (
     read_config,
     write_json,
 )
-from mmaction_centerclip.homes import ToolParser
+from mmaction_centerclip.utils.homes import ToolParser
 
 
 def parse_args() -> argparse.Namespace:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from mmaction_centerclip.cli import check_outputs, exit_on_input_error, write_json
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.homes import ToolParser
-from mmaction_centerclip.tables import format_table
+from mmaction_centerclip.utils.homes import ToolParser
+from mmaction_centerclip.utils.tables import format_table
 
 METRICS = [f'{d}/R{k}' for d in ('t2v', 'v2t') for k in (1, 5, 10)]
 

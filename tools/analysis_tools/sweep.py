@@ -43,8 +43,8 @@ from mmaction_centerclip.cli import (
 )
 from mmaction_centerclip.engine import find_resumable, lock_work_dir
 from mmaction_centerclip.errors import InputError, check_choice
-from mmaction_centerclip.homes import ToolParser
-from mmaction_centerclip.progress import Progress
+from mmaction_centerclip.utils.homes import ToolParser
+from mmaction_centerclip.utils.progress import Progress
 
 TRAIN = Path(__file__).resolve().parents[1] / 'train.py'
 

@@ -23,12 +23,12 @@ from mmaction_centerclip.cli import (
     read_config,
     torch_device,
 )
-from mmaction_centerclip.config_checks import find_datasets
-from mmaction_centerclip.datasets import FeatureCache, recipe_of
-from mmaction_centerclip.datasets.transforms import DecodingError
+from mmaction_centerclip.datasets.caching.feature_cache import FeatureCache, recipe_of
+from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.homes import ToolParser
-from mmaction_centerclip.progress import Progress
+from mmaction_centerclip.utils.homes import ToolParser
+from mmaction_centerclip.utils.pipelines import find_datasets
+from mmaction_centerclip.utils.progress import Progress
 
 CAPTIONS_AT_A_TIME = 256
 

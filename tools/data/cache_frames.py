@@ -14,16 +14,17 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 
 from mmaction_centerclip.cli import exit_on_input_error, positive_int, read_config
-from mmaction_centerclip.config_checks import find_datasets, step_type
-from mmaction_centerclip.config_completion import complete_config
 from mmaction_centerclip.datasets import VideoInit
+from mmaction_centerclip.datasets.caching.frame_store import FrameStore
 from mmaction_centerclip.datasets.clip_times import narrow_to_clip
-from mmaction_centerclip.datasets.transforms import VideoReader, decoding_errors
-from mmaction_centerclip.datasets.transforms.frame_store import FrameStore
+from mmaction_centerclip.datasets.video.decoding_errors import decoding_errors
+from mmaction_centerclip.datasets.video.video_reader import VideoReader
+from mmaction_centerclip.engine.config_completion import complete_config
 from mmaction_centerclip.errors import InputError, printable
-from mmaction_centerclip.homes import ToolParser
-from mmaction_centerclip.parallel import run_each
-from mmaction_centerclip.progress import Progress
+from mmaction_centerclip.utils.homes import ToolParser
+from mmaction_centerclip.utils.parallel import run_each
+from mmaction_centerclip.utils.pipelines import find_datasets, step_type
+from mmaction_centerclip.utils.progress import Progress
 
 FRAMES_AT_A_TIME = 256  # of a clip, decoded ones being held
 BUILT: dict[str, list] = {}

@@ -20,11 +20,11 @@ from mmaction_centerclip.datasets.compression import (
     compress_video,
 )
 from mmaction_centerclip.errors import InputError, printable
-from mmaction_centerclip.files import remove_partials, write_text
-from mmaction_centerclip.folder_lock import lock_folder
-from mmaction_centerclip.homes import ToolParser
-from mmaction_centerclip.parallel import run_each
-from mmaction_centerclip.progress import Progress
+from mmaction_centerclip.utils.files import remove_partials, write_text
+from mmaction_centerclip.utils.folder_lock import lock_folder
+from mmaction_centerclip.utils.homes import ToolParser
+from mmaction_centerclip.utils.parallel import run_each
+from mmaction_centerclip.utils.progress import Progress
 
 SUFFIXES = tuple('.3gp .avi .flv .gif .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .nut '
                  '.ogv .ts .vob .webm .wmv'.split())

@@ -14,11 +14,11 @@ import os.path as osp
 from mmengine.config import DictAction
 
 from mmaction_centerclip.cli import exit_on_input_error, load_config, positive_int
-from mmaction_centerclip.config_completion import complete_config
-from mmaction_centerclip.data_doctor import diagnose, summarize, write_page
+from mmaction_centerclip.datasets.doctor import diagnose, summarize, write_page
+from mmaction_centerclip.engine.config_completion import complete_config
 from mmaction_centerclip.errors import InputError, printable
-from mmaction_centerclip.files import write_text
-from mmaction_centerclip.homes import ToolParser
+from mmaction_centerclip.utils.files import write_text
+from mmaction_centerclip.utils.homes import ToolParser
 
 
 def parse_args() -> argparse.Namespace:

@@ -14,7 +14,7 @@ from pathlib import Path
 from mmaction_centerclip.cli import check_outputs, exit_on_input_error, positive_int
 from mmaction_centerclip.conversion import SOURCES, convert_checkpoint, find_parameter
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.homes import ToolParser
+from mmaction_centerclip.utils.homes import ToolParser
 
 BASE = (Path(__file__).resolve().parents[2] / 'configs' / 'retrieval' / 'clip4clip'
         / 'clip4clip_vit-base-p32-res224-clip-pre_2xb64-u12-5e_msrvtt-9k-rgb.py')

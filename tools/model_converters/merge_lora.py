@@ -12,13 +12,13 @@ from mmaction_centerclip.cli import (
     exit_on_input_error,
     read_config,
 )
-from mmaction_centerclip.config_completion import complete_config
+from mmaction_centerclip.clip.feature_settings import SETTINGS
+from mmaction_centerclip.engine.config_completion import complete_config
 from mmaction_centerclip.engine.weights import load_checkpoint, settings_of
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.files import check_absent, save_tensors
-from mmaction_centerclip.homes import ToolParser
-from mmaction_centerclip.models.feature_settings import SETTINGS
 from mmaction_centerclip.models.retrievers import merge_adapters
+from mmaction_centerclip.utils.files import check_absent, save_tensors
+from mmaction_centerclip.utils.homes import ToolParser
 
 
 def main() -> None:

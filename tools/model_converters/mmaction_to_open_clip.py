@@ -2,10 +2,10 @@
 """Convert a checkpoint of this project to a state dict of open_clip."""
 
 from mmaction_centerclip.cli import check_outputs, exit_on_input_error
+from mmaction_centerclip.clip.feature_settings import kept_settings
 from mmaction_centerclip.conversion import to_open_clip
-from mmaction_centerclip.files import check_absent, read_checkpoint, save_tensors
-from mmaction_centerclip.homes import ToolParser
-from mmaction_centerclip.models.feature_settings import kept_settings
+from mmaction_centerclip.utils.files import check_absent, read_checkpoint, save_tensors
+from mmaction_centerclip.utils.homes import ToolParser
 
 
 def main() -> None:

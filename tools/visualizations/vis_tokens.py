@@ -31,14 +31,15 @@ from mmaction_centerclip.cli import (
     read_config,
     torch_device,
 )
-from mmaction_centerclip.config_checks import check_pipelines, find_pipelines
-from mmaction_centerclip.config_completion import complete_config
-from mmaction_centerclip.datasets.transforms import run_transform
+from mmaction_centerclip.datasets.video.decoding_errors import run_transform
+from mmaction_centerclip.engine.config_checks import check_pipelines
+from mmaction_centerclip.engine.config_completion import complete_config
 from mmaction_centerclip.engine.weights import load_checkpoint
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.files import atomic_write
-from mmaction_centerclip.homes import ToolParser
 from mmaction_centerclip.models import VideoTextRetriever
+from mmaction_centerclip.utils.files import atomic_write
+from mmaction_centerclip.utils.homes import ToolParser
+from mmaction_centerclip.utils.pipelines import find_pipelines
 from mmaction_centerclip.visualization import (
     draw_tokens,
     see_tokens,

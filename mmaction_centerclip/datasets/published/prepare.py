@@ -10,8 +10,8 @@ from mmaction_centerclip.datasets.annotation_file import (
     annotation_text,
 )
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.files import write_text
-from mmaction_centerclip.homes import ToolParser
+from mmaction_centerclip.utils.files import write_text
+from mmaction_centerclip.utils.homes import ToolParser
 
 __all__ = ['Split', 'prepare_parser', 'prepare_splits']
 

@@ -3,7 +3,7 @@ from mmaction.datasets.transforms import CenterCrop, Resize
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from mmaction_centerclip.clip_pictures import describe_resizing, pictures_for
+from mmaction_centerclip.clip.preprocessing import describe_resizing, pictures_for
 from mmaction_centerclip.errors import InputError, named_errors
 
 __all__ = ['OpenCLIPResize']

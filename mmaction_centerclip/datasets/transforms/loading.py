@@ -6,11 +6,13 @@ from mmaction.datasets.transforms import DecordDecode, DecordInit
 from mmaction.registry import TRANSFORMS
 from mmengine.fileio import get
 
+from mmaction_centerclip.datasets.caching.frame_cache import CachedVideo, FrameCache
+from mmaction_centerclip.datasets.video.decoding_errors import (
+    DecodingError,
+    decoding_errors,
+)
+from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.errors import InputError
-
-from .decoding_errors import DecodingError, decoding_errors
-from .frame_cache import CachedVideo, FrameCache
-from .video_reader import VideoReader
 
 __all__ = ['VideoDecode', 'VideoInit']
 

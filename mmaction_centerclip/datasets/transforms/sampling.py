@@ -6,9 +6,8 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
+from mmaction_centerclip.datasets.video.frame_times import ROUNDED, uneven_seconds
 from mmaction_centerclip.errors import InputError, check_positive_int
-
-from .frame_times import ROUNDED, uneven_seconds
 
 __all__ = ['SampleFramesWithMask']
 

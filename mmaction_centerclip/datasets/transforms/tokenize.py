@@ -6,7 +6,7 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 from open_clip.tokenizer import get_clean_fn
 
-from mmaction_centerclip.clip_models import (
+from mmaction_centerclip.clip.models import (
     build_tokenizer,
     clip_config,
     context_length_of,

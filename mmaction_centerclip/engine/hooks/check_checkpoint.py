@@ -9,11 +9,10 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop
 from torch import Tensor, nn
 
+from mmaction_centerclip.clip.feature_settings import SETTINGS, check_settings
+from mmaction_centerclip.engine.training_state import check_training_state
+from mmaction_centerclip.engine.weights import check_weights, settings_of
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models.feature_settings import SETTINGS, check_settings
-
-from ..training_state import check_training_state
-from ..weights import check_weights, settings_of
 
 __all__ = ['CheckCheckpointHook']
 

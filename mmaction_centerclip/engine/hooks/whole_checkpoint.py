@@ -9,7 +9,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 
 from mmaction_centerclip.errors import InputError, check_positive_int
-from mmaction_centerclip.files import write_text
+from mmaction_centerclip.utils.files import write_text
 
 __all__ = ['WholeCheckpointHook']
 

@@ -1,4 +1,5 @@
-from .clip_arch import clip_config
+from mmaction_centerclip.clip.arch import clip_config
+
 from .clip_text import CLIPTextTower, TextFeatures
 from .clip_timm_vision import CLIPTimmVisionTower
 from .clip_vision import CLIPVisionTower

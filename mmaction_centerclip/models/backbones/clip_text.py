@@ -6,7 +6,8 @@ from mmaction.registry import MODELS
 from open_clip.transformer import TextTransformer, text_global_pool
 from torch import Tensor, nn
 
-from mmaction_centerclip.clip_models import (
+from mmaction_centerclip.clip.arch import text_arguments
+from mmaction_centerclip.clip.models import (
     BPE,
     BPE_END,
     check_tokenizer,
@@ -14,9 +15,7 @@ from mmaction_centerclip.clip_models import (
     tokenizer_of,
 )
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models.utils import load_strictly
-
-from .clip_arch import text_arguments
+from mmaction_centerclip.utils.strict_loading import load_strictly
 
 __all__ = ['CLIPTextTower', 'TextFeatures']
 

@@ -7,10 +7,10 @@ from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from mmaction_centerclip.clip.arch import timm_arguments
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.video_tokens import VideoTokens
 
-from .clip_arch import timm_arguments
 from .timm_parts import open_timm_attention, timm_block_halves, timm_patch_positions
 from .tower_steps import AttentionHooks, Function
 from .video_tower import VideoTower

@@ -7,7 +7,8 @@ from mmaction.registry import MODELS
 from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
-from .clip_arch import vision_arguments
+from mmaction_centerclip.clip.arch import vision_arguments
+
 from .tower_steps import AttentionHooks, Function, key_part, mean_keys
 from .video_tower import VideoTower
 

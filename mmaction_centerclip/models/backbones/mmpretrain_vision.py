@@ -6,7 +6,7 @@ from mmaction.registry import MODELS
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError, check_choice
-from mmaction_centerclip.models.utils import use_plain_drop_probs
+from mmaction_centerclip.utils.drop_probs import use_plain_drop_probs
 
 from .video_tower import Function, VideoTower
 

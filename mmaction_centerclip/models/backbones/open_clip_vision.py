@@ -3,9 +3,9 @@ import inspect
 
 from mmaction.registry import MODELS
 
+from mmaction_centerclip.clip.arch import vision_tower_type
 from mmaction_centerclip.errors import InputError
 
-from .clip_arch import vision_tower_type
 from .video_tower import VideoTower
 
 __all__ = ['open_clip_vision_tower']

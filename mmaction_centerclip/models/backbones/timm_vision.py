@@ -6,11 +6,11 @@ from mmaction.registry import MODELS
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from mmaction_centerclip.clip.refusals import why_unsuited
 from mmaction_centerclip.errors import InputError
 
 from .timm_parts import open_timm_attention, timm_block_halves, timm_patch_positions
 from .tower_steps import AttentionHooks, Function
-from .unsuited import why_unsuited
 from .video_tower import VideoTower
 
 __all__ = ['TimmVisionTower']

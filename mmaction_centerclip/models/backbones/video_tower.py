@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.necks import TokenNeck, build_necks
-from mmaction_centerclip.models.utils import load_strictly
 from mmaction_centerclip.models.video_tokens import VideoTokens
+from mmaction_centerclip.utils.strict_loading import load_strictly
 
 from .tower_checks import check_imgs, check_necks, refuse_tracing
 from .tower_steps import AttentionHooks, Function, Step, list_steps

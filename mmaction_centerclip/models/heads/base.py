@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError, check_number
 from mmaction_centerclip.models.backbones import CLIPTextTower, TextFeatures
-from mmaction_centerclip.models.utils import gather_with_grad
 from mmaction_centerclip.ops import repeated_pairs
+from mmaction_centerclip.utils.gather import gather_with_grad
 
 
 class SimilarityHead(BaseModule, metaclass=ABCMeta):

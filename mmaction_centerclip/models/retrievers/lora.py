@@ -11,7 +11,7 @@ from mmaction_centerclip.errors import (
     check_positive_int,
     named_errors,
 )
-from mmaction_centerclip.option_types import check_options
+from mmaction_centerclip.utils.option_types import check_options
 
 __all__ = ['add_adapters', 'merge_adapters', 'watch_adapters', 'without_adapters']
 

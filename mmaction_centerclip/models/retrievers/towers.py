@@ -5,13 +5,13 @@ from mmaction.registry import MODELS
 from mmengine.logging import print_log
 from torch import nn
 
-from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.files import read_checkpoint
-from mmaction_centerclip.models.backbones import VideoTower, advise
-from mmaction_centerclip.models.feature_settings import (
+from mmaction_centerclip.clip.feature_settings import (
     check_settings,
     describe_settings,
 )
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models.backbones import VideoTower, advise
+from mmaction_centerclip.utils.files import read_checkpoint
 
 __all__ = ['build_tower', 'load_tower_weights']
 

@@ -6,11 +6,11 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from mmaction_centerclip.clip_pictures import describe_resizing, pictures_for
+from mmaction_centerclip.clip.preprocessing import describe_resizing, pictures_for
+from mmaction_centerclip.clip.weights import load_clip_weights
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.backbones import CLIPTextTower, VideoTower
 
-from .clip_weights import load_clip_weights
 from .frozen_towers import FrozenTowers
 from .lora import add_adapters, watch_adapters, without_adapters
 from .towers import build_tower, load_tower_weights

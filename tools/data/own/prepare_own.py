@@ -19,7 +19,7 @@ from mmaction_centerclip.datasets.published.own_files import (
 )
 from mmaction_centerclip.datasets.published.prepare import write_once
 from mmaction_centerclip.errors import InputError, check_number
-from mmaction_centerclip.homes import ToolParser
+from mmaction_centerclip.utils.homes import ToolParser
 
 
 def parse_args() -> argparse.Namespace:

@@ -24,9 +24,9 @@ import numpy as np
 
 from mmaction_centerclip.cli import exit_on_input_error
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.files import atomic_write, write_text
-from mmaction_centerclip.homes import ToolParser
-from mmaction_centerclip.progress import track
+from mmaction_centerclip.utils.files import atomic_write, write_text
+from mmaction_centerclip.utils.homes import ToolParser
+from mmaction_centerclip.utils.progress import track
 
 SIZE, FRAMES, FPS = 64, 16, 8
 NOISE = 6  # standard deviation of the sensor's noise

@@ -1,0 +1,200 @@
+"""CLIP weights from an open_clip tag or a file, for both towers and a head."""
+import logging
+import os
+
+import open_clip
+from mmaction.models.data_preprocessors import ActionDataPreprocessor
+from mmengine.logging import print_log
+from open_clip.model import convert_to_custom_text_state_dict
+from torch import Tensor, nn
+
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.utils.files import read_checkpoint
+from mmaction_centerclip.utils.strict_loading import load_strictly
+
+from .feature_settings import (
+    check_settings,
+    describe_settings,
+)
+from .models import clip_config, stored_config
+from .preprocessing import check_normalization
+
+__all__ = ['load_clip_weights', 'read_clip_weights', 'rename_clip_weights']
+
+_PARTS = {
+    'visual.': 'backbone.',
+    'text.': 'text_backbone.',
+    'logit_scale': 'head.logit_scale',
+    'logit_bias': 'head.logit_bias',  # of a sigmoid loss, as SigLIP's
+}
+
+
+def load_clip_weights(model: nn.Module, pretrained: str, arch: str | dict) -> list[str]:
+    """Load CLIP's weights into a retriever, in place.
+
+    Each tower takes its part, but for a video tower that has weights of its own
+    (``video_pretrained``). Necks, the head's own layers and a projection keep their
+    initialisation, or repeat it where it comes from CLIP's weights.
+
+    Args:
+        model (VideoTextRetriever): The retriever.
+        pretrained (str): A tag of open_clip for ``arch``, or a local file, see
+            :func:`read_clip_weights`.
+        arch (str | dict): The model's architecture.
+
+    Returns:
+        list[str]: Keys of the model that the weights lack.
+    """
+    own = getattr(model, 'data_preprocessor', None)
+    if isinstance(own, ActionDataPreprocessor) and model.video_pretrained is None:
+        check_normalization(arch, pretrained, *(
+            None if values is None else values.flatten().tolist()
+            for values in (getattr(own, 'mean', None), getattr(own, 'std', None))))
+    source = f'pretrained={pretrained!r} for arch {arch!r}'
+    parts: dict[str, dict[str, Tensor]] = {
+        'backbone': {}, 'text_backbone': {}, 'head': {}}
+    projection = {}  # in a retriever's own checkpoint
+    strangers = []
+    weights = read_clip_weights(pretrained, arch, describe_settings(model))
+    for key, value in weights.items():
+        part, _, name = key.partition('.')
+        if part in parts:
+            parts[part][name] = value
+        elif part == 'video_projection' and model.video_projection is not None:
+            projection[name] = value
+        else:
+            strangers.append(key)
+    if strangers:
+        absent = [name for name, part in parts.items() if not part]
+        raise InputError(
+            f'{source} is not a CLIP model: missing {absent or "nothing"}, not '
+            f'part of the model {sorted(strangers)[:5]} ({len(strangers)} in '
+            'all)')
+    _load_video_tower(model, parts['backbone'], source)
+    if projection:
+        load_strictly(model.video_projection, projection, source)
+    positions = parts['text_backbone'].get('positional_embedding')
+    model.text_backbone.load_pretrained(parts['text_backbone'], source)
+    _load_head(model, parts['head'], positions, source)
+    return sorted(model.state_dict().keys() - weights.keys())
+
+
+def _load_video_tower(model: nn.Module, state: dict[str, Tensor], source: str) -> None:
+    """Load the video tower, unless it has weights of its own."""
+    tower = model.backbone
+    if model.video_pretrained is not None:
+        print_log(f'{source}: its video tower is not used, for video_pretrained.',
+                  'current')
+        return
+    if not state.keys() & tower.state_dict().keys():
+        raise InputError(
+            f'{source} has the weights of another kind of video tower than '
+            f'{type(tower).__name__}; start that from a file of its own, with '
+            'video_pretrained')
+    tower.load_pretrained(state, source)
+
+
+def _load_head(model: nn.Module, state: dict[str, Tensor],
+               positions: Tensor, source: str) -> None:
+    """Load scale and bias, and what there is of the head; the rest from the text."""
+    head = model.head
+    own = head.state_dict().keys() - {'logit_scale', 'logit_bias'}
+    bias = state.get('logit_bias')
+    if bias is not None and 'logit_bias' not in head.state_dict():
+        state = {key: value for key, value in state.items() if key != 'logit_bias'}
+        print_log(f'{source}: its logit_bias of {bias.item():.2f} is left out, as '
+                  f'{type(head).__name__} has none here; the ranking by similarity '
+                  'does not depend on it', 'current')
+    absent = sorted(own - state.keys())
+    if absent:
+        head.init_from_text_tower(model.text_backbone, positions)
+    # A bias that the file lacks keeps the value that it starts with.
+    load_strictly(head, state, source, may_lack=('logit_bias', *absent))
+    if absent and own & state.keys():
+        print_log(f'{source} has a part of the head only: missing {absent[:5]} '
+                  f'({len(absent)} in all)', 'current', logging.WARNING)
+
+
+def read_clip_weights(pretrained: str, arch: str | dict,
+                      settings: dict[str, object] | None = None) -> dict:
+    """Read a CLIP state dict and name it as a retriever does.
+
+    Args:
+        pretrained (str): A tag of ``open_clip.list_pretrained()`` that goes with
+            ``arch``, downloaded on first use, or a local file: an open_clip checkpoint,
+            an archive of OpenAI's, or a checkpoint of a retriever.
+        arch (str | dict): The architecture.
+        settings (dict[str, object], optional): The model's, to compare with those
+            that the file records, see :func:`check_settings`. Defaults to None.
+
+    Returns:
+        dict[str, Tensor]: float32 weights under ``backbone.``,
+        ``text_backbone.`` and ``head.``.
+    """
+    if os.path.exists(pretrained):
+        path = pretrained
+    else:
+        path = _download(pretrained, arch)
+    state, file, is_archive = read_checkpoint(path)
+    if settings is not None and path == pretrained:
+        check_settings(file, settings, f'pretrained={pretrained!r}', starts=True)
+    if is_archive and not clip_config(arch).get('quick_gelu', False):
+        raise InputError(
+            f"pretrained={pretrained!r} is an archive of OpenAI's, which goes "
+            f'with QuickGELU; arch {arch!r} has GELU, use its -quickgelu form')
+    if path == pretrained:
+        _check_stored_config(pretrained, arch)
+    if any(key.startswith('backbone.') for key in state):
+        return state
+    return rename_clip_weights(convert_to_custom_text_state_dict(state))
+
+
+def _check_stored_config(path: str, arch: str | dict) -> None:
+    """Compare what no weight tells with the ``open_clip_config.json`` beside it."""
+    stored = stored_config(os.path.dirname(path)).get('model_cfg')
+    if not stored:
+        return
+    found, own = (
+        (config.get('quick_gelu', False), (config.get('vision_cfg') or {}).get(
+            'head_width', open_clip.CLIPVisionCfg.head_width))
+        for config in (stored, clip_config(arch)))
+    if found != own:
+        raise InputError(
+            f'pretrained={path!r} has (quick_gelu, head_width) of {found}, says the '
+            f'open_clip_config.json beside it; arch {arch!r} has {own}')
+
+
+def rename_clip_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Name the weights of an open_clip model as a retriever does."""
+    renamed = {}
+    for key, value in state.items():
+        part = next((p for p in _PARTS if key.startswith(p)), '')
+        key = _PARTS.get(part, '') + key[len(part):]
+        renamed[key] = value.float() if value.is_floating_point() else value
+    for key in ('head.logit_scale', 'head.logit_bias'):
+        if key in renamed:
+            renamed[key] = renamed[key].reshape(())
+    return renamed
+
+
+def _download(tag: str, arch: str | dict) -> str:
+    tags = open_clip.list_pretrained_tags_by_model(arch) if isinstance(
+        arch, str) else []
+    if not isinstance(arch, str) or not open_clip.pretrained.is_pretrained_cfg(
+            arch, tag):
+        raise InputError(
+            f'pretrained must be a file or one of the tags that open_clip has '
+            f'for arch {arch!r} ({tags}), got {tag!r}')
+    config = open_clip.get_pretrained_cfg(arch, tag)
+    quick_gelu = open_clip.get_model_config(arch).get('quick_gelu', False)
+    if config.get('quick_gelu', False) != quick_gelu:
+        other = (arch.removesuffix('-quickgelu') if quick_gelu else f'{arch}-quickgelu')
+        raise InputError(f'pretrained={tag!r} was trained with another activation than '
+                         f'arch {arch!r} has; use arch {other!r}')
+    try:
+        return open_clip.download_pretrained(config)
+    except Exception as error:  # of whichever client the tag's host needs
+        raise InputError(
+            f'pretrained={tag!r} cannot be downloaded '
+            f'({type(error).__name__}); without a network, give a local file '
+            'or pretrained=None') from error

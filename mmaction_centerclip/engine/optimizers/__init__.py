@@ -1,3 +1,0 @@
-from .clip_constructor import CLIPOptimWrapperConstructor
-
-__all__ = ['CLIPOptimWrapperConstructor']

@@ -1,3 +1,0 @@
-from .warmup_cosine import LinearWarmupCosineLR
-
-__all__ = ['LinearWarmupCosineLR']

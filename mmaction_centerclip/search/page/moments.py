@@ -1,0 +1,175 @@
+"""Search an index for a page: one thread owns it, and answers in turn."""
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+
+from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.search import Hit, VideoIndex
+from mmaction_centerclip.search.records import FileRow
+
+from .pictures import TokenPicture, token_pictures
+
+__all__ = ['Moments', 'clock']
+
+
+class Moments:
+    """An index and its model, for the requests of many threads.
+
+    SQLite's connection belongs to the thread that opened it, and a model
+    encodes one query at a time. So one thread opens the index and does all
+    work on it; the methods that return a future hand it over.
+
+    Files are known outside by an id that is made of their path, and only
+    those that the index holds have one.
+
+    Args:
+        open_index (Callable[[], VideoIndex]): Opens the index.
+
+    Raises:
+        InputError: What ``open_index`` raises.
+    """
+
+    def __init__(self, open_index: Callable[[], VideoIndex]) -> None:
+        self._thread = ThreadPoolExecutor(1, 'index')
+        self._state = None
+        self._files: dict[str, tuple[str, FileRow]] = {}
+        self._token_pictures = lru_cache(maxsize=16)(self._draw)
+        try:
+            self._index = self._thread.submit(self._open, open_index).result()
+        except BaseException:
+            self._thread.shutdown()
+            raise
+
+    def _open(self, open_index: Callable[[], VideoIndex]) -> VideoIndex:
+        self._index = open_index()
+        # So that an index without rows or of another model is refused now.
+        self._index.search('a video', topk=1)
+        self._list_files()
+        return self._index
+
+    def _list_files(self) -> None:
+        """Look which files there are, where another process has written."""
+        state = self._index.store.state()
+        if state != self._state:
+            self._files = {
+                _file_id(path): (path, row)
+                for path, row in self._index.store.files().items() if not row.reason}
+            self._state = state
+            self._folder = os.sep
+            with contextlib.suppress(ValueError):  # none, or on several drives
+                self._folder = os.path.commonpath(
+                    [os.path.dirname(path) for path, _ in self._files.values()])
+
+    def about(self) -> dict:
+        """Return how many videos there are, and the names of index and model."""
+        return dict(videos=len(self._files),
+                    index=os.path.basename(self._index.store.path),
+                    model=self._index.model_name.removesuffix('.py'))
+
+    def path(self, file: str) -> str | None:
+        """Return the path of a file of the index; None of any other id.
+
+        Raises:
+            DecodingError: If the file is another since it was indexed.
+        """
+        path, row = self._files.get(file, (None, None))
+        if path and (change := row.change_of(path)):
+            raise DecodingError(f'it {change}')
+        return path
+
+    def search(self, query: str | Path | Hit, topk: int, min_score: float | None,
+               files: str) -> Future:
+        """Search in the thread of the index.
+
+        Args:
+            query (str | Path | Hit): Words; a clip or picture; or a moment of
+                the index, which is not among its own results.
+            topk (int): Moments at most.
+            min_score (float, optional): Their lowest score.
+            files (str): What their names are like: a part, or a pattern with
+                ``*`` and ``?``; all if it is empty.
+
+        Returns:
+            Future: A dict with ``hits``, or an :class:`InputError`.
+        """
+        return self._thread.submit(self._search, query, topk, min_score, files)
+
+    def _search(self, query: str | Path | Hit, topk: int, min_score: float | None,
+                files: str) -> dict:
+        is_hit = isinstance(query, Hit)
+        try:
+            found = self._index.search(query, topk + is_hit, min_score, _pattern(files))
+        except InputError as error:
+            _, is_about_file, reason = str(error).partition(f'{query}: ')
+            if isinstance(query, Path) and is_about_file:
+                # Without its name, which is not the user's.
+                raise InputError(f'The file cannot be read: {reason}') from error
+            raise
+        self._list_files()
+        hits = [hit for hit in found if not is_hit or not _overlap(hit, query)]
+        changes = self._index.changes(hits[:topk])
+        return dict(hits=[dict(self._describe(hit), change=changes.get(hit.file))
+                          for hit in hits[:topk]])
+
+    def _describe(self, hit: Hit) -> dict:
+        name = os.path.relpath(hit.file, self._folder)
+        return dict(
+            file=_file_id(hit.file), start=hit.start, end=hit.end, score=hit.score,
+            times=f'{clock(hit.start)} – {clock(hit.end)}',
+            # A name of bytes that are no text has lone surrogates.
+            name=name.encode('utf-8', 'backslashreplace').decode())
+
+    def token_pictures(self, path: str, start: float, modified: int) -> Future:
+        """Draw in the thread of the index, see :func:`token_pictures`.
+
+        Args:
+            path (str): The video.
+            start (float): The time, in seconds.
+            modified (int): When the file was, since results are kept.
+        """
+        return self._thread.submit(self._token_pictures, path, start, modified)
+
+    def _draw(self, path: str, start: float, modified: int) -> list[TokenPicture]:
+        return token_pictures(self._index, path, start)
+
+    def close(self) -> None:
+        """Close the index, behind what is asked of it already."""
+        self._thread.submit(self._index.close).result()
+        self._thread.shutdown()
+
+
+def clock(seconds: float) -> str:
+    """Write a time as minutes and seconds.
+
+    Args:
+        seconds (float): Not negative.
+
+    Examples:
+        >>> clock(59.96), clock(3725.25)
+        ('01:00.0', '62:05.2')
+    """
+    minutes, tenths = divmod(round(10 * seconds), 600)
+    return f'{minutes:02}:{tenths // 10:02}.{tenths % 10}'
+
+
+def _file_id(path: str) -> str:
+    """Name a file for the outside, alike whenever the page is served."""
+    return hashlib.sha256(path.encode('utf-8', 'surrogateescape')).hexdigest()[:20]
+
+
+def _pattern(text: str) -> str | None:
+    """Make a pattern for all of a path of what is like a part of it."""
+    text = text.strip()
+    if not set(text) & {'*', '?'}:
+        text = text.replace('[', '[[]')
+    return f'*{text}*' if text else None
+
+
+def _overlap(hit: Hit, other: Hit) -> bool:
+    return (hit.file == other.file
+            and hit.start < other.end - 1e-6 and other.start < hit.end - 1e-6)

@@ -1,0 +1,25 @@
+"""Walk through the data sets and pipelines of a config."""
+from collections.abc import Iterator
+
+__all__ = ['find_datasets', 'find_pipelines', 'step_type']
+
+
+def find_pipelines(node: object) -> Iterator[list[dict]]:
+    """Find the pipelines of a data loader's config, in wrapped data sets too."""
+    for dataset in find_datasets(node):
+        yield [step for step in dataset['pipeline'] if isinstance(step, dict)]
+
+
+def find_datasets(node: object) -> Iterator[dict]:
+    """Find the data sets of a loader's config, in wrappers too."""
+    if isinstance(node, dict) and 'pipeline' in node:
+        yield node
+    elif isinstance(node, (dict, list, tuple)):
+        for value in node.values() if isinstance(node, dict) else node:
+            yield from find_datasets(value)
+
+
+def step_type(step: dict) -> str:
+    """Return the name of a transform's class."""
+    kind = step.get('type', '')
+    return getattr(kind, '__name__', str(kind).split('.')[-1])

@@ -10,7 +10,7 @@ from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.files import read_checkpoint
 from mmaction_centerclip.utils.strict_loading import compare_weights
 
-from .config_checks import pipeline_settings
+from .config import pipeline_settings
 
 __all__ = ['check_weights', 'load_checkpoint', 'settings_of']
 

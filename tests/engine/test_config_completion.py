@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmaction_centerclip.engine import RetrievalRunner
-from mmaction_centerclip.engine.config_completion import complete_config
+from mmaction_centerclip.engine.config import prepare_config
 from mmaction_centerclip.errors import InputError
 
 from ..paths import CONFIGS
@@ -29,13 +29,13 @@ def steps_of(cfg, kind):
 def test_one_line_chooses_a_model(arch, tag):
     cfg = Config.fromfile(BASE)
     cfg.merge_from_dict({'model.arch': arch, 'model.pretrained': tag})
-    complete_config(cfg)
+    prepare_config(cfg)
     assert steps_of(cfg, 'OpenCLIPResize') == 3 * [
         dict(type='OpenCLIPResize', model=arch, pretrained=tag)]
     assert steps_of(cfg, 'OpenCLIPTokenize') == 3 * [
         dict(type='OpenCLIPTokenize', model=arch, context_length=32)]
     again = copy.deepcopy(cfg)
-    complete_config(again)
+    prepare_config(again)
     assert again.pretty_text == cfg.pretty_text
 
 
@@ -45,7 +45,7 @@ def test_what_a_config_says_is_left_alone():
     resize, text = cfg.test_dataloader.dataset.pipeline[3:5]
     resize.model = 'ViT-B-16'
     text.update(model='ViT-B-16', context_length=20)
-    complete_config(cfg)
+    prepare_config(cfg)
     assert resize == dict(type='OpenCLIPResize', model='ViT-B-16')
     assert text.context_length == 20 and text.model == 'ViT-B-16'
     assert cfg.val_dataloader.collate_fn == dict(type='pseudo_collate')
@@ -57,7 +57,7 @@ def test_the_text_towers_own_arch_and_wrapped_data_count():
     cfg.model.text_backbone = dict(type='CLIPTextTower', arch='ViT-B-16')
     cfg.train_dataloader.dataset = dict(
         type='RepeatDataset', times=2, dataset=cfg.train_dataloader.dataset)
-    complete_config(cfg)
+    prepare_config(cfg)
     pipeline = cfg.train_dataloader.dataset.dataset.pipeline
     assert pipeline[3].model == 'ViT-B-32-quickgelu'
     assert pipeline[4] == dict(
@@ -69,7 +69,7 @@ def test_other_configs_stay_as_they_are():
             model=dict(type='Recognizer3D'), test_dataloader=dict(dataset=dict(
                 pipeline=[dict(type='OpenCLIPResize')]))))):
         before = copy.deepcopy(cfg)
-        complete_config(cfg)
+        prepare_config(cfg)
         assert cfg.to_dict() == before.to_dict()
 
 
@@ -96,13 +96,13 @@ def test_a_frame_cache_gets_the_resizing_behind_it():
                    for name in ('train', 'test'))
     train[0].cache = 'frames.db'
     test[0].cache = dict(path='frames.db', codec='raw')
-    complete_config(cfg)
+    prepare_config(cfg)
     resize = dict(type='OpenCLIPResize', model='ViT-B-32-quickgelu',
                   pretrained='openai')
     assert train[0].cache == dict(path='frames.db', resize=resize)
     assert test[0].cache == dict(path='frames.db', codec='raw', resize=resize)
     again = copy.deepcopy(cfg)
-    complete_config(again)
+    prepare_config(again)
     assert again.pretty_text == cfg.pretty_text
     assert 'cache' not in cfg.val_dataloader.dataset.pipeline[0]
 
@@ -116,6 +116,6 @@ def test_a_cache_keeps_whole_frames_of_other_pipelines(step, is_taken):
     pipeline = [dict(type='VideoInit', cache='frames.db'), dict(type='VideoDecode')]
     cfg = Config(dict(val_dataloader=dict(dataset=dict(
         pipeline=pipeline + [step] * bool(step)))))
-    complete_config(cfg)
+    prepare_config(cfg)
     assert cfg.val_dataloader.dataset.pipeline[0].cache == (
         dict(path='frames.db', resize=step) if is_taken else dict(path='frames.db'))

@@ -21,8 +21,8 @@ from mmengine.registry import init_default_scope  # noqa: E402
 
 from mmaction_centerclip.apis import VideoTextRetrievalInferencer  # noqa: E402
 from mmaction_centerclip.clip.feature_settings import SETTINGS  # noqa: E402
+from mmaction_centerclip.engine.checkpoints import settings_of  # noqa: E402
 from mmaction_centerclip.engine.config import prepare_config  # noqa: E402
-from mmaction_centerclip.engine.weights import settings_of  # noqa: E402
 
 from .paths import CONFIGS, TOOLS  # noqa: E402
 

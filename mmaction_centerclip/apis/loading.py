@@ -9,8 +9,8 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from mmaction_centerclip.clip.weights import load_clip_weights
+from mmaction_centerclip.engine.checkpoints import load_checkpoint
 from mmaction_centerclip.engine.config import is_retriever, prepare_config, read_config
-from mmaction_centerclip.engine.weights import load_checkpoint
 from mmaction_centerclip.errors import InputError, config_errors
 from mmaction_centerclip.models.retrievers.towers import load_tower_weights
 from mmaction_centerclip.utils.homes import expand_home

@@ -32,8 +32,8 @@ from mmaction_centerclip.cli import (
     torch_device,
 )
 from mmaction_centerclip.datasets.video.decoding_errors import run_transform
+from mmaction_centerclip.engine.checkpoints import load_checkpoint
 from mmaction_centerclip.engine.config import prepare_config
-from mmaction_centerclip.engine.weights import load_checkpoint
 from mmaction_centerclip.errors import InputError, config_errors
 from mmaction_centerclip.models import VideoTextRetriever
 from mmaction_centerclip.utils.files import atomic_write

@@ -1,41 +1,47 @@
-"""Save checkpoints so that a kill loses none, and find the best by our metrics."""
+"""Hooks that save, check and go on from checkpoints."""
 import contextlib
+import json
+import logging
 import os
 import os.path as osp
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from mmaction.registry import HOOKS
 from mmengine.dist import is_main_process
-from mmengine.hooks import CheckpointHook
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop
 
+from mmaction_centerclip.clip.feature_settings import SETTINGS, check_settings
+from mmaction_centerclip.engine.checkpoints import (
+    check_resumed,
+    check_weights,
+    settings_of,
+)
 from mmaction_centerclip.errors import InputError, check_positive_int
 from mmaction_centerclip.utils.files import write_text
 
-__all__ = ['WholeCheckpointHook']
+from .common import model_of
+
+__all__ = ['CheckCheckpointHook', 'ValidateResumedHook', 'WholeCheckpointHook']
 
 _LOWER_IS_BETTER = ('MdR', 'MnR')
 
 
 @HOOKS.register_module()
 class WholeCheckpointHook(CheckpointHook):
-    """mmengine's ``CheckpointHook``, of which a kill leaves a whole checkpoint.
+    """``CheckpointHook`` that writes checkpoints atomically.
 
-    Files of checkpoints are written beside and renamed, and old ones deleted
-    only then. In a work dir that was copied, nothing of the original is
-    touched.
+    Old ones are deleted when the new one is there. In a work dir that was
+    copied, nothing of the original is touched.
 
     Args:
-        interval (int): As for ``CheckpointHook``, like all others.
-            Defaults to 1.
         save_best (str | Sequence[str], optional): Names of metrics, such as
             ``'retrieval/t2v/R1'``, or ``'auto'`` for that one. Ranks (MdR and
             MnR) are better where lower, other retrieval metrics where higher.
-            Defaults to None: no best checkpoint is kept.
         rule (str | Sequence[str], optional): ``'greater'`` or ``'less'``, to
-            be given for metrics of others. Defaults to None.
-
-    Raises:
-        InputError: Before training, if no metric has the name ``save_best``.
+            be given for metrics of others.
+        interval, by_epoch, max_keep_ckpts, filename_tmpl, **kwargs: As in MMEngine.
     """
 
     def __init__(self, interval: int = 1, save_best: str | Sequence[str] | None = None,
@@ -139,3 +145,87 @@ class _Deferring:
 
     def __getattr__(self, name: str):
         return getattr(self._backend, name)
+
+
+@HOOKS.register_module()
+class CheckCheckpointHook(Hook):
+    """Refuse checkpoints that do not fit, which mmengine loads all the same.
+
+    A test, and a training that is resumed, need all of the model's weights.
+    ``load_from`` may start another head, or other necks; the log then names
+    what is new. Checkpoints that are saved record what no weight tells, see
+    :func:`settings_of`, and are refused by a config with other settings.
+
+    Args:
+        allow_other (Sequence[str]): Recorded settings that may differ, such as
+            ``'lora_scale'``.
+    """
+
+    def __init__(self, allow_other: Sequence[str] = ()) -> None:
+        self.allow_other = allow_other
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Record what changes features, but no weight."""
+        checkpoint['meta'][SETTINGS] = settings_of(model_of(runner), runner.cfg)
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Check before anything is loaded into the model."""
+        source = f'{getattr(runner, "_load_from", None) or "the checkpoint"}'
+        trains = isinstance(runner._train_loop, BaseLoop)
+        model = model_of(runner)
+        state = checkpoint.get('state_dict', checkpoint)
+        state = {str(k).removeprefix('module.'): v for k, v in state.items()}
+        fresh = trains and not runner._resume
+        # A fresh training may have another head, and other necks.
+        new = ('head.', 'backbone.necks.', 'video_projection.') if fresh else ()
+        missing, unknown = check_weights(model.state_dict(), state, source, new)
+        if missing or unknown:
+            runner.logger.log(
+                logging.WARNING,
+                f'{source}: {len(missing)} keys of the model are new and keep '
+                f'their start, such as {missing[:3]}; {len(unknown)} of the file '
+                f'are not used, such as {unknown[:3]}')
+        check_settings(checkpoint, settings_of(model, runner.cfg), source,
+                       self.allow_other, starts=fresh)
+        if trains and runner._resume:
+            check_resumed(runner, checkpoint, source)
+
+
+@HOOKS.register_module()
+class ValidateResumedHook(Hook):
+    """Run the validation that an interrupted run missed.
+
+    A checkpoint is saved in front of its epoch's validation. If the log has
+    none since, it runs before the next epoch, or the end.
+    """
+    priority = 'LOWEST'  # When all other hooks are ready to train.
+
+    def before_train(self, runner) -> None:
+        """Validate, unless the log of the work dir says that it was done."""
+        loop = runner.train_loop
+        if not (runner._resume and runner._load_from and runner.val_loop
+                and isinstance(loop, EpochBasedTrainLoop)):
+            return
+        due = loop.epoch >= max(loop.val_begin, 1) and (
+            loop.epoch % loop.val_interval == 0 or loop.epoch == loop.max_epochs)
+        if due and not _is_logged(runner.work_dir, loop.epoch,
+                                  osp.getmtime(runner._load_from)):
+            runner.logger.info(f'Epoch {loop.epoch} was not validated before the '
+                               'training ended; that comes first.')
+            runner.val_loop.run()
+
+
+def _is_logged(work_dir: str, epoch: int, since: float) -> bool:
+    """Return True if a validation of an epoch was logged after a point in time."""
+    for path in Path(work_dir).glob('*/vis_data/scalars.json'):
+        if path.stat().st_mtime < since:
+            continue
+        for line in path.read_text(encoding='utf-8', errors='replace').split('\n'):
+            try:
+                scalars = json.loads(line)
+            except ValueError:
+                continue  # The last line of a killed training may be cut.
+            if isinstance(scalars, dict) and scalars.get(
+                    'step') == epoch and 'loss' not in scalars:
+                return True
+    return False

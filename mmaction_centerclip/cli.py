@@ -52,7 +52,7 @@ def add_allow_other(parser: argparse.ArgumentParser) -> None:
 
 
 def allow_other_settings(cfg: Config, names: list[str] | None) -> None:
-    """Let a checkpoint differ from a config in settings that it records."""
+    """Allow a checkpoint to differ from a config in settings that it records."""
     if names:
         hooks = cfg.setdefault('default_hooks', {})
         hooks.setdefault('check_checkpoint', dict(type='CheckCheckpointHook'))
@@ -73,12 +73,7 @@ def check_model(cfg: Config) -> None:
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """Read the config and merge the options of :func:`add_common_arguments`.
-
-    Args:
-        args (Namespace): With ``config``, ``work_dir``, ``cfg_options``,
-            ``launcher`` and ``local_rank``.
-    """
+    """Read ``args.config`` and merge options of :func:`add_common_arguments`."""
     if args.launcher == 'pytorch' and 'RANK' not in os.environ:
         raise InputError('--launcher pytorch is for processes that torchrun starts, '
                          'see tools/dist_train.sh; RANK is not set')

@@ -1,10 +1,10 @@
 """Hooks that save, check and go on from checkpoints."""
-import contextlib
+import copy
 import json
 import logging
 import os
 import os.path as osp
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmaction.registry import HOOKS
@@ -120,31 +120,17 @@ class WholeCheckpointHook(CheckpointHook):
 
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
         """Save the best checkpoint, and only then delete the one before."""
-        with self._deleting_last():
-            super()._save_best_checkpoint(runner, metrics)
-
-    @contextlib.contextmanager
-    def _deleting_last(self) -> Iterator[None]:
-        backend, paths = self.file_backend, []
-        self.file_backend = _Deferring(backend, paths)
+        backend, outdated = self.file_backend, []
+        self.file_backend = copy.copy(backend)
+        self.file_backend.remove = outdated.append
         try:
-            yield
+            super()._save_best_checkpoint(runner, metrics)
         finally:
             self.file_backend = backend
-        for path in paths:
-            if os.fspath(path) != os.fspath(getattr(self, 'best_ckpt_path', None)
-                                            or ''):
+        best = os.fspath(getattr(self, 'best_ckpt_path', None) or '')
+        for path in outdated:
+            if os.fspath(path) != best:
                 backend.remove(path)
-
-
-class _Deferring:
-    """A file backend that notes what is to be removed."""
-
-    def __init__(self, backend, paths: list) -> None:
-        self._backend, self.remove = backend, paths.append
-
-    def __getattr__(self, name: str):
-        return getattr(self._backend, name)
 
 
 @HOOKS.register_module()

@@ -1,4 +1,4 @@
-"""What several hooks ask of a runner."""
+"""Questions to a runner that several hooks have."""
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from torch import nn

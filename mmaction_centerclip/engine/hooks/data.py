@@ -42,8 +42,8 @@ def _set_epoch(dataset, seed: int, epoch: int) -> None:
 class DataReportHook(Hook):
     """Count the videos that training skipped and the captions that it cut.
 
-    Unreadable videos are replaced by others while training goes on; this
-    says how many there were, and which. Counts are over all processes.
+    Unreadable videos are replaced by others while training goes on. Counts are
+    over all processes.
 
     Args:
         max_files (int): How many of the skipped files to name.

@@ -11,11 +11,9 @@ __all__ = ['ScoringHeadHook']
 class ScoringHeadHook(Hook):
     """Pass the head of the model that runs to ``VideoTextRetrievalMetric``.
 
-    A head that is not separable compares pairs with its own weights. The
-    metric caches the features of videos and captions, and asks the head for
-    the similarities of all pairs at the end. Heads that are separable do
-    without this hook. The head's config, which a file of features needs
-    beside its weights, is ``model.head`` of the runner's config.
+    The metric caches features, and asks a head that is not separable for the
+    similarities of all pairs at the end. The head's config, which a file of
+    features needs beside its weights, is ``model.head`` of the runner's config.
     """
     priority = 'LOW'  # After EMAHook has put its weights into the model.
 

@@ -24,7 +24,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 
 from mmaction_centerclip.benchmarking import count_macs, time_turns
-from mmaction_centerclip.engine.config_completion import complete_config
+from mmaction_centerclip.engine.config import prepare_config
 from mmaction_centerclip.utils.homes import ToolParser
 from mmaction_centerclip.utils.tables import format_table
 
@@ -66,7 +66,7 @@ def measure(work_dirs: dict[str, Path], num_videos: int = 16) -> dict:
     encoders = {}
     for name, path in CONFIGS.items():
         cfg = Config.fromfile(path)
-        complete_config(cfg)
+        prepare_config(cfg)
         dataset = DATASETS.build(cfg.test_dataloader.dataset)
         model = MODELS.build(cfg.model).eval()
         load_checkpoint(model, last_checkpoint(work_dirs[name]), map_location='cpu')

@@ -77,8 +77,7 @@ def parse_args() -> argparse.Namespace:
 def measure(path: str, batch_size: int, args: argparse.Namespace) -> dict:
     """Measure one config at one batch size."""
     torch.manual_seed(0)
-    cfg = read_config(path)
-    cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(path, args.cfg_options)
     model, twin = build_pair(cfg, args.device)
     size, frames = frame_size(cfg, model)[0], clip_frames(cfg)
     if args.videos:

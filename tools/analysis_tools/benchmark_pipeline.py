@@ -42,7 +42,7 @@ from mmaction_centerclip.cli import (
     write_json,
 )
 from mmaction_centerclip.datasets.compression import Compression, compress_video
-from mmaction_centerclip.engine.config_completion import complete_config
+from mmaction_centerclip.engine.config import prepare_config
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.homes import ToolParser
 from mmaction_centerclip.utils.pipelines import find_pipelines, step_type
@@ -86,7 +86,7 @@ def find_steps(cfg: Config, split: str) -> list[dict]:
                          'begins with VideoInit')
     # A cache is told how frames are resized.
     steps[0]['cache'] = steps[0].get('cache') or 'frames.db'
-    complete_config(cfg)
+    prepare_config(cfg)
     return steps
 
 
@@ -178,9 +178,7 @@ def tables_of(report: dict) -> list[str]:
 def main() -> None:
     args = parse_args()
     check_outputs(args.json)
-    cfg = read_config(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     init_default_scope('mmaction')
     steps = find_steps(cfg, args.split)
     report = dict(config=Path(args.config).stem, split=args.split)

@@ -13,9 +13,9 @@ from mmaction_centerclip.cli import (
     read_config,
 )
 from mmaction_centerclip.clip.feature_settings import SETTINGS
-from mmaction_centerclip.engine.config_completion import complete_config
-from mmaction_centerclip.engine.weights import load_checkpoint, settings_of
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.engine.checkpoints import load_checkpoint, settings_of
+from mmaction_centerclip.engine.config import prepare_config
+from mmaction_centerclip.errors import InputError, config_errors
 from mmaction_centerclip.models.retrievers import merge_adapters
 from mmaction_centerclip.utils.files import check_absent, save_tensors
 from mmaction_centerclip.utils.homes import ToolParser
@@ -34,13 +34,13 @@ def main() -> None:
         check_outputs(args.dst)
         check_absent(args.dst)
         check_checkpoint(args.src)
-        cfg = read_config(args.config)
-        cfg.merge_from_dict(args.cfg_options or {})
+        cfg = read_config(args.config, args.cfg_options)
         allow_other_settings(cfg, args.allow_other)
         if not (cfg.get('model') or {}).get('lora'):
             raise InputError(f'{args.config}: the model has no lora to merge')
-        complete_config(cfg)
-        model = MODELS.build(cfg.model)
+        prepare_config(cfg)
+        with config_errors('model'):
+            model = MODELS.build(cfg.model)
         load_checkpoint(model, args.src, cfg)
         keys = len(model.state_dict())
         merge_adapters(model)

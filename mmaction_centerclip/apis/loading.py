@@ -13,7 +13,7 @@ from mmaction_centerclip.engine.config_checks import check_pipelines, is_retriev
 from mmaction_centerclip.engine.config_completion import complete_config
 from mmaction_centerclip.engine.weights import load_checkpoint
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models.retrievers.towers import load_tower_weights
+from mmaction_centerclip.models.towers import load_tower_weights
 from mmaction_centerclip.utils.homes import expand_home
 from mmaction_centerclip.utils.option_types import check_types
 

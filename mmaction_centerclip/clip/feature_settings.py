@@ -7,8 +7,6 @@ from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['SETTINGS', 'check_settings', 'describe_settings', 'kept_settings']
-
 SETTINGS = 'feature_settings'
 """Under this name a checkpoint's ``meta`` records them."""
 

@@ -10,9 +10,6 @@ from open_clip.tokenizer import HFTokenizer
 from mmaction_centerclip.errors import InputError, check_positive_int
 from mmaction_centerclip.utils.option_types import check_options
 
-__all__ = ['BPE', 'BPE_END', 'build_tokenizer', 'check_tokenizer', 'clip_config',
-           'context_length_of', 'stored_config', 'tokenizer_of']
-
 BPE, BPE_END = "open_clip's BPE", 49407  # its own tokenizer, the end token
 _TOKENIZERS: dict[str, Callable] = {}
 

@@ -16,8 +16,6 @@ from mmaction_centerclip.utils.option_types import check_types
 
 from .models import clip_config, stored_config
 
-__all__ = ['check_normalization', 'describe_resizing', 'pictures_for', 'pictures_of']
-
 
 @check_types
 def pictures_of(arch: str | dict, pretrained: str | None) -> dict | None:

@@ -19,8 +19,6 @@ from .feature_settings import (
 from .models import clip_config, stored_config
 from .preprocessing import check_normalization
 
-__all__ = ['load_clip_weights', 'read_clip_weights', 'rename_clip_weights']
-
 _PARTS = {
     'visual.': 'backbone.',
     'text.': 'text_backbone.',

@@ -8,8 +8,6 @@ from mmaction.registry import MODELS
 
 from mmaction_centerclip.errors import InputError, check_choice, check_number
 
-__all__ = ['VideoTextDataPreprocessor']
-
 
 @MODELS.register_module()
 class VideoTextDataPreprocessor(ActionDataPreprocessor):

@@ -7,8 +7,6 @@ from torch import Tensor
 
 from mmaction_centerclip.ops import segment_mask, weighted_mean
 
-__all__ = ['VideoTokens']
-
 
 @dataclass(eq=False)
 class VideoTokens:

@@ -10,8 +10,6 @@ from mmaction_centerclip.errors import InputError
 
 from .backbones import VideoTower, check_host
 
-__all__ = ['VideoTowerBackbone']
-
 
 @MODELS.register_module()
 class VideoTowerBackbone(BaseModule):

@@ -1,31 +1,38 @@
 """Pure tensor functions: no registry, no module, no OpenMMLab import."""
 from .agglomerative import agglomerative, check_agglomerative
 from .alternation import kkz_init
-from .cuts import cut_at_changes, frame_changes
 from .density_peaks import check_density_peaks, density_peaks
 from .distances import pairwise_distances, unit_normalize
-from .graphs import (
-    affinity,
-    check_kernels,
-    normalized_laplacian,
-    spatial_temporal_locality,
-)
 from .kmedoids import check_kmedoids, kmedoids
-from .masks import mask_or_all, segment_mask, weighted_mean
-from .matching import (
+from .masks import mask_or_all, repeated_pairs, segment_mask, weighted_mean
+from .merging import (
     alternate,
     bipartite_matching,
     check_share,
     clip_matching,
+    cluster_mean,
+    cluster_sum,
     merge,
 )
-from .merging import cluster_mean, cluster_sum
-from .repeats import repeated_pairs
-from .run_lengths import check_threshold, pack, run_lengths
-from .sampling import sparse_sampling
-from .scores import largest, norms, novelty, similarity_to
-from .shift import check_fold_div, temporal_shift
-from .spectral import check_spectral, spectral_clustering, spectral_embedding
+from .selection import largest, norms, novelty, similarity_to, sparse_sampling
+from .spectral import (
+    affinity,
+    check_kernels,
+    check_spectral,
+    normalized_laplacian,
+    spatial_temporal_locality,
+    spectral_clustering,
+    spectral_embedding,
+)
+from .temporal import (
+    check_fold_div,
+    check_threshold,
+    cut_at_changes,
+    frame_changes,
+    pack,
+    run_lengths,
+    temporal_shift,
+)
 
 __all__ = ['affinity', 'agglomerative', 'alternate', 'bipartite_matching',
            'check_agglomerative', 'check_density_peaks', 'check_fold_div',

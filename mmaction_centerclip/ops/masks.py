@@ -1,4 +1,5 @@
-"""Masks of frames and of segments."""
+"""Masks of frames, of segments, and of the pairs of a batch."""
+import torch
 from torch import Tensor
 
 
@@ -51,3 +52,24 @@ def weighted_mean(tokens: Tensor, frame_mask: Tensor | None) -> Tensor:
     frame_mask = mask_or_all(frame_mask)
     weights = frame_mask.to(tokens.dtype) / frame_mask.sum(dim=1, keepdim=True)
     return (tokens * weights[:, :, None, None]).sum(dim=1, keepdim=True)
+
+
+def repeated_pairs(ids: Tensor) -> Tensor:
+    """Find which other pairs of a batch share something with a pair.
+
+    Args:
+        ids (Tensor): Integers (N, K): K things that each of N pairs consists of, such
+            as its video and its caption. A negative one is not known, and like no
+            other.
+
+    Returns:
+        Tensor: Bool (N, N), symmetric, True where two pairs have one of the K
+        in common; False on the diagonal.
+
+    Examples:
+        >>> import torch
+        >>> repeated_pairs(torch.tensor([[7, 1], [7, 2], [8, 3]])).tolist()
+        [[False, True, False], [True, False, False], [False, False, False]]
+    """
+    same = (ids[:, None] == ids[None]) & (ids[:, None] >= 0)
+    return same.any(dim=-1) & ~torch.eye(len(ids), dtype=torch.bool, device=ids.device)

@@ -9,7 +9,7 @@ from torch import nn
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models import TokenNeck
-from mmaction_centerclip.models.retrievers import merge_adapters
+from mmaction_centerclip.models.lora import merge_adapters
 
 from ..conftest import NECK
 

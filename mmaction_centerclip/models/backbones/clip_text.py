@@ -17,8 +17,6 @@ from mmaction_centerclip.clip.models import (
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.strict_loading import load_strictly
 
-__all__ = ['CLIPTextTower', 'TextFeatures']
-
 
 class TextFeatures(NamedTuple):
     """Features of a batch of captions.

@@ -11,11 +11,9 @@ from mmaction_centerclip.clip.arch import timm_arguments
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.video_tokens import VideoTokens
 
-from .timm_parts import open_timm_attention, timm_block_halves, timm_patch_positions
+from .timm_vision import open_timm_attention, timm_block_halves, timm_patch_positions
 from .tower_steps import AttentionHooks, Function
 from .video_tower import VideoTower
-
-__all__ = ['CLIPTimmVisionTower']
 
 
 @MODELS.register_module()

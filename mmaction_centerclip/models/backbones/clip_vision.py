@@ -12,8 +12,6 @@ from mmaction_centerclip.clip.arch import vision_arguments
 from .tower_steps import AttentionHooks, Function, key_part, mean_keys
 from .video_tower import VideoTower
 
-__all__ = ['CLIPVisionTower']
-
 
 @MODELS.register_module()
 class CLIPVisionTower(VideoTower, VisionTransformer):

@@ -23,8 +23,6 @@ except (ImportError, AssertionError):  # The latter where it refuses the mmcv.
                              'which is not installed, or not for this mmcv')
 
 
-__all__ = ['MMPretrainVisionTower']
-
 
 @MODELS.register_module()
 class MMPretrainVisionTower(VideoTower, VisionTransformer):

@@ -16,8 +16,6 @@ from mmaction_centerclip.utils.drop_probs import use_plain_drop_probs
 from .tower_steps import run_real_frames
 from .video_tower import EncodedSegments, Function, VideoTower
 
-__all__ = ['TimeSformerTower']
-
 JOINT = ('norm', 'self_attn', 'norm', 'ffn')
 DIVIDED = ('self_attn', 'self_attn', 'ffn')  # Whose parts have norms of their own.
 

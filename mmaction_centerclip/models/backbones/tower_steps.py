@@ -13,9 +13,6 @@ from mmaction_centerclip.models.necks import TokenNeck
 from mmaction_centerclip.models.video_tokens import VideoTokens
 from mmaction_centerclip.ops import mask_or_all
 
-__all__ = ['AttentionHooks', 'BlockStep', 'Function', 'NeckStep', 'key_part',
-           'list_steps', 'mean_keys', 'run_real_frames']
-
 Function = Callable[[Tensor], Tensor]
 """Takes and returns tokens of one layout, as a block or a half of one does."""
 

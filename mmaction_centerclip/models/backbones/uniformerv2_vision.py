@@ -14,8 +14,6 @@ from mmaction_centerclip.ops import mask_or_all
 from .tower_steps import BlockStep, Function, Step, run_real_frames
 from .video_tower import EncodedSegments, VideoTower
 
-__all__ = ['UniFormerV2Tower']
-
 
 @MODELS.register_module()
 class UniFormerV2Tower(VideoTower, UniFormerV2):

@@ -12,8 +12,6 @@ from mmaction_centerclip.utils.strict_loading import load_strictly
 from .tower_checks import check_imgs, check_necks, refuse_tracing
 from .tower_steps import AttentionHooks, Function, Step, list_steps
 
-__all__ = ['EncodedSegments', 'Function', 'VideoTower']
-
 
 class EncodedSegments(NamedTuple):
     """Features of the segments of videos.

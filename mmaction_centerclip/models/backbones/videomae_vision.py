@@ -19,8 +19,6 @@ from .tower_steps import (
 )
 from .video_tower import VideoTower
 
-__all__ = ['VideoMAETower']
-
 
 @MODELS.register_module()
 class VideoMAETower(VideoTower, VisionTransformer):

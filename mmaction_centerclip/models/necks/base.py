@@ -20,8 +20,6 @@ from mmaction_centerclip.ops import (
     weighted_mean,
 )
 
-__all__ = ['TokenNeck', 'TokenReducer', 'build_neck', 'build_necks']
-
 
 class TokenNeck(BaseModule, metaclass=ABCMeta):
     """Rewrite a video's tokens between two transformer blocks.

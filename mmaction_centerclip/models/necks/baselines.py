@@ -1,17 +1,26 @@
-"""Necks that CenterCLIP compares token clustering with."""
+"""Baselines of CenterCLIP, and controls that drop tokens by simple rules.
+
+What a reducer is worth is what it gains over these, at as many tokens.
+"""
 import torch
 from mmaction.registry import MODELS
 from torch import Tensor
 
-from mmaction_centerclip.errors import named_errors
+from mmaction_centerclip.errors import InputError, named_errors
 from mmaction_centerclip.models.video_tokens import VideoTokens
-from mmaction_centerclip.ops import check_fold_div, sparse_sampling, temporal_shift
+from mmaction_centerclip.ops import (
+    check_fold_div,
+    largest,
+    norms,
+    novelty,
+    similarity_to,
+    sparse_sampling,
+    temporal_shift,
+)
 from mmaction_centerclip.ops.masks import mask_or_all, weighted_mean
 
 from .base import TokenNeck, TokenReducer
 from .token_selection import TokenSelection
-
-__all__ = ['SegmentMeanPooling', 'SparseTokenSampling', 'TemporalShift', 'TokenShift']
 
 
 @MODELS.register_module()
@@ -85,3 +94,84 @@ class TokenShift(_Shift):
 
     def forward(self, tokens: VideoTokens) -> VideoTokens:
         return tokens.replace(prefix=temporal_shift(tokens.prefix, self.fold_div))
+
+
+class _TokenDrop(TokenSelection):
+    has_clusters = False
+
+
+@MODELS.register_module()
+class RandomTokenDrop(_TokenDrop):
+    """Keep random tokens, in evaluation always the same ones.
+
+    They are the same for the whole batch and different per segment. In training they
+    are drawn anew from torch's global generator on the CPU, as by
+    :class:`SparseTokenSampling`, which in evaluation keeps tokens at equal steps.
+
+    Args:
+        seed (int): Of the choice in evaluation, from 0.
+    """
+    takes_masks = False
+
+    def __init__(self, before_block: int, num_segments: int, num_centers: int,
+                 seed: int = 0, **kwargs) -> None:
+        super().__init__(before_block, num_segments, num_centers, **kwargs)
+        if seed < 0:
+            raise InputError(f'{type(self).__name__}: seed must not be negative, got '
+                             f'{seed!r}')
+        self.seed = seed
+
+    @torch.compiler.disable
+    def select(self, tokens: Tensor, token_mask: Tensor | None,
+               frames: int) -> tuple[Tensor, None]:
+        generator = None if self.training else torch.Generator().manual_seed(self.seed)
+        indices = sparse_sampling(
+            tokens.shape[1], self.num_centers, self.num_segments, training=True,
+            generator=generator, device=tokens.device)
+        return indices.repeat(len(tokens) // self.num_segments, 1), None
+
+
+@MODELS.register_module()
+class NormTokenDrop(_TokenDrop):
+    """Keep each segment's tokens of the largest norm.
+
+    Arguments are those of :class:`TokenSelection`.
+    """
+
+    def select(self, tokens: Tensor, token_mask: Tensor | None,
+               frames: int) -> tuple[Tensor, None]:
+        return largest(norms(tokens), self.num_centers, token_mask), None
+
+
+@MODELS.register_module()
+class ClassSimilarityTokenDrop(_TokenDrop):
+    """Keep each segment's tokens that are most like their frame's class token.
+
+    By the cosine of both. It stands in for the attention of the class token, which
+    other methods drop tokens by, and which a neck does not see. Arguments are those of
+    :class:`TokenSelection`.
+    """
+    reads_prefix = True
+
+    def select(self, tokens: Tensor, token_mask: Tensor | None, frames: int,
+               prefix: Tensor) -> tuple[Tensor, None]:
+        if not prefix.shape[2]:
+            raise InputError(f'{self} needs a class token, which this tower has not')
+        tokens = tokens.unflatten(1, (frames, -1))
+        scores = similarity_to(tokens, prefix[:, :, :1].expand_as(tokens))
+        return largest(scores.flatten(1), self.num_centers, token_mask), None
+
+
+@MODELS.register_module()
+class DuplicateTokenDrop(_TokenDrop):
+    """Keep the tokens of each segment least similar to the previous frame's.
+
+    By the cosine distance to the nearest token there. The first frame's tokens are all
+    new and come first: with ``num_centers`` no more than a frame's tokens, the first
+    frame is what is kept. Arguments are those of :class:`TokenSelection`.
+    """
+
+    def select(self, tokens: Tensor, token_mask: Tensor | None,
+               frames: int) -> tuple[Tensor, None]:
+        scores = novelty(tokens, frames, token_mask)
+        return largest(scores, self.num_centers, token_mask), None

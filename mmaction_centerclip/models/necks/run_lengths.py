@@ -12,8 +12,6 @@ from mmaction_centerclip.ops import (
 
 from .base import TokenReducer
 
-__all__ = ['RunLengthTokens']
-
 
 @MODELS.register_module()
 class RunLengthTokens(TokenReducer):

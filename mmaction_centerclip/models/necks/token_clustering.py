@@ -1,4 +1,4 @@
-"""CenterCLIP's token clustering as necks between two blocks."""
+"""Necks that cluster the tokens of a segment: CenterCLIP, DPC-KNN, ATC."""
 import math
 
 from mmaction.registry import MODELS
@@ -6,17 +6,19 @@ from torch import Tensor
 
 from mmaction_centerclip.errors import InputError, named_errors
 from mmaction_centerclip.ops import (
+    agglomerative,
+    check_agglomerative,
+    check_density_peaks,
     check_kernels,
     check_kmedoids,
     check_spectral,
+    density_peaks,
     kmedoids,
     spatial_temporal_locality,
     spectral_clustering,
 )
 
 from .token_selection import TokenSelection
-
-__all__ = ['SpectralTokenClustering', 'TokenClustering']
 
 
 @MODELS.register_module()
@@ -126,3 +128,62 @@ class SpectralTokenClustering(TokenSelection):
         return spatial_temporal_locality(frames, side, side,
                                          spatial_kernel=self.spatial_kernel,
                                          temporal_kernel=self.temporal_kernel)
+
+
+@MODELS.register_module()
+class DensityPeakClustering(TokenSelection):
+    """Keep the density peaks of each segment's tokens, or merge around them.
+
+    DPC-KNN, as in TCFormer (arXiv 2204.08680, Sec. 3.2) and Chat-UniVi, see
+    :func:`density_peaks`; needs no training. Both papers merge, TCFormer with weights
+    that it learns, which are not here.
+
+    Args:
+        neighbors (int): Nearest neighbours that a density is of.
+        scale (float, optional): What distances are divided by. None: sqrt(C).
+        aggregation (str): ``'mean'`` of each cluster, or ``'medoid'``: the peaks
+            themselves.
+    """
+
+    def __init__(self, before_block: int, num_segments: int, num_centers: int,
+                 neighbors: int = 5, scale: float | None = None,
+                 aggregation: str = 'mean', **kwargs) -> None:
+        super().__init__(before_block, num_segments, num_centers,
+                         aggregation=aggregation, **kwargs)
+        with named_errors(type(self).__name__):
+            check_density_peaks(neighbors, scale)
+        self.options = dict(neighbors=neighbors, scale=scale)
+
+    def select(self, tokens: Tensor, token_mask: Tensor | None,
+               frames: int) -> tuple[Tensor, Tensor]:
+        return density_peaks(tokens, self.num_centers, valid=token_mask, **self.options)
+
+
+@MODELS.register_module()
+class AgglomerativeClustering(TokenSelection):
+    """Join each segment's nearest tokens until ``num_centers`` are left.
+
+    ATC (arXiv 2409.11923, Sec. 3), which needs no training, see :func:`agglomerative`.
+    The paper stands between attention and MLP and compares tokens by the attention's
+    keys; this neck stands in front of its block and compares the tokens themselves. It
+    runs on the CPU, wherever the model is.
+
+    Args:
+        linkage (str): ``'single'``, ``'complete'``, ``'average'`` or ``'ward'``.
+        distance (str): ``'cosine'`` or ``'euclidean'``; ``'ward'`` needs the latter.
+        aggregation (str): ``'mean'`` of each cluster, or ``'medoid'``: its most central
+            token.
+    """
+
+    def __init__(self, before_block: int, num_segments: int, num_centers: int,
+                 linkage: str = 'average', distance: str = 'cosine',
+                 aggregation: str = 'mean', **kwargs) -> None:
+        super().__init__(before_block, num_segments, num_centers,
+                         aggregation=aggregation, **kwargs)
+        with named_errors(type(self).__name__):
+            check_agglomerative(linkage, distance)
+        self.options = dict(linkage=linkage, distance=distance)
+
+    def select(self, tokens: Tensor, token_mask: Tensor | None,
+               frames: int) -> tuple[Tensor, Tensor]:
+        return agglomerative(tokens, self.num_centers, valid=token_mask, **self.options)

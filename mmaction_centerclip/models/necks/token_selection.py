@@ -15,8 +15,6 @@ from mmaction_centerclip.ops import mask_or_all, merge, weighted_mean
 
 from .base import TokenReducer
 
-__all__ = ['TokenSelection']
-
 
 class TokenSelection(TokenReducer):
     """Select ``num_centers`` tokens per segment.

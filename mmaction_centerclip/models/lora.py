@@ -13,8 +13,6 @@ from mmaction_centerclip.errors import (
 )
 from mmaction_centerclip.utils.option_types import check_options
 
-__all__ = ['add_adapters', 'merge_adapters', 'watch_adapters', 'without_adapters']
-
 _TOWERS = ('backbone', 'text_backbone')
 
 

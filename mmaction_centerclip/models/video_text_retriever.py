@@ -11,11 +11,8 @@ from mmaction_centerclip.clip.weights import load_clip_weights
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.backbones import CLIPTextTower, VideoTower
 
-from .frozen_towers import FrozenTowers
 from .lora import add_adapters, watch_adapters, without_adapters
-from .towers import build_tower, load_tower_weights
-
-__all__ = ['VideoTextRetriever']
+from .towers import FrozenTowers, build_tower, load_tower_weights
 
 CAPTIONS_AT_A_TIME = 512
 

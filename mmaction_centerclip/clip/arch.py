@@ -20,18 +20,12 @@ from .models import clip_config
 
 
 def vision_tower_type(arch: str | dict) -> str:
-    """Name the tower that hosts a model's vision transformer.
+    """Name the class that hosts a model's vision transformer.
 
-    Args:
-        arch (str | dict): See :func:`clip_config`.
-
-    Returns:
-        str: ``'CLIPVisionTower'``, or ``'CLIPTimmVisionTower'`` where open_clip
-        takes the model from timm.
+    ``'CLIPVisionTower'``, or ``'CLIPTimmVisionTower'`` where open_clip takes the model
+    from timm.
 
     Examples:
-        >>> from mmaction_centerclip.clip.arch import (
-        ...     vision_tower_type)
         >>> vision_tower_type('ViT-B-32'), vision_tower_type('PE-Core-B-16')
         ('CLIPVisionTower', 'CLIPTimmVisionTower')
     """
@@ -153,13 +147,9 @@ REASONS = {
 
 
 def why_unsuited(name: str) -> str:
-    """Return why a backbone takes no necks.
-
-    Args:
-        name (str): Of its class or model, such as ``'SwinTransformer3D'``.
+    """Return why a backbone, by the name of its class or model, takes no necks.
 
     Examples:
-        >>> from mmaction_centerclip.clip.arch import why_unsuited
         >>> why_unsuited('ResNet3dSlowFast')
         'it is made of convolutions, which have no tokens to drop'
     """

@@ -1,4 +1,4 @@
-"""Look up what pictures a model of open_clip was trained on."""
+"""Preprocessing (size, mean, std, resize mode) of open_clip models."""
 import functools
 import logging
 import os
@@ -116,14 +116,7 @@ def check_normalization(arch: str | dict, pretrained: str | None,
                         std: Sequence[float] | None) -> None:
     """Refuse another normalisation of frames than weights were trained with.
 
-    Args:
-        arch (str | dict): See :func:`clip_config`.
-        pretrained (str, optional): A tag of open_clip; others are not checked.
-        mean (Sequence[float], optional): The data preprocessor's.
-        std (Sequence[float], optional): The data preprocessor's.
-
-    Raises:
-        InputError: If either differs by more than 0.1 of 255.
+    By more than 0.1 of 255. Only of tags of open_clip it is known.
     """
     known = pictures_of(arch, pretrained)
     if known is None:

@@ -4,7 +4,7 @@ from mmaction.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmaction_centerclip.errors import check_number
+from mmaction_centerclip.utils.option_types import NotNegative, Positive, Share
 
 
 @MODELS.register_module()
@@ -25,29 +25,21 @@ class SymmetricInfoNCELoss(nn.Module):
             candidates, the right one included, without repeats.
     """
 
-    def __init__(self, loss_weight: float = 1.0, label_smoothing: float = 0.0) -> None:
+    def __init__(self, loss_weight: NotNegative = 1.0,
+                 label_smoothing: Share = 0.0) -> None:
         super().__init__()
-        name = type(self).__name__
-        self.loss_weight = check_number(f'{name}: loss_weight', loss_weight,
-                                        lambda x: x >= 0, 'at least 0')
-        self.label_smoothing = check_number(
-            f'{name}: label_smoothing', label_smoothing,
-            lambda x: 0 <= x < 1, 'at least 0 and below 1')
+        self.loss_weight = loss_weight
+        self.label_smoothing = label_smoothing
 
     def forward(self, logits: Tensor,
                 repeats: Tensor | None = None) -> dict[str, Tensor]:
-        """Compute the two halves of the loss.
+        """Compute the two halves of the loss, which add up to the total.
 
         Args:
             logits (Tensor): Scaled similarities, shape (texts, videos), with the pairs
                 on the diagonal.
             repeats (Tensor, optional): Bool (texts, videos), True where a caption and
                 the video of another pair are no negatives, see :func:`repeated_pairs`.
-                None: nowhere.
-
-        Returns:
-            dict[str, Tensor]: Scalars ``loss_t2v`` and ``loss_v2t``, which
-            add up to the total.
         """
         if repeats is None:
             return dict(loss_t2v=self.one_way(logits), loss_v2t=self.one_way(logits.T))
@@ -81,8 +73,8 @@ class DualSoftmaxLoss(SymmetricInfoNCELoss):
         l_{ij} \cdot N \cdot \frac{\exp(\tau l_{ij})}{\sum_k \exp(\tau l_{kj})}
 
     and video to text the same of the transposed logits. The gradient goes through both
-    factors. Repeats, see the base class, are candidates in neither direction, and N is
-    the number of those that are left.
+    factors. Repeats are candidates in neither direction, and N is the number of those
+    that are left.
 
     The temperature :math:`\tau` multiplies the similarities, here after
     ``logit_scale``: 1 makes the factor the probability of the other direction, with
@@ -90,18 +82,12 @@ class DualSoftmaxLoss(SymmetricInfoNCELoss):
     the loss becomes InfoNCE. The N, the number of candidates that share a unit of
     probability, is not in the paper but in common implementations, so that the mean of
     the factor is 1.
-
-    Args:
-        loss_weight (float): Weight of the total.
-        label_smoothing (float): See :class:`SymmetricInfoNCELoss`.
-        temperature (float): As above.
     """
 
-    def __init__(self, loss_weight: float = 1.0, label_smoothing: float = 0.0,
-                 temperature: float = 1e-3) -> None:
+    def __init__(self, loss_weight: NotNegative = 1.0, label_smoothing: Share = 0.0,
+                 temperature: Positive = 1e-3) -> None:
         super().__init__(loss_weight, label_smoothing)
-        self.temperature = check_number(f'{type(self).__name__}: temperature',
-                                        temperature, lambda x: x > 0, 'positive')
+        self.temperature = temperature
 
     def one_way(self, logits: Tensor, repeats: Tensor | None = None) -> Tensor:
         """Return half of the loss, see :class:`SymmetricInfoNCELoss`."""
@@ -124,30 +110,17 @@ class SigmoidLoss(nn.Module):
 
     where :math:`z_{ij}` is 1 for a pair and -1 else: a sum over N x N decisions,
     divided by the number of pairs N, not of decisions. N counts the pairs of all
-    processes.
-
-    Of ``repeats``, pairs whose video or caption another pair has too, nothing is
-    decided: they are left out of the sum, as in :class:`SymmetricInfoNCELoss`.
+    processes. Of ``repeats`` nothing is decided: they are left out of the sum, as in
+    :class:`SymmetricInfoNCELoss`.
 
     Of the N decisions of a caption one is positive, so the logits need an offset, the
     head's ``init_logit_bias``. SigLIP starts from ``init_logit_bias=-10`` and
     ``init_logit_scale=math.log(10)``.
-
-    Args:
-        loss_weight (float): Weight of the loss.
-
-    Examples:
-        >>> import torch
-        >>> from mmaction_centerclip.models import SigmoidLoss
-        >>> logits = torch.tensor([[2., -9.], [-9., 2.]])
-        >>> {name: round(x.item(), 3) for name, x in SigmoidLoss()(logits).items()}
-        {'loss_sigmoid': 0.127}
     """
 
-    def __init__(self, loss_weight: float = 1.0) -> None:
+    def __init__(self, loss_weight: NotNegative = 1.0) -> None:
         super().__init__()
-        self.loss_weight = check_number(f'{type(self).__name__}: loss_weight',
-                                        loss_weight, lambda x: x >= 0, 'at least 0')
+        self.loss_weight = loss_weight
 
     def forward(self, logits: Tensor,
                 repeats: Tensor | None = None) -> dict[str, Tensor]:

@@ -8,10 +8,7 @@ from mmaction.registry import MODELS
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmaction_centerclip.clip.feature_settings import (
-    check_settings,
-    describe_settings,
-)
+from mmaction_centerclip.clip.feature_settings import check_settings, describe_settings
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.backbones import (
     EncodedSegments,
@@ -37,13 +34,10 @@ def build_tower(option: str, config: dict, kind: type, arch: str | dict) -> nn.M
 
 
 def load_tower_weights(tower: nn.Module, path: str) -> None:
-    """Load a video tower's weights, in place.
+    """Load a video tower's weights, in place; necks keep their initialisation.
 
-    Args:
-        tower (VideoTower): Its necks keep, or repeat, their initialisation.
-        path (str): A local file, with the tower's own keys, or with those under
-            ``backbone.`` as in a recogniser's checkpoint, of which the rest is left
-            out.
+    From a local file, with the tower's own keys, or with those under ``backbone.`` as
+    in a recogniser's checkpoint, of which the rest is left out.
     """
     state, file, _ = read_checkpoint(path)
     settings = describe_settings(nn.ModuleDict(dict(backbone=tower)))
@@ -58,10 +52,7 @@ def load_tower_weights(tower: nn.Module, path: str) -> None:
 
 
 class FrozenTowers(nn.Module):
-    """Add frozen towers to a retriever, which it has as attributes.
-
-    Stands in front of the retriever's own base class.
-    """
+    """Mixin in front of a retriever's base class, that may freeze its towers."""
     towers_frozen = False
     _digest: str | None = None
     _options: str = ''
@@ -86,10 +77,7 @@ class FrozenTowers(nn.Module):
         return self
 
     def towers_digest(self) -> str:
-        """Return a hash of the towers' weights and options.
-
-        Computed once, from the weights that they have then.
-        """
+        """Return a hash of the towers' weights and options, computed once."""
         trained = [name for name, parameter in self.named_parameters()
                    if parameter.requires_grad
                    and name.startswith(('backbone.', 'text_backbone.'))]

@@ -35,8 +35,7 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
             where it is no CLIP's, see :func:`load_tower_weights`; ``pretrained`` then
             gives the text tower and the head only.
         video_projection (bool): Whether a learned linear layer takes the video tower's
-            features to the width of the text tower's. Defaults to False: the widths
-            must be the same.
+            features to the width of the text tower's. Without, both must be the same.
         frozen_layers (int): Blocks to freeze in both towers, from the first. 0 freezes
             the embeddings in front of the blocks only, -1 nothing.
         frozen_towers (bool): Whether nothing in the towers trains, what pools their
@@ -45,25 +44,7 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
             :func:`add_adapters`; needs ``peft``, and no ``frozen_towers``.
         data_preprocessor (dict, optional): Without ``mean`` and ``std`` it gets those
             of :func:`pictures_for`.
-        init_cfg (dict, optional): Initialisation config.
-
-    Examples:
-        >>> import torch
-        >>> from mmaction.registry import MODELS
-        >>> model = MODELS.build(dict(
-        ...     type='VideoTextRetriever',
-        ...     arch='ViT-B-32-quickgelu',
-        ...     backbone=dict(
-        ...         type='CLIPVisionTower',
-        ...         necks=[dict(type='TokenClustering', before_block=7,
-        ...                     num_segments=3, num_centers=49)]),
-        ...     text_backbone=dict(type='CLIPTextTower', context_length=32),
-        ...     head=dict(type='MeanPoolingHead')))
-        >>> inputs = dict(imgs=torch.rand(1, 12, 3, 224, 224),
-        ...               text=torch.randint(1, 49407, (1, 32)))
-        >>> {name: tuple(x.shape) for name, x in model(inputs).items()}
-        {'video': (1, 512), 'text': (1, 512), 'segments': (1, 3, 512), 'segment_mask': (1, 3)}
-    """  # noqa: E501
+    """
 
     def __init__(self,
                  arch: str | dict,
@@ -152,10 +133,9 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
             mode (str): ``'loss'``, ``'predict'`` or ``'tensor'``.
 
         Returns:
-            dict | list: The loss terms; the data samples with their
-            ``video_features`` and ``text_features``, dicts of what the head compares,
-            the latter's tensors (C, ...) of its C captions; or a dict of both, of all
-            videos and captions (``video`` and ``text`` (B, E) of a separable head),
+            dict | list: The loss terms; the data samples with their ``video_features``
+            and ``text_features``, dicts of what the head compares, the latter's tensors
+            (C, ...) of its C captions; or a dict of both, of all videos and captions,
             with ``segments`` (B, S, E) and ``segment_mask`` bool (B, S).
         """
         if mode in ('loss', 'predict') and 'imgs' in inputs:
@@ -191,26 +171,11 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
             segments)
 
     def video_features(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Encode videos without captions.
-
-        Args:
-            inputs (dict[str, Tensor]): ``imgs`` and maybe ``frame_mask``, see
-                :meth:`forward`.
-
-        Returns:
-            dict[str, Tensor]: What the head compares, tensors (B, ...).
-        """
+        """Encode ``imgs`` (and maybe ``frame_mask``) to what the head compares."""
         return self.head.video_features(*self.encode_video(inputs))
 
     def text_features(self, text: Tensor) -> dict[str, Tensor]:
-        """Encode captions without videos, a bounded number at a time.
-
-        Args:
-            text (Tensor): Token ids, int64 (C, L).
-
-        Returns:
-            dict[str, Tensor]: What the head compares, tensors (C, ...).
-        """
+        """Encode token ids (C, L) to what the head compares, so many at a time."""
         parts = [self.head.text_features(self.text_backbone(part))
                  for part in text.split(CAPTIONS_AT_A_TIME)]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

@@ -25,8 +25,8 @@ class VideoTokens:
         size (Tensor, optional): How many patches each patch token stands for, int64 (B,
             S, N). None where that is one.
         keys (Tensor, optional): What the block's attention compared the patch tokens
-            by, averaged over its heads, (B, S, N, D). None except inside a block, for a
-            neck that needs them.
+            by, averaged over its heads, (B, S, N, D). Only inside a block, for a neck
+            that needs them.
         first_frames (Tensor, optional): The first of the tower's frames that each
             frame, or segment, stands for, int64 (B, S). None where every frame is at
             its place.

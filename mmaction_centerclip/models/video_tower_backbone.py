@@ -25,20 +25,6 @@ class VideoTowerBackbone(BaseModule):
             open_clip, or a local file. Loaded by ``init_weights()``, which the runner
             calls. The recogniser's data preprocessor must normalise as the tag was
             trained with, which this project's tools check.
-        init_cfg (dict, optional): Initialisation config.
-
-    Examples:
-        >>> import torch
-        >>> from mmaction.registry import MODELS
-        >>> backbone = MODELS.build(dict(
-        ...     type='VideoTowerBackbone',
-        ...     tower=dict(
-        ...         type='TimmVisionTower', img_size=32, embed_dim=64, depth=3,
-        ...         num_heads=2, num_classes=0,
-        ...         necks=[dict(type='TokenClustering', before_block=2,
-        ...                     num_segments=2, num_centers=3)])))
-        >>> backbone(torch.rand(1, 3, 8, 32, 32)).shape
-        torch.Size([1, 64])
     """
 
     def __init__(self, tower: dict, pretrained: str | None = None,
@@ -70,13 +56,6 @@ class VideoTowerBackbone(BaseModule):
         print_log(f'Loaded CLIP weights from {self.pretrained}.', 'current')
 
     def forward(self, x: Tensor) -> Tensor:
-        """Encode videos.
-
-        Args:
-            x (Tensor): Normalised frames, shape (B, 3, T, H, W).
-
-        Returns:
-            Tensor: The mean of the segments' features, shape (B, E).
-        """
+        """Average the features of clips (B, 3, T, H, W) over segments, (B, E)."""
         features, _ = self.tower.encode(x.transpose(1, 2))
         return features.mean(dim=1)

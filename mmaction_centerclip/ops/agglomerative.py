@@ -24,25 +24,17 @@ def agglomerative(tokens: Tensor, num_centers: int, *, linkage: str = 'average',
 
     ATC (Agglomerative Token Clustering, arXiv 2409.11923, Sec. 3). By
     ``scipy.cluster.hierarchy``, on the CPU and one problem after the other, in float64
-    on distances of float32.
+    on distances of float32. Arguments and result are those of :func:`kmedoids`, but:
 
     Args:
-        tokens (Tensor): Shape (B, N, C), any floating point dtype. No gradient flows
-            through the decision.
-        num_centers (int): K, from 1 to N.
         linkage (str): The distance of two clusters: the smallest of their tokens'
             (``'single'``), the largest (``'complete'``), the mean (``'average'``), or
             what joining them adds to the squared distances from the mean (``'ward'``,
             which is not the paper's, and for Euclidean distances only).
-        distance (str): ``'euclidean'`` or ``'cosine'``, see :func:`pairwise_distances`.
-        valid (Tensor, optional): False for padding, bool (B, N). Padding takes no part,
-            and is a center only where fewer than K tokens are valid. None: all are.
 
     Returns:
-        tuple[Tensor, Tensor]: ``medoids``, int64 (B, K), ascending: of each
-        cluster the token with the smallest sum of distances to the others; and
-        ``assignment``, int64 (B, N), for each token the position of its cluster's
-        medoid in ``medoids``.
+        tuple[Tensor, Tensor]: ``medoids`` (B, K), of each cluster the token with the
+        smallest sum of distances to the others, and ``assignment`` (B, N).
 
     Examples:
         >>> tokens = torch.tensor([[[0.], [1], [2], [10], [11], [12]]])

@@ -54,8 +54,7 @@ def kmedoids(tokens: Tensor, num_centers: int, *, distance: str = 'euclidean',
         valid (Tensor, optional): False for padding, bool (B, N). Padding counts in no
             sum, and is a medoid only where fewer than K tokens are valid. None: all
             are.
-        dtype (torch.dtype): What distances are computed in; torch.float64 is the exact
-            mode. Defaults to torch.float32.
+        dtype (torch.dtype): What distances are computed in; float64 is the exact mode.
         chunk_size (int, optional): Problems worked on at a time, which bounds the
             memory. None: all.
         backend (str): ``'torch'``; ``'triton'`` for one fused launch on an accelerator,
@@ -64,9 +63,8 @@ def kmedoids(tokens: Tensor, num_centers: int, *, distance: str = 'euclidean',
             and it takes the problem, and ``'torch'`` elsewhere.
 
     Returns:
-        tuple[Tensor, Tensor]: ``medoids`` int64 (B, K), ascending token
-        indices, and ``assignment`` int64 (B, N), for each token the position of its
-        medoid in ``medoids``.
+        tuple[Tensor, Tensor]: ``medoids``, int64 (B, K), ascending token indices; and
+        ``assignment``, int64 (B, N), each token's position in ``medoids``.
     """
     check_problem(tokens, num_centers)
     masked = valid is not None
@@ -160,10 +158,7 @@ def check_problem(tokens: Tensor, num_centers: int) -> None:
 def check_kmedoids(distance: str, p: float, pre_norm: bool, max_iters: int,
                    tol: float, backend: str, masked: bool = False,
                    dtype: torch.dtype = torch.float32) -> None:
-    """Raise an InputError unless these are options of :func:`kmedoids`.
-
-    ``masked`` says whether there is to be a mask of valid tokens.
-    """
+    """Raise an InputError unless these are options of :func:`kmedoids`."""
     check_choice('distance', distance, DISTANCES)
     check_choice('backend', backend, BACKENDS)
     check_order(p)

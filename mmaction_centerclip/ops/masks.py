@@ -6,11 +6,7 @@ from torch import Tensor
 def mask_or_all(mask: Tensor) -> Tensor:
     """Make rows without a True all True, so that each has a mean or softmax.
 
-    Args:
-        mask (Tensor): Bool (..., L).
-
     Examples:
-        >>> import torch
         >>> mask_or_all(torch.tensor([[True, False], [False, False]]))
         tensor([[ True, False],
                 [ True,  True]])
@@ -19,18 +15,11 @@ def mask_or_all(mask: Tensor) -> Tensor:
 
 
 def segment_mask(frame_mask: Tensor, num_segments: int) -> Tensor:
-    """Reduce the mask of frames to that of segments.
+    """Reduce the mask of frames (B, T) to that of segments (B, S).
 
     A segment takes the mask of its last frame, as in CenterCLIP. Where that leaves a
     video with no segment at all (fewer valid frames than one segment holds), every
     segment with a valid frame counts instead.
-
-    Args:
-        frame_mask (Tensor): Bool (B, T).
-        num_segments (int): Segments S, a divisor of T.
-
-    Returns:
-        Tensor: Bool (B, S).
     """
     frames = frame_mask.unflatten(1, (num_segments, -1))
     last = frames[:, :, -1]
@@ -40,12 +29,7 @@ def segment_mask(frame_mask: Tensor, num_segments: int) -> Tensor:
 def weighted_mean(tokens: Tensor, frame_mask: Tensor | None) -> Tensor:
     """Average over the frames that count, or over all where none does.
 
-    Args:
-        tokens (Tensor): Shape (M, F, N, C).
-        frame_mask (Tensor, optional): Bool (M, F). None: all count.
-
-    Returns:
-        Tensor: Shape (M, 1, N, C).
+    Tokens (M, F, N, C), of which ``frame_mask`` (M, F) counts some, to (M, 1, N, C).
     """
     if frame_mask is None:
         return tokens.mean(dim=1, keepdim=True)
@@ -63,11 +47,9 @@ def repeated_pairs(ids: Tensor) -> Tensor:
             other.
 
     Returns:
-        Tensor: Bool (N, N), symmetric, True where two pairs have one of the K
-        in common; False on the diagonal.
+        Tensor: Bool (N, N), symmetric; False on the diagonal.
 
     Examples:
-        >>> import torch
         >>> repeated_pairs(torch.tensor([[7, 1], [7, 2], [8, 3]])).tolist()
         [[False, True, False], [True, False, False], [False, False, False]]
     """

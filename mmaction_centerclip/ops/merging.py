@@ -18,9 +18,6 @@ def cluster_mean(tokens: Tensor, assignment: Tensor, num_centers: int,
         num_centers (int): K; every cluster has a token.
         weights (Tensor, optional): Of the tokens, shape (B, N); a cluster whose weights
             are all zero averages evenly.
-
-    Returns:
-        Tensor: Shape (B, K, C).
     """
     if weights is None:
         weights = tokens.new_ones(tokens.shape[:2])
@@ -36,10 +33,7 @@ def cluster_mean(tokens: Tensor, assignment: Tensor, num_centers: int,
 
 
 def cluster_sum(values: Tensor, assignment: Tensor, num_centers: int) -> Tensor:
-    """Sum the tokens' values (B, N) of each cluster to (B, K), in their dtype.
-
-    The assignment is that of :func:`cluster_mean`.
-    """
+    """Sum the values (B, N) of each cluster to (B, K), in their dtype."""
     sums = values.new_zeros(len(values), num_centers)
     return sums.scatter_add_(1, assignment, values)
 
@@ -48,10 +42,7 @@ def alternate(num_tokens: int, first: bool,
               device: torch.device | str | None = None) -> tuple[Tensor, Tensor]:
     """Return the sources and the destinations among tokens that alternate.
 
-    Args:
-        num_tokens (int): N.
-        first (bool): Whether the first token is a source.
-        device (torch.device | str, optional): None: the CPU.
+    With ``first`` the first token is a source.
 
     Examples:
         >>> alternate(5, first=False)
@@ -78,10 +69,9 @@ def bipartite_matching(metric: Tensor, num_merges: int, sources: Tensor,
         destinations (Tensor): All other tokens, int64 (N - A, ), ascending.
 
     Returns:
-        tuple[Tensor, Tensor]: ``kept``, int64 (B, N - r): the sources without
-        an edge, then the destinations, both ascending, as in the paper; and
-        ``assignment``, int64 (B, N): for each token, where the one that it merges into
-        is in ``kept``.
+        tuple[Tensor, Tensor]: ``kept``, int64 (B, N - r): the sources without an edge,
+        then the destinations, both ascending, as in the paper; and ``assignment``,
+        int64 (B, N): for each token, where what it merges into is in ``kept``.
 
     Examples:
         >>> metric = torch.tensor([[[1., 0], [1, 0], [0, 1], [0, 1]]])
@@ -138,8 +128,8 @@ def clip_matching(tokens: Tensor, num_tokens: int, num_clips: int,
             far as there are sources.
 
     Returns:
-        tuple[Tensor, Tensor]: ``kept``, int64 (B, K), ascending, and
-        ``assignment``, int64 (B, F * N), as of :func:`bipartite_matching`.
+        tuple[Tensor, Tensor]: ``kept``, int64 (B, K), ascending, and ``assignment``,
+        int64 (B, F * N), as of :func:`bipartite_matching`.
     """
     check_problem(tokens, num_tokens)
     check_share(cross_share)
@@ -177,12 +167,7 @@ def merge(tokens: Tensor, assignment: Tensor, num_tokens: int,
           size: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Average tokens that belong together, each as often as its size says.
 
-    Args:
-        tokens (Tensor): Shape (B, N, C).
-        assignment (Tensor): Int64 (B, N) in [0, K).
-        num_tokens (int): K; each has a token.
-        size (Tensor, optional): How many patches a token stands for, int64 (B, N).
-            None: one.
+    Arguments are those of :func:`cluster_mean`; ``size`` None stands for ones.
 
     Returns:
         tuple[Tensor, Tensor]: Tokens (B, K, C), and their sizes, int64 (B, K).

@@ -11,22 +11,11 @@ from .kmedoids import check_problem
 def sparse_sampling(num_tokens: int, num_centers: int, num_segments: int = 1, *,
                     training: bool = False, generator: torch.Generator | None = None,
                     device: torch.device | str | None = None) -> Tensor:
-    """Indices of tokens to keep (CenterCLIP, arXiv 2205.00823, Sec. 4.4).
+    """Choose tokens without looking at them, int64 (S, K), ascending.
 
-    In evaluation one from each of K equal steps, floor(step / 2 + step * i). In
-    training K at random, the same for the whole batch and different per segment.
-
-    Args:
-        num_tokens (int): N.
-        num_centers (int): K, from 1 to N.
-        num_segments (int): S.
-        training (bool): Whether to draw at random.
-        generator (torch.Generator, optional): Of the random draws, on the CPU. None:
-            the global one.
-        device (torch.device | str, optional): Of the result. None: the CPU.
-
-    Returns:
-        Tensor: Ascending indices, int64 (S, K).
+    CenterCLIP (arXiv 2205.00823, Sec. 4.4). In evaluation one from each of K equal
+    steps, floor(step / 2 + step * i). In training K at random, by a ``generator`` on
+    the CPU, the same for the whole batch and different per segment.
     """
     if not 1 <= num_centers <= num_tokens:
         raise InputError(f'num_centers must be from 1 to the {num_tokens} tokens'
@@ -45,14 +34,8 @@ def sparse_sampling(num_tokens: int, num_centers: int, num_segments: int = 1, *,
 def largest(scores: Tensor, num_centers: int, valid: Tensor | None = None) -> Tensor:
     """Return the tokens with the largest scores; ties go to the lowest index.
 
-    Args:
-        scores (Tensor): Shape (B, N), floating point.
-        num_centers (int): K, from 1 to N.
-        valid (Tensor, optional): False for padding, bool (B, N), which comes after all
-            others. None: all are valid.
-
-    Returns:
-        Tensor: Ascending indices, int64 (B, K).
+    Ascending indices, int64 (B, K), of scores (B, N). Padding, where ``valid`` (B, N)
+    is False, comes after all others.
 
     Examples:
         >>> largest(torch.tensor([[1., 3, 3, 0]]), 2)
@@ -84,15 +67,8 @@ def similarity_to(tokens: Tensor, references: Tensor) -> Tensor:
 def novelty(tokens: Tensor, frames: int, valid: Tensor | None = None) -> Tensor:
     """Return how far each token is from the nearest one in the frame before.
 
-    Args:
-        tokens (Tensor): Frame-major, shape (B, F * N, C).
-        frames (int): F.
-        valid (Tensor, optional): False for padding, bool (B, F * N). What follows a
-            frame of padding is new. None: all are.
-
-    Returns:
-        Tensor: Cosine distances, (B, F * N), float32 or more; infinite in the
-        first frame.
+    By the cosine distance, (B, F * N) of tokens (B, F * N, C), which are frame-major;
+    infinite in the first frame, and behind a frame of padding (``valid`` is False).
 
     Examples:
         >>> tokens = torch.tensor([[[1., 0], [0, 1], [0, 2], [1, 1]]])

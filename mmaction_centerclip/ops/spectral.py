@@ -12,11 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from mmaction_centerclip.errors import (
-    InputError,
-    check_choice,
-    check_positive_int,
-)
+from mmaction_centerclip.errors import InputError, check_choice, check_positive_int
 
 from .alternation import alternate
 from .distances import (
@@ -32,7 +28,7 @@ GRAPHS = ('heat', 'knn')
 
 def affinity(tokens: Tensor, *, graph: str = 'heat', sigma: float | str = 2.0,
              knn: int | None = None, locality: Tensor | None = None) -> Tensor:
-    """Similarity graph W = exp(-|x - y|^2 / (2 sigma^2)).
+    """Similarity graph W = exp(-|x - y|^2 / (2 sigma^2)) of tokens, (B, N, N).
 
     Args:
         tokens (Tensor): Shape (B, N, C), float32 or float64.
@@ -44,9 +40,6 @@ def affinity(tokens: Tensor, *, graph: str = 'heat', sigma: float | str = 2.0,
         knn (int, optional): Neighbours, required by ``'knn'``; more than N are N.
         locality (Tensor, optional): Bool (N, N), entries to keep, see
             :func:`spatial_temporal_locality`. None: all.
-
-    Returns:
-        Tensor: Shape (B, N, N), symmetric, ones on the diagonal.
     """
     check_graph(graph, sigma, knn)
     # In float64: neighbours in the graph are told apart by small differences.
@@ -86,18 +79,10 @@ def normalized_laplacian(weights: Tensor) -> Tensor:
 def spatial_temporal_locality(frames: int, height: int, width: int, *,
                               spatial_kernel: int = 9,
                               temporal_kernel: int = 7) -> Tensor:
-    """Which tokens of a segment are near each other in space and time.
+    """Find which tokens of a segment are near each other, bool (N, N).
 
-    Args:
-        frames (int): Frames of the segment.
-        height (int): Rows of a frame's token grid.
-        width (int): Columns of it.
-        spatial_kernel (int): Odd; rows and columns may differ by half of it, rounded
-            down.
-        temporal_kernel (int): Odd; likewise for frames.
-
-    Returns:
-        Tensor: Bool (N, N) with N = frames * height * width, frame-major.
+    Of N = frames * height * width, frame-major. Rows and columns may differ by half of
+    ``spatial_kernel``, rounded down, frames by half of ``temporal_kernel``; both odd.
     """
     for name, value in (('frames', frames), ('height', height), ('width', width)):
         check_positive_int(name, value)
@@ -169,26 +154,14 @@ def spectral_clustering(tokens: Tensor,
     the rows get unit length, which does not depend on the basis of the eigenvectors.
     After it all norms are one up to rounding.
 
+    Options are those of :func:`affinity`; others and the result those of
+    :func:`kmedoids`, but:
+
     Args:
-        tokens (Tensor): Shape (B, N, C), any floating point dtype.
-        num_centers (int): K, from 1 to N.
-        graph (str): ``'heat'`` or ``'knn'``, see :func:`affinity`.
-        sigma (float | str): See :func:`affinity`.
-        knn (int, optional): See :func:`affinity`.
-        locality (Tensor, optional): See :func:`affinity`.
         p (float): Order of the Minkowski distance between rows; with another than 2 the
             result depends on the basis.
-        max_iters (int): Limit of update steps.
-        tol (float): As for :func:`kmedoids`.
-        first (Tensor, optional): Forced first picks, int64 (B, ).
         dtype (torch.dtype): What graph and eigenvectors are computed in. In float32 an
-            eigenvector's rounding changes a medoid now and then. Defaults to
-            torch.float64.
-        chunk_size (int, optional): Problems worked on at a time. None: all.
-
-    Returns:
-        tuple[Tensor, Tensor]: ``medoids`` int64 (B, K), ascending, and
-        ``assignment`` int64 (B, N), as of :func:`kmedoids`.
+            eigenvector's rounding changes a medoid now and then.
     """
     check_problem(tokens, num_centers)
     check_spectral(graph, sigma, p, max_iters, tol, knn)
@@ -239,15 +212,10 @@ def check_spectral(graph: str, sigma: float | str, p: float, max_iters: int,
 
 
 def spectral_embedding(weights: Tensor, num_vectors: int) -> Tensor:
-    """Compute the eigenvectors of the Laplacian's smallest eigenvalues.
+    """Compute the K eigenvectors of the Laplacian's smallest eigenvalues.
 
-    Args:
-        weights (Tensor): Graphs, shape (B, N, N).
-        num_vectors (int): K, from 1 to N.
-
-    Returns:
-        Tensor: Orthonormal columns, shape (B, N, K), in ascending order of
-        the eigenvalues; rows are not normalised.
+    Orthonormal columns (B, N, K) in ascending order of the eigenvalues, of graphs
+    (B, N, N); rows are not normalised.
     """
     laplacian = normalized_laplacian(weights)
     return torch.linalg.eigh(laplacian)[1][..., :num_vectors]

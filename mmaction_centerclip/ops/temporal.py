@@ -34,14 +34,11 @@ def cut_at_changes(changes: Tensor, num_segments: int, shortest: int,
         changes (Tensor): From each frame to the next, shape (B, T - 1).
         num_segments (int): S.
         shortest (int): Frames that a segment has at least.
-        longest (int | Tensor): Frames that a segment has at most, of all videos or
-            int64 (B, ) of each.
-        count (Tensor, optional): How many frames to cut, from the first, int64 (B, ).
-            None: all T.
+        longest (int | Tensor): Frames that it has at most; of each video, int64 (B, ).
+        count (Tensor, optional): Frames to cut, from the first, int64 (B, ). None: T.
 
     Returns:
-        tuple[Tensor, Tensor]: The first frame of each segment, and how many
-        frames it has, both int64 (B, S).
+        tuple[Tensor, Tensor]: First frame and length of each segment, int64 (B, S).
 
     Examples:
         >>> cut_at_changes(torch.tensor([[0.1, 0.9, 0.1, 0.1, 0.2]]), 2, 1, 4)
@@ -84,9 +81,9 @@ def run_lengths(tokens: Tensor, threshold: float,
                 frame_mask: Tensor | None = None) -> Tensor:
     """Return for how many frames each token stays, where it first appears.
 
-    After Run-Length Tokenization (Sec. 3): a token goes on where it differs from the
-    one at its place in the frame before by no more than a threshold. Here by the
-    Euclidean distance, as a share of the norm of the one before, in float32 or more.
+    After Run-Length Tokenization (arXiv 2411.05222, Sec. 3): a token goes on where it
+    differs from the one at its place in the frame before by no more than a threshold.
+    Here by the Euclidean distance, as a share of the norm of the one before.
 
     Args:
         tokens (Tensor): Shape (B, F, N, C).
@@ -122,14 +119,10 @@ def run_lengths(tokens: Tensor, threshold: float,
 
 @torch.no_grad()
 def pack(size: Tensor) -> Tensor:
-    """Return the tokens that stand for something, then others as padding.
-
-    Args:
-        size (Tensor): What tokens stand for, int64 (B, L); 0 for nothing.
+    """Index the tokens of a size (B, L) above 0, ascending, then others as padding.
 
     Returns:
-        Tensor: Indices, int64 (B, K), of the K that the fullest row needs;
-        each row's tokens of a size above 0 first, ascending.
+        Tensor: Int64 (B, K), of the K that the fullest row needs.
 
     Examples:
         >>> pack(torch.tensor([[3, 0, 1, 0], [0, 2, 0, 0]]))
@@ -149,15 +142,8 @@ def check_threshold(threshold: float) -> None:
 def temporal_shift(tokens: Tensor, fold_div: int = 8) -> Tensor:
     """Shift a part of the channels by a frame (TSM, arXiv 1811.08383).
 
-    The first C // ``fold_div`` channels come from the next frame, the next C //
-    ``fold_div`` from the previous one, zeros where there is none.
-
-    Args:
-        tokens (Tensor): Shape (B, T, N, C).
-        fold_div (int):
-
-    Returns:
-        Tensor: Same shape.
+    Of tokens (B, T, N, C), the first C // ``fold_div`` channels come from the next
+    frame, the next C // ``fold_div`` from the previous one, zeros where there is none.
     """
     fold = tokens.shape[-1] // check_fold_div(fold_div)
     result = tokens.clone()

@@ -44,14 +44,6 @@ class CLIPTextTower(TextTransformer):
         context_length (int, optional): Tokens of a caption, start and end included, see
             :func:`context_length_of`. Shorter than the pretrained 77 keeps the first
             rows of the positional embedding. None: the model's own.
-
-    Examples:
-        >>> import open_clip
-        >>> from mmaction_centerclip.models import CLIPTextTower
-        >>> tower = CLIPTextTower('ViT-B-32-quickgelu', context_length=32)
-        >>> text = open_clip.tokenize(['a dog runs'], context_length=32)
-        >>> tower(text).sentence.shape
-        torch.Size([1, 512])
     """
 
     def __init__(self, arch: str | dict, context_length: int | None = None) -> None:
@@ -68,11 +60,9 @@ class CLIPTextTower(TextTransformer):
         self.tokenizer = tokenizer_of(arch)
 
     def forward(self, text: Tensor) -> TextFeatures:
-        """Encode captions.
+        """Encode captions of token ids, int64 (B, L).
 
-        Args:
-            text (Tensor): Token ids, int64 (B, L); L may be shorter than the context
-                length, unless the last position is the feature.
+        L may be below the context length, unless the last position is the feature.
         """
         length = text.shape[1]
         if length > self.context_length or (

@@ -35,17 +35,6 @@ class CLIPTimmVisionTower(VideoTower, TimmModel):
     Args:
         arch (str | dict): Such a model of open_clip by name (``'PE-Core-B-16'``,
             ``'ViT-B-16-SigLIP2'``) or its sizes, see :func:`clip_config`.
-
-    Examples:
-        >>> import torch
-        >>> from mmaction_centerclip.models import CLIPTimmVisionTower
-        >>> tower = CLIPTimmVisionTower(
-        ...     'PE-Core-T-16-384',
-        ...     necks=[dict(type='TokenClustering', before_block=7,
-        ...                 num_segments=2, num_centers=96)])
-        >>> features, mask = tower(torch.rand(1, 4, 3, 384, 384))
-        >>> features.shape
-        torch.Size([1, 2, 512])
     """
     pooling_parts = ('trunk.norm', 'trunk.attn_pool', 'trunk.fc_norm', 'trunk.head',
                      'head')

@@ -44,23 +44,9 @@ def is_host(kind: str | type | None) -> bool:
 def open_clip_vision_tower(arch: str | dict, **options) -> VideoTower:
     """Build the video tower of any model of open_clip that necks fit.
 
-    So a config says by its model's ``arch`` alone which tower it has.
-
-    Args:
-        arch (str | dict): A name of ``open_clip.list_models()``, or a dict of sizes,
-            see :func:`clip_config`.
-        **options: Of the tower: ``necks``, ``with_cp``, and what else
-            :class:`CLIPVisionTower` or :class:`CLIPTimmVisionTower` takes.
-
-    Returns:
-        VideoTower: One of those.
-
-    Examples:
-        >>> from mmaction.registry import MODELS
-        >>> tower = MODELS.build(
-        ...     dict(type='OpenCLIPVisionTower', arch='PE-Core-T-16-384'))
-        >>> type(tower).__name__
-        'CLIPTimmVisionTower'
+    So a config says by its model's ``arch`` alone (see :func:`clip_config`) which tower
+    it has: a :class:`CLIPVisionTower` or a :class:`CLIPTimmVisionTower`, with its
+    options.
     """
     name = vision_tower_type(arch)
     tower = MODELS.get(name)

@@ -131,14 +131,10 @@ class TimeSformerTower(VideoTower, TimeSformer):
         return EncodedSegments.of_video(segments.features[:, 0], segments.mask)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Encode videos as the zoo's class does, for recognisers.
+        """Encode clips (B, 3, T, H, W) as the zoo's class does, for recognisers.
 
-        Args:
-            x (Tensor): Normalised frames, shape (B, 3, T, H, W).
-
-        Returns:
-            Tensor: Features (B, C): of the class token of the video, or of
-            the mean of those of its frames, or segments.
+        Features (B, C): of the class token of the video, or of the mean of those of its
+        frames, or segments.
         """
         tokens = self.run_blocks(x.transpose(1, 2)).by_frame
         if self.attention_type == 'space_only':

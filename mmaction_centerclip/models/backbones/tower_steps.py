@@ -33,12 +33,7 @@ class AttentionHooks(NamedTuple):
 
 @dataclass(eq=False)
 class BlockStep:
-    """Run a block on tokens.
-
-    Attributes:
-        tower (VideoTower): Whose block it is.
-        number (int): Of the block, from 1.
-    """
+    """Run the block of a number, from 1, of a tower on tokens."""
     tower: nn.Module
     number: int
 
@@ -65,12 +60,10 @@ class BlockStep:
 
 @dataclass(eq=False)
 class AttentionStep(BlockStep):
-    """Run a block's attention.
+    """Run a block's attention, and hand on its keys ``with_keys``.
 
-    Attributes:
-        with_keys (bool): Whether to hand on its keys.
-        by_size (bool): Whether it counts tokens by their size, as ToMe's does (arXiv
-            2210.09461), Sec. 3: softmax(q k / sqrt(d) + log(size)).
+    ``by_size`` it counts tokens by their size, as ToMe's does (arXiv 2210.09461),
+    Sec. 3: softmax(q k / sqrt(d) + log(size)).
     """
     with_keys: bool = False
     by_size: bool = False
@@ -101,13 +94,7 @@ class MLPStep(BlockStep):
 
 @dataclass(eq=False)
 class NeckStep:
-    """Run a neck, or an MLP and the neck behind it.
-
-    Attributes:
-        tower (VideoTower): Whose neck it is.
-        neck (TokenNeck): The neck.
-        mlp (MLPStep, optional): In front of it.
-    """
+    """Run a neck, or an MLP and the neck behind it."""
     tower: nn.Module
     neck: TokenNeck
     mlp: MLPStep | None = None
@@ -179,17 +166,13 @@ def key_part(parameter: Tensor | None) -> Tensor | None:
 
 def mean_keys(x: Tensor, weight: Tensor, bias: Tensor | None, num_heads: int,
               norm: nn.Module | None = None) -> Tensor:
-    """Return an attention's keys, averaged over its heads.
+    """Return an attention's keys (B, L, D), averaged over its H heads.
 
     Args:
         x (Tensor): What the attention takes, shape (B, L, C).
         weight (Tensor): Of the keys, shape (H * D, C).
         bias (Tensor, optional): Of the keys, shape (H * D, ).
-        num_heads (int): H.
-        norm (nn.Module, optional): What each head's keys go through. None: nothing.
-
-    Returns:
-        Tensor: Shape (B, L, D).
+        norm (nn.Module, optional): What each head's keys go through.
     """
     if norm is None or isinstance(norm, nn.Identity):
         # The mean of linear maps is one linear map, which is H times cheaper.

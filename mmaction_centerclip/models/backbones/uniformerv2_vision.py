@@ -139,12 +139,5 @@ class UniFormerV2Tower(VideoTower, UniFormerV2):
         return x.permute(1, 2, 0, 3).flatten(0, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Encode videos as the zoo's class does, for recognisers.
-
-        Args:
-            x (Tensor): Normalised frames, shape (B, 3, T, H, W).
-
-        Returns:
-            Tensor: Features (B, C).
-        """
+        """Encode clips (B, 3, T, H, W) as the zoo's class does, to (B, C)."""
         return self.encode(x.transpose(1, 2))[0][:, 0]

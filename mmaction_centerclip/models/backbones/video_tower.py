@@ -18,8 +18,7 @@ class EncodedSegments(NamedTuple):
 
     Attributes:
         features (Tensor): Shape (B, S, E), not normalised.
-        mask (Tensor, optional): True where one is real, bool (B, S). None where all
-            are.
+        mask (Tensor, optional): True where one is real, bool (B, S); None: all are.
         starts (Tensor, optional): The first frame of each, int64 (B, S). None where all
             are of equally many frames.
     """
@@ -123,12 +122,8 @@ class VideoTower:
     def attach(self, necks: Sequence[dict]) -> None:
         """Build the necks and list the steps, once the host is built.
 
-        Args:
-            necks (Sequence[dict]): Configs, see :func:`build_necks`; of several in
-                front of one block the first goes first.
+        Of several necks in front of one block the first goes first.
         """
-        if isinstance(necks, dict):
-            raise InputError(f'necks must be a list of configs, got {necks!r}')
         width = self.patch_positions().shape[-1]
         if not hasattr(self, 'embed_dims'):
             self.embed_dims = width
@@ -157,12 +152,11 @@ class VideoTower:
         Args:
             imgs (Tensor): Normalised frames, shape (B, T, 3, H, W).
             frame_mask (Tensor, optional): True where a frame is real, bool (B, T).
-                None: all are.
 
         Returns:
-            tuple[Tensor, Tensor | None]: Features of the segments (frames
-            where no neck merges them), shape (B, S, E), not normalised; and their mask,
-            bool (B, S), None if ``frame_mask`` is.
+            tuple[Tensor, Tensor | None]: Features of the segments (frames where no neck
+            merges them), shape (B, S, E), not normalised; and their mask, bool (B, S),
+            None if ``frame_mask`` is.
         """
         return tuple(self.encode_segments(imgs, frame_mask)[:2])
 
@@ -185,8 +179,7 @@ class VideoTower:
                    ) -> VideoTokens:
         """Run the blocks and the necks, see :meth:`encode`.
 
-        Args:
-            read (Callable, optional): Called with each step and the tokens behind it.
+        ``read`` is called with each step and the tokens behind it.
         """
         if self.necks:
             refuse_tracing(self)

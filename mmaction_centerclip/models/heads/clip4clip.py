@@ -7,9 +7,10 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.checkpoint import checkpoint
 
-from mmaction_centerclip.errors import InputError, check_positive_int
+from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.backbones import TextFeatures
 from mmaction_centerclip.ops import mask_or_all
+from mmaction_centerclip.utils.option_types import Positive, PositiveInt
 
 from .base import SimilarityHead
 from .transformer import TextTransformerMixin
@@ -19,9 +20,8 @@ from .transformer import TextTransformerMixin
 class MeanPoolingHead(SimilarityHead):
     """Cosine similarity of a caption and the mean of a video's segments.
 
-    CLIP4Clip (arXiv 2104.08860), Sec. 3.3.1, parameter-free type. Each segment's
-    feature has unit length before it is averaged, and so has the mean after it.
-    Separable: a video is one vector.
+    Sec. 3.3.1, parameter-free type. Each segment's feature has unit length before it is
+    averaged, and so has the mean after it.
     """
     separable = True
 
@@ -46,25 +46,20 @@ class MeanPoolingHead(SimilarityHead):
 class SequentialLSTMHead(MeanPoolingHead):
     """Mean pooling of segments and an LSTM's outputs, added.
 
-    CLIP4Clip (arXiv 2104.08860), Sec. 3.3.2, sequential type, LSTM: one layer, from the
-    first segment to the last. There are no positions; the authors' model holds a table
-    of them, but does not use it in this type. Separable: a video is one vector.
-
-    Args:
-        embed_dims (int): Width E of the features.
+    Sec. 3.3.2, sequential type, LSTM: one layer, from the first segment to the last.
+    There are no positions; the authors' model holds a table of them, but does not use
+    it in this type. ``embed_dims`` is the width E of the features.
     """
 
-    def __init__(self, embed_dims: int, **kwargs) -> None:
+    def __init__(self, embed_dims: PositiveInt, **kwargs) -> None:
         super().__init__(**kwargs)
-        self.embed_dims = check_positive_int(
-            f'{type(self).__name__}: embed_dims', embed_dims)
+        self.embed_dims = embed_dims
         self.lstm = nn.LSTM(embed_dims, embed_dims, batch_first=True)
 
     def video_features(self, segments: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
         """Return the pooled ``video`` (B, E), of unit length.
 
-        Segments that are not valid are as if they were not there; all segments of a
-        video without a valid one count.
+        Segments that are not valid are as if they were not there.
         """
         segments = segments.float()
         frame_mask = mask_or_all(frame_mask)
@@ -88,37 +83,22 @@ class SequentialLSTMHead(MeanPoolingHead):
 class SequentialTransformerHead(TextTransformerMixin, MeanPoolingHead):
     """Mean pooling of segments that a transformer has related to each other.
 
-    CLIP4Clip (arXiv 2104.08860), Sec. 3.3.2, sequential type, Transformer encoder.
-    Learned positions are added to the segments' features, pre-norm blocks attend to the
-    real segments, and what comes out is added to the features, without positions.
-    Separable: a video is one vector.
+    Sec. 3.3.2, sequential type, Transformer encoder. Learned positions are added to the
+    segments' features, pre-norm blocks attend to the real segments, and what comes out
+    is added to the features, without positions.
 
     Args:
-        embed_dims (int): Width E of the features, a multiple of ``num_heads``.
-        max_segments (int): Number of learned positions. Defaults to 77, the context
-            length of CLIP, whose positions these start from.
-        **kwargs: ``num_layers``, ``num_heads``, ``init_position_std``,
-            ``layer_norm_eps`` and ``quick_gelu`` of
-            :class:`TextTransformerMixin`; and see :class:`SimilarityHead`.
-
-    Examples:
-        >>> import torch
-        >>> from mmaction_centerclip.models.heads import SequentialTransformerHead
-        >>> head = SequentialTransformerHead(embed_dims=512)
-        >>> mask = torch.ones(2, 12, dtype=torch.bool)
-        >>> head.video_features(torch.randn(2, 12, 512), mask)['video'].shape
-        torch.Size([2, 512])
+        max_segments (int): Number of learned positions; 77 is the context length of
+            CLIP, whose positions these start from.
+        **kwargs: See :class:`TextTransformerMixin`, and :class:`SimilarityHead`.
     """
 
-    def __init__(self, embed_dims: int, *, max_segments: int = 77, **kwargs) -> None:
-        check_positive_int(f'{type(self).__name__}: max_segments', max_segments)
+    def __init__(self, embed_dims: PositiveInt, *, max_segments: PositiveInt = 77,
+                 **kwargs) -> None:
         super().__init__(embed_dims, num_positions=max_segments, **kwargs)
 
     def video_features(self, segments: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
-        """Return the pooled ``video`` (B, E), of unit length.
-
-        All segments of a video without a valid segment count.
-        """
+        """Return the pooled ``video`` (B, E), of unit length."""
         longest, count = len(self.position_embedding), segments.shape[1]
         if count > longest:
             raise InputError(
@@ -133,37 +113,27 @@ class SequentialTransformerHead(TextTransformerMixin, MeanPoolingHead):
 class TightTransformerHead(TextTransformerMixin, SimilarityHead):
     """A transformer that reads a caption and a video together.
 
-    CLIP4Clip (arXiv 2104.08860), Sec. 3.3.3, tight type. The sequence is the sentence
-    feature and the segments' features, with learned positions; a layer norm, a linear
-    layer, QuickGELU and another linear layer turn its first token into a number. The
-    loss takes that number as it is: there is no temperature, and ``logit_scale`` is not
-    trained. As in the authors' model, nothing is normalised before and no type of token
-    is marked.
+    Sec. 3.3.3, tight type. The sequence is the sentence feature and the segments'
+    features, with learned positions; a layer norm, a linear layer, QuickGELU and
+    another linear layer turn its first token into a number. The loss takes that number
+    as it is: there is no temperature, and ``logit_scale`` is not trained. As in the
+    authors' model, nothing is normalised before and no type of token is marked.
 
     Every pair of caption and video takes a pass of the transformer. In training the
     passes are repeated in the backward pass, a chunk of pairs at a time, instead of
     keeping them.
 
     Args:
-        embed_dims (int): Width E of the features, a multiple of ``num_heads``.
         max_positions (int): Number of learned positions, one more than the most
-            segments of a video. Defaults to 77, the context length of CLIP, whose
-            positions these start from.
-        layer_norm_eps (float): Epsilon of the layer norms. CLIP4Clip has 1e-12.
+            segments of a video, see :class:`SequentialTransformerHead`.
         chunk_size (int): Pairs to pass at once.
-        **kwargs: ``num_layers``, ``num_heads``, ``init_position_std`` and
-            ``quick_gelu`` of :class:`TextTransformerMixin`; and see
-            :class:`SimilarityHead`.
+        **kwargs: See :class:`TextTransformerMixin`, and :class:`SimilarityHead`.
     """
-
     cosine = False
 
-    def __init__(self, embed_dims: int, *, max_positions: int = 77,
-                 layer_norm_eps: float = 1e-5, chunk_size: int = 1024,
+    def __init__(self, embed_dims: PositiveInt, *, max_positions: PositiveInt = 77,
+                 layer_norm_eps: Positive = 1e-5, chunk_size: PositiveInt = 1024,
                  **kwargs) -> None:
-        name = type(self).__name__
-        check_positive_int(f'{name}: max_positions', max_positions)
-        check_positive_int(f'{name}: chunk_size', chunk_size)
         super().__init__(embed_dims, num_positions=max_positions,
                          layer_norm_eps=layer_norm_eps, **kwargs)
         # DDP wants a gradient of all that is trained.
@@ -187,10 +157,7 @@ class TightTransformerHead(TextTransformerMixin, SimilarityHead):
         return dict(sentence=text.sentence.float())
 
     def similarity(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:
-        """Return similarities (texts, videos), which have no bounds.
-
-        All segments of a video without a valid segment count.
-        """
+        """Return similarities (texts, videos), which have no bounds."""
         sentence, segments = text['sentence'], video['segments']
         # The sentence is seen too.
         mask = F.pad(mask_or_all(video['segment_mask']), (1, 0), value=True)
@@ -202,7 +169,7 @@ class TightTransformerHead(TextTransformerMixin, SimilarityHead):
         return torch.cat([sentence.new_zeros(0), *scores]).view(texts, videos)
 
     def logits(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:
-        """Return the similarities, not scaled, shape (texts, videos)."""
+        """Return the similarities, not scaled."""
         return self.add_bias(self.similarity(text, video))
 
     def _score(self, sentence: Tensor, segments: Tensor, token_mask: Tensor,

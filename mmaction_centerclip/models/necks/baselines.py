@@ -6,18 +6,20 @@ import torch
 from mmaction.registry import MODELS
 from torch import Tensor
 
-from mmaction_centerclip.errors import InputError, named_errors
+from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.video_tokens import VideoTokens
 from mmaction_centerclip.ops import (
     check_fold_div,
     largest,
+    mask_or_all,
     norms,
     novelty,
     similarity_to,
     sparse_sampling,
     temporal_shift,
+    weighted_mean,
 )
-from mmaction_centerclip.ops.masks import mask_or_all, weighted_mean
+from mmaction_centerclip.utils.option_types import NotNegativeInt
 
 from .base import TokenNeck, TokenReducer
 from .token_selection import TokenSelection
@@ -68,32 +70,27 @@ class _Shift(TokenNeck):
 
     def __init__(self, before_block: int, fold_div: int = 8, **kwargs) -> None:
         super().__init__(before_block, **kwargs)
-        with named_errors(type(self).__name__):
-            self.fold_div = check_fold_div(fold_div)
+        self.set_options(check_fold_div, fold_div=fold_div)
 
 
 @MODELS.register_module()
 class TemporalShift(_Shift):
-    """Shift channels of the patch tokens (TSM, arXiv 1811.08383).
-
-    The class token stays. Arguments are ``before_block`` and ``fold_div``.
-    """
+    """Shift channels of the patch tokens (TSM, arXiv 1811.08383)."""
 
     def forward(self, tokens: VideoTokens) -> VideoTokens:
-        return tokens.replace(patches=temporal_shift(tokens.patches, self.fold_div))
+        return tokens.replace(patches=temporal_shift(tokens.patches, **self.options))
 
 
 @MODELS.register_module()
 class TokenShift(_Shift):
     """Shift channels of the class token (Token Shift, arXiv 2108.02432).
 
-    Works twice in its block, before the attention and before the MLP. Arguments are
-    ``before_block`` and ``fold_div``.
+    Works twice in its block, before the attention and before the MLP.
     """
     inside_block = True
 
     def forward(self, tokens: VideoTokens) -> VideoTokens:
-        return tokens.replace(prefix=temporal_shift(tokens.prefix, self.fold_div))
+        return tokens.replace(prefix=temporal_shift(tokens.prefix, **self.options))
 
 
 class _TokenDrop(TokenSelection):
@@ -114,11 +111,8 @@ class RandomTokenDrop(_TokenDrop):
     takes_masks = False
 
     def __init__(self, before_block: int, num_segments: int, num_centers: int,
-                 seed: int = 0, **kwargs) -> None:
+                 seed: NotNegativeInt = 0, **kwargs) -> None:
         super().__init__(before_block, num_segments, num_centers, **kwargs)
-        if seed < 0:
-            raise InputError(f'{type(self).__name__}: seed must not be negative, got '
-                             f'{seed!r}')
         self.seed = seed
 
     @torch.compiler.disable
@@ -133,10 +127,7 @@ class RandomTokenDrop(_TokenDrop):
 
 @MODELS.register_module()
 class NormTokenDrop(_TokenDrop):
-    """Keep each segment's tokens of the largest norm.
-
-    Arguments are those of :class:`TokenSelection`.
-    """
+    """Keep each segment's tokens of the largest norm."""
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, None]:
@@ -148,8 +139,7 @@ class ClassSimilarityTokenDrop(_TokenDrop):
     """Keep each segment's tokens that are most like their frame's class token.
 
     By the cosine of both. It stands in for the attention of the class token, which
-    other methods drop tokens by, and which a neck does not see. Arguments are those of
-    :class:`TokenSelection`.
+    other methods drop tokens by, and which a neck does not see.
     """
     reads_prefix = True
 
@@ -168,7 +158,7 @@ class DuplicateTokenDrop(_TokenDrop):
 
     By the cosine distance to the nearest token there. The first frame's tokens are all
     new and come first: with ``num_centers`` no more than a frame's tokens, the first
-    frame is what is kept. Arguments are those of :class:`TokenSelection`.
+    frame is what is kept.
     """
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,

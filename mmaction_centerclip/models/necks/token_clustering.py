@@ -1,10 +1,11 @@
 """Necks that cluster the tokens of a segment: CenterCLIP, DPC-KNN, ATC."""
 import math
+from functools import partial
 
 from mmaction.registry import MODELS
 from torch import Tensor
 
-from mmaction_centerclip.errors import InputError, named_errors
+from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.ops import (
     agglomerative,
     check_agglomerative,
@@ -25,16 +26,8 @@ from .token_selection import TokenSelection
 class TokenClustering(TokenSelection):
     """Keep the k-medoids++ centers of each segment's tokens.
 
-    CenterCLIP (arXiv 2205.00823), Sec. 3.2 and 3.3. Distances are computed in float32
-    whatever the autocast dtype.
-
-    Args:
-        distance (str): ``'euclidean'`` or ``'cosine'``.
-        p (float): Order of the Minkowski distance.
-        pre_norm (bool): Whether to cluster tokens of unit length.
-        max_iters (int): Limit of update steps.
-        tol (float): Stop when a segment's medoids move less than this in all.
-        backend (str): ``'auto'``, ``'torch'`` or ``'triton'``, see :func:`kmedoids`.
+    CenterCLIP (arXiv 2205.00823), Sec. 3.2 and 3.3; the options are those of
+    :func:`kmedoids`. Distances are computed in float32 whatever the autocast dtype.
 
     Examples:
         >>> import torch
@@ -45,22 +38,14 @@ class TokenClustering(TokenSelection):
         torch.Size([2, 3, 49, 8])
     """
 
-    def __init__(self,
-                 before_block: int,
-                 num_segments: int,
-                 num_centers: int,
-                 distance: str = 'euclidean',
-                 p: float = 2.0,
-                 pre_norm: bool = False,
-                 max_iters: int = 100,
-                 tol: float = 1e-6,
-                 backend: str = 'auto',
+    def __init__(self, before_block: int, num_segments: int, num_centers: int,
+                 distance: str = 'euclidean', p: float = 2.0, pre_norm: bool = False,
+                 max_iters: int = 100, tol: float = 1e-6, backend: str = 'auto',
                  **kwargs) -> None:
         super().__init__(before_block, num_segments, num_centers, **kwargs)
-        self.options = dict(distance=distance, p=p, pre_norm=pre_norm,
-                            max_iters=max_iters, tol=tol, backend=backend)
-        with named_errors(type(self).__name__):
-            check_kmedoids(**self.options, masked=self.exclude_padding)
+        self.set_options(
+            partial(check_kmedoids, masked=self.exclude_padding), distance=distance,
+            p=p, pre_norm=pre_norm, max_iters=max_iters, tol=tol, backend=backend)
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, Tensor]:
@@ -71,45 +56,32 @@ class TokenClustering(TokenSelection):
 class SpectralTokenClustering(TokenSelection):
     """Keep the centers of each segment's spectral clusters.
 
-    CenterCLIP (arXiv 2205.00823), Sec. 3.3. Takes no ``exclude_padding`` and no
-    ``adaptive_segments``.
+    CenterCLIP (arXiv 2205.00823), Sec. 3.3; the options are those of
+    :func:`spectral_clustering` and :func:`spatial_temporal_locality`, but:
 
     Args:
-        graph (str): ``'knn'`` or ``'heat'``.
-        sigma (float | str): Scale of the similarity, or ``'auto'``.
         knn (int, optional): Neighbours in the graph. None: 5 a frame, and 5 more where
             a frame has 100 tokens or more.
-        spatial_kernel (int, optional): Odd; with ``temporal_kernel``, keep similarities
-            of tokens that are near each other only. For a square token grid, so only
-            for the first reducer of a tower. None: all.
-        temporal_kernel (int): Odd.
-        p (float): Order of the distance between rows.
-        max_iters (int): Limit of update steps.
-        tol (float): See :class:`TokenClustering`.
+        spatial_kernel (int, optional): Keep similarities of tokens that are near each
+            other only. For a square token grid, so only for the first reducer of a
+            tower. None: all.
     """
     takes_masks = False
 
-    def __init__(self,
-                 before_block: int,
-                 num_segments: int,
-                 num_centers: int,
-                 graph: str = 'knn',
-                 sigma: float | str = 2.0,
-                 knn: int | None = None,
-                 spatial_kernel: int | None = None,
-                 temporal_kernel: int = 7,
-                 p: float = 2.0,
-                 max_iters: int = 100,
-                 tol: float = 1e-6,
+    def __init__(self, before_block: int, num_segments: int, num_centers: int,
+                 graph: str = 'knn', sigma: float | str = 2.0, knn: int | None = None,
+                 spatial_kernel: int | None = None, temporal_kernel: int = 7,
+                 p: float = 2.0, max_iters: int = 100, tol: float = 1e-6,
                  **kwargs) -> None:
         super().__init__(before_block, num_segments, num_centers, **kwargs)
         self.knn = knn
         self.spatial_kernel = spatial_kernel
         self.temporal_kernel = temporal_kernel
-        self.options = dict(graph=graph, sigma=sigma, p=p, max_iters=max_iters, tol=tol)
-        with named_errors(type(self).__name__):
-            check_spectral(**self.options, knn=1 if knn is None else knn)
-            check_kernels(spatial_kernel or 1, temporal_kernel)
+        self.set_options(check_kernels, spatial_kernel=spatial_kernel or 1,
+                         temporal_kernel=temporal_kernel)
+        self.set_options(
+            partial(check_spectral, knn=1 if knn is None else knn), graph=graph,
+            sigma=sigma, p=p, max_iters=max_iters, tol=tol)
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, Tensor]:
@@ -137,12 +109,6 @@ class DensityPeakClustering(TokenSelection):
     DPC-KNN, as in TCFormer (arXiv 2204.08680, Sec. 3.2) and Chat-UniVi, see
     :func:`density_peaks`; needs no training. Both papers merge, TCFormer with weights
     that it learns, which are not here.
-
-    Args:
-        neighbors (int): Nearest neighbours that a density is of.
-        scale (float, optional): What distances are divided by. None: sqrt(C).
-        aggregation (str): ``'mean'`` of each cluster, or ``'medoid'``: the peaks
-            themselves.
     """
 
     def __init__(self, before_block: int, num_segments: int, num_centers: int,
@@ -150,9 +116,7 @@ class DensityPeakClustering(TokenSelection):
                  aggregation: str = 'mean', **kwargs) -> None:
         super().__init__(before_block, num_segments, num_centers,
                          aggregation=aggregation, **kwargs)
-        with named_errors(type(self).__name__):
-            check_density_peaks(neighbors, scale)
-        self.options = dict(neighbors=neighbors, scale=scale)
+        self.set_options(check_density_peaks, neighbors=neighbors, scale=scale)
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, Tensor]:
@@ -167,12 +131,6 @@ class AgglomerativeClustering(TokenSelection):
     The paper stands between attention and MLP and compares tokens by the attention's
     keys; this neck stands in front of its block and compares the tokens themselves. It
     runs on the CPU, wherever the model is.
-
-    Args:
-        linkage (str): ``'single'``, ``'complete'``, ``'average'`` or ``'ward'``.
-        distance (str): ``'cosine'`` or ``'euclidean'``; ``'ward'`` needs the latter.
-        aggregation (str): ``'mean'`` of each cluster, or ``'medoid'``: its most central
-            token.
     """
 
     def __init__(self, before_block: int, num_segments: int, num_centers: int,
@@ -180,9 +138,7 @@ class AgglomerativeClustering(TokenSelection):
                  aggregation: str = 'mean', **kwargs) -> None:
         super().__init__(before_block, num_segments, num_centers,
                          aggregation=aggregation, **kwargs)
-        with named_errors(type(self).__name__):
-            check_agglomerative(linkage, distance)
-        self.options = dict(linkage=linkage, distance=distance)
+        self.set_options(check_agglomerative, linkage=linkage, distance=distance)
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,7 @@ from typing import Literal
 from mmaction.registry import MODELS
 from torch import Tensor
 
-from mmaction_centerclip.errors import InputError, check_positive_int, named_errors
+from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.video_tokens import VideoTokens
 from mmaction_centerclip.ops import (
     alternate,
@@ -13,6 +13,7 @@ from mmaction_centerclip.ops import (
     clip_matching,
     merge,
 )
+from mmaction_centerclip.utils.option_types import NotNegativeInt, PositiveInt
 
 from .base import TokenReducer
 from .token_selection import TokenSelection
@@ -60,17 +61,13 @@ class TokenMerging(TokenReducer):
     inside_block = True
     without_attention = "metric='tokens', proportional=False"
 
-    def __init__(self, before_block: int, r: int, num_segments: int | None = None,
+    def __init__(self, before_block: int, r: NotNegativeInt,
+                 num_segments: PositiveInt | None = None,
                  metric: Literal['keys', 'tokens'] = 'keys', proportional: bool = True,
                  embed_dims: int | None = None,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(before_block, num_segments or 1, embed_dims=embed_dims,
                          init_cfg=init_cfg)
-        name = type(self).__name__
-        if num_segments is not None:
-            check_positive_int(f'{name}: num_segments', num_segments)
-        if r < 0:
-            raise InputError(f'{name}: r must not be negative, got {r!r}')
         self.num_segments = num_segments
         self.r = r
         self.metric = metric
@@ -128,12 +125,8 @@ class TemporalTokenMerging(TokenSelection):
     number of tokens, not two shares; tokens are compared by themselves; both merges
     stand in front of the block, where the paper's second one stands behind its
     attention; and there are no embeddings but those of :class:`TokenSelection`. The
-    merges in frames of the paper's first blocks are :class:`TokenMerging`.
-
-    Args:
-        cross_share (float): Share of the merges to make across the frames of a segment.
-        aggregation (str): ``'mean'`` to merge tokens, ``'medoid'`` to drop those that
-            would.
+    merges in frames of the paper's first blocks are :class:`TokenMerging`. With
+    ``aggregation='medoid'`` tokens that would merge are dropped.
     """
     takes_masks = False
 
@@ -141,10 +134,8 @@ class TemporalTokenMerging(TokenSelection):
                  cross_share: float = 0.8, aggregation: str = 'mean', **kwargs) -> None:
         super().__init__(before_block, num_segments, num_centers,
                          aggregation=aggregation, **kwargs)
-        with named_errors(type(self).__name__):
-            check_share(cross_share)
-        self.cross_share = cross_share
+        self.set_options(check_share, cross_share=cross_share)
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, Tensor]:
-        return clip_matching(tokens, self.num_centers, frames, self.cross_share)
+        return clip_matching(tokens, self.num_centers, frames, **self.options)

@@ -63,8 +63,7 @@ def check_settings(file: dict, own: dict[str, object], source: str,
         own (dict[str, object]): The model's, see :func:`describe_settings`.
         source (str): Where the weights are from, for messages.
         allow_other (Sequence[str], optional): Settings that may differ, such as
-            ``'backbone.lora_scale'`` or ``'lora_scale'``. None: where weights come
-            from offers no such choice.
+            ``'backbone.lora_scale'`` or ``'lora_scale'``. None: no such choice.
         starts (bool): Whether a training starts from the weights, maybe with
             another head and other pipelines.
     """

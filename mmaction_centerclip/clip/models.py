@@ -17,11 +17,9 @@ _TOKENIZERS: dict[str, Callable] = {}
 def clip_config(arch: str | dict) -> dict:
     """Return a copy of the sizes of a CLIP model.
 
-    Args:
-        arch (str | dict): A name of ``open_clip.list_models()``, or a dict
-            of the form that ``open_clip.get_model_config`` returns:
-            ``embed_dim``, ``vision_cfg``, ``text_cfg`` and, for OpenAI's
-            weights, ``quick_gelu=True``.
+    Of a name of ``open_clip.list_models()``, or of a dict of the form that
+    ``open_clip.get_model_config`` returns: ``embed_dim``, ``vision_cfg``, ``text_cfg``
+    and, for OpenAI's weights, ``quick_gelu=True``.
     """
     if isinstance(arch, str):
         try:

@@ -20,7 +20,6 @@ def add_adapters(model: nn.Module, lora: dict) -> None:
     The keys of an adapted layer's weights in the state dict get a ``base_layer.``.
 
     Args:
-        model (nn.Module): With ``backbone`` and ``text_backbone``; changed in place.
         lora (dict): By tower, ``backbone`` or ``text_backbone``, options of
             ``peft.LoraConfig``: ``r`` (8), ``lora_alpha`` (16), ``lora_dropout`` (0.0),
             ``use_rslora`` (False), and the ends of the names of ``target_modules``,

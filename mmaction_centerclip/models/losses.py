@@ -17,12 +17,8 @@ class SymmetricInfoNCELoss(nn.Module):
     Where another pair of the batch has the same video or the same caption, it is no
     wrong answer. Such ``repeats`` are left out of the candidates (false negative
     elimination, arXiv 2011.11765) rather than made right answers too: each pair then
-    counts once, and without repeats nothing changes.
-
-    Args:
-        loss_weight (float): Weight of the total.
-        label_smoothing (float): Share of the target that is spread evenly over all
-            candidates, the right one included, without repeats.
+    counts once. ``label_smoothing`` is the share of the target that is spread evenly
+    over all candidates, the right one included.
     """
 
     def __init__(self, loss_weight: NotNegative = 1.0,
@@ -35,11 +31,8 @@ class SymmetricInfoNCELoss(nn.Module):
                 repeats: Tensor | None = None) -> dict[str, Tensor]:
         """Compute the two halves of the loss, which add up to the total.
 
-        Args:
-            logits (Tensor): Scaled similarities, shape (texts, videos), with the pairs
-                on the diagonal.
-            repeats (Tensor, optional): Bool (texts, videos), True where a caption and
-                the video of another pair are no negatives, see :func:`repeated_pairs`.
+        Of scaled similarities (texts, videos), pairs on the diagonal, without the
+        ``repeats`` of :func:`repeated_pairs`.
         """
         if repeats is None:
             return dict(loss_t2v=self.one_way(logits), loss_v2t=self.one_way(logits.T))
@@ -73,15 +66,11 @@ class DualSoftmaxLoss(SymmetricInfoNCELoss):
         l_{ij} \cdot N \cdot \frac{\exp(\tau l_{ij})}{\sum_k \exp(\tau l_{kj})}
 
     and video to text the same of the transposed logits. The gradient goes through both
-    factors. Repeats are candidates in neither direction, and N is the number of those
-    that are left.
-
-    The temperature :math:`\tau` multiplies the similarities, here after
-    ``logit_scale``: 1 makes the factor the probability of the other direction, with
-    which a likely pair's logit grows up to N times and the gradient is gone; towards 0
-    the loss becomes InfoNCE. The N, the number of candidates that share a unit of
-    probability, is not in the paper but in common implementations, so that the mean of
-    the factor is 1.
+    factors. ``repeats`` are candidates in neither direction, and not counted in N,
+    which is not in the paper but in common implementations: the mean of the factor is
+    1. The ``temperature`` :math:`\tau` multiplies the similarities behind
+    ``logit_scale``: with 1 the gradient is gone where pairs are likely; towards 0 the
+    loss becomes InfoNCE.
     """
 
     def __init__(self, loss_weight: NotNegative = 1.0, label_smoothing: Share = 0.0,
@@ -102,20 +91,16 @@ class DualSoftmaxLoss(SymmetricInfoNCELoss):
 class SigmoidLoss(nn.Module):
     r"""Classify each combination of caption and video as a pair or not.
 
-    SigLIP (arXiv 2303.15343), Eq. 1 and Alg. 1. Of N captions and N videos with logits
-    :math:`l_{ij}`
+    SigLIP (arXiv 2303.15343), Eq. 1 and Alg. 1. Of N captions and N videos, of all
+    processes, with logits :math:`l_{ij}`
 
     .. math::
         -\frac{1}{N} \sum_i \sum_j \log \sigma(z_{ij} l_{ij}),
 
-    where :math:`z_{ij}` is 1 for a pair and -1 else: a sum over N x N decisions,
-    divided by the number of pairs N, not of decisions. N counts the pairs of all
-    processes. Of ``repeats`` nothing is decided: they are left out of the sum, as in
-    :class:`SymmetricInfoNCELoss`.
-
-    Of the N decisions of a caption one is positive, so the logits need an offset, the
-    head's ``init_logit_bias``. SigLIP starts from ``init_logit_bias=-10`` and
-    ``init_logit_scale=math.log(10)``.
+    where :math:`z_{ij}` is 1 for a pair and -1 else. ``repeats`` are left out of the
+    sum, as in :class:`SymmetricInfoNCELoss`. Of the N decisions of a caption one is
+    positive, so the logits need an offset: SigLIP starts from the head's
+    ``init_logit_bias=-10`` and ``init_logit_scale=math.log(10)``.
     """
 
     def __init__(self, loss_weight: NotNegative = 1.0) -> None:

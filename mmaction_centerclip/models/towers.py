@@ -55,7 +55,8 @@ class FrozenTowers(nn.Module):
     """Mixin in front of a retriever's base class, that may freeze its towers."""
     towers_frozen = False
     _digest: str | None = None
-    _options: str = ''
+    tower_options: tuple = ()
+    """By which the features of the towers differ."""
 
     def freeze_towers(self) -> None:
         """Freeze the towers and disable their dropout."""
@@ -63,10 +64,6 @@ class FrozenTowers(nn.Module):
         for tower in (self.backbone, self.text_backbone):
             tower.requires_grad_(False)
         self.train(self.training)
-
-    def note_options(self, *options: object) -> None:
-        """Remember by which options the features of the towers differ."""
-        self._options = json.dumps(options, sort_keys=True, default=str)
 
     def train(self, mode: bool = True) -> nn.Module:
         """Switch to training, but for towers that are frozen."""
@@ -91,19 +88,16 @@ class FrozenTowers(nn.Module):
             normalization = [
                 getattr(self.data_preprocessor, name, torch.empty(0)).tolist()
                 for name in ('mean', 'std')]
+            options = json.dumps(self.tower_options, sort_keys=True, default=str)
             digest = hashlib.blake2b(
-                f'{self._options} {normalization}'.encode(), digest_size=20)
+                f'{options} {normalization}'.encode(), digest_size=20)
             for tower in (self.backbone, self.text_backbone):
                 hash_weights(digest, tower)
             self._digest = digest.hexdigest()
         return self._digest
 
-    def encode_frames(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return what the video tower alone makes of frames, and what is padding."""
-        return tuple(self.encode_segments(inputs)[:2])
-
     def encode_segments(self, inputs: dict[str, Tensor]) -> EncodedSegments:
-        """Return the same, always with a mask, and what each segment is of."""
+        """Return what the video tower makes of frames, always with a mask."""
         mask = inputs.get('frame_mask')
         segments = self.backbone.encode_segments(
             inputs['imgs'], None if mask is None else mask.bool())

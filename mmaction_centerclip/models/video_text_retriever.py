@@ -26,11 +26,9 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
             :func:`clip_config`.
         backbone (dict): The video tower, without its ``arch``.
         text_backbone (dict): The text tower, without its ``arch``.
-        head (dict): The similarity head.
         pretrained (str, optional): A tag of open_clip or a local file to start from;
             None trains from scratch. Loaded by ``init_weights()``, which the runner
-            calls before it trains. The data preprocessor must normalise as the tag was
-            trained with; of a file nothing is known, and nothing is checked.
+            calls before it trains.
         video_pretrained (str, optional): A local file to start the video tower from,
             where it is no CLIP's, see :func:`load_tower_weights`; ``pretrained`` then
             gives the text tower and the head only.
@@ -104,7 +102,7 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
                 raise InputError('frozen_layers must be -1 or 0 beside lora, which '
                                  f'freezes all layers, got {frozen_layers}')
             add_adapters(self, lora)
-        self.note_options(arch, backbone, text_backbone, self._resizing)
+        self.tower_options = arch, backbone, text_backbone, self._resizing
         if frozen_towers:
             self.freeze_towers()
 
@@ -130,13 +128,10 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
             data_samples (list, optional): One a video, for ``'predict'``; in ``'loss'``
                 too they may say whose ``tokenizer`` the captions come from, the frames'
                 ``resizing``, and ``pair_ids``, see :meth:`SimilarityHead.loss`.
-            mode (str): ``'loss'``, ``'predict'`` or ``'tensor'``.
-
-        Returns:
-            dict | list: The loss terms; the data samples with their ``video_features``
-            and ``text_features``, dicts of what the head compares, the latter's tensors
-            (C, ...) of its C captions; or a dict of both, of all videos and captions,
-            with ``segments`` (B, S, E) and ``segment_mask`` bool (B, S).
+            mode (str): ``'loss'`` returns the loss terms; ``'predict'`` the samples
+                with ``video_features`` and ``text_features`` (of C captions, (C, ...)),
+                dicts of what the head compares; ``'tensor'`` a dict of both, of all
+                videos and captions, with ``segments`` (B, S, E) and ``segment_mask``.
         """
         if mode in ('loss', 'predict') and 'imgs' in inputs:
             read = (data_samples or ())[:len(inputs['imgs'])]
@@ -162,8 +157,8 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
 
     def encode_video(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Features of the segments (B, S, E) and their mask (B, S)."""
-        segments, mask = self.encode_frames(inputs)
-        return self.project(segments), mask
+        segments = self.encode_segments(inputs)
+        return self.project(segments.features), segments.mask
 
     def project(self, segments: Tensor) -> Tensor:
         """Take the video tower's features to the width of the text tower's."""

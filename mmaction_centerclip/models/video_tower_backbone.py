@@ -21,10 +21,9 @@ class VideoTowerBackbone(BaseModule):
     Args:
         tower (dict): Of a :class:`VideoTower`, such as a :class:`CLIPVisionTower` with
             its ``arch`` and ``necks``.
-        pretrained (str, optional): CLIP's weights for the tower's ``arch``: a tag of
-            open_clip, or a local file. Loaded by ``init_weights()``, which the runner
-            calls. The recogniser's data preprocessor must normalise as the tag was
-            trained with, which this project's tools check.
+        pretrained (str, optional): CLIP's weights for the tower's ``arch``, see
+            :func:`read_clip_weights`. The recogniser's data preprocessor must normalise
+            as the tag was trained with, which this project's tools check.
     """
 
     def __init__(self, tower: dict, pretrained: str | None = None,

@@ -42,17 +42,12 @@ def agglomerative(tokens: Tensor, num_centers: int, *, linkage: str = 'average',
         (tensor([[1, 4]]), tensor([[0, 0, 0, 1, 1, 1]]))
     """
     check_problem(tokens, num_centers)
-    check_agglomerative(linkage, distance)
-    return _agglomerative(tokens.detach(), num_centers, valid, linkage, distance)
-
-
-def check_agglomerative(linkage: str, distance: str) -> None:
-    """Raise an InputError unless these are options of :func:`agglomerative`."""
     check_choice('linkage', linkage, LINKAGES)
     check_choice('distance', distance, DISTANCES)
     if linkage == 'ward' and distance != 'euclidean':
         raise InputError("linkage='ward' is for distance='euclidean', got "
                          f'{distance!r}')
+    return _agglomerative(tokens.detach(), num_centers, valid, linkage, distance)
 
 
 # An operator of torch, as k-medoids is: a compiler cannot see into scipy.

@@ -37,7 +37,9 @@ def density_peaks(tokens: Tensor, num_centers: int, *, neighbors: int = 5,
         (tensor([[1, 4]]), tensor([[0, 0, 0, 1, 1, 1]]))
     """
     check_problem(tokens, num_centers)
-    check_density_peaks(neighbors, scale)
+    check_positive_int('neighbors', neighbors)
+    if scale is not None:
+        check_number('scale', scale, lambda x: x > 0, 'positive')
     count = tokens.shape[1]
     # Tokens that overflowed upstream must not break the invariants.
     distances = pairwise_distances(tokens.detach()).nan_to_num(0)
@@ -86,10 +88,3 @@ def _last_where_invalid(score: Tensor, valid: Tensor | None) -> Tensor:
         return score
     lowest = torch.finfo(score.dtype).min
     return score.clamp(min=lowest).masked_fill(~valid, -torch.inf)
-
-
-def check_density_peaks(neighbors: int, scale: float | None) -> None:
-    """Raise an InputError unless these are options of :func:`density_peaks`."""
-    check_positive_int('neighbors', neighbors)
-    if scale is not None:
-        check_number('scale', scale, lambda x: x > 0, 'positive')

@@ -52,15 +52,14 @@ def kmedoids(tokens: Tensor, num_centers: int, *, distance: str = 'euclidean',
         first (Tensor, optional): Forced first picks, int64 (B, ). None: the token of
             the largest norm.
         valid (Tensor, optional): False for padding, bool (B, N). Padding counts in no
-            sum, and is a medoid only where fewer than K tokens are valid. None: all
-            are.
+            sum, and is a medoid only where fewer than K tokens are valid.
         dtype (torch.dtype): What distances are computed in; float64 is the exact mode.
         chunk_size (int, optional): Problems worked on at a time, which bounds the
-            memory. None: all.
+            memory.
         backend (str): ``'torch'``; ``'triton'`` for one fused launch on an accelerator,
             in float32, without ``valid``, of up to 1024 tokens and 512 centers;
-            ``'auto'`` for ``'triton'`` where it is installed, the tokens are on CUDA
-            and it takes the problem, and ``'torch'`` elsewhere.
+            ``'auto'`` for ``'triton'`` where it is installed and takes the problem, and
+            ``'torch'`` elsewhere.
 
     Returns:
         tuple[Tensor, Tensor]: ``medoids``, int64 (B, K), ascending token indices; and

@@ -4,13 +4,7 @@ from torch import Tensor
 
 
 def mask_or_all(mask: Tensor) -> Tensor:
-    """Make rows without a True all True, so that each has a mean or softmax.
-
-    Examples:
-        >>> mask_or_all(torch.tensor([[True, False], [False, False]]))
-        tensor([[ True, False],
-                [ True,  True]])
-    """
+    """Make rows without a True all True, so that each has a mean or softmax."""
     return mask | ~mask.any(dim=-1, keepdim=True)
 
 
@@ -41,17 +35,9 @@ def weighted_mean(tokens: Tensor, frame_mask: Tensor | None) -> Tensor:
 def repeated_pairs(ids: Tensor) -> Tensor:
     """Find which other pairs of a batch share something with a pair.
 
-    Args:
-        ids (Tensor): Integers (N, K): K things that each of N pairs consists of, such
-            as its video and its caption. A negative one is not known, and like no
-            other.
-
-    Returns:
-        Tensor: Bool (N, N), symmetric; False on the diagonal.
-
-    Examples:
-        >>> repeated_pairs(torch.tensor([[7, 1], [7, 2], [8, 3]])).tolist()
-        [[False, True, False], [True, False, False], [False, False, False]]
+    Of integers (N, K), K things that each of N pairs consists of, such as its video and
+    its caption; a negative one is not known, and like no other. Bool (N, N), symmetric,
+    False on the diagonal.
     """
     same = (ids[:, None] == ids[None]) & (ids[:, None] >= 0)
     return same.any(dim=-1) & ~torch.eye(len(ids), dtype=torch.bool, device=ids.device)

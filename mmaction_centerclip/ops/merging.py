@@ -12,12 +12,8 @@ def cluster_mean(tokens: Tensor, assignment: Tensor, num_centers: int,
                  weights: Tensor | None = None) -> Tensor:
     """Average the tokens of each cluster; gradients flow to all of them.
 
-    Args:
-        tokens (Tensor): Shape (B, N, C).
-        assignment (Tensor): Cluster of each token, int64 (B, N) in [0, K).
-        num_centers (int): K; every cluster has a token.
-        weights (Tensor, optional): Of the tokens, shape (B, N); a cluster whose weights
-            are all zero averages evenly.
+    From tokens (B, N, C) and their clusters, int64 (B, N) in [0, K), to (B, K, C).
+    Every cluster has a token; where all ``weights`` (B, N) are zero, they are even.
     """
     if weights is None:
         weights = tokens.new_ones(tokens.shape[:2])
@@ -43,10 +39,6 @@ def alternate(num_tokens: int, first: bool,
     """Return the sources and the destinations among tokens that alternate.
 
     With ``first`` the first token is a source.
-
-    Examples:
-        >>> alternate(5, first=False)
-        (tensor([1, 3]), tensor([0, 2, 4]))
     """
     tokens = torch.arange(num_tokens, device=device)
     even, odd = tokens[::2], tokens[1::2]
@@ -122,17 +114,15 @@ def clip_matching(tokens: Tensor, num_tokens: int, num_clips: int,
 
     Args:
         tokens (Tensor): Clip after clip, shape (B, F * N, C).
-        num_tokens (int): K to leave, from 1 to F * N.
-        num_clips (int): F.
         cross_share (float): Share of the F * N - K merges to make across the clips, as
             far as there are sources.
 
     Returns:
-        tuple[Tensor, Tensor]: ``kept``, int64 (B, K), ascending, and ``assignment``,
-        int64 (B, F * N), as of :func:`bipartite_matching`.
+        tuple[Tensor, Tensor]: As of :func:`bipartite_matching`, but ``kept`` is
+        ascending.
     """
     check_problem(tokens, num_tokens)
-    check_share(cross_share)
+    check_number('cross_share', cross_share, lambda x: 0 <= x <= 1, 'from 0 to 1')
     count = tokens.shape[1]
     metric = tokens if tokens.dtype == torch.float64 else tokens.float()
     start = torch.arange(count, device=tokens.device)
@@ -158,19 +148,11 @@ def _in_token_order(kept: Tensor, assignment: Tensor) -> tuple[Tensor, Tensor]:
     return kept, order.argsort(dim=1).gather(1, assignment)
 
 
-def check_share(cross_share: float) -> None:
-    """Raise an InputError unless it is a share."""
-    check_number('cross_share', cross_share, lambda x: 0 <= x <= 1, 'from 0 to 1')
-
-
 def merge(tokens: Tensor, assignment: Tensor, num_tokens: int,
           size: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Average tokens that belong together, each as often as its size says.
 
-    Arguments are those of :func:`cluster_mean`; ``size`` None stands for ones.
-
-    Returns:
-        tuple[Tensor, Tensor]: Tokens (B, K, C), and their sizes, int64 (B, K).
+    See :func:`cluster_mean`; no ``size`` stands for ones. Returns the sizes, too.
     """
     merged = cluster_mean(tokens, assignment, num_tokens, size)
     if size is None:

@@ -36,10 +36,6 @@ def largest(scores: Tensor, num_centers: int, valid: Tensor | None = None) -> Te
 
     Ascending indices, int64 (B, K), of scores (B, N). Padding, where ``valid`` (B, N)
     is False, comes after all others.
-
-    Examples:
-        >>> largest(torch.tensor([[1., 3, 3, 0]]), 2)
-        tensor([[1, 2]])
     """
     check_problem(scores[..., None], num_centers)
     order = scores.argsort(dim=1, descending=True, stable=True)
@@ -69,11 +65,6 @@ def novelty(tokens: Tensor, frames: int, valid: Tensor | None = None) -> Tensor:
 
     By the cosine distance, (B, F * N) of tokens (B, F * N, C), which are frame-major;
     infinite in the first frame, and behind a frame of padding (``valid`` is False).
-
-    Examples:
-        >>> tokens = torch.tensor([[[1., 0], [0, 1], [0, 2], [1, 1]]])
-        >>> novelty(tokens, 2).round(decimals=2)
-        tensor([[   inf,    inf, 0.0000, 0.2900]])
     """
     check_problem(tokens, 1)
     dtype = torch.promote_types(tokens.dtype, torch.float32)

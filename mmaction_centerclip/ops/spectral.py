@@ -86,20 +86,15 @@ def spatial_temporal_locality(frames: int, height: int, width: int, *,
     """
     for name, value in (('frames', frames), ('height', height), ('width', width)):
         check_positive_int(name, value)
-    check_kernels(spatial_kernel, temporal_kernel)
+    for name, value in (('spatial_kernel', spatial_kernel),
+                        ('temporal_kernel', temporal_kernel)):
+        if check_positive_int(name, value) % 2 == 0:
+            raise InputError(f'{name} must be odd, got {value!r}')
     near = [(torch.arange(size)[:, None] - torch.arange(size)).abs() <= kernel // 2
             for size, kernel in ((frames, temporal_kernel), (height, spatial_kernel),
                                  (width, spatial_kernel))]
     result = torch.einsum('ab,cd,ef->acebdf', *(n.int() for n in near))
     return result.reshape((frames * height * width, ) * 2).bool()
-
-
-def check_kernels(spatial_kernel: int, temporal_kernel: int) -> None:
-    """Raise an InputError unless both are positive odd integers."""
-    for name, value in (('spatial_kernel', spatial_kernel),
-                        ('temporal_kernel', temporal_kernel)):
-        if check_positive_int(name, value) % 2 == 0:
-            raise InputError(f'{name} must be odd, got {value!r}')
 
 
 def check_graph(graph: str, sigma: float | str, knn: int | None) -> None:
@@ -164,7 +159,9 @@ def spectral_clustering(tokens: Tensor,
             eigenvector's rounding changes a medoid now and then.
     """
     check_problem(tokens, num_centers)
-    check_spectral(graph, sigma, p, max_iters, tol, knn)
+    check_graph(graph, sigma, knn)
+    check_order(p)
+    check_stop(max_iters, tol)
     scale = 0.0 if sigma == 'auto' else float(sigma)
     return in_chunks(
         lambda tokens, first: _spectral(
@@ -201,14 +198,6 @@ def _count_flops(tokens_shape: torch.Size, num_centers: int, first: object, grap
     """Count the distances' matrix products, not the eigenvectors."""
     batch, count, width = tokens_shape
     return 2 * batch * count**2 * (width + num_centers * (p == 2))
-
-
-def check_spectral(graph: str, sigma: float | str, p: float, max_iters: int,
-                   tol: float, knn: int | None) -> None:
-    """Raise an InputError unless these are :func:`spectral_clustering`'s options."""
-    check_graph(graph, sigma, knn)
-    check_order(p)
-    check_stop(max_iters, tol)
 
 
 def spectral_embedding(weights: Tensor, num_vectors: int) -> Tensor:

@@ -83,23 +83,16 @@ def run_lengths(tokens: Tensor, threshold: float,
 
     After Run-Length Tokenization (arXiv 2411.05222, Sec. 3): a token goes on where it
     differs from the one at its place in the frame before by no more than a threshold.
-    Here by the Euclidean distance, as a share of the norm of the one before.
-
-    Args:
-        tokens (Tensor): Shape (B, F, N, C).
-        threshold (float): At least 0, which only equal tokens do not exceed.
-        frame_mask (Tensor, optional): True where a frame is real, bool (B, F). Tokens
-            of other frames are dropped, and end what was before. None: all are.
-
-    Returns:
-        Tensor: Int64 (B, F, N): F or less; 0 where a token goes on.
+    Here by the Euclidean distance, as a share of the norm of the one before. From
+    tokens (B, F, N, C) to int64 (B, F, N): F or less; 0 where a token goes on. Tokens
+    of frames that are not real are dropped, and end what was before.
 
     Examples:
         >>> tokens = torch.tensor([1., 1, 1, 5, 5]).view(1, 5, 1, 1)
         >>> run_lengths(tokens, 0.1).flatten().tolist()
         [3, 0, 0, 2, 0]
     """
-    check_threshold(threshold)
+    check_number('threshold', threshold, lambda x: x >= 0, 'at least 0')
     if tokens.ndim != 4 or not tokens.is_floating_point():
         raise InputError('tokens must be a floating point tensor of shape '
                          f'(B, F, N, C), got {tokens.dtype} of {tuple(tokens.shape)}')
@@ -121,22 +114,11 @@ def run_lengths(tokens: Tensor, threshold: float,
 def pack(size: Tensor) -> Tensor:
     """Index the tokens of a size (B, L) above 0, ascending, then others as padding.
 
-    Returns:
-        Tensor: Int64 (B, K), of the K that the fullest row needs.
-
-    Examples:
-        >>> pack(torch.tensor([[3, 0, 1, 0], [0, 2, 0, 0]]))
-        tensor([[0, 2],
-                [1, 0]])
+    Int64 (B, K), of the K that the fullest row needs.
     """
     empty = size == 0
     longest = int((~empty).sum(dim=1).max())
     return empty.to(torch.int8).argsort(dim=1, stable=True)[:, :longest]
-
-
-def check_threshold(threshold: float) -> None:
-    """Raise an InputError unless it is a threshold of :func:`run_lengths`."""
-    check_number('threshold', threshold, lambda x: x >= 0, 'at least 0')
 
 
 def temporal_shift(tokens: Tensor, fold_div: int = 8) -> Tensor:
@@ -145,18 +127,13 @@ def temporal_shift(tokens: Tensor, fold_div: int = 8) -> Tensor:
     Of tokens (B, T, N, C), the first C // ``fold_div`` channels come from the next
     frame, the next C // ``fold_div`` from the previous one, zeros where there is none.
     """
-    fold = tokens.shape[-1] // check_fold_div(fold_div)
+    if not isinstance(fold_div, int) or fold_div < 2:
+        raise InputError('fold_div must be an integer of at least 2, got '
+                         f'{fold_div!r}')
+    fold = tokens.shape[-1] // fold_div
     result = tokens.clone()
     result[:, :-1, :, :fold] = tokens[:, 1:, :, :fold]
     result[:, -1:, :, :fold] = 0
     result[:, 1:, :, fold:2 * fold] = tokens[:, :-1, :, fold:2 * fold]
     result[:, :1, :, fold:2 * fold] = 0
     return result
-
-
-def check_fold_div(fold_div: int) -> int:
-    """Return ``fold_div`` if it is an integer of at least 2."""
-    if not isinstance(fold_div, int) or fold_div < 2:
-        raise InputError('fold_div must be an integer of at least 2, got '
-                         f'{fold_div!r}')
-    return fold_div

@@ -21,11 +21,9 @@ from mmaction_centerclip.utils.strict_loading import load_strictly
 class TextFeatures(NamedTuple):
     """Features of a batch of captions.
 
-    Attributes:
-        sentence (Tensor): Shape (B, E), not normalised.
-        words (Tensor): Every token, projected likewise, shape (B, L, E).
-        mask (Tensor): True up to and including the end token, bool (B, L); where the
-            tokenizer erases it (CLIPA), up to the last word.
+    Those of the sentence (B, E), not normalised, and of every token, projected
+    likewise, (B, L, E). The mask (B, L) is True up to and including the end token;
+    where the tokenizer erases it (CLIPA), up to the last word.
     """
     sentence: Tensor
     words: Tensor
@@ -37,13 +35,9 @@ class CLIPTextTower(TextTransformer):
     """CLIP's text tower.
 
     Parameters, state dict keys and, at the model's own context length, the sentences to
-    the last bit are those of ``open_clip``'s ``TextTransformer``.
-
-    Args:
-        arch (str | dict): As for :class:`CLIPVisionTower`.
-        context_length (int, optional): Tokens of a caption, start and end included, see
-            :func:`context_length_of`. Shorter than the pretrained 77 keeps the first
-            rows of the positional embedding. None: the model's own.
+    the last bit are those of ``open_clip``'s ``TextTransformer``. A shorter
+    ``context_length`` (see :func:`context_length_of`) keeps the first rows of the
+    positional embedding.
     """
 
     def __init__(self, arch: str | dict, context_length: int | None = None) -> None:

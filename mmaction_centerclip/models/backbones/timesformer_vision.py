@@ -57,10 +57,6 @@ class TimeSformerTower(VideoTower, TimeSformer):
             raise InputError(f"{neck}: transformer_layers must have the zoo's "
                              f'operation_order {DIVIDED} for necks')
 
-    def init_weights(self, pretrained: str | None = None) -> None:
-        super().init_weights(pretrained)
-        self.init_necks()
-
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
         frames = imgs.shape[1]
         x = self.patch_embed(imgs.transpose(1, 2))

@@ -15,8 +15,17 @@ from .tower_steps import AttentionHooks, Function, key_part, mean_keys
 from .video_tower import VideoTower
 
 
-def timm_block_halves(block: nn.Module) -> tuple[Function, Function] | None:
-    """Return the attention and the MLP of a block, each with its residual."""
+class TimmBlocks(VideoTower):
+    """A tower whose blocks are timm's."""
+
+    def block_halves(self, block: nn.Module) -> tuple[Function, Function] | None:
+        return _halves(block)
+
+    def open_attention(self, block: nn.Module) -> AttentionHooks | None:
+        return _open_attention(block)
+
+
+def _halves(block: nn.Module) -> tuple[Function, Function] | None:
     if isinstance(block, EvaBlock):
         return _eva_halves(block)
     if isinstance(block, EvaBlockPostNorm):
@@ -71,8 +80,7 @@ def timm_patch_positions(trunk: nn.Module) -> Tensor:
     return trunk.pos_embed[0, trunk.pos_embed.shape[1] - patches:]
 
 
-def open_timm_attention(block: nn.Module) -> AttentionHooks | None:
-    """Return what merging needs of a block."""
+def _open_attention(block: nn.Module) -> AttentionHooks | None:
     if isinstance(block, (EvaBlock, EvaBlockPostNorm)):
         return _open_eva_attention(block)
     if not hasattr(block, 'ls1') or type(block.attn) is not Attention:
@@ -93,7 +101,7 @@ def open_timm_attention(block: nn.Module) -> AttentionHooks | None:
 
 
 @MODELS.register_module()
-class TimmVisionTower(VideoTower, VisionTransformer):
+class TimmVisionTower(TimmBlocks, VisionTransformer):
     """timm's ``VisionTransformer`` applied to every frame of a video.
 
     Parameters, state dict keys and, without necks, the output to the last bit are
@@ -103,8 +111,7 @@ class TimmVisionTower(VideoTower, VisionTransformer):
         arch (str | dict, optional): A retriever's, which this tower does not use.
         model_name (str, optional): A model of timm's by name, which must be a plain
             ``VisionTransformer``; what the zoo writes as a backbone's
-            ``type='timm.<name>'``. Its ``num_classes`` is 0 unless it is given. None:
-            built by the sizes in ``kwargs``.
+            ``type='timm.<name>'``. Its ``num_classes`` is 0 unless it is given.
     """
     pooling_parts = ('norm', 'attn_pool', 'fc_norm', 'head')
 
@@ -129,7 +136,7 @@ class TimmVisionTower(VideoTower, VisionTransformer):
         MMEngine's would draw new weights over pretrained ones.
         """
         if not hasattr(self, 'necks'):
-            super().init_weights(*args, **kwargs)
+            VisionTransformer.init_weights(self, *args, **kwargs)
 
     @property
     def pools_patches(self) -> bool:
@@ -141,12 +148,6 @@ class TimmVisionTower(VideoTower, VisionTransformer):
 
     def tower_blocks(self) -> Sequence[nn.Module]:
         return self.blocks
-
-    def block_halves(self, block: nn.Module) -> tuple[Function, Function] | None:
-        return timm_block_halves(block)
-
-    def open_attention(self, block: nn.Module) -> AttentionHooks | None:
-        return open_timm_attention(block)
 
     def tokens_to_features(self, x: Tensor) -> Tensor:
         return self.forward_head(self.norm(x))

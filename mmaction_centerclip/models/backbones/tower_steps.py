@@ -20,12 +20,9 @@ Function = Callable[[Tensor], Tensor]
 class AttentionHooks(NamedTuple):
     """Functions that read a block's keys, and run its attention with a bias.
 
-    Attributes:
-        keys (Callable): Maps tokens (B, L, C) in front of the block to their keys,
-            averaged over the heads, (B, L, D).
-        attention (Callable): The attention with its residual, of tokens (B, L, C) and
-            ``bias``, as many numbers, each of which is added to every logit of its
-            token as a key.
+    ``keys`` maps tokens (B, L, C) in front of the block to their keys, averaged over
+    the heads, (B, L, D). ``attention`` has its residual, and takes tokens and ``bias``
+    (B, L), which is added to every logit of its token as a key.
     """
     keys: Function
     attention: Callable[..., Tensor]
@@ -168,11 +165,7 @@ def mean_keys(x: Tensor, weight: Tensor, bias: Tensor | None, num_heads: int,
               norm: nn.Module | None = None) -> Tensor:
     """Return an attention's keys (B, L, D), averaged over its H heads.
 
-    Args:
-        x (Tensor): What the attention takes, shape (B, L, C).
-        weight (Tensor): Of the keys, shape (H * D, C).
-        bias (Tensor, optional): Of the keys, shape (H * D, ).
-        norm (nn.Module, optional): What each head's keys go through.
+    Of ``x`` (B, L, C), by a weight (H * D, C), and a norm of each head's keys.
     """
     if norm is None or isinstance(norm, nn.Identity):
         # The mean of linear maps is one linear map, which is H times cheaper.

@@ -56,10 +56,6 @@ class UniFormerV2Tower(VideoTower, UniFormerV2):
                 f'{neck}: the local blocks of UniFormerV2 (no_lmhra=False) convolve '
                 'the full grid of patches, which this neck does not leave')
 
-    def init_weights(self) -> None:
-        super().init_weights()
-        self.init_necks()
-
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
         x = self.conv1(imgs.transpose(1, 2))
         frames = x.shape[2]

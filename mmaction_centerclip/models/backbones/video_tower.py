@@ -49,17 +49,6 @@ class VideoTower:
             sets it before :meth:`attach`.
         with_cp (bool): Whether to recompute activations in the backward pass. Necks are
             not recomputed.
-
-    Examples:
-        >>> import torch
-        >>> from mmaction_centerclip.models.backbones import TimmVisionTower
-        >>> tower = TimmVisionTower(
-        ...     img_size=32, embed_dim=64, depth=3, num_heads=2, num_classes=0,
-        ...     necks=[dict(type='TokenClustering', before_block=2,
-        ...                 num_segments=2, num_centers=3)])
-        >>> features, mask = tower.encode(torch.rand(1, 8, 3, 32, 32))
-        >>> features.shape
-        torch.Size([1, 2, 64])
     """
     hosts: str | None = None
     """The type of the zoo's backbone that this one stands in for, if any."""
@@ -134,6 +123,13 @@ class VideoTower:
 
     def check_neck(self, neck: TokenNeck) -> None:
         """Raise an InputError where a neck cannot be right in this host."""
+
+    def init_weights(self, *args, **kwargs) -> None:
+        """Start the host's weights, where it starts them so, and the necks'."""
+        if hasattr(super(), 'init_weights'):
+            super().init_weights(*args, **kwargs)
+        if hasattr(self, 'necks'):  # Not yet where the host's __init__ calls this.
+            self.init_necks()
 
     def init_necks(self) -> None:
         """Start the necks' embeddings that come from the host's positions."""

@@ -42,10 +42,6 @@ class VideoMAETower(VideoTower, VisionTransformer):
         self.with_cp = with_cp
         self.attach(necks)
 
-    def init_weights(self) -> None:
-        super().init_weights()
-        self.init_necks()
-
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
         grid = tuple(size // self.patch_size for size in imgs.shape[-2:])
         x = self.patch_embed(imgs.transpose(1, 2))[0]

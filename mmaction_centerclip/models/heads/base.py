@@ -24,13 +24,12 @@ LogitBias = Annotated[float, (lambda x: abs(x) <= 1000, 'from -1000 to 1000')]
 class SimilarityHead(BaseModule, metaclass=ABCMeta):
     """Compare captions with videos, and compute the loss on that.
 
-    A head turns a video, and a caption, into tensors to compare later: a dict of
-    tensors whose first dimension counts videos or captions, so that each is encoded
-    once and compared with many.
+    A head turns a video, and a caption, into a dict of tensors to compare later, whose
+    first dimension counts videos or captions: each is encoded once and compared with
+    many.
 
     Args:
-        loss (dict, optional): The loss on scaled similarities. None:
-            ``dict(type='SymmetricInfoNCELoss')``.
+        loss (dict, optional): On scaled similarities. None: ``SymmetricInfoNCELoss``.
         init_logit_scale (float): Start of the learned logarithm of the scale;
             pretrained weights overwrite it.
         freeze_logit_scale (bool): Whether to keep the scale where it starts (within the
@@ -70,11 +69,7 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
         """Start the head's own weights, if any, from those of CLIP's text tower.
 
         Called once the pretrained weights are loaded, unless they hold those of a head.
-
-        Args:
-            tower (CLIPTextTower): With pretrained weights.
-            positions (Tensor, optional): All pretrained positions, shape (L, E), of
-                which the tower may have kept the first. None: the tower's.
+        ``positions`` (L, E) are all pretrained ones; the tower may have kept the first.
         """
 
     @abstractmethod
@@ -119,12 +114,10 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
             frame_mask (Tensor): Bool (B, S).
             text (TextFeatures): Features of B captions, one a video.
             pair_ids (Tensor, optional): Int64 (B, 2), numbers of the video and of the
-                caption of each pair: pairs of any process that share one are not each
-                other's negatives. Negative where that does not matter.
+                caption of each pair, see :func:`repeated_pairs`.
 
         Returns:
-            dict[str, Tensor]: The loss terms, and ``logit_scale`` and ``logit_bias``,
-            where there is one, to log.
+            dict[str, Tensor]: The loss terms, and what is learned of the scale, to log.
         """
         # In float32: a bfloat16 logit near 100 is a multiple of 0.5.
         with torch.autocast(segments.device.type, enabled=False):

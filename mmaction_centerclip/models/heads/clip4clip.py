@@ -83,14 +83,10 @@ class SequentialLSTMHead(MeanPoolingHead):
 class SequentialTransformerHead(TextTransformerMixin, MeanPoolingHead):
     """Mean pooling of segments that a transformer has related to each other.
 
-    Sec. 3.3.2, sequential type, Transformer encoder. Learned positions are added to the
-    segments' features, pre-norm blocks attend to the real segments, and what comes out
-    is added to the features, without positions.
-
-    Args:
-        max_segments (int): Number of learned positions; 77 is the context length of
-            CLIP, whose positions these start from.
-        **kwargs: See :class:`TextTransformerMixin`, and :class:`SimilarityHead`.
+    Sec. 3.3.2, sequential type, Transformer encoder. Learned positions, of
+    ``max_segments``, are added to the segments' features, pre-norm blocks attend to the
+    real segments, and what comes out is added to the features, without positions. For
+    other options see :class:`TextTransformerMixin` and :class:`SimilarityHead`.
     """
 
     def __init__(self, embed_dims: PositiveInt, *, max_segments: PositiveInt = 77,
@@ -119,15 +115,10 @@ class TightTransformerHead(TextTransformerMixin, SimilarityHead):
     as it is: there is no temperature, and ``logit_scale`` is not trained. As in the
     authors' model, nothing is normalised before and no type of token is marked.
 
-    Every pair of caption and video takes a pass of the transformer. In training the
-    passes are repeated in the backward pass, a chunk of pairs at a time, instead of
-    keeping them.
-
-    Args:
-        max_positions (int): Number of learned positions, one more than the most
-            segments of a video, see :class:`SequentialTransformerHead`.
-        chunk_size (int): Pairs to pass at once.
-        **kwargs: See :class:`TextTransformerMixin`, and :class:`SimilarityHead`.
+    Every pair of caption and video takes a pass of the transformer, ``chunk_size`` at
+    once, which is repeated in the backward pass. ``max_positions`` is one more than the
+    most segments of a video. For other options see :class:`TextTransformerMixin` and
+    :class:`SimilarityHead`.
     """
     cosine = False
 

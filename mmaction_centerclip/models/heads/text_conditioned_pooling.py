@@ -19,10 +19,8 @@ class TextConditionedPoolingHead(SimilarityHead):
     segments, with one head, give the weights of the segments' values. The weighted sum
     goes through a projection and a layer norm, then a linear layer with dropout beside
     it and another layer norm. Projections and the linear layer start as the identity.
-
-    Args:
-        chunk_size (int): Captions to compare with all videos at once, which bounds the
-            memory: a few times chunk_size * B * E floats for B videos.
+    Memory is bounded by ``chunk_size``, the captions to compare with all videos at
+    once: a few times chunk_size * B * E floats for B videos.
     """
 
     def __init__(self, embed_dims: PositiveInt, dropout: Share = 0.3,

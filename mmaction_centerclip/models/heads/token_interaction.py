@@ -17,14 +17,11 @@ class WeightedTokenInteractionHead(SimilarityHead):
 
     DRL (arXiv 2203.07111), Sec. 3.2. Every word is compared, by cosine, with the
     segment that it is most similar to, and every segment with its word; the similarity
-    is the mean of the two weighted sums. The weights of a caption's words, and those of
-    a video's segments, are the softmax of a two-layer perceptron's outputs for their
-    features, not normalised. The words are a caption's tokens from the start to the end
-    token.
-
-    Args:
-        chunk_size (int): Captions to compare with all videos at once, which bounds the
-            memory: chunk_size * L * B * S floats for B videos.
+    is the mean of the two weighted sums. The weights of a caption's words, start and
+    end token included, and those of a video's segments, are the softmax of a two-layer
+    perceptron's outputs for their features, not normalised. Memory is bounded by
+    ``chunk_size``, the captions to compare with all videos at once: chunk_size * L * B
+    * S floats for B videos.
     """
 
     def __init__(self, embed_dims: PositiveInt, chunk_size: PositiveInt = 16,

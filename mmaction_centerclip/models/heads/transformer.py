@@ -18,9 +18,6 @@ class TextTransformerMixin:
     Stands in front of the head's own base class.
 
     Args:
-        embed_dims (int): Width E of the features, a multiple of ``num_heads``.
-        num_positions (int): Number of learned positions.
-        num_layers (int): Number of blocks.
         num_heads (int, optional): None: one for every 64 of ``embed_dims``, at least
             one.
         layer_norm_eps (float): CLIP4Clip has 1e-12, CenterCLIP 1e-5.

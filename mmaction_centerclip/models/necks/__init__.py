@@ -1,4 +1,4 @@
-from .base import TokenNeck, TokenReducer, build_neck, build_necks
+from .base import TokenNeck, TokenReducer, build_necks
 from .baselines import (
     ClassSimilarityTokenDrop,
     DuplicateTokenDrop,
@@ -24,4 +24,4 @@ __all__ = ['AgglomerativeClustering', 'ClassSimilarityTokenDrop',
            'RandomTokenDrop', 'RunLengthTokens', 'SegmentMeanPooling',
            'SparseTokenSampling', 'SpectralTokenClustering', 'TemporalShift',
            'TemporalTokenMerging', 'TokenClustering', 'TokenMerging', 'TokenNeck',
-           'TokenReducer', 'TokenSelection', 'TokenShift', 'build_neck', 'build_necks']
+           'TokenReducer', 'TokenSelection', 'TokenShift', 'build_necks']

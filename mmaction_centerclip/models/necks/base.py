@@ -17,15 +17,16 @@ from mmaction_centerclip.ops import (
 )
 from mmaction_centerclip.utils.option_types import PositiveInt
 
+ONE_TOKEN = torch.zeros(1, 1, 1)
+
 
 class TokenNeck(BaseModule, metaclass=ABCMeta):
     """Rewrite a video's tokens between two transformer blocks.
 
     Args:
-        before_block (int): The transformer block in front of which this neck stands,
-            counted from 1: 7 means after six complete blocks, the paper's B6. In a
-            tower's config also a list, see :func:`build_necks`.
-        embed_dims (int, optional): Width C of the tokens; a tower gives its own.
+        before_block (int): The transformer block in front of which this neck stands:
+            7 means after six complete blocks, the paper's B6. In a tower's config also
+            a list, see :func:`build_necks`.
     """
     in_front_of_block = True
     """Applied in front of the block."""
@@ -49,10 +50,10 @@ class TokenNeck(BaseModule, metaclass=ABCMeta):
         self.embed_dims = embed_dims
         self.before_block = before_block
 
-    def set_options(self, check: Callable[..., object], **options) -> None:
-        """Keep the options of an operation, once that has checked them."""
+    def set_options(self, operation: Callable[..., object], **options) -> None:
+        """Keep the options of an operation that takes them, for a token."""
         with named_errors(type(self).__name__):
-            check(**options)
+            operation(**options)
         self.options = options
 
     @abstractmethod
@@ -75,8 +76,7 @@ class TokenNeck(BaseModule, metaclass=ABCMeta):
         return f'before_block={self.before_block}'
 
 
-def build_neck(config: dict, embed_dims: int) -> TokenNeck:
-    """Build a neck for tokens of a width."""
+def _build_neck(config: dict, embed_dims: int) -> TokenNeck:
     name = config.get('type') if isinstance(config, dict) else None
     cls = MODELS.get(name) if isinstance(name, str) else name
     if not isinstance(cls, type) or not issubclass(cls, TokenNeck):
@@ -94,13 +94,13 @@ def build_necks(configs: Sequence[dict], embed_dims: int) -> list[TokenNeck]:
     for config in configs:
         blocks = config.get('before_block') if isinstance(config, dict) else None
         if not isinstance(blocks, (list, tuple)):
-            necks.append(build_neck(config, embed_dims))
+            necks.append(_build_neck(config, embed_dims))
             continue
         if not blocks:
             raise InputError(f'before_block must be a block or a list of them, got '
                              f'{blocks!r} in {config!r}')
         for block in blocks:
-            necks.append(build_neck(dict(config, before_block=block), embed_dims))
+            necks.append(_build_neck(dict(config, before_block=block), embed_dims))
     return necks
 
 
@@ -211,16 +211,11 @@ class TokenReducer(TokenNeck):
 
     @abstractmethod
     def reduce(self, segments: VideoTokens) -> VideoTokens:
-        """Reduce each segment to one frame.
+        """Reduce each segment, a video of F frames, to one frame.
 
-        Args:
-            segments (VideoTokens): A segment of F frames a video: patches (B * S, F, N,
-                C), positions (B * S, F, N), and the mask of the frames that count, bool
-                (B * S, F), None if all do.
-
-        Returns:
-            VideoTokens: The same with patches (B * S, 1, K, C), positions and size
-            (B * S, 1, K), and the prefix of :meth:`mean_prefix`.
+        From patches (B * S, F, N, C), with positions, and the mask of the frames that
+        count, to patches (B * S, 1, K, C), with positions, size, and the prefix of
+        :meth:`mean_prefix`.
         """
 
     def mean_prefix(self, segments: VideoTokens) -> Tensor:

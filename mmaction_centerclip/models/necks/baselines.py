@@ -2,6 +2,8 @@
 
 What a reducer is worth is what it gains over these, at as many tokens.
 """
+from functools import partial
+
 import torch
 from mmaction.registry import MODELS
 from torch import Tensor
@@ -9,7 +11,6 @@ from torch import Tensor
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.video_tokens import VideoTokens
 from mmaction_centerclip.ops import (
-    check_fold_div,
     largest,
     mask_or_all,
     norms,
@@ -21,7 +22,7 @@ from mmaction_centerclip.ops import (
 )
 from mmaction_centerclip.utils.option_types import NotNegativeInt
 
-from .base import TokenNeck, TokenReducer
+from .base import ONE_TOKEN, TokenNeck, TokenReducer
 from .token_selection import TokenSelection
 
 
@@ -70,7 +71,7 @@ class _Shift(TokenNeck):
 
     def __init__(self, before_block: int, fold_div: int = 8, **kwargs) -> None:
         super().__init__(before_block, **kwargs)
-        self.set_options(check_fold_div, fold_div=fold_div)
+        self.set_options(partial(temporal_shift, ONE_TOKEN[None]), fold_div=fold_div)
 
 
 @MODELS.register_module()
@@ -99,14 +100,11 @@ class _TokenDrop(TokenSelection):
 
 @MODELS.register_module()
 class RandomTokenDrop(_TokenDrop):
-    """Keep random tokens, in evaluation always the same ones.
+    """Keep random tokens, in evaluation always the same ones, by ``seed``.
 
     They are the same for the whole batch and different per segment. In training they
-    are drawn anew from torch's global generator on the CPU, as by
-    :class:`SparseTokenSampling`, which in evaluation keeps tokens at equal steps.
-
-    Args:
-        seed (int): Of the choice in evaluation, from 0.
+    are drawn anew, as by :class:`SparseTokenSampling`, which in evaluation keeps tokens
+    at equal steps.
     """
     takes_masks = False
 
@@ -157,8 +155,7 @@ class DuplicateTokenDrop(_TokenDrop):
     """Keep the tokens of each segment least similar to the previous frame's.
 
     By the cosine distance to the nearest token there. The first frame's tokens are all
-    new and come first: with ``num_centers`` no more than a frame's tokens, the first
-    frame is what is kept.
+    new and come first.
     """
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,

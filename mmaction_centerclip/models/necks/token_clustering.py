@@ -8,17 +8,14 @@ from torch import Tensor
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.ops import (
     agglomerative,
-    check_agglomerative,
-    check_density_peaks,
-    check_kernels,
     check_kmedoids,
-    check_spectral,
     density_peaks,
     kmedoids,
     spatial_temporal_locality,
     spectral_clustering,
 )
 
+from .base import ONE_TOKEN
 from .token_selection import TokenSelection
 
 
@@ -77,11 +74,12 @@ class SpectralTokenClustering(TokenSelection):
         self.knn = knn
         self.spatial_kernel = spatial_kernel
         self.temporal_kernel = temporal_kernel
-        self.set_options(check_kernels, spatial_kernel=spatial_kernel or 1,
+        self.set_options(partial(spatial_temporal_locality, 1, 1, 1),
+                         spatial_kernel=spatial_kernel or 1,
                          temporal_kernel=temporal_kernel)
         self.set_options(
-            partial(check_spectral, knn=1 if knn is None else knn), graph=graph,
-            sigma=sigma, p=p, max_iters=max_iters, tol=tol)
+            partial(spectral_clustering, ONE_TOKEN, 1, knn=1 if knn is None else knn),
+            graph=graph, sigma=sigma, p=p, max_iters=max_iters, tol=tol)
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, Tensor]:
@@ -106,8 +104,7 @@ class SpectralTokenClustering(TokenSelection):
 class DensityPeakClustering(TokenSelection):
     """Keep the density peaks of each segment's tokens, or merge around them.
 
-    DPC-KNN, as in TCFormer (arXiv 2204.08680, Sec. 3.2) and Chat-UniVi, see
-    :func:`density_peaks`; needs no training. Both papers merge, TCFormer with weights
+    DPC-KNN, see :func:`density_peaks`; needs no training. TCFormer merges with weights
     that it learns, which are not here.
     """
 
@@ -116,7 +113,8 @@ class DensityPeakClustering(TokenSelection):
                  aggregation: str = 'mean', **kwargs) -> None:
         super().__init__(before_block, num_segments, num_centers,
                          aggregation=aggregation, **kwargs)
-        self.set_options(check_density_peaks, neighbors=neighbors, scale=scale)
+        self.set_options(partial(density_peaks, ONE_TOKEN, 1), neighbors=neighbors,
+                         scale=scale)
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, Tensor]:
@@ -127,10 +125,8 @@ class DensityPeakClustering(TokenSelection):
 class AgglomerativeClustering(TokenSelection):
     """Join each segment's nearest tokens until ``num_centers`` are left.
 
-    ATC (arXiv 2409.11923, Sec. 3), which needs no training, see :func:`agglomerative`.
-    The paper stands between attention and MLP and compares tokens by the attention's
-    keys; this neck stands in front of its block and compares the tokens themselves. It
-    runs on the CPU, wherever the model is.
+    ATC, see :func:`agglomerative`; needs no training. The paper compares keys inside a
+    block, this neck the tokens in front of it, and on the CPU.
     """
 
     def __init__(self, before_block: int, num_segments: int, num_centers: int,
@@ -138,7 +134,8 @@ class AgglomerativeClustering(TokenSelection):
                  aggregation: str = 'mean', **kwargs) -> None:
         super().__init__(before_block, num_segments, num_centers,
                          aggregation=aggregation, **kwargs)
-        self.set_options(check_agglomerative, linkage=linkage, distance=distance)
+        self.set_options(partial(agglomerative, ONE_TOKEN, 1), linkage=linkage,
+                         distance=distance)
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, Tensor]:

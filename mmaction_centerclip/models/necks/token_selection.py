@@ -21,15 +21,13 @@ class TokenSelection(TokenReducer):
     kept.
 
     Args:
-        num_centers (int): Tokens K to keep of each segment's.
         aggregation (str): ``'medoid'``: keep the centers themselves; ``'mean'``: the
             mean of the patches in each center's cluster, a token as often as its size
             says, at the center's position.
-        cluster_embed (str, optional): A learned embedding of the K kept tokens, in
-            token order, that starts from ``'zeros'``, ``'random'``, or ``'clip'``: the
-            first K patch positions of the tower's positional embedding. None: none.
-        frame_embed (str, optional): A learned embedding of the frame that a kept token
-            comes from, starting from ``'zeros'`` or ``'random'``. None: none.
+        cluster_embed (str, optional): Start of a learned embedding of the kept tokens,
+            in token order; ``'clip'``: the tower's first patch positions.
+        frame_embed (str, optional): Start of a learned embedding of the frame that a
+            kept token comes from.
         frames_per_segment (int, optional): Frames of a segment, required by
             ``frame_embed``; with ``adaptive_segments`` the most that one may have.
     """
@@ -170,11 +168,9 @@ class TokenSelection(TokenReducer):
 
         Args:
             tokens (Tensor): Frame-major, shape (B * S, F * N, C).
-            token_mask (Tensor | None): Tokens that count, bool (B * S, F * N); None if
-                all do.
+            token_mask (Tensor | None): Tokens that count, bool (B * S, F * N).
             frames (int): F.
-            *prefix (Tensor): With :attr:`reads_prefix`, the prefix tokens
-                (B * S, F, P, C).
+            *prefix (Tensor): With :attr:`reads_prefix`, (B * S, F, P, C).
 
         Returns:
             tuple[Tensor, Tensor | None]: Ascending indices, int64 (B * S, K), and the

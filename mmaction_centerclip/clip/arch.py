@@ -1,5 +1,6 @@
-"""From a name or a dict of sizes to the class and arguments of a CLIP tower."""
+"""Classes and arguments of CLIP towers, and why some models take no necks."""
 import inspect
+import re
 from functools import partial
 
 import open_clip
@@ -16,24 +17,15 @@ from mmaction_centerclip.errors import InputError, check_choice
 from mmaction_centerclip.utils.option_types import check_options
 
 from .models import clip_config
-from .refusals import find_reason
 
-__all__ = ['clip_config', 'text_arguments', 'timm_arguments', 'vision_arguments',
-           'vision_tower_type']
 
 def vision_tower_type(arch: str | dict) -> str:
-    """Name the tower that hosts a model's vision transformer.
+    """Name the class that hosts a model's vision transformer.
 
-    Args:
-        arch (str | dict): See :func:`clip_config`.
-
-    Returns:
-        str: ``'CLIPVisionTower'``, or ``'CLIPTimmVisionTower'`` where open_clip
-        takes the model from timm.
+    ``'CLIPVisionTower'``, or ``'CLIPTimmVisionTower'`` where open_clip takes the model
+    from timm.
 
     Examples:
-        >>> from mmaction_centerclip.clip.arch import (
-        ...     vision_tower_type)
         >>> vision_tower_type('ViT-B-32'), vision_tower_type('PE-Core-B-16')
         ('CLIPVisionTower', 'CLIPTimmVisionTower')
     """
@@ -130,3 +122,42 @@ def _arguments(tower: type, sizes: object, config: dict) -> dict:
     return dict(arguments, output_dim=config['embed_dim'],
                 act_layer=partial(act_layer, **(sizes.act_kwargs or {})),
                 norm_layer=partial(LayerNorm, **(sizes.norm_kwargs or {})))
+
+
+_PLACE = 'which needs every token at its place'
+REASONS = {
+    'it attends in windows and halves the grid between stages, ' + _PLACE:
+    r'swin|twins|maxvit|maxxvit',
+    'it pools the grid of tokens between stages, ' + _PLACE:
+    r'mvit|multiscale|hiera|pyramid|pooling|levit',
+    'it has convolutions between its blocks, ' + _PLACE:
+    r'mobilevit|mobileclip|fastvit|coat|convit|cvt|xcit|uniformer$',
+    'it is a hierarchy: two of its three stages are convolutions, on finer grids than '
+    'its transformer blocks': r'vitamin',
+    'it mixes tokens by weights of a fixed number of them': r'mixer|mlp',
+    'it is made of convolutions, which have no tokens to drop':
+    r'c3d|c2d|r2plus1d|tsm|tanet|omni|csn|x3d|slowfast|conv|.*net|stgcn|aagcn|vgg',
+    'its rotary positions need a host that gathers them': r'eva',
+    'it adds a bias to its attention for each two places of the full grid':
+    r'relpos|sam$|beit',
+    'it has a second class token with a head of its own, for which '
+    'docs/extending.md has a host': r'distilled',
+}
+"""Why necks fit no such backbone, and names of their classes and modules."""
+
+
+def why_unsuited(name: str) -> str:
+    """Return why a backbone, by the name of its class or model, takes no necks.
+
+    Examples:
+        >>> why_unsuited('ResNet3dSlowFast')
+        'it is made of convolutions, which have no tokens to drop'
+    """
+    return find_reason(name) or (
+        'no host is known for it; docs/extending.md shows how to write one')
+
+
+def find_reason(name: str) -> str | None:
+    """Return why necks fit no backbone of such a name, None if nothing says so."""
+    return next((reason for reason, pattern in REASONS.items()
+                 if re.search(pattern, name.lower())), None)

@@ -7,8 +7,6 @@ from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['SETTINGS', 'check_settings', 'describe_settings', 'kept_settings']
-
 SETTINGS = 'feature_settings'
 """Under this name a checkpoint's ``meta`` records them."""
 
@@ -65,13 +63,9 @@ def check_settings(file: dict, own: dict[str, object], source: str,
         own (dict[str, object]): The model's, see :func:`describe_settings`.
         source (str): Where the weights are from, for messages.
         allow_other (Sequence[str], optional): Settings that may differ, such as
-            ``'backbone.lora_scale'`` or ``'lora_scale'``. Defaults to None: where
-            weights come from offers no such choice.
+            ``'backbone.lora_scale'`` or ``'lora_scale'``. None: no such choice.
         starts (bool): Whether a training starts from the weights, maybe with
-            another head and other pipelines. Defaults to False.
-
-    Raises:
-        InputError: If one differs, with both values.
+            another head and other pipelines.
     """
     recorded = kept_settings(file).get(SETTINGS)
     if recorded is None:

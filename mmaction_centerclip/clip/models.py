@@ -7,30 +7,19 @@ from copy import deepcopy
 import open_clip
 from open_clip.tokenizer import HFTokenizer
 
-from mmaction_centerclip.errors import InputError, check_positive_int
-from mmaction_centerclip.utils.option_types import check_options
-
-__all__ = ['BPE', 'BPE_END', 'build_tokenizer', 'check_tokenizer', 'clip_config',
-           'context_length_of', 'stored_config', 'tokenizer_of']
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.utils.option_types import PositiveInt, check_options
 
 BPE, BPE_END = "open_clip's BPE", 49407  # its own tokenizer, the end token
 _TOKENIZERS: dict[str, Callable] = {}
 
 
 def clip_config(arch: str | dict) -> dict:
-    """The sizes of a CLIP model.
+    """Return a copy of the sizes of a CLIP model.
 
-    Args:
-        arch (str | dict): A name of ``open_clip.list_models()``, or a dict
-            of the form that ``open_clip.get_model_config`` returns:
-            ``embed_dim``, ``vision_cfg``, ``text_cfg`` and, for OpenAI's
-            weights, ``quick_gelu=True``.
-
-    Returns:
-        dict: A copy in that form.
-
-    Raises:
-        InputError: If the name is unknown, or a tower is missing.
+    Of a name of ``open_clip.list_models()``, or of a dict of the form that
+    ``open_clip.get_model_config`` returns: ``embed_dim``, ``vision_cfg``, ``text_cfg``
+    and, for OpenAI's weights, ``quick_gelu=True``.
     """
     if isinstance(arch, str):
         try:
@@ -50,27 +39,20 @@ def clip_config(arch: str | dict) -> dict:
     if missing:
         raise InputError(f'arch lacks {sorted(missing)}, got {config!r}')
     check_options('arch', _sizes, config)
-    check_positive_int('arch: embed_dim', config['embed_dim'])
     return config
 
 
-def _sizes(vision_cfg: dict, text_cfg: dict, quick_gelu: bool = False) -> None:
+def _sizes(embed_dim: PositiveInt, vision_cfg: dict, text_cfg: dict,
+           quick_gelu: bool = False) -> None:
     """Name the types of what every architecture has."""
 
 
 def stored_config(place: str) -> dict:
     """Read what ``open_clip_config.json`` of a model says.
 
-    Args:
-        place (str): A folder, or an architecture that starts with ``local-dir:``
-            or ``hf-hub:``.
-
-    Returns:
-        dict: Maybe with ``model_cfg`` and ``preprocess_cfg``; empty where there
-        is no such file.
-
-    Raises:
-        InputError: If it cannot be read.
+    Maybe ``model_cfg`` and ``preprocess_cfg``; nothing where there is no such file.
+    ``place`` is a folder, or an architecture that starts with ``local-dir:`` or
+    ``hf-hub:``.
     """
     path = os.path.join(place.removeprefix('local-dir:'), 'open_clip_config.json')
     try:
@@ -94,12 +76,8 @@ def stored_config(place: str) -> dict:
 def tokenizer_of(arch: str | dict) -> str:
     """Name the tokenizer that a model takes its token ids from.
 
-    Args:
-        arch (str | dict): See :func:`clip_config`.
-
-    Returns:
-        str: The tokenizer's name, the size of the model's vocabulary, and the
-        options of the tokenizer; equal names give equal ids.
+    By its name, the size of the model's vocabulary, and the options of the tokenizer;
+    equal names give equal ids.
     """
     text = clip_config(arch)['text_cfg']
     name = text.get('hf_tokenizer_name')
@@ -112,16 +90,10 @@ def tokenizer_of(arch: str | dict) -> str:
 
 
 def context_length_of(arch: str | dict, at_most: int | None = None) -> int:
-    """Say to how many tokens a model's captions are cut and padded.
+    """Return the model's context length, start and end token included.
 
-    Args:
-        arch (str | dict): See :func:`clip_config`.
-        at_most (int, optional): The longest caption wanted. Has no effect on a
-            model whose feature is that of its last position, such as SigLIP's.
-            Defaults to None: the model's own length.
-
-    Returns:
-        int: Start and end token included.
+    Or ``at_most``, the longest caption wanted, which has no effect on a model whose
+    feature is that of its last position, such as SigLIP's.
     """
     text = clip_config(arch)['text_cfg']
     if at_most is not None and text.get('pool_type') != 'last':
@@ -132,12 +104,7 @@ def context_length_of(arch: str | dict, at_most: int | None = None) -> int:
 def check_tokenizer(name: str, arch: str | dict) -> None:
     """Refuse captions that another model's tokenizer cut into tokens.
 
-    Args:
-        name (str): Of :func:`tokenizer_of`.
-        arch (str | dict): The model that takes the captions.
-
-    Raises:
-        InputError: If its tokenizer has another name.
+    ``name`` is that of :func:`tokenizer_of` the captions.
     """
     expected = tokenizer_of(arch)
     if name != expected:
@@ -150,15 +117,8 @@ def check_tokenizer(name: str, arch: str | dict) -> None:
 def build_tokenizer(arch: str | dict) -> Callable:
     """Return the tokenizer of a model, built once in a process.
 
-    Args:
-        arch (str | dict): See :func:`clip_config`.
-
-    Returns:
-        Callable: A tokenizer of open_clip; called with a list of captions and
-        ``context_length``, it gives their ids, int64 (captions, length).
-
-    Raises:
-        InputError: If the model is unknown, or its tokenizer cannot be loaded.
+    Called with a list of captions and ``context_length``, it gives their ids, int64
+    (captions, length).
     """
     name = tokenizer_of(arch)
     if name not in _TOKENIZERS:

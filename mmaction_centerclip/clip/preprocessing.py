@@ -1,4 +1,4 @@
-"""Preprocessing of open_clip models: size, mean, std and how pictures are resized."""
+"""Preprocessing (size, mean, std, resize mode) of open_clip models."""
 import functools
 import logging
 import os
@@ -15,9 +15,6 @@ from mmaction_centerclip.errors import InputError, named_errors
 from mmaction_centerclip.utils.option_types import check_types
 
 from .models import clip_config, stored_config
-
-__all__ = ['check_normalization', 'describe_resizing', 'preprocessing_for',
-           'pretrained_preprocessing']
 
 
 @check_types

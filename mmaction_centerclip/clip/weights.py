@@ -12,14 +12,9 @@ from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.files import read_checkpoint
 from mmaction_centerclip.utils.strict_loading import load_strictly
 
-from .feature_settings import (
-    check_settings,
-    describe_settings,
-)
+from .feature_settings import check_settings, describe_settings
 from .models import clip_config, stored_config
 from .preprocessing import check_normalization, pretrained_preprocessing
-
-__all__ = ['load_clip_weights', 'read_clip_weights', 'rename_clip_weights']
 
 _PARTS = {
     'visual.': 'backbone.',
@@ -30,20 +25,12 @@ _PARTS = {
 
 
 def load_clip_weights(model: nn.Module, pretrained: str, arch: str | dict) -> list[str]:
-    """Load CLIP's weights into a retriever, in place.
+    """Load CLIP's weights into a retriever, and return the keys that they lack.
 
     Each tower takes its part, but for a video tower that has weights of its own
     (``video_pretrained``). Necks, the head's own layers and a projection keep their
-    initialisation, or repeat it where it comes from CLIP's weights.
-
-    Args:
-        model (VideoTextRetriever): The retriever.
-        pretrained (str): A tag of open_clip for ``arch``, or a local file, see
-            :func:`read_clip_weights`.
-        arch (str | dict): The model's architecture.
-
-    Returns:
-        list[str]: Keys of the model that the weights lack.
+    initialisation, or repeat it where it comes from CLIP's weights. For ``pretrained``
+    see :func:`read_clip_weights`.
     """
     own = getattr(model, 'data_preprocessor', None)
     source = f'pretrained={pretrained!r} for arch {arch!r}'
@@ -117,19 +104,14 @@ def _load_head(model: nn.Module, state: dict[str, Tensor],
 
 def read_clip_weights(pretrained: str, arch: str | dict,
                       settings: dict[str, object] | None = None) -> dict:
-    """Read a CLIP state dict and name it as a retriever does.
+    """Read a CLIP state dict, float32, and name it as a retriever does.
 
     Args:
         pretrained (str): A tag of ``open_clip.list_pretrained()`` that goes with
             ``arch``, downloaded on first use, or a local file: an open_clip checkpoint,
             an archive of OpenAI's, or a checkpoint of a retriever.
-        arch (str | dict): The architecture.
         settings (dict[str, object], optional): The model's, to compare with those
-            that the file records, see :func:`check_settings`. Defaults to None.
-
-    Returns:
-        dict[str, Tensor]: float32 weights under ``backbone.``,
-        ``text_backbone.`` and ``head.``.
+            that the file records, see :func:`check_settings`.
     """
     if os.path.exists(pretrained):
         path = pretrained

@@ -11,7 +11,7 @@ from mmaction_centerclip.utils.files import check_dense
 
 __all__ = ['build_stored_head']
 
-_ROOMS = ('mmaction_centerclip.models.heads.', 'mmaction_centerclip.models.losses.')
+_ROOMS = ('mmaction_centerclip.models.heads.', 'mmaction_centerclip.models.losses')
 
 
 def build_stored_head(stored: object) -> nn.Module:

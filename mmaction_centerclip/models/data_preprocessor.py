@@ -8,8 +8,6 @@ from mmaction.registry import MODELS
 
 from mmaction_centerclip.errors import InputError, check_choice, check_number
 
-__all__ = ['VideoTextDataPreprocessor']
-
 
 @MODELS.register_module()
 class VideoTextDataPreprocessor(ActionDataPreprocessor):
@@ -21,10 +19,6 @@ class VideoTextDataPreprocessor(ActionDataPreprocessor):
     never meets them. Videos to encode without captions have no ``text``. Inputs may
     also be stacked already, (B, ...). Features of the towers in place of frames and
     text are stacked.
-
-    Args:
-        mean (Sequence[float], optional): Of each channel.
-        std (Sequence[float], optional): Likewise.
     """
 
     def __init__(self, mean: Sequence[float] | None = None,
@@ -44,10 +38,10 @@ class VideoTextDataPreprocessor(ActionDataPreprocessor):
         """Stack a batch.
 
         Returns:
-            dict: ``inputs`` with ``imgs`` float32 (B, T, 3, H, W), ``text``
-            int64 (sum of C, L) and maybe ``frame_mask`` bool (B, T), of the videos that
-            could be read, empty if none could; and ``data_samples``, first of those B
-            videos, then of the others.
+            dict: ``inputs`` with ``imgs`` float32 (B, T, 3, H, W), ``text`` int64 (sum
+            of C, L) and maybe ``frame_mask`` bool (B, T), of the videos that could be
+            read, empty if none could; and ``data_samples``, first of those B videos,
+            then of the others.
         """
         data = self.cast_data(data)
         samples = sorted(data['data_samples'],

@@ -7,8 +7,6 @@ from torch import Tensor
 
 from mmaction_centerclip.ops import segment_mask, weighted_mean
 
-__all__ = ['VideoTokens']
-
 
 @dataclass(eq=False)
 class VideoTokens:
@@ -17,21 +15,18 @@ class VideoTokens:
     Attributes:
         x (Tensor): P prefix tokens (class, registers), then N patches of each frame,
             shape (B * S, P + N, C).
-        batch_size (int): B.
         num_prefix (int): P, which may differ from step to step.
-        frame_mask (Tensor, optional): True where a frame is real, bool (B, S). None
-            where all are.
+        frame_mask (Tensor, optional): True where a frame is real, bool (B, S).
         positions (Tensor, optional): Where each patch token comes from, int64 (B, S,
             N): frame * patches of a frame + patch, as the frames were before the first
             neck. None where every patch is at its place.
         size (Tensor, optional): How many patches each patch token stands for, int64 (B,
             S, N). None where that is one.
         keys (Tensor, optional): What the block's attention compared the patch tokens
-            by, averaged over its heads, (B, S, N, D). None except inside a block, for a
-            neck that needs them.
+            by, averaged over its heads, (B, S, N, D). Only inside a block, for a neck
+            that needs them.
         first_frames (Tensor, optional): The first of the tower's frames that each
-            frame, or segment, stands for, int64 (B, S). None where every frame is at
-            its place.
+            frame, or segment, stands for, int64 (B, S). None: every frame its own.
         attend_masked (bool): Whether attention that joins the frames of a video attends
             to those that are not real.
     """

@@ -10,8 +10,6 @@ from mmaction_centerclip.errors import InputError
 
 from .backbones import VideoTower, check_host
 
-__all__ = ['VideoTowerBackbone']
-
 
 @MODELS.register_module()
 class VideoTowerBackbone(BaseModule):
@@ -23,24 +21,9 @@ class VideoTowerBackbone(BaseModule):
     Args:
         tower (dict): Of a :class:`VideoTower`, such as a :class:`CLIPVisionTower` with
             its ``arch`` and ``necks``.
-        pretrained (str, optional): CLIP's weights for the tower's ``arch``: a tag of
-            open_clip, or a local file. Loaded by ``init_weights()``, which the runner
-            calls. The recogniser's data preprocessor must normalise as the tag was
-            trained with, which this project's tools check.
-        init_cfg (dict, optional): Initialisation config.
-
-    Examples:
-        >>> import torch
-        >>> from mmaction.registry import MODELS
-        >>> backbone = MODELS.build(dict(
-        ...     type='VideoTowerBackbone',
-        ...     tower=dict(
-        ...         type='TimmVisionTower', img_size=32, embed_dim=64, depth=3,
-        ...         num_heads=2, num_classes=0,
-        ...         necks=[dict(type='TokenClustering', before_block=2,
-        ...                     num_segments=2, num_centers=3)])))
-        >>> backbone(torch.rand(1, 3, 8, 32, 32)).shape
-        torch.Size([1, 64])
+        pretrained (str, optional): CLIP's weights for the tower's ``arch``, see
+            :func:`read_clip_weights`. The recogniser's data preprocessor must normalise
+            as the tag was trained with, which this project's tools check.
     """
 
     def __init__(self, tower: dict, pretrained: str | None = None,
@@ -72,13 +55,6 @@ class VideoTowerBackbone(BaseModule):
         print_log(f'Loaded CLIP weights from {self.pretrained}.', 'current')
 
     def forward(self, x: Tensor) -> Tensor:
-        """Encode videos.
-
-        Args:
-            x (Tensor): Normalised frames, shape (B, 3, T, H, W).
-
-        Returns:
-            Tensor: The mean of the segments' features, shape (B, E).
-        """
+        """Average the features of clips (B, 3, T, H, W) over segments, (B, E)."""
         features, _ = self.tower.encode(x.transpose(1, 2))
         return features.mean(dim=1)

@@ -24,25 +24,17 @@ def agglomerative(tokens: Tensor, num_centers: int, *, linkage: str = 'average',
 
     ATC (Agglomerative Token Clustering, arXiv 2409.11923, Sec. 3). By
     ``scipy.cluster.hierarchy``, on the CPU and one problem after the other, in float64
-    on distances of float32.
+    on distances of float32. Arguments and result are those of :func:`kmedoids`, but:
 
     Args:
-        tokens (Tensor): Shape (B, N, C), any floating point dtype. No gradient flows
-            through the decision.
-        num_centers (int): K, from 1 to N.
         linkage (str): The distance of two clusters: the smallest of their tokens'
             (``'single'``), the largest (``'complete'``), the mean (``'average'``), or
             what joining them adds to the squared distances from the mean (``'ward'``,
             which is not the paper's, and for Euclidean distances only).
-        distance (str): ``'euclidean'`` or ``'cosine'``, see :func:`pairwise_distances`.
-        valid (Tensor, optional): False for padding, bool (B, N). Padding takes no part,
-            and is a center only where fewer than K tokens are valid. None: all are.
 
     Returns:
-        tuple[Tensor, Tensor]: ``medoids``, int64 (B, K), ascending: of each
-        cluster the token with the smallest sum of distances to the others; and
-        ``assignment``, int64 (B, N), for each token the position of its cluster's
-        medoid in ``medoids``.
+        tuple[Tensor, Tensor]: ``medoids`` (B, K), of each cluster the token with the
+        smallest sum of distances to the others, and ``assignment`` (B, N).
 
     Examples:
         >>> tokens = torch.tensor([[[0.], [1], [2], [10], [11], [12]]])
@@ -50,17 +42,12 @@ def agglomerative(tokens: Tensor, num_centers: int, *, linkage: str = 'average',
         (tensor([[1, 4]]), tensor([[0, 0, 0, 1, 1, 1]]))
     """
     check_problem(tokens, num_centers)
-    check_agglomerative(linkage, distance)
-    return _agglomerative(tokens.detach(), num_centers, valid, linkage, distance)
-
-
-def check_agglomerative(linkage: str, distance: str) -> None:
-    """Raise an InputError unless these are options of :func:`agglomerative`."""
     check_choice('linkage', linkage, LINKAGES)
     check_choice('distance', distance, DISTANCES)
     if linkage == 'ward' and distance != 'euclidean':
         raise InputError("linkage='ward' is for distance='euclidean', got "
                          f'{distance!r}')
+    return _agglomerative(tokens.detach(), num_centers, valid, linkage, distance)
 
 
 # An operator of torch, as k-medoids is: a compiler cannot see into scipy.

@@ -24,22 +24,12 @@ def density_peaks(tokens: Tensor, num_centers: int, *, neighbors: int = 5,
     The product is compared by its logarithm, which does not underflow. Of two equally
     dense tokens the first one is the denser, so that copies of a token do not all
     become centers; every tie goes to the lowest index. The papers leave the unit of d
-    open, which their exponent depends on, see ``scale``.
+    open, which their exponent depends on. Other arguments and the result are those of
+    :func:`kmedoids`.
 
     Args:
-        tokens (Tensor): Shape (B, N, C); half precision is computed in float32. No
-            gradient flows through the decision.
-        num_centers (int): K, from 1 to N.
         neighbors (int): k; all other tokens where there are fewer.
         scale (float, optional): What Euclidean distances are divided by. None: sqrt(C).
-        valid (Tensor, optional): False for padding, bool (B, N). Padding is nobody's
-            neighbour, and a center only where fewer than K tokens are valid. None: all
-            are.
-
-    Returns:
-        tuple[Tensor, Tensor]: ``centers``, int64 (B, K), ascending token
-        indices; and ``assignment``, int64 (B, N), for each token the position of its
-        center in ``centers``.
 
     Examples:
         >>> tokens = torch.tensor([[[0.], [1], [2], [10], [11], [12]]])
@@ -47,7 +37,9 @@ def density_peaks(tokens: Tensor, num_centers: int, *, neighbors: int = 5,
         (tensor([[1, 4]]), tensor([[0, 0, 0, 1, 1, 1]]))
     """
     check_problem(tokens, num_centers)
-    check_density_peaks(neighbors, scale)
+    check_positive_int('neighbors', neighbors)
+    if scale is not None:
+        check_number('scale', scale, lambda x: x > 0, 'positive')
     count = tokens.shape[1]
     # Tokens that overflowed upstream must not break the invariants.
     distances = pairwise_distances(tokens.detach()).nan_to_num(0)
@@ -96,10 +88,3 @@ def _last_where_invalid(score: Tensor, valid: Tensor | None) -> Tensor:
         return score
     lowest = torch.finfo(score.dtype).min
     return score.clamp(min=lowest).masked_fill(~valid, -torch.inf)
-
-
-def check_density_peaks(neighbors: int, scale: float | None) -> None:
-    """Raise an InputError unless these are options of :func:`density_peaks`."""
-    check_positive_int('neighbors', neighbors)
-    if scale is not None:
-        check_number('scale', scale, lambda x: x > 0, 'positive')

@@ -16,21 +16,16 @@ def unit_normalize(tokens: Tensor, eps: float = 1e-6) -> Tensor:
 
 def pairwise_distances(tokens: Tensor, distance: str = 'euclidean',
                        p: float = 2.0) -> Tensor:
-    """Distances between all tokens of each problem.
+    """Distances (B, N, N) between all tokens (B, N, C) of each problem.
 
     The result is exactly symmetric with an exactly zero diagonal, whatever the
     rounding, so that the two members of a two-token cluster tie exactly. The largest
-    temporary has the size of the result.
+    temporary has the size of the result. Half precision is computed in float32,
+    whatever autocast says.
 
     Args:
-        tokens (Tensor): Shape (B, N, C), floating point; half precision is computed in
-            float32, whatever autocast says.
         distance (str): ``'euclidean'`` (Minkowski of order ``p``) or ``'cosine'`` (1 -
             cos, with 1e-6 added to each norm).
-        p (float): Order of the Minkowski distance; not used by ``'cosine'``.
-
-    Returns:
-        Tensor: Shape (B, N, N), float32 or, of such tokens, float64.
     """
     check_choice('distance', distance, DISTANCES)
     check_order(p)
@@ -71,8 +66,8 @@ def squared_euclidean(tokens: Tensor) -> Tensor:
 
     Centring takes out the part that all tokens share, which is what cancels badly:
     tokens of one video have a large common component. The norms come from the product
-    itself, so that duplicated tokens are at distance zero. From (B, N, C) to (B, N, N),
-    symmetric to the last bit and not negative.
+    itself, so that duplicated tokens are at distance zero. (B, N, N), symmetric to the
+    last bit and not negative.
     """
     gram = _symmetric_gram(tokens - tokens.mean(dim=1, keepdim=True))
     squared = gram.diagonal(dim1=-2, dim2=-1)

@@ -52,21 +52,18 @@ def kmedoids(tokens: Tensor, num_centers: int, *, distance: str = 'euclidean',
         first (Tensor, optional): Forced first picks, int64 (B, ). None: the token of
             the largest norm.
         valid (Tensor, optional): False for padding, bool (B, N). Padding counts in no
-            sum, and is a medoid only where fewer than K tokens are valid. None: all
-            are.
-        dtype (torch.dtype): What distances are computed in; torch.float64 is the exact
-            mode. Defaults to torch.float32.
+            sum, and is a medoid only where fewer than K tokens are valid.
+        dtype (torch.dtype): What distances are computed in; float64 is the exact mode.
         chunk_size (int, optional): Problems worked on at a time, which bounds the
-            memory. None: all.
+            memory.
         backend (str): ``'torch'``; ``'triton'`` for one fused launch on an accelerator,
             in float32, without ``valid``, of up to 1024 tokens and 512 centers;
-            ``'auto'`` for ``'triton'`` where it is installed, the tokens are on CUDA
-            and it takes the problem, and ``'torch'`` elsewhere.
+            ``'auto'`` for ``'triton'`` where it is installed and takes the problem, and
+            ``'torch'`` elsewhere.
 
     Returns:
-        tuple[Tensor, Tensor]: ``medoids`` int64 (B, K), ascending token
-        indices, and ``assignment`` int64 (B, N), for each token the position of its
-        medoid in ``medoids``.
+        tuple[Tensor, Tensor]: ``medoids``, int64 (B, K), ascending token indices; and
+        ``assignment``, int64 (B, N), each token's position in ``medoids``.
     """
     check_problem(tokens, num_centers)
     masked = valid is not None
@@ -160,10 +157,7 @@ def check_problem(tokens: Tensor, num_centers: int) -> None:
 def check_kmedoids(distance: str, p: float, pre_norm: bool, max_iters: int,
                    tol: float, backend: str, masked: bool = False,
                    dtype: torch.dtype = torch.float32) -> None:
-    """Raise an InputError unless these are options of :func:`kmedoids`.
-
-    ``masked`` says whether there is to be a mask of valid tokens.
-    """
+    """Raise an InputError unless these are options of :func:`kmedoids`."""
     check_choice('distance', distance, DISTANCES)
     check_choice('backend', backend, BACKENDS)
     check_order(p)

@@ -137,12 +137,9 @@ def alternate_fused(distances: Tensor, num_centers: int, first: Tensor, max_iter
                     tol: float | None = None) -> tuple[Tensor, Tensor]:
     """Run KKZ and the alternation in one launch.
 
-    Arguments and result are those of :func:`.kmedoids.kmedoids`, but for these.
-
-    Args:
-        distances (Tensor): Symmetric, zero diagonal, finite, float32 (B, N, N).
-        tol (float, optional): As there, where ``distances`` are Euclidean. None: stop
-            when no medoid moved.
+    Arguments and result are those of :func:`kmedoids`, but ``distances`` (B, N, N) are
+    symmetric, finite float32 with a zero diagonal, and ``tol`` is None where they are
+    not Euclidean: stop when no medoid moved.
     """
     batch, count, _ = distances.shape
     if count > MAX_TOKENS or num_centers > MAX_CENTERS:

@@ -1,35 +1,19 @@
-"""Masks of frames and of segments."""
+"""Masks of frames, of segments, and of the pairs of a batch."""
+import torch
 from torch import Tensor
 
 
 def mask_or_all(mask: Tensor) -> Tensor:
-    """Make rows without a True all True, so that each has a mean or softmax.
-
-    Args:
-        mask (Tensor): Bool (..., L).
-
-    Examples:
-        >>> import torch
-        >>> mask_or_all(torch.tensor([[True, False], [False, False]]))
-        tensor([[ True, False],
-                [ True,  True]])
-    """
+    """Make rows without a True all True, so that each has a mean or softmax."""
     return mask | ~mask.any(dim=-1, keepdim=True)
 
 
 def segment_mask(frame_mask: Tensor, num_segments: int) -> Tensor:
-    """Reduce the mask of frames to that of segments.
+    """Reduce the mask of frames (B, T) to that of segments (B, S).
 
     A segment takes the mask of its last frame, as in CenterCLIP. Where that leaves a
     video with no segment at all (fewer valid frames than one segment holds), every
     segment with a valid frame counts instead.
-
-    Args:
-        frame_mask (Tensor): Bool (B, T).
-        num_segments (int): Segments S, a divisor of T.
-
-    Returns:
-        Tensor: Bool (B, S).
     """
     frames = frame_mask.unflatten(1, (num_segments, -1))
     last = frames[:, :, -1]
@@ -39,15 +23,21 @@ def segment_mask(frame_mask: Tensor, num_segments: int) -> Tensor:
 def weighted_mean(tokens: Tensor, frame_mask: Tensor | None) -> Tensor:
     """Average over the frames that count, or over all where none does.
 
-    Args:
-        tokens (Tensor): Shape (M, F, N, C).
-        frame_mask (Tensor, optional): Bool (M, F). None: all count.
-
-    Returns:
-        Tensor: Shape (M, 1, N, C).
+    Tokens (M, F, N, C), of which ``frame_mask`` (M, F) counts some, to (M, 1, N, C).
     """
     if frame_mask is None:
         return tokens.mean(dim=1, keepdim=True)
     frame_mask = mask_or_all(frame_mask)
     weights = frame_mask.to(tokens.dtype) / frame_mask.sum(dim=1, keepdim=True)
     return (tokens * weights[:, :, None, None]).sum(dim=1, keepdim=True)
+
+
+def repeated_pairs(ids: Tensor) -> Tensor:
+    """Find which other pairs of a batch share something with a pair.
+
+    Of integers (N, K), K things that each of N pairs consists of, such as its video and
+    its caption; a negative one is not known, and like no other. Bool (N, N), symmetric,
+    False on the diagonal.
+    """
+    same = (ids[:, None] == ids[None]) & (ids[:, None] >= 0)
+    return same.any(dim=-1) & ~torch.eye(len(ids), dtype=torch.bool, device=ids.device)

@@ -1,14 +1,18 @@
-"""Spectral clustering of tokens (CenterCLIP, arXiv 2205.00823, Sec. 3.3).
+"""Spectral clustering of tokens (CenterCLIP, arXiv 2205.00823, Sec. 3.3), and graphs.
 
 Normalised cuts in the form of Ng, Jordan and Weiss (2001): the rows of the Laplacian's
 smallest eigenvectors, given unit length, are clustered by k-medoids++. Only distances
 between rows are used, which no rotation of the basis changes.
 """
+import math
+import warnings
 from typing import Optional, Tuple  # noqa: UP035
 
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
+
+from mmaction_centerclip.errors import InputError, check_choice, check_positive_int
 
 from .alternation import alternate
 from .distances import (
@@ -17,8 +21,113 @@ from .distances import (
     squared_euclidean,
     unit_normalize,
 )
-from .graphs import affinity, check_graph, normalized_laplacian
 from .kmedoids import check_problem, check_stop, decision_like, in_chunks
+
+GRAPHS = ('heat', 'knn')
+
+
+def affinity(tokens: Tensor, *, graph: str = 'heat', sigma: float | str = 2.0,
+             knn: int | None = None, locality: Tensor | None = None) -> Tensor:
+    """Similarity graph W = exp(-|x - y|^2 / (2 sigma^2)) of tokens, (B, N, N).
+
+    Args:
+        tokens (Tensor): Shape (B, N, C), float32 or float64.
+        graph (str): ``'heat'`` keeps every entry; ``'knn'`` an entry that is among the
+            ``knn`` largest of its row or of its column, the token itself counting as
+            one.
+        sigma (float | str): Scale, in units of the tokens; ``'auto'`` takes each
+            problem's median distance.
+        knn (int, optional): Neighbours, required by ``'knn'``; more than N are N.
+        locality (Tensor, optional): Bool (N, N), entries to keep, see
+            :func:`spatial_temporal_locality`. None: all.
+    """
+    check_graph(graph, sigma, knn)
+    # In float64: neighbours in the graph are told apart by small differences.
+    squared = squared_euclidean(tokens.double())
+    # Tokens that overflowed upstream must not end the training.
+    squared = squared.nan_to_num_(0)
+    squared.diagonal(dim1=-2, dim2=-1).zero_()
+    count = tokens.shape[1]
+    if sigma == 'auto':
+        scale = 2 * _median_off_diagonal(squared)[:, None, None]
+    else:
+        scale = 2 * sigma**2
+    weights = squared.div_(-scale).exp_().to(tokens.dtype)
+    if sigma != 'auto' and count > 1:
+        _warn_of_identity(weights, sigma)
+    if graph == 'knn':
+        nearest = weights.topk(min(knn, count), dim=-1).indices
+        keep = torch.zeros_like(weights, dtype=torch.bool)
+        keep.scatter_(-1, nearest, True)
+        weights = weights * (keep | keep.mT)
+    if locality is not None:
+        if locality.shape != (count, count):
+            raise InputError(f'locality must have the shape ({count}, {count}),'
+                             f' got {tuple(locality.shape)}')
+        weights = weights * locality.to(weights.device)
+    return weights
+
+
+def normalized_laplacian(weights: Tensor) -> Tensor:
+    """D^-1/2 (D - W) D^-1/2 of graphs (B, N, N) with positive degrees."""
+    scale = weights.sum(dim=-1).rsqrt()
+    result = weights * -scale[:, :, None] * scale[:, None, :]
+    result.diagonal(dim1=-2, dim2=-1).add_(1)
+    return result
+
+
+def spatial_temporal_locality(frames: int, height: int, width: int, *,
+                              spatial_kernel: int = 9,
+                              temporal_kernel: int = 7) -> Tensor:
+    """Find which tokens of a segment are near each other, bool (N, N).
+
+    Of N = frames * height * width, frame-major. Rows and columns may differ by half of
+    ``spatial_kernel``, rounded down, frames by half of ``temporal_kernel``; both odd.
+    """
+    for name, value in (('frames', frames), ('height', height), ('width', width)):
+        check_positive_int(name, value)
+    for name, value in (('spatial_kernel', spatial_kernel),
+                        ('temporal_kernel', temporal_kernel)):
+        if check_positive_int(name, value) % 2 == 0:
+            raise InputError(f'{name} must be odd, got {value!r}')
+    near = [(torch.arange(size)[:, None] - torch.arange(size)).abs() <= kernel // 2
+            for size, kernel in ((frames, temporal_kernel), (height, spatial_kernel),
+                                 (width, spatial_kernel))]
+    result = torch.einsum('ab,cd,ef->acebdf', *(n.int() for n in near))
+    return result.reshape((frames * height * width, ) * 2).bool()
+
+
+def check_graph(graph: str, sigma: float | str, knn: int | None) -> None:
+    """Raise an InputError unless these are options of :func:`affinity`."""
+    check_choice('graph', graph, GRAPHS)
+    number = isinstance(sigma, (int, float)) and 0 < sigma < math.inf
+    if sigma != 'auto' and not number:
+        raise InputError(f"sigma must be positive or 'auto', got {sigma!r}")
+    if graph == 'knn':
+        check_positive_int('knn', knn)
+
+
+def _median_off_diagonal(squared: Tensor) -> Tensor:
+    """Median of each problem's squared distances, never zero (B, )."""
+    count = squared.shape[-1]
+    rows, columns = torch.triu_indices(count, count, offset=1, device=squared.device)
+    if not len(rows):
+        return squared.new_ones(len(squared))
+    median = squared[:, rows, columns].median(dim=-1).values
+    return torch.where(median > 0, median, torch.ones_like(median))
+
+
+def _warn_of_identity(weights: Tensor, sigma: float) -> None:
+    """Warn if an affinity matrix is nearly the identity: its subspace is noise."""
+    degree = weights.sum(dim=-1) - 1
+    # Most tokens, not all: repeated frames leave a few pairs of duplicates.
+    isolated = (degree.median(dim=-1).values < 1e-6).sum().item()
+    if isolated:
+        warnings.warn(
+            f'sigma={sigma} is far below the distances of the tokens: the '
+            f'similarity graph of {isolated} of {len(weights)} problems is all but '
+            "the identity, and its eigenvectors are arbitrary. Use sigma='auto' or "
+            'a larger one.', stacklevel=3)
 
 
 def spectral_clustering(tokens: Tensor,
@@ -40,29 +149,19 @@ def spectral_clustering(tokens: Tensor,
     the rows get unit length, which does not depend on the basis of the eigenvectors.
     After it all norms are one up to rounding.
 
+    Options are those of :func:`affinity`; others and the result those of
+    :func:`kmedoids`, but:
+
     Args:
-        tokens (Tensor): Shape (B, N, C), any floating point dtype.
-        num_centers (int): K, from 1 to N.
-        graph (str): ``'heat'`` or ``'knn'``, see :func:`affinity`.
-        sigma (float | str): See :func:`affinity`.
-        knn (int, optional): See :func:`affinity`.
-        locality (Tensor, optional): See :func:`affinity`.
         p (float): Order of the Minkowski distance between rows; with another than 2 the
             result depends on the basis.
-        max_iters (int): Limit of update steps.
-        tol (float): As for :func:`kmedoids`.
-        first (Tensor, optional): Forced first picks, int64 (B, ).
         dtype (torch.dtype): What graph and eigenvectors are computed in. In float32 an
-            eigenvector's rounding changes a medoid now and then. Defaults to
-            torch.float64.
-        chunk_size (int, optional): Problems worked on at a time. None: all.
-
-    Returns:
-        tuple[Tensor, Tensor]: ``medoids`` int64 (B, K), ascending, and
-        ``assignment`` int64 (B, N), as of :func:`kmedoids`.
+            eigenvector's rounding changes a medoid now and then.
     """
     check_problem(tokens, num_centers)
-    check_spectral(graph, sigma, p, max_iters, tol, knn)
+    check_graph(graph, sigma, knn)
+    check_order(p)
+    check_stop(max_iters, tol)
     scale = 0.0 if sigma == 'auto' else float(sigma)
     return in_chunks(
         lambda tokens, first: _spectral(
@@ -101,24 +200,11 @@ def _count_flops(tokens_shape: torch.Size, num_centers: int, first: object, grap
     return 2 * batch * count**2 * (width + num_centers * (p == 2))
 
 
-def check_spectral(graph: str, sigma: float | str, p: float, max_iters: int,
-                   tol: float, knn: int | None) -> None:
-    """Raise an InputError unless these are :func:`spectral_clustering`'s options."""
-    check_graph(graph, sigma, knn)
-    check_order(p)
-    check_stop(max_iters, tol)
-
-
 def spectral_embedding(weights: Tensor, num_vectors: int) -> Tensor:
-    """Compute the eigenvectors of the Laplacian's smallest eigenvalues.
+    """Compute the K eigenvectors of the Laplacian's smallest eigenvalues.
 
-    Args:
-        weights (Tensor): Graphs, shape (B, N, N).
-        num_vectors (int): K, from 1 to N.
-
-    Returns:
-        Tensor: Orthonormal columns, shape (B, N, K), in ascending order of
-        the eigenvalues; rows are not normalised.
+    Orthonormal columns (B, N, K) in ascending order of the eigenvalues, of graphs
+    (B, N, N); rows are not normalised.
     """
     laplacian = normalized_laplacian(weights)
     return torch.linalg.eigh(laplacian)[1][..., :num_vectors]

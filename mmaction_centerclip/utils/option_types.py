@@ -5,16 +5,25 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral, Real
+from typing import Annotated
 
 from mmengine.registry import Registry
 
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import InputError, check_number
 
-__all__ = ['check_options', 'check_registered_types', 'check_types']
+__all__ = ['NotNegative', 'NotNegativeInt', 'Positive', 'PositiveInt', 'Share',
+           'check_options', 'check_registered_types', 'check_types']
+
+# Numbers of a range, for signatures: which they are, and the same in words.
+Positive = Annotated[float, (lambda x: x > 0, 'positive')]
+NotNegative = Annotated[float, (lambda x: x >= 0, 'at least 0')]
+Share = Annotated[float, (lambda x: 0 <= x < 1, 'at least 0 and below 1')]
+PositiveInt = Annotated[int, (lambda x: x > 0, 'a positive integer')]
+NotNegativeInt = Annotated[int, (lambda x: x >= 0, 'at least 0')]
 
 _PACKAGE = __name__.partition('.')[0]
 _VARIADIC = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
-_hints = functools.cache(typing.get_type_hints)
+_hints = functools.cache(functools.partial(typing.get_type_hints, include_extras=True))
 _WORDS = {bool: 'True or False', int: 'an integer', float: 'a number', str: 'a text',
           dict: 'a dict', type(None): 'None'}
 
@@ -58,11 +67,16 @@ def check_options(owner: str, function: Callable, options: Mapping) -> None:
     """
     hints, parameters = _hints(function), inspect.signature(function).parameters
     for name, value in options.items():
-        if name in hints and value is not parameters[name].default and (
-                parameters[name].kind not in _VARIADIC) and not _fits(
-                    value, hints[name]):
+        if name not in hints or value is parameters[name].default or (
+                parameters[name].kind in _VARIADIC):
+            continue
+        if not _fits(value, hints[name]):
             raise InputError(f'{owner}: {name} must be {_describe(hints[name])}, got '
                              f'{value!r:.200}')
+        for part in (hints[name], *typing.get_args(hints[name])):
+            for accepts, words in getattr(part, '__metadata__', ()):
+                if value is not None:
+                    check_number(f'{owner}: {name}', value, accepts, words)
 
 
 def _checked(function: Callable) -> Callable:
@@ -86,6 +100,8 @@ def _checked(function: Callable) -> Callable:
 def _fits(value: object, hint: object) -> bool:
     """Return True if a value is of an annotation's type."""
     kind, args = typing.get_origin(hint) or hint, typing.get_args(hint)
+    if kind is Annotated:
+        return _fits(value, args[0])
     if kind in (typing.Union, types.UnionType):
         return any(_fits(value, each) for each in args)
     if kind is typing.Literal:
@@ -110,6 +126,8 @@ def _fits(value: object, hint: object) -> bool:
 def _describe(hint: object) -> str:
     """Name an annotation's type in words."""
     kind, args = typing.get_origin(hint) or hint, typing.get_args(hint)
+    if kind is Annotated:
+        return _describe(args[0])
     if kind in (typing.Union, types.UnionType):
         return ' or '.join(map(_describe, args))
     if kind is typing.Literal:

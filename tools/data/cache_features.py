@@ -96,7 +96,7 @@ def encode(model: nn.Module, cache: FeatureCache, info: dict, sample: dict) -> N
     inputs, packed = data['inputs'], data['data_samples'][0]
     model.text_backbone.check_tokens(inputs['text'], {packed.get('tokenizer')})
     model.check_resizing({packed.get('resizing')})
-    segments, mask = model.encode_frames(inputs)
+    segments, mask, _ = model.encode_segments(inputs)
     texts = iter(info['text'])
     for part in inputs['text'].split(CAPTIONS_AT_A_TIME):
         for features in zip(*model.text_backbone(part)):

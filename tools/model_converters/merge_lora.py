@@ -16,7 +16,7 @@ from mmaction_centerclip.clip.feature_settings import SETTINGS
 from mmaction_centerclip.engine.checkpoints import load_checkpoint, settings_of
 from mmaction_centerclip.engine.config import prepare_config
 from mmaction_centerclip.errors import InputError, config_errors
-from mmaction_centerclip.models.retrievers import merge_adapters
+from mmaction_centerclip.models.lora import merge_adapters
 from mmaction_centerclip.utils.files import check_absent, save_tensors
 from mmaction_centerclip.utils.homes import ToolParser
 

@@ -3,13 +3,12 @@ from mmaction_centerclip.clip.arch import clip_config
 from .clip_text import CLIPTextTower, TextFeatures
 from .clip_timm_vision import CLIPTimmVisionTower
 from .clip_vision import CLIPVisionTower
+from .hosts import advise, check_host, open_clip_vision_tower
 from .mmpretrain_vision import MMPretrainVisionTower
-from .open_clip_vision import open_clip_vision_tower
 from .timesformer_vision import TimeSformerTower
 from .timm_vision import TimmVisionTower
 from .tower_steps import AttentionHooks, BlockStep, NeckStep
 from .uniformerv2_vision import UniFormerV2Tower
-from .unsuited import advise, check_host
 from .video_tower import EncodedSegments, VideoTower
 from .videomae_vision import VideoMAETower
 

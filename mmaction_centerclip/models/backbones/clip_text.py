@@ -17,17 +17,13 @@ from mmaction_centerclip.clip.models import (
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.strict_loading import load_strictly
 
-__all__ = ['CLIPTextTower', 'TextFeatures']
-
 
 class TextFeatures(NamedTuple):
     """Features of a batch of captions.
 
-    Attributes:
-        sentence (Tensor): Shape (B, E), not normalised.
-        words (Tensor): Every token, projected likewise, shape (B, L, E).
-        mask (Tensor): True up to and including the end token, bool (B, L); where the
-            tokenizer erases it (CLIPA), up to the last word.
+    Those of the sentence (B, E), not normalised, and of every token, projected
+    likewise, (B, L, E). The mask (B, L) is True up to and including the end token;
+    where the tokenizer erases it (CLIPA), up to the last word.
     """
     sentence: Tensor
     words: Tensor
@@ -39,21 +35,9 @@ class CLIPTextTower(TextTransformer):
     """CLIP's text tower.
 
     Parameters, state dict keys and, at the model's own context length, the sentences to
-    the last bit are those of ``open_clip``'s ``TextTransformer``.
-
-    Args:
-        arch (str | dict): As for :class:`CLIPVisionTower`.
-        context_length (int, optional): Tokens of a caption, start and end included, see
-            :func:`context_length_of`. Shorter than the pretrained 77 keeps the first
-            rows of the positional embedding. None: the model's own.
-
-    Examples:
-        >>> import open_clip
-        >>> from mmaction_centerclip.models import CLIPTextTower
-        >>> tower = CLIPTextTower('ViT-B-32-quickgelu', context_length=32)
-        >>> text = open_clip.tokenize(['a dog runs'], context_length=32)
-        >>> tower(text).sentence.shape
-        torch.Size([1, 512])
+    the last bit are those of ``open_clip``'s ``TextTransformer``. A shorter
+    ``context_length`` (see :func:`context_length_of`) keeps the first rows of the
+    positional embedding.
     """
 
     def __init__(self, arch: str | dict, context_length: int | None = None) -> None:
@@ -70,11 +54,9 @@ class CLIPTextTower(TextTransformer):
         self.tokenizer = tokenizer_of(arch)
 
     def forward(self, text: Tensor) -> TextFeatures:
-        """Encode captions.
+        """Encode captions of token ids, int64 (B, L).
 
-        Args:
-            text (Tensor): Token ids, int64 (B, L); L may be shorter than the context
-                length, unless the last position is the feature.
+        L may be below the context length, unless the last position is the feature.
         """
         length = text.shape[1]
         if length > self.context_length or (

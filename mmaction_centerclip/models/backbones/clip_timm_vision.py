@@ -11,15 +11,12 @@ from mmaction_centerclip.clip.arch import timm_arguments
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.video_tokens import VideoTokens
 
-from .timm_parts import open_timm_attention, timm_block_halves, timm_patch_positions
-from .tower_steps import AttentionHooks, Function
-from .video_tower import VideoTower
-
-__all__ = ['CLIPTimmVisionTower']
+from .timm_vision import TimmBlocks, timm_patch_positions
+from .tower_steps import Function
 
 
 @MODELS.register_module()
-class CLIPTimmVisionTower(VideoTower, TimmModel):
+class CLIPTimmVisionTower(TimmBlocks, TimmModel):
     """A vision tower that open_clip takes from timm, for videos.
 
     Those that are timm's plain ``VisionTransformer`` (SigLIP, SigLIP 2, some of
@@ -33,21 +30,6 @@ class CLIPTimmVisionTower(VideoTower, TimmModel):
     :attr:`VideoTokens.positions`. A merged token has one place: the mean of a cluster
     that of the cluster's center, the mean of a segment's frames that of the token of
     the first frame. Class tokens are not turned, as in timm.
-
-    Args:
-        arch (str | dict): Such a model of open_clip by name (``'PE-Core-B-16'``,
-            ``'ViT-B-16-SigLIP2'``) or its sizes, see :func:`clip_config`.
-
-    Examples:
-        >>> import torch
-        >>> from mmaction_centerclip.models import CLIPTimmVisionTower
-        >>> tower = CLIPTimmVisionTower(
-        ...     'PE-Core-T-16-384',
-        ...     necks=[dict(type='TokenClustering', before_block=7,
-        ...                 num_segments=2, num_centers=96)])
-        >>> features, mask = tower(torch.rand(1, 4, 3, 384, 384))
-        >>> features.shape
-        torch.Size([1, 2, 512])
     """
     pooling_parts = ('trunk.norm', 'trunk.attn_pool', 'trunk.fc_norm', 'trunk.head',
                      'head')
@@ -100,12 +82,6 @@ class CLIPTimmVisionTower(VideoTower, TimmModel):
 
     def tower_blocks(self) -> Sequence[nn.Module]:
         return self.trunk.blocks
-
-    def block_halves(self, block: nn.Module) -> tuple[Function, Function] | None:
-        return timm_block_halves(block)
-
-    def open_attention(self, block: nn.Module) -> AttentionHooks | None:
-        return open_timm_attention(block)
 
     def around(self, function: Function, tokens: VideoTokens) -> Tensor:
         """Run a block, or a half of it, with the rotary embedding of its tokens."""

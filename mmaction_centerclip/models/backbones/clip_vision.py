@@ -12,8 +12,6 @@ from mmaction_centerclip.clip.arch import vision_arguments
 from .tower_steps import AttentionHooks, Function, key_part, mean_keys
 from .video_tower import VideoTower
 
-__all__ = ['CLIPVisionTower']
-
 
 @MODELS.register_module()
 class CLIPVisionTower(VideoTower, VisionTransformer):
@@ -30,19 +28,7 @@ class CLIPVisionTower(VideoTower, VisionTransformer):
             2-D convolution.
         init_position_std (float, optional): Standard deviation that the positional
             embedding starts with, for training from scratch: from open_clip's, ``width
-            ** -0.5``, a small model takes long to see where something is. None:
-            open_clip's.
-
-    Examples:
-        >>> import torch
-        >>> from mmaction_centerclip.models import CLIPVisionTower
-        >>> tower = CLIPVisionTower(
-        ...     'ViT-B-32-quickgelu',
-        ...     necks=[dict(type='TokenClustering', before_block=7,
-        ...                 num_segments=3, num_centers=49)])
-        >>> features, mask = tower(torch.rand(1, 12, 3, 224, 224))
-        >>> features.shape
-        torch.Size([1, 3, 512])
+            ** -0.5``, a small model takes long to see where something is.
     """
     added_keys = ('necks.', 'conv2.')
     pooling_parts = ('attn_pool', 'attn_pool_contrastive', 'ln_post', 'proj')

@@ -23,8 +23,6 @@ except (ImportError, AssertionError):  # The latter where it refuses the mmcv.
                              'which is not installed, or not for this mmcv')
 
 
-__all__ = ['MMPretrainVisionTower']
-
 
 @MODELS.register_module()
 class MMPretrainVisionTower(VideoTower, VisionTransformer):
@@ -32,9 +30,6 @@ class MMPretrainVisionTower(VideoTower, VisionTransformer):
 
     Parameters, state dict keys and, without necks, the output to the last bit are
     mmpretrain's. The package is optional.
-
-    Args:
-        arch (str | dict): mmpretrain's, such as ``'base'``, or a dict of sizes.
     """
     hosts = 'mmpretrain.VisionTransformer'
     pooling_parts = ('ln1', 'ln2')
@@ -51,10 +46,6 @@ class MMPretrainVisionTower(VideoTower, VisionTransformer):
         self.with_cp = with_cp
         use_plain_drop_probs(self)
         self.attach(necks)
-
-    def init_weights(self) -> None:
-        super().init_weights()
-        self.init_necks()
 
     def train(self, mode: bool = True) -> 'MMPretrainVisionTower':
         """Set the mode and return the tower, which mmpretrain's does not."""

@@ -16,8 +16,6 @@ from mmaction_centerclip.utils.drop_probs import use_plain_drop_probs
 from .tower_steps import run_real_frames
 from .video_tower import EncodedSegments, Function, VideoTower
 
-__all__ = ['TimeSformerTower']
-
 JOINT = ('norm', 'self_attn', 'norm', 'ffn')
 DIVIDED = ('self_attn', 'self_attn', 'ffn')  # Whose parts have norms of their own.
 
@@ -58,10 +56,6 @@ class TimeSformerTower(VideoTower, TimeSformer):
         if None in map(self.block_halves, self.tower_blocks()):
             raise InputError(f"{neck}: transformer_layers must have the zoo's "
                              f'operation_order {DIVIDED} for necks')
-
-    def init_weights(self, pretrained: str | None = None) -> None:
-        super().init_weights(pretrained)
-        self.init_necks()
 
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
         frames = imgs.shape[1]
@@ -133,14 +127,10 @@ class TimeSformerTower(VideoTower, TimeSformer):
         return EncodedSegments.of_video(segments.features[:, 0], segments.mask)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Encode videos as the zoo's class does, for recognisers.
+        """Encode clips (B, 3, T, H, W) as the zoo's class does, for recognisers.
 
-        Args:
-            x (Tensor): Normalised frames, shape (B, 3, T, H, W).
-
-        Returns:
-            Tensor: Features (B, C): of the class token of the video, or of
-            the mean of those of its frames, or segments.
+        Features (B, C): of the class token of the video, or of the mean of those of its
+        frames, or segments.
         """
         tokens = self.run_blocks(x.transpose(1, 2)).by_frame
         if self.attention_type == 'space_only':

@@ -1,23 +1,107 @@
 """timm's vision transformer with necks between its blocks."""
 from collections.abc import Sequence
+from inspect import signature
 
 import timm
 from mmaction.registry import MODELS
-from timm.models.vision_transformer import VisionTransformer
+from timm.models.eva import EvaBlock, EvaBlockPostNorm
+from timm.models.vision_transformer import Attention, VisionTransformer
 from torch import Tensor, nn
 
-from mmaction_centerclip.clip.refusals import why_unsuited
+from mmaction_centerclip.clip.arch import why_unsuited
 from mmaction_centerclip.errors import InputError
 
-from .timm_parts import open_timm_attention, timm_block_halves, timm_patch_positions
-from .tower_steps import AttentionHooks, Function
+from .tower_steps import AttentionHooks, Function, key_part, mean_keys
 from .video_tower import VideoTower
 
-__all__ = ['TimmVisionTower']
+
+class TimmBlocks(VideoTower):
+    """A tower whose blocks are timm's."""
+
+    def block_halves(self, block: nn.Module) -> tuple[Function, Function] | None:
+        return _halves(block)
+
+    def open_attention(self, block: nn.Module) -> AttentionHooks | None:
+        return _open_attention(block)
+
+
+def _halves(block: nn.Module) -> tuple[Function, Function] | None:
+    if isinstance(block, EvaBlock):
+        return _eva_halves(block)
+    if isinstance(block, EvaBlockPostNorm):
+        return (lambda x, rope=None: x + block.drop_path1(
+                    block.norm1(block.attn(x, rope=rope))),
+                lambda x, rope=None: x + block.drop_path2(block.norm2(block.mlp(x))))
+    if not hasattr(block, 'ls1'):  # Norms behind, or halves side by side.
+        return None
+    return (lambda x: x + block.drop_path1(block.ls1(block.attn(block.norm1(x)))),
+            lambda x: x + block.drop_path2(block.ls2(block.mlp(block.norm2(x)))))
+
+
+def _eva_halves(block: EvaBlock) -> tuple[Function, Function]:
+
+    def attention(x: Tensor, rope: Tensor | None = None) -> Tensor:
+        y = block.attn(block.norm1(x), rope=rope)
+        return x + block.drop_path1(y if block.gamma_1 is None else block.gamma_1 * y)
+
+    def mlp(x: Tensor, rope: Tensor | None = None) -> Tensor:
+        y = block.mlp(block.norm2(x))
+        return x + block.drop_path2(y if block.gamma_2 is None else block.gamma_2 * y)
+
+    return attention, mlp
+
+
+def _open_eva_attention(block: EvaBlock | EvaBlockPostNorm) -> AttentionHooks:
+    attn, scale = block.attn, getattr(block, 'gamma_1', None)
+    norm, norm_behind = block.norm1, nn.Identity()
+    if isinstance(block, EvaBlockPostNorm):
+        norm, norm_behind = norm_behind, norm
+
+    def keys(x: Tensor) -> Tensor:
+        if attn.qkv is None:
+            weight, bias = attn.k_proj.weight, attn.k_proj.bias
+        else:  # Where the bias is a parameter of its own, that of the keys is zero.
+            weight, bias = key_part(attn.qkv.weight), key_part(attn.qkv.bias)
+        heads = getattr(attn, 'num_kv_heads', attn.num_heads)
+        return mean_keys(norm(x), weight, bias, heads, attn.k_norm)
+
+    def attention(x: Tensor, bias: Tensor, rope: Tensor | None = None) -> Tensor:
+        y = norm_behind(attn(norm(x), rope=rope, attn_mask=bias[:, None, None]))
+        return x + block.drop_path1(y if scale is None else scale * y)
+
+    return AttentionHooks(keys, attention)
+
+
+def timm_patch_positions(trunk: nn.Module) -> Tensor:
+    """Return the positional embedding of the patches, or zeros."""
+    patches = trunk.patch_embed.num_patches
+    if trunk.pos_embed is None:
+        return next(trunk.parameters()).new_zeros(patches, trunk.embed_dim)
+    return trunk.pos_embed[0, trunk.pos_embed.shape[1] - patches:]
+
+
+def _open_attention(block: nn.Module) -> AttentionHooks | None:
+    if isinstance(block, (EvaBlock, EvaBlockPostNorm)):
+        return _open_eva_attention(block)
+    if not hasattr(block, 'ls1') or type(block.attn) is not Attention:
+        return None
+    attn = block.attn
+    if 'attn_mask' not in signature(attn.forward).parameters:  # of an older timm
+        return None
+
+    def keys(x: Tensor) -> Tensor:
+        return mean_keys(block.norm1(x), key_part(attn.qkv.weight),
+                         key_part(attn.qkv.bias), attn.num_heads, attn.k_norm)
+
+    def attention(x: Tensor, bias: Tensor) -> Tensor:
+        out = attn(block.norm1(x), attn_mask=bias[:, None, None])
+        return x + block.drop_path1(block.ls1(out))
+
+    return AttentionHooks(keys, attention)
 
 
 @MODELS.register_module()
-class TimmVisionTower(VideoTower, VisionTransformer):
+class TimmVisionTower(TimmBlocks, VisionTransformer):
     """timm's ``VisionTransformer`` applied to every frame of a video.
 
     Parameters, state dict keys and, without necks, the output to the last bit are
@@ -27,8 +111,7 @@ class TimmVisionTower(VideoTower, VisionTransformer):
         arch (str | dict, optional): A retriever's, which this tower does not use.
         model_name (str, optional): A model of timm's by name, which must be a plain
             ``VisionTransformer``; what the zoo writes as a backbone's
-            ``type='timm.<name>'``. Its ``num_classes`` is 0 unless it is given. None:
-            built by the sizes in ``kwargs``.
+            ``type='timm.<name>'``. Its ``num_classes`` is 0 unless it is given.
     """
     pooling_parts = ('norm', 'attn_pool', 'fc_norm', 'head')
 
@@ -53,7 +136,7 @@ class TimmVisionTower(VideoTower, VisionTransformer):
         MMEngine's would draw new weights over pretrained ones.
         """
         if not hasattr(self, 'necks'):
-            super().init_weights(*args, **kwargs)
+            VisionTransformer.init_weights(self, *args, **kwargs)
 
     @property
     def pools_patches(self) -> bool:
@@ -65,12 +148,6 @@ class TimmVisionTower(VideoTower, VisionTransformer):
 
     def tower_blocks(self) -> Sequence[nn.Module]:
         return self.blocks
-
-    def block_halves(self, block: nn.Module) -> tuple[Function, Function] | None:
-        return timm_block_halves(block)
-
-    def open_attention(self, block: nn.Module) -> AttentionHooks | None:
-        return open_timm_attention(block)
 
     def tokens_to_features(self, x: Tensor) -> Tensor:
         return self.forward_head(self.norm(x))

@@ -7,8 +7,6 @@ from torch import Tensor, nn
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.necks import TokenNeck
 
-__all__ = ['check_imgs', 'check_necks', 'refuse_tracing']
-
 
 def check_imgs(tower: nn.Module, imgs: Tensor) -> None:
     """Refuse frames of another shape or size than a tower takes."""

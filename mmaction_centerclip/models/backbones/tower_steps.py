@@ -13,9 +13,6 @@ from mmaction_centerclip.models.necks import TokenNeck
 from mmaction_centerclip.models.video_tokens import VideoTokens
 from mmaction_centerclip.ops import mask_or_all
 
-__all__ = ['AttentionHooks', 'BlockStep', 'Function', 'NeckStep', 'key_part',
-           'list_steps', 'mean_keys', 'run_real_frames']
-
 Function = Callable[[Tensor], Tensor]
 """Takes and returns tokens of one layout, as a block or a half of one does."""
 
@@ -23,12 +20,9 @@ Function = Callable[[Tensor], Tensor]
 class AttentionHooks(NamedTuple):
     """Functions that read a block's keys, and run its attention with a bias.
 
-    Attributes:
-        keys (Callable): Maps tokens (B, L, C) in front of the block to their keys,
-            averaged over the heads, (B, L, D).
-        attention (Callable): The attention with its residual, of tokens (B, L, C) and
-            ``bias``, as many numbers, each of which is added to every logit of its
-            token as a key.
+    ``keys`` maps tokens (B, L, C) in front of the block to their keys, averaged over
+    the heads, (B, L, D). ``attention`` has its residual, and takes tokens and ``bias``
+    (B, L), which is added to every logit of its token as a key.
     """
     keys: Function
     attention: Callable[..., Tensor]
@@ -36,12 +30,7 @@ class AttentionHooks(NamedTuple):
 
 @dataclass(eq=False)
 class BlockStep:
-    """Run a block on tokens.
-
-    Attributes:
-        tower (VideoTower): Whose block it is.
-        number (int): Of the block, from 1.
-    """
+    """Run the block of a number, from 1, of a tower on tokens."""
     tower: nn.Module
     number: int
 
@@ -68,12 +57,10 @@ class BlockStep:
 
 @dataclass(eq=False)
 class AttentionStep(BlockStep):
-    """Run a block's attention.
+    """Run a block's attention, and hand on its keys ``with_keys``.
 
-    Attributes:
-        with_keys (bool): Whether to hand on its keys.
-        by_size (bool): Whether it counts tokens by their size, as ToMe's does (arXiv
-            2210.09461), Sec. 3: softmax(q k / sqrt(d) + log(size)).
+    ``by_size`` it counts tokens by their size, as ToMe's does (arXiv 2210.09461),
+    Sec. 3: softmax(q k / sqrt(d) + log(size)).
     """
     with_keys: bool = False
     by_size: bool = False
@@ -104,13 +91,7 @@ class MLPStep(BlockStep):
 
 @dataclass(eq=False)
 class NeckStep:
-    """Run a neck, or an MLP and the neck behind it.
-
-    Attributes:
-        tower (VideoTower): Whose neck it is.
-        neck (TokenNeck): The neck.
-        mlp (MLPStep, optional): In front of it.
-    """
+    """Run a neck, or an MLP and the neck behind it."""
     tower: nn.Module
     neck: TokenNeck
     mlp: MLPStep | None = None
@@ -182,17 +163,9 @@ def key_part(parameter: Tensor | None) -> Tensor | None:
 
 def mean_keys(x: Tensor, weight: Tensor, bias: Tensor | None, num_heads: int,
               norm: nn.Module | None = None) -> Tensor:
-    """Return an attention's keys, averaged over its heads.
+    """Return an attention's keys (B, L, D), averaged over its H heads.
 
-    Args:
-        x (Tensor): What the attention takes, shape (B, L, C).
-        weight (Tensor): Of the keys, shape (H * D, C).
-        bias (Tensor, optional): Of the keys, shape (H * D, ).
-        num_heads (int): H.
-        norm (nn.Module, optional): What each head's keys go through. None: nothing.
-
-    Returns:
-        Tensor: Shape (B, L, D).
+    Of ``x`` (B, L, C), by a weight (H * D, C), and a norm of each head's keys.
     """
     if norm is None or isinstance(norm, nn.Identity):
         # The mean of linear maps is one linear map, which is H times cheaper.

@@ -14,8 +14,6 @@ from mmaction_centerclip.ops import mask_or_all
 from .tower_steps import BlockStep, Function, Step, run_real_frames
 from .video_tower import EncodedSegments, VideoTower
 
-__all__ = ['UniFormerV2Tower']
-
 
 @MODELS.register_module()
 class UniFormerV2Tower(VideoTower, UniFormerV2):
@@ -57,10 +55,6 @@ class UniFormerV2Tower(VideoTower, UniFormerV2):
             raise InputError(
                 f'{neck}: the local blocks of UniFormerV2 (no_lmhra=False) convolve '
                 'the full grid of patches, which this neck does not leave')
-
-    def init_weights(self) -> None:
-        super().init_weights()
-        self.init_necks()
 
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
         x = self.conv1(imgs.transpose(1, 2))
@@ -141,12 +135,5 @@ class UniFormerV2Tower(VideoTower, UniFormerV2):
         return x.permute(1, 2, 0, 3).flatten(0, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Encode videos as the zoo's class does, for recognisers.
-
-        Args:
-            x (Tensor): Normalised frames, shape (B, 3, T, H, W).
-
-        Returns:
-            Tensor: Features (B, C).
-        """
+        """Encode clips (B, 3, T, H, W) as the zoo's class does, to (B, C)."""
         return self.encode(x.transpose(1, 2))[0][:, 0]

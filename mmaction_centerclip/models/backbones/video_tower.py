@@ -12,16 +12,13 @@ from mmaction_centerclip.utils.strict_loading import load_strictly
 from .tower_checks import check_imgs, check_necks, refuse_tracing
 from .tower_steps import AttentionHooks, Function, Step, list_steps
 
-__all__ = ['EncodedSegments', 'Function', 'VideoTower']
-
 
 class EncodedSegments(NamedTuple):
     """Features of the segments of videos.
 
     Attributes:
         features (Tensor): Shape (B, S, E), not normalised.
-        mask (Tensor, optional): True where one is real, bool (B, S). None where all
-            are.
+        mask (Tensor, optional): True where one is real, bool (B, S); None: all are.
         starts (Tensor, optional): The first frame of each, int64 (B, S). None where all
             are of equally many frames.
     """
@@ -52,17 +49,6 @@ class VideoTower:
             sets it before :meth:`attach`.
         with_cp (bool): Whether to recompute activations in the backward pass. Necks are
             not recomputed.
-
-    Examples:
-        >>> import torch
-        >>> from mmaction_centerclip.models.backbones import TimmVisionTower
-        >>> tower = TimmVisionTower(
-        ...     img_size=32, embed_dim=64, depth=3, num_heads=2, num_classes=0,
-        ...     necks=[dict(type='TokenClustering', before_block=2,
-        ...                 num_segments=2, num_centers=3)])
-        >>> features, mask = tower.encode(torch.rand(1, 8, 3, 32, 32))
-        >>> features.shape
-        torch.Size([1, 2, 64])
     """
     hosts: str | None = None
     """The type of the zoo's backbone that this one stands in for, if any."""
@@ -125,12 +111,8 @@ class VideoTower:
     def attach(self, necks: Sequence[dict]) -> None:
         """Build the necks and list the steps, once the host is built.
 
-        Args:
-            necks (Sequence[dict]): Configs, see :func:`build_necks`; of several in
-                front of one block the first goes first.
+        Of several necks in front of one block the first goes first.
         """
-        if isinstance(necks, dict):
-            raise InputError(f'necks must be a list of configs, got {necks!r}')
         width = self.patch_positions().shape[-1]
         if not hasattr(self, 'embed_dims'):
             self.embed_dims = width
@@ -141,6 +123,13 @@ class VideoTower:
 
     def check_neck(self, neck: TokenNeck) -> None:
         """Raise an InputError where a neck cannot be right in this host."""
+
+    def init_weights(self, *args, **kwargs) -> None:
+        """Start the host's weights, where it starts them so, and the necks'."""
+        if hasattr(super(), 'init_weights'):
+            super().init_weights(*args, **kwargs)
+        if hasattr(self, 'necks'):  # Not yet where the host's __init__ calls this.
+            self.init_necks()
 
     def init_necks(self) -> None:
         """Start the necks' embeddings that come from the host's positions."""
@@ -159,12 +148,11 @@ class VideoTower:
         Args:
             imgs (Tensor): Normalised frames, shape (B, T, 3, H, W).
             frame_mask (Tensor, optional): True where a frame is real, bool (B, T).
-                None: all are.
 
         Returns:
-            tuple[Tensor, Tensor | None]: Features of the segments (frames
-            where no neck merges them), shape (B, S, E), not normalised; and their mask,
-            bool (B, S), None if ``frame_mask`` is.
+            tuple[Tensor, Tensor | None]: Features of the segments (frames where no neck
+            merges them), shape (B, S, E), not normalised; and their mask, bool (B, S),
+            None if ``frame_mask`` is.
         """
         return tuple(self.encode_segments(imgs, frame_mask)[:2])
 
@@ -187,8 +175,7 @@ class VideoTower:
                    ) -> VideoTokens:
         """Run the blocks and the necks, see :meth:`encode`.
 
-        Args:
-            read (Callable, optional): Called with each step and the tokens behind it.
+        ``read`` is called with each step and the tokens behind it.
         """
         if self.necks:
             refuse_tracing(self)

@@ -10,31 +10,18 @@ from torch.nn import functional as F
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.video_tokens import VideoTokens
 
-from .tower_steps import (
-    AttentionHooks,
-    Function,
-    key_part,
-    mean_keys,
-    run_real_frames,
-)
+from .tower_steps import AttentionHooks, Function, key_part, mean_keys, run_real_frames
 from .video_tower import VideoTower
-
-__all__ = ['VideoMAETower']
 
 
 @MODELS.register_module()
 class VideoMAETower(VideoTower, VisionTransformer):
     """MMAction2's ``VisionTransformer``: VideoMAE, and VideoMAE V2.
 
-    Of arXiv 2203.12602 and 2303.16727.
-
-    Attention joins all frames of a video. A *frame* of the necks is a tubelet:
-    ``tubelet_size`` frames of the video, embedded together; there is no class token.
-    Parameters, state dict keys and, without necks, the output of :meth:`forward` to the
-    last bit are the zoo's.
-
-    Args:
-        tubelet_size (int): Frames of a tubelet.
+    Of arXiv 2203.12602 and 2303.16727. Attention joins all frames of a video. A *frame*
+    of the necks is a tubelet: ``tubelet_size`` frames of the video, embedded together;
+    there is no class token. Parameters, state dict keys and, without necks, the output
+    of :meth:`forward` to the last bit are the zoo's.
     """
     hosts = 'VisionTransformer'
     num_prefix_tokens = 0
@@ -54,10 +41,6 @@ class VideoMAETower(VideoTower, VisionTransformer):
         self.tubelet_size = tubelet_size
         self.with_cp = with_cp
         self.attach(necks)
-
-    def init_weights(self) -> None:
-        super().init_weights()
-        self.init_necks()
 
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
         grid = tuple(size // self.patch_size for size in imgs.shape[-2:])
@@ -86,10 +69,7 @@ class VideoMAETower(VideoTower, VisionTransformer):
                 lambda x: x + block.drop_path(scale_2 * block.mlp(block.norm2(x))))
 
     def open_attention(self, block: nn.Module) -> AttentionHooks:
-        """Return the keys of the zoo's attention, and it with a bias.
-
-        The zoo's takes none, so that it is written out here.
-        """
+        """Write the zoo's attention out with a bias, which its own does not take."""
         attn, scale = block.attn, getattr(block, 'gamma_1', 1)
 
         def attention(x: Tensor, bias: Tensor) -> Tensor:
@@ -125,14 +105,10 @@ class VideoMAETower(VideoTower, VisionTransformer):
         return self.pos_embed[0, :self.grid_size[0] * self.grid_size[1]]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Encode videos as the zoo's class does, for recognisers.
+        """Encode clips (B, 3, T, H, W) as the zoo's class does, for recognisers.
 
-        Args:
-            x (Tensor): Normalised frames, shape (B, 3, T, H, W).
-
-        Returns:
-            Tensor: Features (B, C) of all tokens that the necks leave, or
-            with ``return_feat_map`` the map (B, C, T', H', W').
+        Features (B, C) of all tokens that the necks leave, or with
+        ``return_feat_map`` the map (B, C, T', H', W').
         """
         tokens = self.run_blocks(x.transpose(1, 2)).by_frame
         if self.return_feat_map:

@@ -2,6 +2,7 @@
 import inspect
 import math
 from abc import ABCMeta, abstractmethod
+from typing import Annotated
 
 import torch
 from mmaction.registry import MODELS
@@ -9,30 +10,32 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmaction_centerclip.errors import InputError, check_number
+from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.backbones import CLIPTextTower, TextFeatures
 from mmaction_centerclip.ops import repeated_pairs
 from mmaction_centerclip.utils.gather import gather_with_grad
+
+INIT_LOGIT_SCALE = math.log(1 / 0.07)  # CLIP's
+LogScale = Annotated[float, (lambda x: x <= math.log(1000),
+                             'the logarithm of a scale of at most 1000')]
+LogitBias = Annotated[float, (lambda x: abs(x) <= 1000, 'from -1000 to 1000')]
 
 
 class SimilarityHead(BaseModule, metaclass=ABCMeta):
     """Compare captions with videos, and compute the loss on that.
 
-    A head turns a video, and a caption, into tensors to compare later: a dict of
-    tensors whose first dimension counts videos or captions, so that each is encoded
-    once and compared with many.
+    A head turns a video, and a caption, into a dict of tensors to compare later, whose
+    first dimension counts videos or captions: each is encoded once and compared with
+    many.
 
     Args:
-        loss (dict, optional): The loss on scaled similarities. None:
-            ``dict(type='SymmetricInfoNCELoss')``.
+        loss (dict, optional): On scaled similarities. None: ``SymmetricInfoNCELoss``.
         init_logit_scale (float): Start of the learned logarithm of the scale;
-            pretrained weights overwrite it. Defaults to ln(1 / 0.07).
+            pretrained weights overwrite it.
         freeze_logit_scale (bool): Whether to keep the scale where it starts (within the
             range of ``ClampLogitScaleHook``).
         init_logit_bias (float, optional): Start of a learned number that the loss adds
             to all logits, as :class:`SigmoidLoss` needs; rankings do not depend on it.
-            None: there is none.
-        init_cfg (dict, optional): Initialisation config.
     """
     separable = False
     """True where a video is one vector, ``video``, compared by a product with a
@@ -43,13 +46,10 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
     """True where similarities are from -1 to 1, as the dual softmax needs."""
 
     def __init__(
-        self, loss: dict | None = None, init_logit_scale: float = math.log(1 / 0.07),
-        freeze_logit_scale: bool = False, init_logit_bias: float | None = None,
+        self, loss: dict | None = None, init_logit_scale: LogScale = INIT_LOGIT_SCALE,
+        freeze_logit_scale: bool = False, init_logit_bias: LogitBias | None = None,
         init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
-        check_number(f'{type(self).__name__}: init_logit_scale', init_logit_scale,
-                     lambda x: x <= math.log(1000),
-                     'the logarithm of a scale of at most 1000')
         self.loss_module = build_loss(
             dict(type='SymmetricInfoNCELoss') if loss is None else loss)
         self._takes_repeats = 'repeats' in inspect.signature(
@@ -61,46 +61,32 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
                                         requires_grad=not freeze_logit_scale)
         bias = None
         if init_logit_bias is not None:
-            check_number(f'{type(self).__name__}: init_logit_bias', init_logit_bias,
-                         lambda x: abs(x) <= 1000, 'from -1000 to 1000')
             bias = nn.Parameter(torch.tensor(float(init_logit_bias)))
         self.register_parameter('logit_bias', bias)
 
     def init_from_text_tower(self, tower: CLIPTextTower,
                              positions: Tensor | None = None) -> None:
-        """Start the head's own weights from those of CLIP's text tower.
+        """Start the head's own weights, if any, from those of CLIP's text tower.
 
         Called once the pretrained weights are loaded, unless they hold those of a head.
-        Does nothing unless a head has such weights.
-
-        Args:
-            tower (CLIPTextTower): With pretrained weights.
-            positions (Tensor, optional): All pretrained positions, shape (L, E), of
-                which the tower may have kept the first. None: the tower's.
+        ``positions`` (L, E) are all pretrained ones; the tower may have kept the first.
         """
 
     @abstractmethod
     def video_features(self, segments: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
-        """Turn videos into tensors to compare later.
+        """Turn videos into tensors (B, ...), float32 or bool, to compare later.
 
         Args:
             segments (Tensor): Features of frames or segments, (B, S, E).
-            frame_mask (Tensor): Bool (B, S), True where one is real.
-
-        Returns:
-            dict[str, Tensor]: Tensors (B, ...), float32 or bool.
+            frame_mask (Tensor): Bool (B, S), True where one is real. Where none of a
+                video is, all count.
         """
 
     @abstractmethod
     def text_features(self, text: TextFeatures) -> dict[str, Tensor]:
-        """Turn captions into tensors to compare later.
+        """Turn captions into tensors (B, ...), float32 or bool, to compare later.
 
-        Args:
-            text (TextFeatures): Features of B captions.
-
-        Returns:
-            dict[str, Tensor]: Tensors (B, ...), float32 or bool, under other
-            names than those of :meth:`video_features`.
+        Under other names than those of :meth:`video_features`.
         """
 
     @abstractmethod
@@ -109,10 +95,6 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
 
         They have the dtype of the features and of the head's own weights, which an
         evaluation converts to float64.
-
-        Args:
-            text (dict[str, Tensor]): From :meth:`text_features`.
-            video (dict[str, Tensor]): From :meth:`video_features`.
         """
 
     def logits(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:
@@ -132,12 +114,10 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
             frame_mask (Tensor): Bool (B, S).
             text (TextFeatures): Features of B captions, one a video.
             pair_ids (Tensor, optional): Int64 (B, 2), numbers of the video and of the
-                caption of each pair: pairs of any process that share one are not each
-                other's negatives. Negative where that does not matter. None: all are.
+                caption of each pair, see :func:`repeated_pairs`.
 
         Returns:
-            dict[str, Tensor]: The loss terms, and ``logit_scale`` and
-            ``logit_bias``, where there is one, to log.
+            dict[str, Tensor]: The loss terms, and what is learned of the scale, to log.
         """
         # In float32: a bfloat16 logit near 100 is a multiple of 0.5.
         with torch.autocast(segments.device.type, enabled=False):

@@ -4,9 +4,9 @@ from mmaction.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmaction_centerclip.errors import check_number, check_positive_int
 from mmaction_centerclip.models.backbones import TextFeatures
 from mmaction_centerclip.ops import mask_or_all
+from mmaction_centerclip.utils.option_types import PositiveInt, Share
 
 from .base import SimilarityHead
 
@@ -19,22 +19,15 @@ class TextConditionedPoolingHead(SimilarityHead):
     segments, with one head, give the weights of the segments' values. The weighted sum
     goes through a projection and a layer norm, then a linear layer with dropout beside
     it and another layer norm. Projections and the linear layer start as the identity.
-
-    Args:
-        embed_dims (int): Width E of the features.
-        dropout (float): Dropout rate of the linear layer.
-        chunk_size (int): Captions to compare with all videos at once, which bounds the
-            memory: a few times chunk_size * B * E floats for B videos.
+    Memory is bounded by ``chunk_size``, the captions to compare with all videos at
+    once: a few times chunk_size * B * E floats for B videos.
     """
 
-    def __init__(self, embed_dims: int, dropout: float = 0.3, chunk_size: int = 32,
-                 **kwargs) -> None:
+    def __init__(self, embed_dims: PositiveInt, dropout: Share = 0.3,
+                 chunk_size: PositiveInt = 32, **kwargs) -> None:
         super().__init__(**kwargs)
-        name = type(self).__name__
-        self.embed_dims = check_positive_int(f'{name}: embed_dims', embed_dims)
-        self.chunk_size = check_positive_int(f'{name}: chunk_size', chunk_size)
-        check_number(f'{name}: dropout', dropout, lambda x: 0 <= x < 1,
-                     'at least 0 and below 1')
+        self.embed_dims = embed_dims
+        self.chunk_size = chunk_size
         self.ln_input = nn.LayerNorm(embed_dims)
         self.query = _identity(embed_dims)
         self.key = _identity(embed_dims)
@@ -56,10 +49,7 @@ class TextConditionedPoolingHead(SimilarityHead):
                     sentence=F.normalize(sentence, dim=-1))
 
     def similarity(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:
-        """Return cosine similarities (texts, videos).
-
-        All segments of a video without a valid segment count.
-        """
+        """Return cosine similarities (texts, videos)."""
         padding = ~mask_or_all(video['segment_mask'])
         scores = []
         for queries, sentence in zip(

@@ -4,9 +4,9 @@ from mmaction.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmaction_centerclip.errors import check_positive_int
 from mmaction_centerclip.models.backbones import TextFeatures
 from mmaction_centerclip.ops import mask_or_all
+from mmaction_centerclip.utils.option_types import PositiveInt
 
 from .base import SimilarityHead
 
@@ -17,24 +17,18 @@ class WeightedTokenInteractionHead(SimilarityHead):
 
     DRL (arXiv 2203.07111), Sec. 3.2. Every word is compared, by cosine, with the
     segment that it is most similar to, and every segment with its word; the similarity
-    is the mean of the two weighted sums. The weights of a caption's words, and those of
-    a video's segments, are the softmax of a two-layer perceptron's outputs for their
-    features, not normalised.
-
-    The words are a caption's tokens up to the end token, the start and the end
-    included.
-
-    Args:
-        embed_dims (int): Width E of the features.
-        chunk_size (int): Captions to compare with all videos at once, which bounds the
-            memory: chunk_size * L * B * S floats for B videos.
+    is the mean of the two weighted sums. The weights of a caption's words, start and
+    end token included, and those of a video's segments, are the softmax of a two-layer
+    perceptron's outputs for their features, not normalised. Memory is bounded by
+    ``chunk_size``, the captions to compare with all videos at once: chunk_size * L * B
+    * S floats for B videos.
     """
 
-    def __init__(self, embed_dims: int, chunk_size: int = 16, **kwargs) -> None:
+    def __init__(self, embed_dims: PositiveInt, chunk_size: PositiveInt = 16,
+                 **kwargs) -> None:
         super().__init__(**kwargs)
-        name = type(self).__name__
-        self.embed_dims = check_positive_int(f'{name}: embed_dims', embed_dims)
-        self.chunk_size = check_positive_int(f'{name}: chunk_size', chunk_size)
+        self.embed_dims = embed_dims
+        self.chunk_size = chunk_size
         self.word_weight = _perceptron(embed_dims)
         self.segment_weight = _perceptron(embed_dims)
 

@@ -7,8 +7,9 @@ from mmengine.logging import print_log
 from open_clip.transformer import LayerNorm, QuickGELU, Transformer
 from torch import Tensor, nn
 
-from mmaction_centerclip.errors import InputError, check_number, check_positive_int
+from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.backbones import CLIPTextTower
+from mmaction_centerclip.utils.option_types import NotNegative, Positive, PositiveInt
 
 
 class TextTransformerMixin:
@@ -17,13 +18,9 @@ class TextTransformerMixin:
     Stands in front of the head's own base class.
 
     Args:
-        embed_dims (int): Width E of the features, a multiple of ``num_heads``.
-        num_positions (int): Number of learned positions.
-        num_layers (int): Number of blocks.
-        num_heads (int, optional): Heads of a block. None: one for every 64 of
-            ``embed_dims``, at least one.
-        layer_norm_eps (float): Epsilon of the layer norms. CLIP4Clip has 1e-12,
-            CenterCLIP 1e-5.
+        num_heads (int, optional): None: one for every 64 of ``embed_dims``, at least
+            one.
+        layer_norm_eps (float): CLIP4Clip has 1e-12, CenterCLIP 1e-5.
         quick_gelu (bool): Whether the activation is OpenAI's QuickGELU, as in the text
             tower that the blocks start from.
         init_position_std (float): Standard deviation of positions that are not copied
@@ -31,30 +28,18 @@ class TextTransformerMixin:
             model that is trained from scratch.
     """
 
-    def __init__(self,
-                 embed_dims: int,
-                 num_positions: int,
-                 num_layers: int = 4,
-                 num_heads: int | None = None,
-                 layer_norm_eps: float = 1e-5,
-                 quick_gelu: bool = True,
-                 init_position_std: float = 0.01,
-                 **kwargs) -> None:
+    def __init__(self, embed_dims: PositiveInt, num_positions: PositiveInt,
+                 num_layers: PositiveInt = 4, num_heads: PositiveInt | None = None,
+                 layer_norm_eps: Positive = 1e-5, quick_gelu: bool = True,
+                 init_position_std: NotNegative = 0.01, **kwargs) -> None:
         super().__init__(**kwargs)
-        name = type(self).__name__
-        self.embed_dims = check_positive_int(f'{name}: embed_dims', embed_dims)
-        check_positive_int(f'{name}: num_layers', num_layers)
+        self.embed_dims = embed_dims
         if num_heads is None:
             num_heads = max(1, embed_dims // 64)
-        check_positive_int(f'{name}: num_heads', num_heads)
         if embed_dims % num_heads:
             raise InputError(
-                f'{name}: num_heads must divide embed_dims, got {num_heads} '
-                f'heads for {embed_dims} dimensions')
-        check_number(f'{name}: layer_norm_eps', layer_norm_eps,
-                     lambda x: x > 0, 'positive')
-        check_number(f'{name}: init_position_std', init_position_std,
-                     lambda x: x >= 0, 'at least 0')
+                f'{type(self).__name__}: num_heads must divide embed_dims, got '
+                f'{num_heads} heads for {embed_dims} dimensions')
         self.transformer = Transformer(
             width=embed_dims, layers=num_layers, heads=num_heads,
             act_layer=QuickGELU if quick_gelu else nn.GELU,
@@ -77,9 +62,8 @@ class TextTransformerMixin:
                              positions: Tensor | None = None) -> None:
         """Copy the first blocks and positions of CLIP's text tower.
 
-        Blocks and positions beyond the tower's keep their initialisation, and
-        everything does, with a warning, if the tower's blocks are others. Arguments as
-        for :class:`SimilarityHead`.
+        Blocks and positions beyond the tower's keep their initialisation, as does
+        everything, with a warning, if the tower's blocks are others.
         """
         if positions is None:
             positions = tower.positional_embedding

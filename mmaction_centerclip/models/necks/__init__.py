@@ -1,22 +1,22 @@
-from .agglomerative import AgglomerativeClustering
-from .base import TokenNeck, TokenReducer, build_neck, build_necks
+from .base import TokenNeck, TokenReducer, build_necks
 from .baselines import (
+    ClassSimilarityTokenDrop,
+    DuplicateTokenDrop,
+    NormTokenDrop,
+    RandomTokenDrop,
     SegmentMeanPooling,
     SparseTokenSampling,
     TemporalShift,
     TokenShift,
 )
-from .density_peaks import DensityPeakClustering
 from .run_lengths import RunLengthTokens
-from .temporal_merging import TemporalTokenMerging
-from .token_clustering import SpectralTokenClustering, TokenClustering
-from .token_dropping import (
-    ClassSimilarityTokenDrop,
-    DuplicateTokenDrop,
-    NormTokenDrop,
-    RandomTokenDrop,
+from .token_clustering import (
+    AgglomerativeClustering,
+    DensityPeakClustering,
+    SpectralTokenClustering,
+    TokenClustering,
 )
-from .token_merging import TokenMerging
+from .token_merging import TemporalTokenMerging, TokenMerging
 from .token_selection import TokenSelection
 
 __all__ = ['AgglomerativeClustering', 'ClassSimilarityTokenDrop',
@@ -24,4 +24,4 @@ __all__ = ['AgglomerativeClustering', 'ClassSimilarityTokenDrop',
            'RandomTokenDrop', 'RunLengthTokens', 'SegmentMeanPooling',
            'SparseTokenSampling', 'SpectralTokenClustering', 'TemporalShift',
            'TemporalTokenMerging', 'TokenClustering', 'TokenMerging', 'TokenNeck',
-           'TokenReducer', 'TokenSelection', 'TokenShift', 'build_neck', 'build_necks']
+           'TokenReducer', 'TokenSelection', 'TokenShift', 'build_necks']

@@ -7,11 +7,7 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmaction_centerclip.errors import (
-    InputError,
-    check_positive_int,
-    named_errors,
-)
+from mmaction_centerclip.errors import InputError, named_errors
 from mmaction_centerclip.models.video_tokens import VideoTokens
 from mmaction_centerclip.ops import (
     cut_at_changes,
@@ -19,19 +15,18 @@ from mmaction_centerclip.ops import (
     segment_mask,
     weighted_mean,
 )
+from mmaction_centerclip.utils.option_types import PositiveInt
 
-__all__ = ['TokenNeck', 'TokenReducer', 'build_neck', 'build_necks']
+ONE_TOKEN = torch.zeros(1, 1, 1)
 
 
 class TokenNeck(BaseModule, metaclass=ABCMeta):
     """Rewrite a video's tokens between two transformer blocks.
 
     Args:
-        before_block (int): The transformer block in front of which this neck stands,
-            counted from 1: 7 means after six complete blocks, the paper's B6. In a
-            tower's config also a list, see :func:`build_necks`.
-        embed_dims (int, optional): Width C of the tokens; a tower gives its own.
-        init_cfg (dict, optional): Initialisation config.
+        before_block (int): The transformer block in front of which this neck stands:
+            7 means after six complete blocks, the paper's B6. In a tower's config also
+            a list, see :func:`build_necks`.
     """
     in_front_of_block = True
     """Applied in front of the block."""
@@ -49,12 +44,17 @@ class TokenNeck(BaseModule, metaclass=ABCMeta):
     """Leaves every frame, or segment, the full grid of its patches, each at its
     place: hosts whose blocks tell tokens apart by their order take no other."""
 
-    def __init__(self, before_block: int, embed_dims: int | None = None,
+    def __init__(self, before_block: PositiveInt, embed_dims: int | None = None,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
         self.embed_dims = embed_dims
-        self.before_block = check_positive_int(
-            f'{type(self).__name__}: before_block', before_block)
+        self.before_block = before_block
+
+    def set_options(self, operation: Callable[..., object], **options) -> None:
+        """Keep the options of an operation that takes them, for a token."""
+        with named_errors(type(self).__name__):
+            operation(**options)
+        self.options = options
 
     @abstractmethod
     def forward(self, tokens: VideoTokens) -> VideoTokens:
@@ -76,37 +76,31 @@ class TokenNeck(BaseModule, metaclass=ABCMeta):
         return f'before_block={self.before_block}'
 
 
-def build_neck(config: dict, embed_dims: int) -> TokenNeck:
-    """Build a neck for tokens of a width."""
+def _build_neck(config: dict, embed_dims: int) -> TokenNeck:
     name = config.get('type') if isinstance(config, dict) else None
     cls = MODELS.get(name) if isinstance(name, str) else name
     if not isinstance(cls, type) or not issubclass(cls, TokenNeck):
         raise InputError(f'necks must be configs of token necks, got {config!r}')
-    if 'record' in config:
-        raise InputError(f'{name}: record is gone; the positions of the tokens that '
-                         'a neck returns say which it kept')
     return MODELS.build(config, default_args=dict(embed_dims=embed_dims))
 
 
 def build_necks(configs: Sequence[dict], embed_dims: int) -> list[TokenNeck]:
-    """Build the necks of a tower.
+    """Build the necks of a tower, for tokens of width ``embed_dims``.
 
-    Args:
-        configs (Sequence[dict]): See :func:`build_neck`. One whose ``before_block`` is
-            a list stands for as many necks, one in front of each of those blocks.
-        embed_dims (int): Width C.
+    A config whose ``before_block`` is a list stands for as many necks, one in front of
+    each of those blocks.
     """
     necks = []
     for config in configs:
         blocks = config.get('before_block') if isinstance(config, dict) else None
         if not isinstance(blocks, (list, tuple)):
-            necks.append(build_neck(config, embed_dims))
+            necks.append(_build_neck(config, embed_dims))
             continue
         if not blocks:
             raise InputError(f'before_block must be a block or a list of them, got '
                              f'{blocks!r} in {config!r}')
         for block in blocks:
-            necks.append(build_neck(dict(config, before_block=block), embed_dims))
+            necks.append(_build_neck(dict(config, before_block=block), embed_dims))
     return necks
 
 
@@ -118,13 +112,10 @@ class TokenReducer(TokenNeck):
     tokens what :meth:`reduce` leaves.
 
     Args:
-        before_block (int): Block in front of which to reduce, from 1.
         num_segments (int): Segments S to leave; must divide the frames.
         exclude_padding (bool): Whether frames that the frame mask marks as padding stay
             out of the reduction and of the class token's mean, and a segment with any
             other frame counts. CenterCLIP lets them take part.
-        embed_dims (int, optional): See :class:`TokenNeck`.
-        init_cfg (dict, optional): Initialisation config.
         adaptive_segments (bool): Whether to cut a video where its frames change most,
             see :func:`cut_at_changes` and :func:`frame_changes`, instead of into equal
             lengths. A segment has at most twice the equal length, rounded up, and at
@@ -135,18 +126,18 @@ class TokenReducer(TokenNeck):
     takes_masks = True
     """True where :meth:`reduce` heeds the mask of its segments' frames."""
 
-    def __init__(self, before_block: int, num_segments: int,
+    def __init__(self, before_block: PositiveInt, num_segments: PositiveInt,
                  exclude_padding: bool = False, embed_dims: int | None = None,
                  init_cfg: dict | list | None = None,
                  adaptive_segments: bool = False) -> None:
         super().__init__(before_block, embed_dims, init_cfg)
-        name = type(self).__name__
-        self.num_segments = check_positive_int(f'{name}: num_segments', num_segments)
+        self.num_segments = num_segments
         for option, value in dict(exclude_padding=exclude_padding,
                                   adaptive_segments=adaptive_segments).items():
             if value and not self.takes_masks:
-                raise InputError(f'{name}: {option} is for necks that can leave tokens '
-                                 'out, such as TokenClustering, got True')
+                raise InputError(f'{type(self).__name__}: {option} is for necks that '
+                                 'can leave tokens out, such as TokenClustering, got '
+                                 'True')
         self.exclude_padding = exclude_padding or adaptive_segments
         self.adaptive_segments = adaptive_segments
 
@@ -158,10 +149,8 @@ class TokenReducer(TokenNeck):
     def to_segments(self, tokens: VideoTokens) -> tuple[VideoTokens, Tensor | None]:
         """View each segment as a video (B * S, F, ...).
 
-        Returns:
-            tuple[VideoTokens, Tensor | None]: The segments, whose mask is of the
-            frames that count, None where all do; and the mask of the segments (B, S),
-            None if there is none of the frames.
+        The mask of its frames is None where all count. Also returned is the mask of the
+        segments (B, S), None if there is none of the frames.
         """
         if self.adaptive_segments:
             return self._to_adaptive_segments(tokens)
@@ -222,16 +211,11 @@ class TokenReducer(TokenNeck):
 
     @abstractmethod
     def reduce(self, segments: VideoTokens) -> VideoTokens:
-        """Reduce each segment to one frame.
+        """Reduce each segment, a video of F frames, to one frame.
 
-        Args:
-            segments (VideoTokens): A segment of F frames a video: patches (B * S, F, N,
-                C), positions (B * S, F, N), and the mask of the frames that count, bool
-                (B * S, F), None if all do.
-
-        Returns:
-            VideoTokens: The same with patches (B * S, 1, K, C), positions and
-            size (B * S, 1, K), and the prefix of :meth:`mean_prefix`.
+        From patches (B * S, F, N, C), with positions, and the mask of the frames that
+        count, to patches (B * S, 1, K, C), with positions, size, and the prefix of
+        :meth:`mean_prefix`.
         """
 
     def mean_prefix(self, segments: VideoTokens) -> Tensor:

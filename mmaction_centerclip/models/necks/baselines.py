@@ -1,17 +1,29 @@
-"""Necks that CenterCLIP compares token clustering with."""
+"""Baselines of CenterCLIP, and controls that drop tokens by simple rules.
+
+What a reducer is worth is what it gains over these, at as many tokens.
+"""
+from functools import partial
+
 import torch
 from mmaction.registry import MODELS
 from torch import Tensor
 
-from mmaction_centerclip.errors import named_errors
+from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.video_tokens import VideoTokens
-from mmaction_centerclip.ops import check_fold_div, sparse_sampling, temporal_shift
-from mmaction_centerclip.ops.masks import mask_or_all, weighted_mean
+from mmaction_centerclip.ops import (
+    largest,
+    mask_or_all,
+    norms,
+    novelty,
+    similarity_to,
+    sparse_sampling,
+    temporal_shift,
+    weighted_mean,
+)
+from mmaction_centerclip.utils.option_types import NotNegativeInt
 
-from .base import TokenNeck, TokenReducer
+from .base import ONE_TOKEN, TokenNeck, TokenReducer
 from .token_selection import TokenSelection
-
-__all__ = ['SegmentMeanPooling', 'SparseTokenSampling', 'TemporalShift', 'TokenShift']
 
 
 @MODELS.register_module()
@@ -59,29 +71,94 @@ class _Shift(TokenNeck):
 
     def __init__(self, before_block: int, fold_div: int = 8, **kwargs) -> None:
         super().__init__(before_block, **kwargs)
-        with named_errors(type(self).__name__):
-            self.fold_div = check_fold_div(fold_div)
+        self.set_options(partial(temporal_shift, ONE_TOKEN[None]), fold_div=fold_div)
 
 
 @MODELS.register_module()
 class TemporalShift(_Shift):
-    """Shift channels of the patch tokens (TSM, arXiv 1811.08383).
-
-    The class token stays. Arguments are ``before_block`` and ``fold_div``.
-    """
+    """Shift channels of the patch tokens (TSM, arXiv 1811.08383)."""
 
     def forward(self, tokens: VideoTokens) -> VideoTokens:
-        return tokens.replace(patches=temporal_shift(tokens.patches, self.fold_div))
+        return tokens.replace(patches=temporal_shift(tokens.patches, **self.options))
 
 
 @MODELS.register_module()
 class TokenShift(_Shift):
     """Shift channels of the class token (Token Shift, arXiv 2108.02432).
 
-    Works twice in its block, before the attention and before the MLP. Arguments are
-    ``before_block`` and ``fold_div``.
+    Works twice in its block, before the attention and before the MLP.
     """
     inside_block = True
 
     def forward(self, tokens: VideoTokens) -> VideoTokens:
-        return tokens.replace(prefix=temporal_shift(tokens.prefix, self.fold_div))
+        return tokens.replace(prefix=temporal_shift(tokens.prefix, **self.options))
+
+
+class _TokenDrop(TokenSelection):
+    has_clusters = False
+
+
+@MODELS.register_module()
+class RandomTokenDrop(_TokenDrop):
+    """Keep random tokens, in evaluation always the same ones, by ``seed``.
+
+    They are the same for the whole batch and different per segment. In training they
+    are drawn anew, as by :class:`SparseTokenSampling`, which in evaluation keeps tokens
+    at equal steps.
+    """
+    takes_masks = False
+
+    def __init__(self, before_block: int, num_segments: int, num_centers: int,
+                 seed: NotNegativeInt = 0, **kwargs) -> None:
+        super().__init__(before_block, num_segments, num_centers, **kwargs)
+        self.seed = seed
+
+    @torch.compiler.disable
+    def select(self, tokens: Tensor, token_mask: Tensor | None,
+               frames: int) -> tuple[Tensor, None]:
+        generator = None if self.training else torch.Generator().manual_seed(self.seed)
+        indices = sparse_sampling(
+            tokens.shape[1], self.num_centers, self.num_segments, training=True,
+            generator=generator, device=tokens.device)
+        return indices.repeat(len(tokens) // self.num_segments, 1), None
+
+
+@MODELS.register_module()
+class NormTokenDrop(_TokenDrop):
+    """Keep each segment's tokens of the largest norm."""
+
+    def select(self, tokens: Tensor, token_mask: Tensor | None,
+               frames: int) -> tuple[Tensor, None]:
+        return largest(norms(tokens), self.num_centers, token_mask), None
+
+
+@MODELS.register_module()
+class ClassSimilarityTokenDrop(_TokenDrop):
+    """Keep each segment's tokens that are most like their frame's class token.
+
+    By the cosine of both. It stands in for the attention of the class token, which
+    other methods drop tokens by, and which a neck does not see.
+    """
+    reads_prefix = True
+
+    def select(self, tokens: Tensor, token_mask: Tensor | None, frames: int,
+               prefix: Tensor) -> tuple[Tensor, None]:
+        if not prefix.shape[2]:
+            raise InputError(f'{self} needs a class token, which this tower has not')
+        tokens = tokens.unflatten(1, (frames, -1))
+        scores = similarity_to(tokens, prefix[:, :, :1].expand_as(tokens))
+        return largest(scores.flatten(1), self.num_centers, token_mask), None
+
+
+@MODELS.register_module()
+class DuplicateTokenDrop(_TokenDrop):
+    """Keep the tokens of each segment least similar to the previous frame's.
+
+    By the cosine distance to the nearest token there. The first frame's tokens are all
+    new and come first.
+    """
+
+    def select(self, tokens: Tensor, token_mask: Tensor | None,
+               frames: int) -> tuple[Tensor, None]:
+        scores = novelty(tokens, frames, token_mask)
+        return largest(scores, self.num_centers, token_mask), None

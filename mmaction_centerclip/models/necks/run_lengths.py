@@ -1,50 +1,26 @@
 """Drop the patches that do not change from frame to frame (RLT)."""
+from functools import partial
+
 from mmaction.registry import MODELS
 
-from mmaction_centerclip.errors import named_errors
 from mmaction_centerclip.models.video_tokens import VideoTokens
-from mmaction_centerclip.ops import (
-    check_threshold,
-    mask_or_all,
-    pack,
-    run_lengths,
-)
+from mmaction_centerclip.ops import mask_or_all, pack, run_lengths
 
-from .base import TokenReducer
-
-__all__ = ['RunLengthTokens']
+from .base import ONE_TOKEN, TokenReducer
 
 
 @MODELS.register_module()
 class RunLengthTokens(TokenReducer):
     """Keep, of each segment's patches, those that are new in their frame.
 
-    After Run-Length Tokenization (RLT, arXiv 2411.05222), ahead of block 1. A patch
-    that stays as it was in the frame before is dropped, and the one that it repeats
-    counts, in all attention from here on, for as many frames as it stays: of patches
-    that are exactly equal nothing is lost by this, but for rounding. How many tokens
-    that leaves depends on the video: the others of the batch are padded to the longest
-    with tokens of size 0, which attention leaves out.
-
-    It differs from the paper: patches are compared as they are embedded, not as pixels
-    (at block 1 both frames have the same position added, and what differs is the
-    patch); run lengths are weights in the attention and not a learned embedding, so
-    that it works without training; videos are padded and not packed. The tower must
-    pool a class token, and have no other neck. It does not compile to one graph.
-
-    Args:
-        before_block (int): Behind attention hardly any token stays as it was.
-        threshold (float): How much a token may differ, see :func:`run_lengths`.
-
-    Examples:
-        >>> import torch
-        >>> from mmaction_centerclip.models import TimmVisionTower
-        >>> tower = TimmVisionTower(
-        ...     img_size=64, embed_dim=64, depth=3, num_heads=2, num_classes=0,
-        ...     necks=[dict(type='RunLengthTokens', num_segments=1)])
-        >>> still = torch.rand(1, 1, 3, 64, 64).expand(-1, 4, -1, -1, -1)
-        >>> tower.run_blocks(still).x.shape  # 1 + 16 tokens for 4 frames
-        torch.Size([1, 17, 64])
+    After Run-Length Tokenization (RLT, arXiv 2411.05222), ahead of block 1: behind
+    attention hardly any token stays as it was. A patch that :func:`run_lengths` finds
+    unchanged is dropped, and the one that it repeats counts, in all attention from here
+    on, for as many frames as it stays: of patches that are exactly equal nothing is
+    lost by this, but for rounding. The videos of a batch are padded to the longest with
+    tokens of size 0, which attention leaves out. The tower must pool a class token, and
+    have no other neck. It does not compile to one graph. docs/reducers.md says where it
+    differs from the paper.
     """
     proportional_attention = True
     pads = True
@@ -52,14 +28,13 @@ class RunLengthTokens(TokenReducer):
     def __init__(self, num_segments: int, threshold: float = 0.1,
                  before_block: int = 1, **kwargs) -> None:
         super().__init__(before_block, num_segments, **kwargs)
-        with named_errors(type(self).__name__):
-            check_threshold(threshold)
-        self.threshold = threshold
+        self.set_options(partial(run_lengths, ONE_TOKEN[None]), threshold=threshold)
 
     def reduce(self, segments: VideoTokens) -> VideoTokens:
         mask = segments.frame_mask
-        size = run_lengths(segments.patches, self.threshold,
-                           None if mask is None else mask_or_all(mask))
+        size = run_lengths(
+            segments.patches, frame_mask=None if mask is None else mask_or_all(mask),
+            **self.options)
         joined = segments.joined_frames()
         if size.all():
             return joined

@@ -1,38 +1,30 @@
-"""CenterCLIP's token clustering as necks between two blocks."""
+"""Necks that cluster the tokens of a segment: CenterCLIP, DPC-KNN, ATC."""
 import math
+from functools import partial
 
 from mmaction.registry import MODELS
 from torch import Tensor
 
-from mmaction_centerclip.errors import InputError, named_errors
+from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.ops import (
-    check_kernels,
+    agglomerative,
     check_kmedoids,
-    check_spectral,
+    density_peaks,
     kmedoids,
     spatial_temporal_locality,
     spectral_clustering,
 )
 
+from .base import ONE_TOKEN
 from .token_selection import TokenSelection
-
-__all__ = ['SpectralTokenClustering', 'TokenClustering']
 
 
 @MODELS.register_module()
 class TokenClustering(TokenSelection):
     """Keep the k-medoids++ centers of each segment's tokens.
 
-    CenterCLIP (arXiv 2205.00823), Sec. 3.2 and 3.3. Distances are computed in float32
-    whatever the autocast dtype.
-
-    Args:
-        distance (str): ``'euclidean'`` or ``'cosine'``.
-        p (float): Order of the Minkowski distance.
-        pre_norm (bool): Whether to cluster tokens of unit length.
-        max_iters (int): Limit of update steps.
-        tol (float): Stop when a segment's medoids move less than this in all.
-        backend (str): ``'auto'``, ``'torch'`` or ``'triton'``, see :func:`kmedoids`.
+    CenterCLIP (arXiv 2205.00823), Sec. 3.2 and 3.3; the options are those of
+    :func:`kmedoids`. Distances are computed in float32 whatever the autocast dtype.
 
     Examples:
         >>> import torch
@@ -43,22 +35,14 @@ class TokenClustering(TokenSelection):
         torch.Size([2, 3, 49, 8])
     """
 
-    def __init__(self,
-                 before_block: int,
-                 num_segments: int,
-                 num_centers: int,
-                 distance: str = 'euclidean',
-                 p: float = 2.0,
-                 pre_norm: bool = False,
-                 max_iters: int = 100,
-                 tol: float = 1e-6,
-                 backend: str = 'auto',
+    def __init__(self, before_block: int, num_segments: int, num_centers: int,
+                 distance: str = 'euclidean', p: float = 2.0, pre_norm: bool = False,
+                 max_iters: int = 100, tol: float = 1e-6, backend: str = 'auto',
                  **kwargs) -> None:
         super().__init__(before_block, num_segments, num_centers, **kwargs)
-        self.options = dict(distance=distance, p=p, pre_norm=pre_norm,
-                            max_iters=max_iters, tol=tol, backend=backend)
-        with named_errors(type(self).__name__):
-            check_kmedoids(**self.options, masked=self.exclude_padding)
+        self.set_options(
+            partial(check_kmedoids, masked=self.exclude_padding), distance=distance,
+            p=p, pre_norm=pre_norm, max_iters=max_iters, tol=tol, backend=backend)
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, Tensor]:
@@ -69,45 +53,33 @@ class TokenClustering(TokenSelection):
 class SpectralTokenClustering(TokenSelection):
     """Keep the centers of each segment's spectral clusters.
 
-    CenterCLIP (arXiv 2205.00823), Sec. 3.3. Takes no ``exclude_padding`` and no
-    ``adaptive_segments``.
+    CenterCLIP (arXiv 2205.00823), Sec. 3.3; the options are those of
+    :func:`spectral_clustering` and :func:`spatial_temporal_locality`, but:
 
     Args:
-        graph (str): ``'knn'`` or ``'heat'``.
-        sigma (float | str): Scale of the similarity, or ``'auto'``.
         knn (int, optional): Neighbours in the graph. None: 5 a frame, and 5 more where
             a frame has 100 tokens or more.
-        spatial_kernel (int, optional): Odd; with ``temporal_kernel``, keep similarities
-            of tokens that are near each other only. For a square token grid, so only
-            for the first reducer of a tower. None: all.
-        temporal_kernel (int): Odd.
-        p (float): Order of the distance between rows.
-        max_iters (int): Limit of update steps.
-        tol (float): See :class:`TokenClustering`.
+        spatial_kernel (int, optional): Keep similarities of tokens that are near each
+            other only. For a square token grid, so only for the first reducer of a
+            tower. None: all.
     """
     takes_masks = False
 
-    def __init__(self,
-                 before_block: int,
-                 num_segments: int,
-                 num_centers: int,
-                 graph: str = 'knn',
-                 sigma: float | str = 2.0,
-                 knn: int | None = None,
-                 spatial_kernel: int | None = None,
-                 temporal_kernel: int = 7,
-                 p: float = 2.0,
-                 max_iters: int = 100,
-                 tol: float = 1e-6,
+    def __init__(self, before_block: int, num_segments: int, num_centers: int,
+                 graph: str = 'knn', sigma: float | str = 2.0, knn: int | None = None,
+                 spatial_kernel: int | None = None, temporal_kernel: int = 7,
+                 p: float = 2.0, max_iters: int = 100, tol: float = 1e-6,
                  **kwargs) -> None:
         super().__init__(before_block, num_segments, num_centers, **kwargs)
         self.knn = knn
         self.spatial_kernel = spatial_kernel
         self.temporal_kernel = temporal_kernel
-        self.options = dict(graph=graph, sigma=sigma, p=p, max_iters=max_iters, tol=tol)
-        with named_errors(type(self).__name__):
-            check_spectral(**self.options, knn=1 if knn is None else knn)
-            check_kernels(spatial_kernel or 1, temporal_kernel)
+        self.set_options(partial(spatial_temporal_locality, 1, 1, 1),
+                         spatial_kernel=spatial_kernel or 1,
+                         temporal_kernel=temporal_kernel)
+        self.set_options(
+            partial(spectral_clustering, ONE_TOKEN, 1, knn=1 if knn is None else knn),
+            graph=graph, sigma=sigma, p=p, max_iters=max_iters, tol=tol)
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, Tensor]:
@@ -126,3 +98,45 @@ class SpectralTokenClustering(TokenSelection):
         return spatial_temporal_locality(frames, side, side,
                                          spatial_kernel=self.spatial_kernel,
                                          temporal_kernel=self.temporal_kernel)
+
+
+@MODELS.register_module()
+class DensityPeakClustering(TokenSelection):
+    """Keep the density peaks of each segment's tokens, or merge around them.
+
+    DPC-KNN, see :func:`density_peaks`; needs no training. TCFormer merges with weights
+    that it learns, which are not here.
+    """
+
+    def __init__(self, before_block: int, num_segments: int, num_centers: int,
+                 neighbors: int = 5, scale: float | None = None,
+                 aggregation: str = 'mean', **kwargs) -> None:
+        super().__init__(before_block, num_segments, num_centers,
+                         aggregation=aggregation, **kwargs)
+        self.set_options(partial(density_peaks, ONE_TOKEN, 1), neighbors=neighbors,
+                         scale=scale)
+
+    def select(self, tokens: Tensor, token_mask: Tensor | None,
+               frames: int) -> tuple[Tensor, Tensor]:
+        return density_peaks(tokens, self.num_centers, valid=token_mask, **self.options)
+
+
+@MODELS.register_module()
+class AgglomerativeClustering(TokenSelection):
+    """Join each segment's nearest tokens until ``num_centers`` are left.
+
+    ATC, see :func:`agglomerative`; needs no training. The paper compares keys inside a
+    block, this neck the tokens in front of it, and on the CPU.
+    """
+
+    def __init__(self, before_block: int, num_segments: int, num_centers: int,
+                 linkage: str = 'average', distance: str = 'cosine',
+                 aggregation: str = 'mean', **kwargs) -> None:
+        super().__init__(before_block, num_segments, num_centers,
+                         aggregation=aggregation, **kwargs)
+        self.set_options(partial(agglomerative, ONE_TOKEN, 1), linkage=linkage,
+                         distance=distance)
+
+    def select(self, tokens: Tensor, token_mask: Tensor | None,
+               frames: int) -> tuple[Tensor, Tensor]:
+        return agglomerative(tokens, self.num_centers, valid=token_mask, **self.options)

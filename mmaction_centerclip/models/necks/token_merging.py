@@ -1,16 +1,17 @@
-"""Bipartite token merging inside the blocks of a transformer (ToMe)."""
+"""Necks that merge tokens by bipartite matching: ToMe, TempMe."""
+from functools import partial
 from typing import Literal
 
 from mmaction.registry import MODELS
 from torch import Tensor
 
-from mmaction_centerclip.errors import InputError, check_positive_int
+from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.video_tokens import VideoTokens
-from mmaction_centerclip.ops import alternate, bipartite_matching, merge
+from mmaction_centerclip.ops import alternate, bipartite_matching, clip_matching, merge
+from mmaction_centerclip.utils.option_types import NotNegativeInt, PositiveInt
 
-from .base import TokenReducer
-
-__all__ = ['TokenMerging']
+from .base import ONE_TOKEN, TokenReducer
+from .token_selection import TokenSelection
 
 
 @MODELS.register_module()
@@ -27,45 +28,29 @@ class TokenMerging(TokenReducer):
 
     The partition alternates over prefix and patch tokens together, as in the paper,
     whose class token is the first source, and is never merged; with several prefix
-    tokens, or none, the first patch is accordingly a source or a destination. Where
-    less than ``2 * r`` tokens are left, half go.
+    tokens, or none, the first patch is accordingly a source or a destination.
 
     Args:
-        r (int): Tokens to lose in this block; 0 changes nothing.
+        r (int): Tokens to lose in this block, at most half; 0 changes nothing.
         num_segments (int, optional): Join the frames of each of so many segments and
             merge in its space and time: it has F * N - r tokens then, and the mean of
             the class tokens. The paper's way for videos is 1, in a tower whose
             attention joins the frames. None: in each frame.
-        metric (str): ``'keys'``, or ``'tokens'`` themselves, for hosts that do not give
-            their keys.
+        metric (str): ``'tokens'`` for hosts that do not give their keys.
         proportional (bool): Whether attention counts tokens by their size; the paper
             does so, but for models that were trained with MAE.
-
-    Examples:
-        >>> import torch
-        >>> from mmaction_centerclip.models import TimmVisionTower
-        >>> tower = TimmVisionTower(
-        ...     img_size=64, embed_dim=64, depth=3, num_heads=2, num_classes=0,
-        ...     necks=[dict(type='TokenMerging', before_block=[1, 2, 3], r=4)])
-        >>> tokens = tower.run_blocks(torch.rand(1, 2, 3, 64, 64))
-        >>> tokens.x.shape  # of 1 + 16 - 3 * 4 tokens a frame
-        torch.Size([2, 5, 64])
     """
     in_front_of_block = False
     inside_block = True
     without_attention = "metric='tokens', proportional=False"
 
-    def __init__(self, before_block: int, r: int, num_segments: int | None = None,
+    def __init__(self, before_block: int, r: NotNegativeInt,
+                 num_segments: PositiveInt | None = None,
                  metric: Literal['keys', 'tokens'] = 'keys', proportional: bool = True,
                  embed_dims: int | None = None,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(before_block, num_segments or 1, embed_dims=embed_dims,
                          init_cfg=init_cfg)
-        name = type(self).__name__
-        if num_segments is not None:
-            check_positive_int(f'{name}: num_segments', num_segments)
-        if r < 0:
-            raise InputError(f'{name}: r must not be negative, got {r!r}')
         self.num_segments = num_segments
         self.r = r
         self.metric = metric
@@ -107,3 +92,28 @@ class TokenMerging(TokenReducer):
 
     def extra_repr(self) -> str:
         return f'before_block={self.before_block}, r={self.r}'
+
+
+@MODELS.register_module()
+class TemporalTokenMerging(TokenSelection):
+    """Join neighbouring clips, and merge their tokens across and within.
+
+    After TempMe (arXiv 2409.01156, Sec. 3): several such necks in the last blocks make
+    12 frames 6, 3 and 1 clips. Of each segment's tokens, those of its other frames
+    merge into the most similar ones of its first frame, and then tokens of the joined
+    clip into each other, by :func:`clip_matching`, until ``num_centers`` are left; with
+    ``aggregation='medoid'`` they are dropped. docs/reducers.md says where it differs
+    from the paper.
+    """
+    takes_masks = False
+
+    def __init__(self, before_block: int, num_segments: int, num_centers: int,
+                 cross_share: float = 0.8, aggregation: str = 'mean', **kwargs) -> None:
+        super().__init__(before_block, num_segments, num_centers,
+                         aggregation=aggregation, **kwargs)
+        self.set_options(
+            partial(clip_matching, ONE_TOKEN, 1, 1), cross_share=cross_share)
+
+    def select(self, tokens: Tensor, token_mask: Tensor | None,
+               frames: int) -> tuple[Tensor, Tensor]:
+        return clip_matching(tokens, self.num_centers, frames, **self.options)

@@ -1,21 +1,17 @@
 """Base class of reducers that keep some tokens of each segment."""
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from mmaction_centerclip.errors import (
-    InputError,
-    check_choice,
-    check_positive_int,
-)
+from mmaction_centerclip.errors import InputError, check_choice, check_positive_int
 from mmaction_centerclip.models.video_tokens import VideoTokens
 from mmaction_centerclip.ops import mask_or_all, merge, weighted_mean
+from mmaction_centerclip.utils.option_types import PositiveInt
 
 from .base import TokenReducer
-
-__all__ = ['TokenSelection']
 
 
 class TokenSelection(TokenReducer):
@@ -25,15 +21,13 @@ class TokenSelection(TokenReducer):
     kept.
 
     Args:
-        num_centers (int): Tokens K to keep of each segment's.
         aggregation (str): ``'medoid'``: keep the centers themselves; ``'mean'``: the
             mean of the patches in each center's cluster, a token as often as its size
             says, at the center's position.
-        cluster_embed (str, optional): A learned embedding of the K kept tokens, in
-            token order, that starts from ``'zeros'``, ``'random'``, or ``'clip'``: the
-            first K patch positions of the tower's positional embedding. None: none.
-        frame_embed (str, optional): A learned embedding of the frame that a kept token
-            comes from, starting from ``'zeros'`` or ``'random'``. None: none.
+        cluster_embed (str, optional): Start of a learned embedding of the kept tokens,
+            in token order; ``'clip'``: the tower's first patch positions.
+        frame_embed (str, optional): Start of a learned embedding of the frame that a
+            kept token comes from.
         frames_per_segment (int, optional): Frames of a segment, required by
             ``frame_embed``; with ``adaptive_segments`` the most that one may have.
     """
@@ -41,28 +35,21 @@ class TokenSelection(TokenReducer):
     reads_prefix = False
     """True where :meth:`select` takes the prefix tokens (B * S, F, P, C) too."""
 
-    def __init__(self,
-                 before_block: int,
-                 num_segments: int,
-                 num_centers: int,
-                 aggregation: str = 'medoid',
-                 cluster_embed: str | None = None,
-                 frame_embed: str | None = None,
-                 frames_per_segment: int | None = None,
-                 exclude_padding: bool = False,
-                 embed_dims: int | None = None,
-                 init_cfg: dict | list | None = None,
+    def __init__(self, before_block: int, num_segments: int, num_centers: PositiveInt,
+                 aggregation: Literal['medoid', 'mean'] = 'medoid',
+                 cluster_embed: Literal['zeros', 'random', 'clip'] | None = None,
+                 frame_embed: Literal['zeros', 'random'] | None = None,
+                 frames_per_segment: int | None = None, exclude_padding: bool = False,
+                 embed_dims: int | None = None, init_cfg: dict | list | None = None,
                  adaptive_segments: bool = False) -> None:
         super().__init__(before_block, num_segments, exclude_padding,
                          embed_dims, init_cfg, adaptive_segments)
         name = type(self).__name__
-        self.num_centers = check_positive_int(f'{name}: num_centers', num_centers)
-        self.aggregation = check_choice(
-            f'{name}: aggregation', aggregation,
-            ('medoid', 'mean') if self.has_clusters else ('medoid', ))
-        self._cluster_embed_start = check_choice(
-            f'{name}: cluster_embed', cluster_embed, (None, 'zeros', 'random', 'clip'))
-        check_choice(f'{name}: frame_embed', frame_embed, (None, 'zeros', 'random'))
+        self.num_centers = num_centers
+        if not self.has_clusters:
+            check_choice(f'{name}: aggregation', aggregation, ('medoid', ))
+        self.aggregation = aggregation
+        self._cluster_embed_start = cluster_embed
         if frame_embed is not None:
             check_positive_int(f'{name}: frames_per_segment', frames_per_segment)
         self.cluster_embed = self._embedding(cluster_embed, num_centers)
@@ -181,16 +168,13 @@ class TokenSelection(TokenReducer):
 
         Args:
             tokens (Tensor): Frame-major, shape (B * S, F * N, C).
-            token_mask (Tensor | None): Tokens that count, bool (B * S, F * N); None if
-                all do.
+            token_mask (Tensor | None): Tokens that count, bool (B * S, F * N).
             frames (int): F.
-            *prefix (Tensor): With :attr:`reads_prefix`, the prefix tokens
-                (B * S, F, P, C).
+            *prefix (Tensor): With :attr:`reads_prefix`, (B * S, F, P, C).
 
         Returns:
-            tuple[Tensor, Tensor | None]: Ascending indices, int64
-            (B * S, K), and the cluster of each token, int64 (B * S, F * N), None where
-            there are no clusters.
+            tuple[Tensor, Tensor | None]: Ascending indices, int64 (B * S, K), and the
+            cluster of each token, int64 (B * S, F * N), None where there are none.
         """
 
     def extra_repr(self) -> str:

@@ -1,12 +1,12 @@
-"""Why some backbones are no hosts of necks."""
+"""Find the host of a model, or say why there is none."""
 import inspect
 
 from mmaction.registry import MODELS
 
-from mmaction_centerclip.clip.refusals import why_unsuited
+from mmaction_centerclip.clip.arch import vision_tower_type, why_unsuited
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['advise', 'check_host']
+from .video_tower import VideoTower
 
 
 def check_host(config: dict) -> None:
@@ -38,3 +38,21 @@ def is_host(kind: str | type | None) -> bool:
     cls = MODELS.get(kind) if isinstance(kind, str) else kind
     return inspect.isfunction(cls) or (
         isinstance(cls, type) and issubclass(cls, VideoTower))
+
+
+@MODELS.register_module('OpenCLIPVisionTower')
+def open_clip_vision_tower(arch: str | dict, **options) -> VideoTower:
+    """Build the video tower of any model of open_clip that necks fit.
+
+    So a config says by its model's ``arch`` alone (see :func:`clip_config`) which tower
+    it has: a :class:`CLIPVisionTower` or a :class:`CLIPTimmVisionTower`, with its
+    options.
+    """
+    name = vision_tower_type(arch)
+    tower = MODELS.get(name)
+    known = list(inspect.signature(tower).parameters)[1:]
+    unknown = sorted(options.keys() - set(known))
+    if unknown:
+        raise InputError(f'arch {arch!r}: its vision tower, a {name}, has the options '
+                         f'{known}, got {unknown}')
+    return tower(arch, **options)

@@ -11,11 +11,8 @@ from mmaction_centerclip.clip.weights import load_clip_weights
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.backbones import CLIPTextTower, VideoTower
 
-from .frozen_towers import FrozenTowers
 from .lora import add_adapters, watch_adapters, without_adapters
-from .towers import build_tower, load_tower_weights
-
-__all__ = ['VideoTextRetriever']
+from .towers import FrozenTowers, build_tower, load_tower_weights
 
 CAPTIONS_AT_A_TIME = 512
 
@@ -29,17 +26,14 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
             :func:`clip_config`.
         backbone (dict): The video tower, without its ``arch``.
         text_backbone (dict): The text tower, without its ``arch``.
-        head (dict): The similarity head.
         pretrained (str, optional): A tag of open_clip or a local file to start from;
             None trains from scratch. Loaded by ``init_weights()``, which the runner
-            calls before it trains. The data preprocessor must normalise as the tag was
-            trained with; of a file nothing is known, and nothing is checked.
+            calls before it trains.
         video_pretrained (str, optional): A local file to start the video tower from,
             where it is no CLIP's, see :func:`load_tower_weights`; ``pretrained`` then
             gives the text tower and the head only.
         video_projection (bool): Whether a learned linear layer takes the video tower's
-            features to the width of the text tower's. Defaults to False: the widths
-            must be the same.
+            features to the width of the text tower's. Without, both must be the same.
         frozen_layers (int): Blocks to freeze in both towers, from the first. 0 freezes
             the embeddings in front of the blocks only, -1 nothing.
         frozen_towers (bool): Whether nothing in the towers trains, what pools their
@@ -48,25 +42,7 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
             :func:`add_adapters`; needs ``peft``, and no ``frozen_towers``.
         data_preprocessor (dict, optional): Without ``mean`` and ``std`` it gets those
             of :func:`preprocessing_for`.
-        init_cfg (dict, optional): Initialisation config.
-
-    Examples:
-        >>> import torch
-        >>> from mmaction.registry import MODELS
-        >>> model = MODELS.build(dict(
-        ...     type='VideoTextRetriever',
-        ...     arch='ViT-B-32-quickgelu',
-        ...     backbone=dict(
-        ...         type='CLIPVisionTower',
-        ...         necks=[dict(type='TokenClustering', before_block=7,
-        ...                     num_segments=3, num_centers=49)]),
-        ...     text_backbone=dict(type='CLIPTextTower', context_length=32),
-        ...     head=dict(type='MeanPoolingHead')))
-        >>> inputs = dict(imgs=torch.rand(1, 12, 3, 224, 224),
-        ...               text=torch.randint(1, 49407, (1, 32)))
-        >>> {name: tuple(x.shape) for name, x in model(inputs).items()}
-        {'video': (1, 512), 'text': (1, 512), 'segments': (1, 3, 512), 'segment_mask': (1, 3)}
-    """  # noqa: E501
+    """
 
     def __init__(self,
                  arch: str | dict,
@@ -126,7 +102,7 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
                 raise InputError('frozen_layers must be -1 or 0 beside lora, which '
                                  f'freezes all layers, got {frozen_layers}')
             add_adapters(self, lora)
-        self.note_options(arch, backbone, text_backbone, self._resizing)
+        self.tower_options = arch, backbone, text_backbone, self._resizing
         if frozen_towers:
             self.freeze_towers()
 
@@ -152,14 +128,10 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
             data_samples (list, optional): One a video, for ``'predict'``; in ``'loss'``
                 too they may say whose ``tokenizer`` the captions come from, the frames'
                 ``resizing``, and ``pair_ids``, see :meth:`SimilarityHead.loss`.
-            mode (str): ``'loss'``, ``'predict'`` or ``'tensor'``.
-
-        Returns:
-            dict | list: The loss terms; the data samples with their
-            ``video_features`` and ``text_features``, dicts of what the head compares,
-            the latter's tensors (C, ...) of its C captions; or a dict of both, of all
-            videos and captions (``video`` and ``text`` (B, E) of a separable head),
-            with ``segments`` (B, S, E) and ``segment_mask`` bool (B, S).
+            mode (str): ``'loss'`` returns the loss terms; ``'predict'`` the samples
+                with ``video_features`` and ``text_features`` (of C captions, (C, ...)),
+                dicts of what the head compares; ``'tensor'`` a dict of both, of all
+                videos and captions, with ``segments`` (B, S, E) and ``segment_mask``.
         """
         if mode in ('loss', 'predict') and 'imgs' in inputs:
             read = (data_samples or ())[:len(inputs['imgs'])]
@@ -185,8 +157,8 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
 
     def encode_video(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Features of the segments (B, S, E) and their mask (B, S)."""
-        segments, mask = self.encode_frames(inputs)
-        return self.project(segments), mask
+        segments = self.encode_segments(inputs)
+        return self.project(segments.features), segments.mask
 
     def project(self, segments: Tensor) -> Tensor:
         """Take the video tower's features to the width of the text tower's."""
@@ -194,26 +166,11 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
             segments)
 
     def video_features(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Encode videos without captions.
-
-        Args:
-            inputs (dict[str, Tensor]): ``imgs`` and maybe ``frame_mask``, see
-                :meth:`forward`.
-
-        Returns:
-            dict[str, Tensor]: What the head compares, tensors (B, ...).
-        """
+        """Encode ``imgs`` (and maybe ``frame_mask``) to what the head compares."""
         return self.head.video_features(*self.encode_video(inputs))
 
     def text_features(self, text: Tensor) -> dict[str, Tensor]:
-        """Encode captions without videos, a bounded number at a time.
-
-        Args:
-            text (Tensor): Token ids, int64 (C, L).
-
-        Returns:
-            dict[str, Tensor]: What the head compares, tensors (C, ...).
-        """
+        """Encode token ids (C, L) to what the head compares, so many at a time."""
         parts = [self.head.text_features(self.text_backbone(part))
                  for part in text.split(CAPTIONS_AT_A_TIME)]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

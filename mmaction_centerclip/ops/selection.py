@@ -1,27 +1,41 @@
-"""Scores of tokens, and the tokens with the largest ones."""
+"""Choose tokens: at equal steps, at random, or by a score."""
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmaction_centerclip.errors import InputError
+
 from .kmedoids import check_problem
+
+
+def sparse_sampling(num_tokens: int, num_centers: int, num_segments: int = 1, *,
+                    training: bool = False, generator: torch.Generator | None = None,
+                    device: torch.device | str | None = None) -> Tensor:
+    """Choose tokens without looking at them, int64 (S, K), ascending.
+
+    CenterCLIP (arXiv 2205.00823, Sec. 4.4). In evaluation one from each of K equal
+    steps, floor(step / 2 + step * i). In training K at random, by a ``generator`` on
+    the CPU, the same for the whole batch and different per segment.
+    """
+    if not 1 <= num_centers <= num_tokens:
+        raise InputError(f'num_centers must be from 1 to the {num_tokens} tokens'
+                         f', got {num_centers!r}')
+    if training:
+        order = torch.rand(num_segments, num_tokens, generator=generator)
+        indices = order.topk(num_centers).indices.sort(dim=-1).values
+    else:
+        steps = torch.arange(num_centers, dtype=torch.float64)
+        step = num_tokens / num_centers
+        indices = (step / 2 + step * steps).floor().long().repeat(num_segments, 1)
+    return indices.to(device)
 
 
 @torch.no_grad()
 def largest(scores: Tensor, num_centers: int, valid: Tensor | None = None) -> Tensor:
     """Return the tokens with the largest scores; ties go to the lowest index.
 
-    Args:
-        scores (Tensor): Shape (B, N), floating point.
-        num_centers (int): K, from 1 to N.
-        valid (Tensor, optional): False for padding, bool (B, N), which comes after all
-            others. None: all are valid.
-
-    Returns:
-        Tensor: Ascending indices, int64 (B, K).
-
-    Examples:
-        >>> largest(torch.tensor([[1., 3, 3, 0]]), 2)
-        tensor([[1, 2]])
+    Ascending indices, int64 (B, K), of scores (B, N). Padding, where ``valid`` (B, N)
+    is False, comes after all others.
     """
     check_problem(scores[..., None], num_centers)
     order = scores.argsort(dim=1, descending=True, stable=True)
@@ -49,20 +63,8 @@ def similarity_to(tokens: Tensor, references: Tensor) -> Tensor:
 def novelty(tokens: Tensor, frames: int, valid: Tensor | None = None) -> Tensor:
     """Return how far each token is from the nearest one in the frame before.
 
-    Args:
-        tokens (Tensor): Frame-major, shape (B, F * N, C).
-        frames (int): F.
-        valid (Tensor, optional): False for padding, bool (B, F * N). What follows a
-            frame of padding is new. None: all are.
-
-    Returns:
-        Tensor: Cosine distances, (B, F * N), float32 or more; infinite in the
-        first frame.
-
-    Examples:
-        >>> tokens = torch.tensor([[[1., 0], [0, 1], [0, 2], [1, 1]]])
-        >>> novelty(tokens, 2).round(decimals=2)
-        tensor([[   inf,    inf, 0.0000, 0.2900]])
+    By the cosine distance, (B, F * N) of tokens (B, F * N, C), which are frame-major;
+    infinite in the first frame, and behind a frame of padding (``valid`` is False).
     """
     check_problem(tokens, 1)
     dtype = torch.promote_types(tokens.dtype, torch.float32)

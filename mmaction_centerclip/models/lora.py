@@ -5,15 +5,8 @@ from collections.abc import Iterator, Sequence
 
 from torch import nn
 
-from mmaction_centerclip.errors import (
-    InputError,
-    check_number,
-    check_positive_int,
-    named_errors,
-)
-from mmaction_centerclip.utils.option_types import check_options
-
-__all__ = ['add_adapters', 'merge_adapters', 'watch_adapters', 'without_adapters']
+from mmaction_centerclip.errors import InputError, named_errors
+from mmaction_centerclip.utils.option_types import Positive, PositiveInt, check_options
 
 _TOWERS = ('backbone', 'text_backbone')
 
@@ -24,11 +17,9 @@ def add_adapters(model: nn.Module, lora: dict) -> None:
     LoRA (arXiv 2106.09685), Sec. 4.1: a frozen weight W acts as W + alpha / r B A,
     where the matrices A and B of rank r are learned and B starts as zero. Of a tower,
     what its library's class does not have (necks, 3-D patches) is trained as before.
+    The keys of an adapted layer's weights in the state dict get a ``base_layer.``.
 
     Args:
-        model (nn.Module): With ``backbone`` and ``text_backbone``; changed in place.
-            The keys of an adapted layer's weights in the state dict get a
-            ``base_layer.``.
         lora (dict): By tower, ``backbone`` or ``text_backbone``, options of
             ``peft.LoraConfig``: ``r`` (8), ``lora_alpha`` (16), ``lora_dropout`` (0.0),
             ``use_rslora`` (False), and the ends of the names of ``target_modules``,
@@ -63,8 +54,9 @@ def add_adapters(model: nn.Module, lora: dict) -> None:
                                      f'{" ".join(str(error).split())}') from error
 
 
-def _options(r: int, lora_alpha: float, lora_dropout: float, use_rslora: bool,
-             target_modules: Sequence[str], target_parameters: Sequence[str]) -> None:
+def _options(r: PositiveInt, lora_alpha: Positive, lora_dropout: float,
+             use_rslora: bool, target_modules: Sequence[str],
+             target_parameters: Sequence[str]) -> None:
     """Name the options of adapters, and their types."""
 
 
@@ -78,8 +70,6 @@ def _check_options(options: dict, blocks: nn.Module) -> dict:
     if not options.keys() & {'target_modules', 'target_parameters'}:
         options['target_parameters'] = ['attn.in_proj_weight']
     options = {'r': 8, 'lora_alpha': 16, 'target_modules': [], **options}
-    check_positive_int('r', options['r'])
-    check_number('lora_alpha', options['lora_alpha'], lambda x: x > 0, 'positive')
     modules = dict(blocks.named_modules())
     known = dict(
         target_modules=[k for k, m in modules.items() if isinstance(m, nn.Linear)],

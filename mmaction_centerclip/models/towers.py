@@ -1,25 +1,62 @@
-"""Towers of which nothing trains, and whose features may be read from a file."""
+"""A retriever's towers: build, load, freeze them, and read their features."""
 import hashlib
+import inspect
 import json
 
 import torch
+from mmaction.registry import MODELS
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from mmaction_centerclip.clip.feature_settings import check_settings, describe_settings
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models.backbones import EncodedSegments, TextFeatures
+from mmaction_centerclip.models.backbones import (
+    EncodedSegments,
+    TextFeatures,
+    VideoTower,
+    advise,
+)
+from mmaction_centerclip.utils.files import read_checkpoint
 from mmaction_centerclip.utils.weights_hash import hash_weights
 
-__all__ = ['FrozenTowers']
+
+def build_tower(option: str, config: dict, kind: type, arch: str | dict) -> nn.Module:
+    """Build a tower by its class, or by a function that picks the class."""
+    name = config.get('type')
+    build = MODELS.get(name) if isinstance(name, str) else name
+    if inspect.isfunction(build) or inspect.isclass(build) and issubclass(build, kind):
+        tower = MODELS.build({'arch': arch, **config})
+        if isinstance(tower, kind):
+            return tower
+    is_known = build is not None or str(name).startswith('timm.')
+    reason = f'; {advise(name)}' if kind is VideoTower and is_known else ''
+    raise InputError(f'{option}: type must be a {kind.__name__}, got {name!r}{reason}')
+
+
+def load_tower_weights(tower: nn.Module, path: str) -> None:
+    """Load a video tower's weights, in place; necks keep their initialisation.
+
+    From a local file, with the tower's own keys, or with those under ``backbone.`` as
+    in a recogniser's checkpoint, of which the rest is left out.
+    """
+    state, file, _ = read_checkpoint(path)
+    settings = describe_settings(nn.ModuleDict(dict(backbone=tower)))
+    check_settings(file, settings, f'video_pretrained={path!r}', starts=True)
+    own = {key.removeprefix('backbone.'): value for key, value in state.items()
+           if key.startswith('backbone.')} or state
+    tower.load_pretrained(own, f'video_pretrained={path!r}')
+    rest = sorted({key.split('.')[0] for key in state} - {'backbone'})
+    left_out = f', without its {rest}' if len(own) < len(state) else ''
+    print_log(f'Loaded the video tower, {type(tower).__name__}, from '
+              f'{path}{left_out}.', 'current')
 
 
 class FrozenTowers(nn.Module):
-    """Add frozen towers to a retriever, which it has as attributes.
-
-    Stands in front of the retriever's own base class.
-    """
+    """Mixin in front of a retriever's base class, that may freeze its towers."""
     towers_frozen = False
     _digest: str | None = None
-    _options: str = ''
+    tower_options: tuple = ()
+    """By which the features of the towers differ."""
 
     def freeze_towers(self) -> None:
         """Freeze the towers and disable their dropout."""
@@ -27,10 +64,6 @@ class FrozenTowers(nn.Module):
         for tower in (self.backbone, self.text_backbone):
             tower.requires_grad_(False)
         self.train(self.training)
-
-    def note_options(self, *options: object) -> None:
-        """Remember by which options the features of the towers differ."""
-        self._options = json.dumps(options, sort_keys=True, default=str)
 
     def train(self, mode: bool = True) -> nn.Module:
         """Switch to training, but for towers that are frozen."""
@@ -41,10 +74,7 @@ class FrozenTowers(nn.Module):
         return self
 
     def towers_digest(self) -> str:
-        """Return a hash of the towers' weights and options.
-
-        Computed once, from the weights that they have then.
-        """
+        """Return a hash of the towers' weights and options, computed once."""
         trained = [name for name, parameter in self.named_parameters()
                    if parameter.requires_grad
                    and name.startswith(('backbone.', 'text_backbone.'))]
@@ -58,19 +88,16 @@ class FrozenTowers(nn.Module):
             normalization = [
                 getattr(self.data_preprocessor, name, torch.empty(0)).tolist()
                 for name in ('mean', 'std')]
+            options = json.dumps(self.tower_options, sort_keys=True, default=str)
             digest = hashlib.blake2b(
-                f'{self._options} {normalization}'.encode(), digest_size=20)
+                f'{options} {normalization}'.encode(), digest_size=20)
             for tower in (self.backbone, self.text_backbone):
                 hash_weights(digest, tower)
             self._digest = digest.hexdigest()
         return self._digest
 
-    def encode_frames(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return what the video tower alone makes of frames, and what is padding."""
-        return tuple(self.encode_segments(inputs)[:2])
-
     def encode_segments(self, inputs: dict[str, Tensor]) -> EncodedSegments:
-        """Return the same, always with a mask, and what each segment is of."""
+        """Return what the video tower makes of frames, always with a mask."""
         mask = inputs.get('frame_mask')
         segments = self.backbone.encode_segments(
             inputs['imgs'], None if mask is None else mask.bool())

@@ -24,12 +24,8 @@ class _Videos(nn.Module):
         return self.model.video_features(dict(imgs=imgs))['video']
 
 
-class _Texts(nn.Module):
+class _Texts(_Videos):
     """Token ids (B, L) to features of captions (B, E)."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
 
     def forward(self, text: Tensor) -> Tensor:
         head = self.model.head
@@ -53,10 +49,7 @@ def export_towers(model: nn.Module, folder: str | os.PathLike, num_frames: int,
         folder (str | os.PathLike): An existing folder, without these files.
         num_frames (int): T.
         image_size (int | tuple[int, int]): H and W.
-        batch_size (int): B. Defaults to 1.
-
-    Raises:
-        InputError: If the head compares pairs, or a file exists.
+        batch_size (int): B.
     """
     if not model.head.separable:
         raise InputError(f'{type(model.head).__name__} compares pairs, so that a video '

@@ -1,31 +1,43 @@
-"""The vectors of an index in memory, and their comparison with a query."""
+"""The segments of an index in memory, and their comparison with a query."""
 import fnmatch
 from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
+import torch
 
+from mmaction_centerclip.apis import Encoded, VideoTextRetrievalInferencer
 from mmaction_centerclip.errors import InputError
 
 from .compressed import CompressedRows, can_compress, open_compressed
-from .hits import Hit, draw_background, find_hits
-from .ranking import Ranking, SomeRows, exact_scores, product
-from .records import Segments
+from .ranking import (
+    Hit,
+    Ranking,
+    SomeRows,
+    draw_background,
+    exact_scores,
+    find_hits,
+    product,
+)
+from .store import IndexStore, Segments
 
-__all__ = ['Rows']
+__all__ = ['Reranker', 'Rows', 'head_scores']
 
-# From where comparing all rows takes longer than 20 ms on two cores.
+# From where comparing all segments takes longer than 20 ms on two cores.
 COMPRESSED_FROM = 200_000
-CANDIDATES = 1024  # the best compressed rows, which are compared themselves
+CANDIDATES = 1024  # the best compressed vectors, which are compared themselves
+RERANKED = 100  # the best by their vectors, which a head compares
+RERANKED_BACKGROUND = 256  # segments whose scores by the head have the median of all
 
 
 class Rows:
-    """All rows of an index.
+    """All segments of an index, known by their numbers.
 
     Args:
         paths (list[str]): The files.
-        file_of (np.ndarray): The number of each row's file, int32 (N, ).
-        segments (Segments): The rows, by file and start.
-        compressed_path (str): Where the compressed rows are kept.
+        file_of (np.ndarray): The number of each segment's file, int32 (N, ).
+        segments (Segments): By file and start.
+        compressed_path (str): Where the compressed vectors are kept.
     """
 
     def __init__(self, paths: list[str], file_of: np.ndarray, segments: Segments,
@@ -38,43 +50,30 @@ class Rows:
     def __len__(self) -> int:
         return len(self.file_of)
 
-    @property
-    def width(self) -> int:
-        """How many values a vector has."""
-        return self.segments.vectors.shape[1]
-
     def of_files(self, patterns: Sequence[str]) -> np.ndarray:
-        """Return which rows are of files like one of the patterns, bool (N, )."""
+        """Return which segments are of files like one of the patterns, bool (N, )."""
         return np.array([any(fnmatch.fnmatch(path, p) for p in patterns)
                          for path in self.paths], bool)[self.file_of]
 
     def mean_of(self, hit: Hit) -> np.ndarray:
-        """Return the mean of a moment's own rows, of length 1, float32 (E, ).
-
-        Raises:
-            InputError: If there is no row of that file and time.
-        """
+        """Return the mean of a moment's own vectors, of length 1, float32 (E, )."""
         own = np.array([path == hit.file for path in self.paths], bool)[self.file_of]
         own &= (self.segments.start < hit.end - 1e-6)
         own &= (self.segments.end > hit.start + 1e-6)
         if not own.any():
-            raise InputError(f'the index has no row of {hit.file} from {hit.start} to '
-                             f'{hit.end} seconds')
+            raise InputError(f'the index has no segment of {hit.file} from {hit.start} '
+                             f'to {hit.end} seconds')
         mean = self.segments.vectors[own].astype(np.float32).mean(0)
         return mean / np.linalg.norm(mean)
 
     def compressed(self) -> CompressedRows:
-        """Return the compressed rows, read or made when first asked for."""
+        """Return the compressed vectors, read or made when first asked for."""
         if self._compressed is None:
             self._compressed = open_compressed(self._path, self.segments.vectors)
         return self._compressed
 
     def is_compressed(self, exact: bool | None) -> bool:
-        """Return whether a search goes by compressed rows.
-
-        Raises:
-            InputError: If it must, and cannot.
-        """
+        """Check whether a search goes by compressed vectors."""
         can = can_compress(self.segments.vectors)
         if exact is False and not can:
             raise InputError('exact=False needs faiss-cpu, which is not installed, and '
@@ -85,18 +84,15 @@ class Rows:
 
     def rank(self, query: np.ndarray, exact: bool | None = None,
              fits: np.ndarray | None = None) -> Ranking:
-        """Compare rows with a query.
+        """Compare segments with a query.
 
         Args:
             query (np.ndarray): float32 (E, ).
-            exact (bool, optional): Whether all rows are compared, and not the
+            exact (bool, optional): Whether all are compared, and not the
                 :data:`CANDIDATES` that are best by their compressed copies.
-                Defaults to None: below :data:`COMPRESSED_FROM` rows.
-            fits (np.ndarray, optional): Which rows count, bool (N, ), and are
-                all compared. Defaults to None: all.
-
-        Returns:
-            Ranking: The rows by score.
+                Defaults to None: below :data:`COMPRESSED_FROM` segments.
+            fits (np.ndarray, optional): Which count, bool (N, ), and are all
+                compared. Defaults to None: all.
         """
         vectors = self.segments.vectors
         if fits is None and self.is_compressed(exact):
@@ -113,15 +109,73 @@ class Rows:
     def search(self, query: np.ndarray, topk: int, min_score: float,
                exact: bool | None = None,
                fits: np.ndarray | None = None) -> list[tuple]:
-        """Rank rows and join them, see :meth:`rank` and :func:`find_hits`.
+        """Rank segments and join them, see :meth:`rank` and :func:`find_hits`.
 
-        Where the candidates are joined to fewer hits than were asked for,
-        all rows are compared.
+        Where the candidates are joined to fewer moments than were asked for,
+        all segments are compared.
         """
         ranking = self.rank(query, exact, fits)
         arguments = (self.file_of, self.segments, topk, min_score,
                      float(np.median(self._background @ query)))
         hits = find_hits(ranking, *arguments)
-        if len(hits) < topk and not ranking.whole and ranking.lowest >= min_score:
+        if len(hits) < topk and ranking.lowest >= min_score:
             hits = find_hits(self.rank(query, True, fits), *arguments)
         return hits
+
+
+class Reranker:
+    """Rank the best segments anew by a head that compares pairs.
+
+    Such a segment is a window. The vectors, means of its features, say which
+    :data:`RERANKED` windows are read from the disk and compared by the head.
+    The median of the head's scores is that of :data:`RERANKED_BACKGROUND`
+    windows, drawn at random, always the same.
+
+    Args:
+        inferencer (VideoTextRetrievalInferencer): Whose head compares pairs.
+        store (IndexStore): Where the features of windows are.
+        rows (Rows): Of the index.
+    """
+
+    def __init__(self, inferencer: VideoTextRetrievalInferencer, store: IndexStore,
+                 rows: Rows) -> None:
+        self.inferencer, self.store, self.rows = inferencer, store, rows
+        self._background = None
+
+    def search(self, text: str, vector: np.ndarray, topk: int, min_score: float,
+               exact: bool | None = None,
+               fits: np.ndarray | None = None) -> list[tuple]:
+        """Find moments of a text as :meth:`Rows.search` does of its vector (E, ).
+
+        The scores are the head's, and moments those of the re-ranked windows.
+        """
+        rows, texts = self.rows, self.inferencer.encode_texts(text)
+        ranking = rows.rank(vector, exact, fits)
+        best = [row for row in islice(ranking, RERANKED) if np.isfinite(ranking[row])]
+        if self._background is None:
+            self._background = self._features(
+                draw_background(len(rows), RERANKED_BACKGROUND))
+        scores, background = (head_scores(self.inferencer, texts, features)
+                              for features in (self._features(best), self._background))
+        return find_hits(SomeRows(np.array(best), scores), rows.file_of, rows.segments,
+                         topk, min_score, float(np.median(background)))
+
+    def _features(self, which: list[int] | np.ndarray) -> list[np.ndarray]:
+        rows = self.rows
+        return [self.store.features(rows.paths[rows.file_of[row]],
+                                    float(rows.segments.start[row])) for row in which]
+
+
+@torch.no_grad()
+def head_scores(inferencer: VideoTextRetrievalInferencer, texts: Encoded,
+                features: list[np.ndarray]) -> np.ndarray:
+    """Compare the first text with windows, each of features (S, E): (windows, )."""
+    head = inferencer.model.head
+    lengths = torch.tensor([len(x) for x in features])
+    segments = torch.nn.utils.rnn.pad_sequence(
+        [torch.from_numpy(x.astype(np.float32)) for x in features], batch_first=True)
+    mask = torch.arange(segments.shape[1]) < lengths[:, None]
+    device = head.logit_scale.device
+    videos = Encoded([str(i) for i in range(len(features))],
+                     head.video_features(segments.to(device), mask.to(device)))
+    return inferencer.score(texts, videos)[0].numpy()

@@ -1,4 +1,6 @@
-"""Cut a long video into windows, and say when a segment of one is."""
+"""Split a long video into windows, and find the frames of a window's segments."""
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from torch.nn import functional as F
@@ -49,11 +51,10 @@ def split_video(seconds: np.ndarray, length: float,
 
 def segment_frames(sampled: list[int], starts: list[int], first: int,
                    end: int) -> list[tuple[int, int]]:
-    """Return which frames of a window each of its segments stands for.
+    """Return the frames of a window that each of its segments stands for.
 
-    A segment stands for all frames that lie nearer to its own sampled ones
-    than to those of the next; the first begins and the last ends with the
-    window.
+    A segment stands for all that lie nearer to its own sampled frames than to
+    those of the next; the first begins and the last ends with the window.
 
     Args:
         sampled (list[int]): The numbers of the sampled frames, ascending.
@@ -74,17 +75,11 @@ def segment_frames(sampled: list[int], starts: list[int], first: int,
     return list(zip(edges, edges[1:]))
 
 
-def find_cuts(frames) -> np.ndarray:
-    """Find where shots begin, by how much each frame differs from the last.
+def find_cuts(frames: Iterable[np.ndarray]) -> np.ndarray:
+    """Find where shots begin, in grey frames, uint8 (H, W): int64, without the first.
 
-    A cut is a frame whose mean difference in grey values is large, and
+    A cut is a frame whose mean difference to the last is large, and
     :data:`TIMES_AS_MUCH` that of the two frames before and behind it.
-
-    Args:
-        frames (Iterable[np.ndarray]): All frames, grey, uint8 (H, W).
-
-    Returns:
-        np.ndarray: The first frames of shots but for the first, int64.
     """
     changes, last = [], None
     for frame in frames:

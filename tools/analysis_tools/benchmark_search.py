@@ -20,7 +20,7 @@ import torch
 from mmaction_centerclip.cli import exit_on_input_error, positive_int
 from mmaction_centerclip.search.compressed import can_compress
 from mmaction_centerclip.search.rows import Rows
-from mmaction_centerclip.search.store import FileRow, IndexStore, Segments
+from mmaction_centerclip.search.store import FileRecord, IndexStore, Segments
 from mmaction_centerclip.utils.homes import ToolParser
 
 
@@ -63,7 +63,7 @@ def fill(store: IndexStore, args: argparse.Namespace, make: RowMaker) -> float:
         start = np.arange(min(args.rows_of_a_file, args.rows - first), dtype=float)
         segments = Segments(start, start + 1, make(len(start)).astype(np.float16))
         began = time.perf_counter()
-        store.put(f'{first:09}.mp4', FileRow(0, 0, 'model', 'config.py'), segments)
+        store.put(f'{first:09}.mp4', FileRecord(0, 0, 'model', 'config.py'), segments)
         spent += time.perf_counter() - began
     return spent
 

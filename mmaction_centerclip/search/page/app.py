@@ -1,4 +1,4 @@
-"""The page's addresses, and what is answered at each."""
+"""The page's addresses, what is answered at each, and to whom."""
 import asyncio
 import contextlib
 import logging
@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -17,21 +18,29 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import Hit
 
-from .guard import Guard
+from .media import MOST_SECONDS, ClipFolder, TokenPicture, media_type, thumbnail
 from .moments import Moments, clock
-from .pictures import TokenPicture, thumbnail
-from .playing import MOST_SECONDS, ClipFolder, media_type
 
 __all__ = ['make_app']
 
 STATIC = Path(__file__).with_name('static')
 MOST_BYTES = 256 * 2**20  # of a clip or picture that is looked for
 MOST_HITS = 100
+HEADERS = {
+    # Nothing from elsewhere, and no script or style but those files.
+    'Content-Security-Policy': "default-src 'self'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'; object-src 'none'",
+    'Cross-Origin-Opener-Policy': 'same-origin',
+    'Cross-Origin-Resource-Policy': 'same-origin',
+    'Referrer-Policy': 'no-referrer',
+    'X-Content-Type-Options': 'nosniff',
+}
 
 
 def make_app(moments: Moments, hosts: Sequence[str], examples: Sequence[str] = (),
@@ -43,11 +52,8 @@ def make_app(moments: Moments, hosts: Sequence[str], examples: Sequence[str] = (
         hosts (Sequence[str]): The names that a request may call this machine
             by. Others are refused: a site whose name is pointed at this
             machine could else read the answers.
-        examples (Sequence[str]): Queries to try. Defaults to none.
-        most_bytes (int): Of an uploaded clip or picture. Defaults to 256 MiB.
-
-    Returns:
-        Starlette: With a temporary folder while it runs.
+        examples (Sequence[str]): Queries to try.
+        most_bytes (int): Of an uploaded clip or picture.
     """
 
     @contextlib.asynccontextmanager
@@ -85,6 +91,43 @@ def make_app(moments: Moments, hosts: Sequence[str], examples: Sequence[str] = (
     app.state.moments, app.state.most_bytes = moments, most_bytes
     app.state.examples = list(examples)
     return app
+
+
+class Guard:
+    """Refuse the requests of other sites' pages, and send :data:`HEADERS`.
+
+    A page of any site may ask the loopback address of whoever reads it. The
+    browser says in ``Origin`` or ``Sec-Fetch-Site`` that it does.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope['type'] != 'http':
+            return await self.app(scope, receive, send)
+
+        async def send_with_headers(message: Message) -> None:
+            if message['type'] == 'http.response.start':
+                headers = MutableHeaders(scope=message)
+                headers.update(HEADERS)
+                headers.setdefault('Cache-Control', 'no-cache')
+            await send(message)
+
+        answer = self.app
+        if _is_of_another_site(scope):
+            answer = _error('This page answers no other site.', 403)
+        await answer(scope, receive, send_with_headers)
+
+
+def _is_of_another_site(scope: Scope) -> bool:
+    headers = Headers(scope=scope)
+    origin = headers.get('origin')
+    if origin is not None and origin.partition('://')[2] != headers.get('host'):
+        return True
+    # Following a link to the page itself is no harm.
+    return scope['path'] != '/' and headers.get('sec-fetch-site') in (
+        'cross-site', 'same-site')
 
 
 def _note_end(request: Request, error: ClientDisconnect) -> Response:

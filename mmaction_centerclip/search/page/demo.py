@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mmaction_centerclip.datasets import read_annotations
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.utils.files import path_below
 
 __all__ = ['copy_videos', 'find_demo']
 
@@ -19,9 +20,6 @@ def find_demo(work_dir: Path, data: Path) -> tuple[Path, dict[str, list[str]]]:
     Returns:
         tuple[Path, dict[str, list[str]]]: The checkpoint, and the captions of
         each test video.
-
-    Raises:
-        InputError: If either is missing, with the command that makes them.
     """
     last, captions = work_dir / 'centerclip' / 'last_checkpoint', data / 'test.json'
     try:
@@ -39,30 +37,14 @@ def find_demo(work_dir: Path, data: Path) -> tuple[Path, dict[str, list[str]]]:
 
 
 def copy_videos(names: Collection[str], data: Path, films: Path) -> None:
-    """Copy the test videos, since the data's folder has those of the training too.
-
-    Args:
-        names (Collection[str]): The videos.
-        data (Path): The shapes data.
-        films (Path): Where they go. Made where it is missing.
-
-    Raises:
-        InputError: If one is missing, or its name leads out of its folder.
-    """
-    videos = data / 'videos'
-    for name in names:
-        if not (_is_below(videos, name) and _is_below(films, name)):
-            raise InputError(f'{data / "test.json"}: {name!r} leads out of its folder, '
-                             f'expected a video in {videos}')
-        if not (videos / name).is_file():
-            raise InputError(f'{data / "test.json"}: there is no {videos / name}')
-    for name in names:
-        source, copy = videos / name, films / name
+    """Copy the test videos out of ``data``, which has those of the training too."""
+    captions = str(data / 'test.json')
+    pairs = [(Path(path_below(data / 'videos', name, captions)),
+              Path(path_below(films, name, captions))) for name in names]
+    for source, _ in pairs:
+        if not source.is_file():
+            raise InputError(f'{captions}: there is no {source}')
+    for source, copy in pairs:
         copy.parent.mkdir(parents=True, exist_ok=True)
         if not copy.exists() or copy.stat().st_mtime_ns != source.stat().st_mtime_ns:
             shutil.copy2(source, copy)
-
-
-def _is_below(folder: Path, name: str) -> bool:
-    return '\0' not in name and (folder / name).resolve().is_relative_to(
-        folder.resolve())

@@ -21,20 +21,16 @@ ANY_ADDRESS = ('0.0.0.0', '::', '')  # of this machine
 def serve(open_index: Callable[[], VideoIndex], host: str = '127.0.0.1',
           port: int = 8000, names: Sequence[str] = (), examples: Sequence[str] = (),
           opens_browser: bool = False) -> None:
-    """Serve the page of an index, and say where.
+    """Serve the page of an index, and print where.
 
     Args:
         open_index (Callable[[], VideoIndex]): Opens the index.
-        host (str): The address to listen at. Defaults to this machine alone.
-        port (int): Its port; 0 takes a free one. Defaults to 8000.
+        host (str): The address to listen at.
+        port (int): Its port; 0 takes a free one.
         names (Sequence[str]): More names that requests may call this machine
-            by, such as those of a proxy. Defaults to none.
-        examples (Sequence[str]): Queries to try. Defaults to none.
+            by, such as those of a proxy.
+        examples (Sequence[str]): Queries to try.
         opens_browser (bool): Whether to open the page in a browser.
-
-    Raises:
-        InputError: If the address cannot be listened at, or the index or the
-            model cannot be used.
     """
     with _listen(host, port) as listener:
         moments = Moments(open_index)
@@ -76,10 +72,7 @@ def _for_browser(host: str) -> str:
 def hosts_of(host: str, names: Sequence[str] = ()) -> list[str]:
     """Return the names that requests may call this machine by.
 
-    Args:
-        host (str): The address that is listened at. Where it stands for all
-            of a machine's, the machine's own name is one of them.
-        names (Sequence[str]): More names.
+    Where ``host`` stands for all of its addresses, its own name is one of them.
     """
     hosts = ['localhost', '127.0.0.1', '[::1]', _for_browser(host), *names]
     if host in ANY_ADDRESS:

@@ -33,16 +33,13 @@ Videos = str | os.PathLike | np.ndarray | Sequence
 class Encoded:
     """Features of videos, or of texts.
 
-    Attributes:
-        names (list[str]): The videos' names, or the texts.
-        features (dict[str, Tensor]): What the head compares, float32 or bool
-            tensors on the CPU whose first dimension counts the names:
-            ``video`` or ``text`` (N, E) of a separable head.
-        unreadable (dict[str, str]): Videos that are left out, and why.
+    They are what the head compares, float32 or bool tensors on the CPU whose
+    first dimension counts the names: ``video`` or ``text`` (N, E) of a separable
+    head.
     """
-    names: list[str]
+    names: list[str]  # of the videos, or the texts
     features: dict[str, Tensor]
-    unreadable: dict[str, str] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)  # video to reason
 
 
 @check_types
@@ -78,8 +75,6 @@ class VideoTextRetrievalInferencer:
         """Rank videos for each text.
 
         Args:
-            inputs (Videos): The videos.
-            texts (str | Sequence[str]): A text or several.
             batch_size (int): Videos to encode at a time.
             topk (int): Videos a text.
             pred_out_dir (str): A folder for ``predictions.json``, if it is given;
@@ -87,8 +82,7 @@ class VideoTextRetrievalInferencer:
             print_result (bool): Whether to print the result.
 
         Returns:
-            dict: ``predictions``, see :meth:`rank`; ``unreadable``, reasons by
-            video.
+            dict: ``predictions``, of :meth:`rank`; ``unreadable``, reasons by video.
         """
         # Before the videos: a mistake in them is to be known at once.
         texts = self.encode_texts(texts)
@@ -163,11 +157,9 @@ class VideoTextRetrievalInferencer:
         return score_matrix(scorer, texts.features, videos.features)
 
     def rank(self, texts: Encoded, videos: Encoded, topk: int = 10) -> list[dict]:
-        """Return each text's best videos, at most ``topk``.
+        """Return ``text``, ``videos`` (names) and their ``scores`` of each text.
 
-        Returns:
-            list[dict]: By text: ``text``, ``videos`` (names, the best first;
-            equal ones in their order), and their ``scores``.
+        The ``topk`` best videos, equal ones in their order.
         """
         topk = min(check_positive_int('topk', topk), len(videos.names))
         scores, order = self.score(texts, videos).sort(

@@ -41,16 +41,10 @@ def cut_clip(hit: Hit, path: str | os.PathLike) -> None:
 
 def _shown(seconds: np.ndarray, start: float,
            end: float) -> tuple[list[int], list[float], float]:
-    """Find what is on the screen from a time to another, to half a frame.
+    """Find the frames that are on the screen from a time to another, to half a frame.
 
-    Args:
-        seconds (np.ndarray): When each frame starts, and last when the video ends.
-        start (float): In seconds.
-        end (float): Likewise.
-
-    Returns:
-        tuple[list[int], list[float], float]: The frames' numbers, the times at
-        which they start in the clip, and that at which it ends.
+    Return their numbers, the times at which they start in the clip, and that at
+    which it ends. ``seconds`` are those at which all start, and the video ends.
     """
     lasts = np.diff(seconds)
     half = np.minimum(lasts, np.median(lasts)) / 2

@@ -43,7 +43,7 @@ class CompressedRows:
     def __init__(self, rotation: np.ndarray, centroids: np.ndarray,
                  codes: np.ndarray) -> None:
         import faiss
-        self.rotation, self.centroids, self.codes = rotation, centroids, codes
+        self.parts = dict(rotation=rotation, centroids=centroids, codes=codes)
         plain = _quantizer(2 * len(centroids))
         faiss.copy_array_to_vector(centroids.ravel(), plain.pq.centroids)
         plain.is_trained = True
@@ -78,8 +78,8 @@ class CompressedRows:
 
     def best(self, query: np.ndarray, count: int) -> np.ndarray:
         """Return about the best vectors of a query, float32 (E, ): int64 (count, )."""
-        _, rows = self._index.search((query @ self.rotation)[None],
-                                     min(count, len(self.codes)))
+        turned = query @ self.parts['rotation']
+        _, rows = self._index.search(turned[None], min(count, self._index.ntotal))
         return rows[0][rows[0] >= 0]
 
 
@@ -89,15 +89,11 @@ def _quantizer(dims: int):
 
 
 def open_compressed(path: str | os.PathLike, vectors: np.ndarray) -> CompressedRows:
-    """Read the compressed vectors beside an index, or make them.
+    """Read the compressed copy of vectors (N, E) beside an index, or make it.
 
-    The file can be deleted at any time: it is made anew where it is missing,
-    damaged, or of other vectors. It is a file of numpy's arrays and of a hash of
+    The file, an ``.npz``, can be deleted at any time: it is made anew where it is
+    missing, damaged, or of other vectors. It holds numpy's arrays and a hash of
     them and of the vectors, and is written whole or not at all.
-
-    Args:
-        path (str | os.PathLike): The file, an ``.npz``.
-        vectors (np.ndarray): float16 (N, E).
     """
     digest = hashlib.sha256(vectors.data)
     found = _read(path, digest, vectors.shape)
@@ -107,9 +103,7 @@ def open_compressed(path: str | os.PathLike, vectors: np.ndarray) -> CompressedR
     made = CompressedRows.build(vectors)
     try:
         with atomic_write(os.fspath(path)) as partial, open(partial, 'wb') as file:
-            parts = dict(rotation=made.rotation, centroids=made.centroids,
-                         codes=made.codes)
-            np.savez(file, hash=_hash(digest, parts.values()), **parts)
+            np.savez(file, hash=_hash(digest, made.parts.values()), **made.parts)
     except InputError as error:  # such as a folder that is only read
         print_log(f'{error}; the next search makes it again', 'current',
                   logging.WARNING)
@@ -126,7 +120,7 @@ def _hash(digest, parts: Iterable[np.ndarray]) -> str:
 
 def _read(path: str | os.PathLike, digest,
           shape: tuple[int, int]) -> CompressedRows | None:
-    """Return what the file holds, or None if that is not of these vectors."""
+    """Return the copy that a file holds, or None if it is not of these vectors."""
     count, dims = shape
     expected = dict(rotation=((dims, dims), np.float32),
                     centroids=((dims // 2, 2**BITS, 2), np.float32),

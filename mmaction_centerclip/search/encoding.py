@@ -48,7 +48,6 @@ class SegmentEncoder:
     :class:`MeanPoolingHead` has it, and their features are kept beside it.
 
     Args:
-        inferencer (VideoTextRetrievalInferencer): The model.
         window (float): The longest window, in seconds.
         at_cuts (bool): Whether windows begin where shots do, too, for which all
             frames are decoded.

@@ -23,23 +23,13 @@ PICTURE = 'has one frame, a picture'
 
 @dataclass(frozen=True)
 class Added:
-    """The files of a folder by what :meth:`VideoIndex.add` did with them.
-
-    Attributes:
-        indexed (list[str]): Encoded now.
-        unchanged (list[str]): In the index before, and not encoded again.
-        moved (dict[str, str]): Found by their content under another path, and
-            the path before.
-        removed (list[str]): In the index before, and there no more.
-        pictures (list[str]): Left out.
-        unreadable (dict[str, str]): Other files without segments and folders
-            that cannot be read, and why.
-    """
-    indexed: list[str] = field(default_factory=list)
-    unchanged: list[str] = field(default_factory=list)
-    moved: dict[str, str] = field(default_factory=dict)
-    removed: list[str] = field(default_factory=list)
-    pictures: list[str] = field(default_factory=list)
+    """The files of a folder by what :meth:`VideoIndex.add` did with them."""
+    indexed: list[str] = field(default_factory=list)  # encoded now
+    unchanged: list[str] = field(default_factory=list)  # and not encoded again
+    moved: dict[str, str] = field(default_factory=dict)  # path to the one before
+    removed: list[str] = field(default_factory=list)  # there no more
+    pictures: list[str] = field(default_factory=list)  # left out
+    # Other files without segments, and folders that cannot be read: why.
     unreadable: dict[str, str] = field(default_factory=dict)
 
     def leave_out(self, path: str, reason: str) -> None:
@@ -51,16 +41,13 @@ class Added:
 
 
 class FolderUpdate:
-    """Add, move and remove the files of a folder, of a locked index.
+    """Add, move and remove the files of a folder, see :meth:`VideoIndex.add`.
 
     Args:
-        store (IndexStore): The index.
-        encoder (SegmentEncoder): Of the model.
+        store (IndexStore): The index, locked.
         record (FileRecord): What a file of that model has.
         known (dict[str, FileRecord]): All files of the index, by path.
-        folder (str | os.PathLike): See :meth:`VideoIndex.add`.
-        pictures (bool): Likewise.
-        drop_missing (bool): Likewise.
+        folder, pictures, drop_missing: As there.
     """
 
     def __init__(self, store: IndexStore, encoder: SegmentEncoder, record: FileRecord,

@@ -22,18 +22,11 @@ LEAST_LEFT = 1e-3  # of a query's length: less is rounding
 
 @dataclass(frozen=True)
 class Hit:
-    """A moment of a video.
-
-    Attributes:
-        file (str): The video's file.
-        start (float): The in point, in seconds.
-        end (float): The out point.
-        score (float): Of its best segment.
-    """
+    """A moment of a video."""
     file: str
-    start: float
-    end: float
-    score: float
+    start: float  # the in point, in seconds
+    end: float  # the out point
+    score: float  # of its best segment
 
     @property
     def name(self) -> str:
@@ -61,11 +54,8 @@ class Ranking:
 
     def __iter__(self) -> Iterator[int]:
         """Sort only as many as are asked for."""
-        scores = self._scores
-        if len(scores) <= REFINED:
-            yield from np.argsort(-scores, kind='stable').tolist()
-            return
-        lowest = np.partition(scores, -REFINED)[-REFINED]
+        scores, count = self._scores, min(REFINED, len(self._scores))
+        lowest = np.partition(scores, -count)[-count]
         for rows in (np.flatnonzero(scores >= lowest), np.flatnonzero(scores < lowest)):
             yield from rows[np.argsort(-scores[rows], kind='stable')].tolist()
 
@@ -75,10 +65,8 @@ class SomeRows(Ranking):
 
     Args:
         rows (np.ndarray): The numbers of the best, in any order, (K, ).
-        scores (np.ndarray): Theirs, float32 (K, ).
-        score (Callable, optional): Neighbouring segments, ascending, (B, ), to
-            their scores, (B, ); it is asked for :data:`NEIGHBOURS` at a time.
-            Defaults to None: others have none, -inf.
+        score (Callable, optional): Takes :data:`NEIGHBOURS` segments, ascending,
+            and returns their scores. Defaults to None: others have -inf.
         count (int): Segments of the index, for ``score``.
     """
 
@@ -122,9 +110,8 @@ def exact_scores(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
     """
     scores = torch.mv(torch.from_numpy(vectors),
                       torch.from_numpy(query).half()).float().numpy()
-    best = np.arange(len(scores))
-    if len(scores) > REFINED:
-        best = np.argpartition(scores, -REFINED)[-REFINED:]
+    count = min(REFINED, len(scores))
+    best = np.argpartition(scores, -count)[-count:]
     scores[best] = product(vectors, query, best)
     return scores
 
@@ -142,15 +129,12 @@ def find_hits(ranking: Ranking, file_of: np.ndarray, segments: Segments,
 
     The best segment that is left begins a moment. It takes in those before and
     behind it, as long as they touch, are of the same file, and score at least
-    ``min_score`` and half of what the best has above the median.
+    ``min_score`` and half of what the best has above the median of the scores.
 
     Args:
-        ranking (Ranking): The segments, by score.
-        file_of (np.ndarray): The number of each one's file, (N, ).
+        file_of (np.ndarray): The number of each segment's file, (N, ).
         segments (Segments): By file and start.
         topk (int): Moments at most.
-        min_score (float): Of a moment at least.
-        median (float): Of the scores.
 
     Returns:
         list[tuple]: First and last segment, and the score, of each moment; the
@@ -182,16 +166,13 @@ def find_hits(ranking: Ranking, file_of: np.ndarray, segments: Segments,
 
 
 def exclude_vectors(query: np.ndarray, excluded: np.ndarray) -> np.ndarray:
-    """Make a query, float32 (E, ), orthogonal to what is excluded, (K, E).
+    """Make a query (E, ) orthogonal to what is excluded, (K, E), of unit length.
 
     The vector negation "a NOT (b OR c)" of Widdows, "Orthogonal Negation in
     Vector Spaces for Modelling Word-Meanings and Document Retrieval" (ACL
     2003). What a segment shares with b counts for nothing, and less than nothing
     where a and b point the same way, as all texts of CLIP do in part. A model
     of captions does not read "without" or "no", which is why b is apart.
-
-    Returns:
-        np.ndarray: float32 (E, ), of unit length.
 
     Examples:
         >>> exclude_vectors(np.array([.6, .8, 0]), np.array([[1., 0, 0]])).tolist()

@@ -1,6 +1,7 @@
 """The segments of an index in memory, and their comparison with a query."""
 import fnmatch
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import islice
 
 import numpy as np
@@ -31,13 +32,9 @@ RERANKED_BACKGROUND = 256  # segments whose scores by the head have the median o
 
 
 class Rows:
-    """All segments of an index, known by their numbers.
+    """All segments of an index, by their numbers, from :meth:`IndexStore.load`.
 
-    Args:
-        paths (list[str]): The files.
-        file_of (np.ndarray): The number of each segment's file, int32 (N, ).
-        segments (Segments): By file and start.
-        compressed_path (str): Where the compressed vectors are kept.
+    A copy of compressed vectors is kept at ``compressed_path``.
     """
 
     def __init__(self, paths: list[str], file_of: np.ndarray, segments: Segments,
@@ -45,7 +42,7 @@ class Rows:
         self.paths, self.file_of, self.segments = paths, file_of, segments
         self._background = segments.vectors[draw_background(len(file_of))].astype(
             np.float32)
-        self._path, self._compressed = compressed_path, None
+        self._path = compressed_path
 
     def __len__(self) -> int:
         return len(self.file_of)
@@ -66,11 +63,10 @@ class Rows:
         mean = self.segments.vectors[own].astype(np.float32).mean(0)
         return mean / np.linalg.norm(mean)
 
+    @cached_property
     def compressed(self) -> CompressedRows:
-        """Return the compressed vectors, read or made when first asked for."""
-        if self._compressed is None:
-            self._compressed = open_compressed(self._path, self.segments.vectors)
-        return self._compressed
+        """The compressed vectors, read or made when first asked for."""
+        return open_compressed(self._path, self.segments.vectors)
 
     def is_compressed(self, exact: bool | None) -> bool:
         """Check whether a search goes by compressed vectors."""
@@ -84,22 +80,21 @@ class Rows:
 
     def rank(self, query: np.ndarray, exact: bool | None = None,
              fits: np.ndarray | None = None) -> Ranking:
-        """Compare segments with a query.
+        """Compare segments with a query, float32 (E, ).
 
         Args:
-            query (np.ndarray): float32 (E, ).
             exact (bool, optional): Whether all are compared, and not the
                 :data:`CANDIDATES` that are best by their compressed copies.
                 Defaults to None: below :data:`COMPRESSED_FROM` segments.
-            fits (np.ndarray, optional): Which count, bool (N, ), and are all
-                compared. Defaults to None: all.
+            fits (np.ndarray, optional): Those that count, bool (N, ), which are
+                then all compared.
         """
         vectors = self.segments.vectors
         if fits is None and self.is_compressed(exact):
             def score(rows: np.ndarray) -> np.ndarray:
                 return product(vectors, query, rows)
 
-            rows = np.sort(self.compressed().best(query, CANDIDATES))
+            rows = np.sort(self.compressed.best(query, CANDIDATES))
             return SomeRows(rows, score(rows), score, len(self))
         scores = exact_scores(vectors, query)
         if fits is not None:
@@ -130,17 +125,15 @@ class Reranker:
     :data:`RERANKED` windows are read from the disk and compared by the head.
     The median of the head's scores is that of :data:`RERANKED_BACKGROUND`
     windows, drawn at random, always the same.
-
-    Args:
-        inferencer (VideoTextRetrievalInferencer): Whose head compares pairs.
-        store (IndexStore): Where the features of windows are.
-        rows (Rows): Of the index.
     """
 
     def __init__(self, inferencer: VideoTextRetrievalInferencer, store: IndexStore,
                  rows: Rows) -> None:
         self.inferencer, self.store, self.rows = inferencer, store, rows
-        self._background = None
+
+    @cached_property
+    def _background(self) -> list[np.ndarray]:
+        return self._features(draw_background(len(self.rows), RERANKED_BACKGROUND))
 
     def search(self, text: str, vector: np.ndarray, topk: int, min_score: float,
                exact: bool | None = None,
@@ -152,9 +145,6 @@ class Reranker:
         rows, texts = self.rows, self.inferencer.encode_texts(text)
         ranking = rows.rank(vector, exact, fits)
         best = [row for row in islice(ranking, RERANKED) if np.isfinite(ranking[row])]
-        if self._background is None:
-            self._background = self._features(
-                draw_background(len(rows), RERANKED_BACKGROUND))
         scores, background = (head_scores(self.inferencer, texts, features)
                               for features in (self._features(best), self._background))
         return find_hits(SomeRows(np.array(best), scores), rows.file_of, rows.segments,

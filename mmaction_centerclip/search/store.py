@@ -34,18 +34,11 @@ MOST_SECONDS = 1e9  # which no video lasts
 
 @dataclass(frozen=True)
 class Segments:
-    """The segments of a video, or of all.
-
-    Attributes:
-        start (np.ndarray): In seconds, float64 (N, ).
-        end (np.ndarray): Likewise.
-        vectors (np.ndarray): Their features, float16 (N, E).
-        features (list[np.ndarray], optional): What a head that compares pairs
-            reads of each, float16 (S, E), which stays on the disk: None as read.
-    """
-    start: np.ndarray
+    """The segments of a video, or of all."""
+    start: np.ndarray  # seconds, float64 (N, )
     end: np.ndarray
-    vectors: np.ndarray
+    vectors: np.ndarray  # float16 (N, E)
+    # What a head that compares pairs reads of each, float16 (S, E), to be written.
     features: list[np.ndarray] | None = None
 
     def checksum(self) -> int:
@@ -92,7 +85,6 @@ class IndexStore:
     """Files and their segments, whole after a kill, see :class:`SQLiteFile`.
 
     Args:
-        path (str | os.PathLike): The file.
         settings (dict[str, str], optional): Of a new index, whose file is made
             when something is put in. Defaults to None: the file must exist.
     """

@@ -52,8 +52,8 @@ class VideoIndex:
         if split is not None:
             check_choice('split', split, SPLITS)
         self.inferencer = inferencer
-        self.store = IndexStore(path, {
-            'window': given['window'] or '10.0', 'split': split or SPLITS[0]})
+        self.store = IndexStore(path, dict(
+            window=given['window'] or '10.0', split=split or SPLITS[0]))
         settings = self.store.settings
         for name, value in given.items():
             if value is not None and value != settings.get(name):
@@ -119,10 +119,9 @@ class VideoIndex:
         Args:
             query (Query): A text; as a ``pathlib.Path`` or an array, a clip or a
                 picture, see :meth:`VideoPipeline.open`; or a moment of this index.
-            topk (int): Moments at most.
-            min_score (float, optional): Their lowest score. Defaults to None: any.
-            files (str | Sequence[str], optional): Patterns such as
-                ``'*.mp4'``, one of which a path must match.
+            min_score (float, optional): Their lowest score.
+            files (str | Sequence[str], optional): Patterns such as ``'*.mp4'``,
+                one of which a path must match.
             exclude (Query | Sequence[Query], optional): Not looked for, see
                 :func:`exclude_vectors`.
             exact (bool, optional): Whether all segments are compared. Defaults
@@ -155,7 +154,7 @@ class VideoIndex:
         if not head.separable:
             raise InputError(f'exclude needs a head of vectors, {type(head).__name__} '
                              'compares pairs')
-        excluded = list(exclude) if isinstance(exclude, (list, tuple)) else [exclude]
+        excluded = exclude if isinstance(exclude, (list, tuple)) else [exclude]
         if not excluded:
             raise InputError('exclude must name something, got an empty list')
         return exclude_vectors(

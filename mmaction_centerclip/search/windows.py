@@ -16,18 +16,15 @@ PICTURE = 16  # Pixels on a side of the pictures that are compared.
 
 def split_video(seconds: np.ndarray, length: float,
                 cuts: np.ndarray | None = None) -> list[tuple[int, int]]:
-    """Split a video into windows that are no longer than a length.
+    """Split a video into windows that are no longer than so many seconds.
+
+    What lies between two cuts is split into equal parts. Of each window, return
+    the first frame, and the frame behind its last.
 
     Args:
         seconds (np.ndarray): When each frame starts, and last when the video
             ends, float64 (frames + 1, ).
-        length (float): The longest window, in seconds.
-        cuts (np.ndarray, optional): First frames of shots, ascending, which
-            begin a window. Defaults to None: there are none.
-
-    Returns:
-        list[tuple[int, int]]: The first frame of each window, and the frame
-        behind its last. What lies between two cuts is split into equal parts.
+        cuts (np.ndarray, optional): First frames of shots, ascending.
 
     Examples:
         >>> seconds = np.arange(61) / 2
@@ -51,20 +48,16 @@ def split_video(seconds: np.ndarray, length: float,
 
 def segment_frames(sampled: list[int], starts: list[int], first: int,
                    end: int) -> list[tuple[int, int]]:
-    """Return the frames of a window that each of its segments stands for.
+    """Return the frames from ``first`` to ``end`` that each segment stands for.
 
     A segment stands for all that lie nearer to its own sampled frames than to
-    those of the next; the first begins and the last ends with the window.
+    those of the next; the first begins and the last ends with the window. Return
+    the first frame of each and the frame behind its last: equal where its frames
+    are those of the next as well.
 
     Args:
         sampled (list[int]): The numbers of the sampled frames, ascending.
         starts (list[int]): The position in ``sampled`` of each segment's first.
-        first (int): The window's first frame.
-        end (int): The frame behind its last.
-
-    Returns:
-        list[tuple[int, int]]: The first frame of each segment and the frame
-        behind its last: equal where its frames are those of the next as well.
 
     Examples:
         >>> segment_frames([2, 7, 12, 17], [0, 2], 0, 20)

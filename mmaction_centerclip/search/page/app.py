@@ -52,8 +52,7 @@ def make_app(moments: Moments, hosts: Sequence[str], examples: Sequence[str] = (
         hosts (Sequence[str]): The names that a request may call this machine
             by. Others are refused: a site whose name is pointed at this
             machine could else read the answers.
-        examples (Sequence[str]): Queries to try.
-        most_bytes (int): Of an uploaded clip or picture.
+        most_bytes (int): Of an upload.
     """
 
     @contextlib.asynccontextmanager
@@ -77,7 +76,7 @@ def make_app(moments: Moments, hosts: Sequence[str], examples: Sequence[str] = (
             Route('/clips/{file}', send_clip),
             Mount('/static', StaticFiles(directory=STATIC)),
         ],
-        middleware=[Middleware(Guard), Middleware(
+        middleware=[Middleware(guard), Middleware(
             TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)],
         exception_handlers={
             HTTPException: lambda request, error: _error(error.detail,
@@ -93,19 +92,16 @@ def make_app(moments: Moments, hosts: Sequence[str], examples: Sequence[str] = (
     return app
 
 
-class Guard:
+def guard(app: ASGIApp) -> ASGIApp:
     """Refuse the requests of other sites' pages, and send :data:`HEADERS`.
 
     A page of any site may ask the loopback address of whoever reads it. The
     browser says in ``Origin`` or ``Sec-Fetch-Site`` that it does.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         if scope['type'] != 'http':
-            return await self.app(scope, receive, send)
+            return await app(scope, receive, send)
 
         async def send_with_headers(message: Message) -> None:
             if message['type'] == 'http.response.start':
@@ -114,10 +110,11 @@ class Guard:
                 headers.setdefault('Cache-Control', 'no-cache')
             await send(message)
 
-        answer = self.app
-        if _is_of_another_site(scope):
-            answer = _error('This page answers no other site.', 403)
+        refusal = _error('This page answers no other site.', 403)
+        answer = refusal if _is_of_another_site(scope) else app
         await answer(scope, receive, send_with_headers)
+
+    return guarded
 
 
 def _is_of_another_site(scope: Scope) -> bool:
@@ -205,8 +202,10 @@ def _path(request: Request, file: str) -> str:
     return path
 
 
-def _modified(path: str) -> int:
-    return os.stat(path).st_mtime_ns
+def _video(request: Request) -> tuple[str, int]:
+    """Return the path of an address's id, and when the file was modified."""
+    path = _path(request, request.path_params['file'])
+    return path, os.stat(path).st_mtime_ns
 
 
 def _moment(request: Request, file: str) -> Hit:
@@ -224,15 +223,14 @@ def _start(request: Request) -> float:
 
 def show_thumbnail(request: Request) -> Response:
     """Send the frame of an in point."""
-    path = _path(request, request.path_params['file'])
-    return Response(thumbnail(path, _start(request), _modified(path)),
-                    media_type='image/jpeg')
+    path, modified = _video(request)
+    return Response(thumbnail(path, _start(request), modified), media_type='image/jpeg')
 
 
 async def _token_pictures(request: Request) -> list[TokenPicture]:
-    path = _path(request, request.path_params['file'])
+    path, modified = _video(request)
     return await asyncio.wrap_future(request.app.state.moments.token_pictures(
-        path, _start(request), _modified(path)))
+        path, _start(request), modified))
 
 
 async def list_token_pictures(request: Request) -> Response:
@@ -246,12 +244,10 @@ async def list_token_pictures(request: Request) -> Response:
 
 async def show_token_picture(request: Request) -> Response:
     """Send what a neck keeps, drawn."""
-    by_number = {str(number): picture for number, picture in enumerate(
-        await _token_pictures(request))}
-    picture = by_number.get(request.path_params['number'])
-    if picture is None:
-        raise HTTPException(404, 'The model has no such neck.')
-    return Response(picture.png, media_type='image/png')
+    for number, picture in enumerate(await _token_pictures(request)):
+        if str(number) == request.path_params['number']:
+            return Response(picture.png, media_type='image/png')
+    raise HTTPException(404, 'The model has no such neck.')
 
 
 def play(request: Request) -> Response:
@@ -260,7 +256,7 @@ def play(request: Request) -> Response:
     hit = _moment(request, file)
     clip = dict(source=f'/clips/{file}?{request.url.query}', is_cut=True,
                 is_short=hit.end - hit.start > MOST_SECONDS)
-    if media_type(hit.file, _modified(hit.file)) is None:
+    if media_type(*_video(request)) is None:
         return JSONResponse(clip)
     return JSONResponse(dict(
         source=f'/videos/{file}#t={hit.start:.3f},{hit.end:.3f}', is_cut=False,
@@ -269,8 +265,8 @@ def play(request: Request) -> Response:
 
 def send_video(request: Request) -> Response:
     """Send a file that browsers play, or the part of it that is asked for."""
-    path = _path(request, request.path_params['file'])
-    kind = media_type(path, _modified(path))
+    path, modified = _video(request)
+    kind = media_type(path, modified)
     if kind is None:
         raise HTTPException(404, 'Browsers do not play this video; ask for a clip.')
     return FileResponse(path, media_type=kind)

@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.files import atomic_write
 
-__all__ = ['CompressedRows', 'can_compress', 'open_compressed']
+__all__ = ['CompressedVectors', 'can_compress', 'open_compressed']
 
 BITS = 4
 TRAINED_ON = 16_384  # vectors
@@ -23,7 +23,7 @@ def can_compress(vectors: np.ndarray) -> bool:
     return importlib.util.find_spec('faiss') is not None and not vectors.shape[1] % 2
 
 
-class CompressedRows:
+class CompressedVectors:
     """Vectors as codes of a product quantizer, all of which a search reads.
 
     A code of :data:`BITS` bits stands for two dimensions, so that 512 take 128
@@ -51,7 +51,7 @@ class CompressedRows:
         self._index = faiss.IndexPQFastScan(plain)
 
     @classmethod
-    def build(cls, vectors: np.ndarray) -> 'CompressedRows':
+    def build(cls, vectors: np.ndarray) -> 'CompressedVectors':
         """Compress vectors, float16 (N, E)."""
         import faiss
         count, dims = vectors.shape
@@ -88,7 +88,7 @@ def _quantizer(dims: int):
     return faiss.IndexPQ(dims, dims // 2, BITS, faiss.METRIC_INNER_PRODUCT)
 
 
-def open_compressed(path: str | os.PathLike, vectors: np.ndarray) -> CompressedRows:
+def open_compressed(path: str | os.PathLike, vectors: np.ndarray) -> CompressedVectors:
     """Read the compressed copy of vectors (N, E) beside an index, or make it.
 
     The file, an ``.npz``, can be deleted at any time: it is made anew where it is
@@ -100,7 +100,7 @@ def open_compressed(path: str | os.PathLike, vectors: np.ndarray) -> CompressedR
     if found is not None:
         return found
     print_log(f'Compressing {len(vectors)} segments for {path}', 'current')
-    made = CompressedRows.build(vectors)
+    made = CompressedVectors.build(vectors)
     try:
         with atomic_write(os.fspath(path)) as partial, open(partial, 'wb') as file:
             np.savez(file, hash=_hash(digest, made.parts.values()), **made.parts)
@@ -119,7 +119,7 @@ def _hash(digest, parts: Iterable[np.ndarray]) -> str:
 
 
 def _read(path: str | os.PathLike, digest,
-          shape: tuple[int, int]) -> CompressedRows | None:
+          shape: tuple[int, int]) -> CompressedVectors | None:
     """Return the copy that a file holds, or None if it is not of these vectors."""
     count, dims = shape
     expected = dict(rotation=((dims, dims), np.float32),
@@ -134,4 +134,4 @@ def _read(path: str | os.PathLike, digest,
                 return None
     except Exception:  # A damaged file may raise anything.
         return None
-    return CompressedRows(**parts)
+    return CompressedVectors(**parts)

@@ -10,7 +10,7 @@ from mmaction_centerclip.errors import InputError
 
 from .store import Segments
 
-__all__ = ['Hit', 'Ranking', 'SomeRows', 'draw_background', 'exact_scores',
+__all__ = ['Hit', 'Ranking', 'PartialRanking', 'draw_background', 'exact_scores',
            'exclude_vectors', 'find_hits', 'product']
 
 REFINED = 1024  # the best segments, whose scores are computed in float32
@@ -60,7 +60,7 @@ class Ranking:
             yield from rows[np.argsort(-scores[rows], kind='stable')].tolist()
 
 
-class SomeRows(Ranking):
+class PartialRanking(Ranking):
     """The best segments, and scores of others that are computed when asked for.
 
     Args:

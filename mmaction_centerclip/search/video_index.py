@@ -16,7 +16,7 @@ from .clips import cut_clip, export_hits
 from .encoding import SegmentEncoder, model_hash
 from .folder_update import COMPRESSED, Added, FolderUpdate
 from .ranking import Hit, exclude_vectors
-from .rows import Reranker, Rows
+from .segment_table import Reranker, SegmentTable
 from .store import FileRecord, IndexStore
 
 __all__ = ['Added', 'VideoIndex']
@@ -68,7 +68,7 @@ class VideoIndex:
         self.model = model_hash(inferencer)
         self.model_name = os.path.basename(
             inferencer.model.cfg.filename or '') or 'a config without a file'
-        self._rows = self._reranker = self._state = None
+        self._table = self._reranker = self._state = None
 
     def add(self, folder: str | os.PathLike, batch_size: int = 8,
             num_workers: int = 2, reindex: bool = False, pictures: bool = False,
@@ -93,7 +93,7 @@ class VideoIndex:
         self.encoder.batch_size = check_positive_int('batch_size', batch_size)
         check_positive_int('num_workers', num_workers)
         with self.store.locked():
-            self._rows, known = None, self.store.files()
+            self._table, known = None, self.store.files()
             if not reindex:
                 self._check_model(known)
             record = FileRecord(0, 0, self.model, self.model_name)
@@ -131,19 +131,20 @@ class VideoIndex:
         check_positive_int('topk', topk)
         lowest = np.finfo(np.float32).min if min_score is None else check_number(
             'min_score', min_score, lambda x: True, 'a number')
-        rows, fits = self._load(), None
+        table, fits = self._load(), None
         if files is not None:
             patterns = [files] if isinstance(files, str) else list(files)
-            fits = rows.of_files(patterns)
+            fits = table.of_files(patterns)
             if not fits.any():
                 raise InputError(f'{self.store.path} has no file like {patterns}')
         vector = self._query(query, exclude)
         if self.inferencer.model.head.separable or not isinstance(query, str):
-            found = rows.search(vector, topk, lowest, exact, fits)
+            found = table.search(vector, topk, lowest, exact, fits)
         else:
             found = self._reranker.search(query, vector, topk, lowest, exact, fits)
-        return [Hit(rows.paths[rows.file_of[first]], float(rows.segments.start[first]),
-                    float(rows.segments.end[last]), score)
+        start, end = table.segments.start, table.segments.end
+        return [Hit(table.paths[table.file_of[first]], float(start[first]),
+                    float(end[last]), score)
                 for first, last, score in found]
 
     def _query(self, query: Query, exclude: Query | Sequence[Query] | None
@@ -165,29 +166,29 @@ class VideoIndex:
 
         Of a moment of this index, that is the mean of its own segments.
         """
-        rows = self._load()
+        table = self._load()
         if isinstance(query, Hit):
-            vector = rows.mean_of(query)
+            vector = table.mean_of(query)
             self._check_file(query)
             return vector
         vector = self.encoder.encode_query(query)
-        width = rows.segments.vectors.shape[1]
+        width = table.segments.vectors.shape[1]
         if len(vector) != width:
             raise self.store.damaged(f'its vectors have {width} values and those of '
                                      f'the model {len(vector)}')
         return vector
 
-    def _load(self) -> Rows:
+    def _load(self) -> SegmentTable:
         """Return all segments, read again where another process has written."""
         state = self.store.state()
-        if self._rows is None or state != self._state:
+        if self._table is None or state != self._state:
             self._check_model(self.store.files())
-            self._rows, self._state = Rows(
+            self._table, self._state = SegmentTable(
                 *self.store.load(), f'{self.store.path}{COMPRESSED}'), state
-            self._reranker = Reranker(self.inferencer, self.store, self._rows)
-        if not len(self._rows):
+            self._reranker = Reranker(self.inferencer, self.store, self._table)
+        if not len(self._table):
             raise InputError(f'{self.store.path} has no segments; add a folder')
-        return self._rows
+        return self._table
 
     def changes(self, hits: Sequence[Hit]) -> dict[str, str]:
         """Return the files that are gone or others since, and which of both."""

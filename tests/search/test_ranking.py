@@ -87,7 +87,7 @@ def test_many_rows_are_joined_beyond_the_refined_ones():
 
 
 def clustered_rows(rng, count, width=64):
-    """Rows as CLIP's are: all alike in part, and those of a film more so."""
+    """SegmentTable as CLIP's are: all alike in part, and those of a film more so."""
     films = rng.standard_normal((-(-count // 30), width)).repeat(30, axis=0)[:count]
     rows = 3 * np.ones(width) + films + rng.standard_normal((count, width))
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)

@@ -10,11 +10,11 @@ import torch
 from mmaction_centerclip.apis import Encoded, VideoTextRetrievalInferencer
 from mmaction_centerclip.errors import InputError
 
-from .compressed import CompressedRows, can_compress, open_compressed
+from .compressed import CompressedVectors, can_compress, open_compressed
 from .ranking import (
     Hit,
+    PartialRanking,
     Ranking,
-    SomeRows,
     draw_background,
     exact_scores,
     find_hits,
@@ -22,7 +22,7 @@ from .ranking import (
 )
 from .store import IndexStore, Segments
 
-__all__ = ['Reranker', 'Rows', 'head_scores']
+__all__ = ['Reranker', 'SegmentTable', 'head_scores']
 
 # From where comparing all segments takes longer than 20 ms on two cores.
 COMPRESSED_FROM = 200_000
@@ -31,7 +31,7 @@ RERANKED = 100  # the best by their vectors, which a head compares
 RERANKED_BACKGROUND = 256  # segments whose scores by the head have the median of all
 
 
-class Rows:
+class SegmentTable:
     """All segments of an index, by their numbers, from :meth:`IndexStore.load`.
 
     A copy of compressed vectors is kept at ``compressed_path``.
@@ -64,7 +64,7 @@ class Rows:
         return mean / np.linalg.norm(mean)
 
     @cached_property
-    def compressed(self) -> CompressedRows:
+    def compressed(self) -> CompressedVectors:
         """The compressed vectors, read or made when first asked for."""
         return open_compressed(self._path, self.segments.vectors)
 
@@ -95,7 +95,7 @@ class Rows:
                 return product(vectors, query, rows)
 
             rows = np.sort(self.compressed.best(query, CANDIDATES))
-            return SomeRows(rows, score(rows), score, len(self))
+            return PartialRanking(rows, score(rows), score, len(self))
         scores = exact_scores(vectors, query)
         if fits is not None:
             scores = np.where(fits, scores, -np.inf)
@@ -128,32 +128,34 @@ class Reranker:
     """
 
     def __init__(self, inferencer: VideoTextRetrievalInferencer, store: IndexStore,
-                 rows: Rows) -> None:
-        self.inferencer, self.store, self.rows = inferencer, store, rows
+                 table: SegmentTable) -> None:
+        self.inferencer, self.store, self.table = inferencer, store, table
 
     @cached_property
     def _background(self) -> list[np.ndarray]:
-        return self._features(draw_background(len(self.rows), RERANKED_BACKGROUND))
+        return self._features(draw_background(len(self.table), RERANKED_BACKGROUND))
 
     def search(self, text: str, vector: np.ndarray, topk: int, min_score: float,
                exact: bool | None = None,
                fits: np.ndarray | None = None) -> list[tuple]:
-        """Find moments of a text as :meth:`Rows.search` does of its vector (E, ).
+        """Find moments of a text as :meth:`SegmentTable.search` does of its vector.
 
         The scores are the head's, and moments those of the re-ranked windows.
         """
-        rows, texts = self.rows, self.inferencer.encode_texts(text)
-        ranking = rows.rank(vector, exact, fits)
+        table, texts = self.table, self.inferencer.encode_texts(text)
+        ranking = table.rank(vector, exact, fits)
         best = [row for row in islice(ranking, RERANKED) if np.isfinite(ranking[row])]
         scores, background = (head_scores(self.inferencer, texts, features)
                               for features in (self._features(best), self._background))
-        return find_hits(SomeRows(np.array(best), scores), rows.file_of, rows.segments,
-                         topk, min_score, float(np.median(background)))
+        return find_hits(
+            PartialRanking(np.array(best), scores), table.file_of, table.segments,
+            topk, min_score, float(np.median(background)))
 
     def _features(self, which: list[int] | np.ndarray) -> list[np.ndarray]:
-        rows = self.rows
-        return [self.store.features(rows.paths[rows.file_of[row]],
-                                    float(rows.segments.start[row])) for row in which]
+        table = self.table
+        return [self.store.features(table.paths[table.file_of[row]],
+                                    float(table.segments.start[row]))
+                for row in which]
 
 
 @torch.no_grad()

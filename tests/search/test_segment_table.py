@@ -13,9 +13,9 @@ from mmaction_centerclip.apis import VideoTextRetrievalInferencer
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.engine.config_completion import complete_config
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.search import VideoIndex, compressed, rows
-from mmaction_centerclip.search.compressed import CompressedRows, open_compressed
-from mmaction_centerclip.search.rows import Rows
+from mmaction_centerclip.search import VideoIndex, compressed, segment_table
+from mmaction_centerclip.search.compressed import CompressedVectors, open_compressed
+from mmaction_centerclip.search.segment_table import SegmentTable
 from mmaction_centerclip.search.store import Segments
 
 from .films import write_film
@@ -36,7 +36,7 @@ def many(request, tmp_path):
     vectors = (random_rows(count, 64) if request.param == 'random' else clustered_rows(
         np.random.default_rng(0), count).astype(np.float16))
     start = np.arange(count, dtype=float)
-    return Rows([f'{i}.mp4' for i in range(1000)],
+    return SegmentTable([f'{i}.mp4' for i in range(1000)],
                 np.arange(count, dtype=np.int32) // 30,
                 Segments(start, start + 1, vectors), str(tmp_path / 'my.rows.npz'))
 
@@ -67,9 +67,9 @@ def test_compressed_search_finds_the_same_moments(many):
 
 def test_which_rows_are_compared(many, monkeypatch):
     assert not many.is_compressed(None) and many.is_compressed(False)
-    monkeypatch.setattr(rows, 'COMPRESSED_FROM', 30_000)
+    monkeypatch.setattr(segment_table, 'COMPRESSED_FROM', 30_000)
     assert many.is_compressed(None) and not many.is_compressed(True)
-    few = Rows(['a'], np.zeros(3, int), Segments(
+    few = SegmentTable(['a'], np.zeros(3, int), Segments(
         np.arange(3.), np.arange(3.) + 1, random_rows(3)), 'absent')
     assert not few.is_compressed(False) and len(few.search(
         np.ones(32, np.float32), 5, -9., exact=False)) >= 1
@@ -93,7 +93,7 @@ def test_the_file_of_compressed_rows(tmp_path, monkeypatch):
     expected = open_compressed(path, vectors).best(query, 50)
     whole = path.read_bytes()
     with monkeypatch.context() as context:  # Read, and not made.
-        context.setattr(CompressedRows, 'build', None)
+        context.setattr(CompressedVectors, 'build', None)
         np.testing.assert_array_equal(open_compressed(path, vectors).best(
             query, 50), expected)
     damaged = bytearray(whole)
@@ -165,7 +165,7 @@ def test_windows_are_scored_as_videos_are(pairs):
     scale = float(np.abs(expected).max())
     features = [index.store.features(paths[file], start)
                 for file, start in zip(file_of, read.start)]
-    np.testing.assert_allclose(rows.head_scores(model, texts, features),
+    np.testing.assert_allclose(segment_table.head_scores(model, texts, features),
                                expected, atol=5e-3 * scale)
     hits = index.search('a red circle', topk=99)
     assert hits[0].score == pytest.approx(expected.max(), abs=5e-3 * scale)
@@ -179,7 +179,7 @@ def test_windows_are_scored_as_videos_are(pairs):
 
 def test_only_the_first_are_ranked_anew(pairs, monkeypatch):
     model, index = pairs
-    monkeypatch.setattr(rows, 'RERANKED', 1)
+    monkeypatch.setattr(segment_table, 'RERANKED', 1)
     hits = index.search('a star', topk=9)
     paths, file_of, read = index.store.load()
     vector = index.encoder.encode_query('a star')

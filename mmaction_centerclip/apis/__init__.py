@@ -3,7 +3,7 @@ from .export import export_towers
 from .folders import list_files
 from .inferencer import Encoded, VideoTextRetrievalInferencer
 from .loading import init_retriever, load_pretrained
-from .video_pipeline import OpenVideo, VideoPipeline
+from .video_pipeline import VideoPipeline
 
-__all__ = ['Encoded', 'OpenVideo', 'VideoPipeline', 'VideoTextRetrievalInferencer',
+__all__ = ['Encoded', 'VideoPipeline', 'VideoTextRetrievalInferencer',
            'export_towers', 'init_retriever', 'list_files', 'load_pretrained']

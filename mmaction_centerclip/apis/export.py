@@ -24,12 +24,8 @@ class _Videos(nn.Module):
         return self.model.video_features(dict(imgs=imgs))['video']
 
 
-class _Texts(nn.Module):
+class _Texts(_Videos):
     """Token ids (B, L) to features of captions (B, E)."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
 
     def forward(self, text: Tensor) -> Tensor:
         head = self.model.head
@@ -39,24 +35,14 @@ class _Texts(nn.Module):
 @check_types
 def export_towers(model: nn.Module, folder: str | os.PathLike, num_frames: int,
                   image_size: int | tuple[int, int], batch_size: int = 1) -> None:
-    """Write ``videos.pt2`` and ``texts.pt2`` by ``torch.export``.
+    """Write ``videos.pt2`` and ``texts.pt2`` by ``torch.export`` to a folder.
 
     The product of what the two programs give is the similarity. Videos come
-    in the batches and sizes given here; their frames are normalised as the
-    model's data preprocessor does, and none is padding. Clustered towers are
-    exported too; their programs need ``import mmaction_centerclip`` for the
-    operators that cluster.
-
-    Args:
-        model (VideoTextRetriever): In evaluation mode, on the CPU, with a
-            separable head.
-        folder (str | os.PathLike): An existing folder, without these files.
-        num_frames (int): T.
-        image_size (int | tuple[int, int]): H and W.
-        batch_size (int): B. Defaults to 1.
-
-    Raises:
-        InputError: If the head compares pairs, or a file exists.
+    in the batches and sizes (height and width) given here; their frames are
+    normalised as the model's data preprocessor does, and none is padding.
+    Clustered towers are exported too; their programs need
+    ``import mmaction_centerclip`` for the operators that cluster. The retriever
+    is in evaluation mode, on the CPU, and has a separable head.
     """
     if not model.head.separable:
         raise InputError(f'{type(model.head).__name__} compares pairs, so that a video '

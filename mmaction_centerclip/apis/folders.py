@@ -13,16 +13,10 @@ def list_files(folder: str | os.PathLike) -> tuple[list[str], dict[str, str]]:
     Links are followed, and what is there twice by a link is listed once: under
     its own path where that is in the folder.
 
-    Args:
-        folder (str | os.PathLike): The folder.
-
     Returns:
         tuple[list[str], dict[str, str]]: The files' paths, which begin with
         ``folder``, in order; and the folders whose files are missing there,
         with the reason.
-
-    Raises:
-        InputError: If there is no such folder, or it cannot be read.
     """
     if not os.path.isdir(folder):
         raise InputError(f'no such folder: {folder}')

@@ -1,6 +1,5 @@
-"""A config's test pipeline, for videos without captions and the other way round."""
+"""Split a test pipeline into a video half and a text half."""
 import os
-from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,35 +13,17 @@ from mmaction_centerclip.datasets.video_text_retrieval import check_sampling
 from mmaction_centerclip.errors import InputError, config_errors
 from mmaction_centerclip.utils.pipelines import find_pipelines, step_type
 
-__all__ = ['OpenVideo', 'VideoPipeline']
-
-
-@dataclass(frozen=True)
-class OpenVideo:
-    """A video whose frames can be asked for.
-
-    Attributes:
-        name (str): The file, or what stands for it in messages.
-        reader (VideoReader): Its frames, by their number.
-        total_frames (int): How many.
-        fps (float): Frames in a second, on average; 0 where nothing says.
-    """
-    name: str
-    reader: object
-    total_frames: int
-    fps: float
+__all__ = ['VideoPipeline']
 
 
 class VideoPipeline:
     """The test pipeline of a retriever's config, in two parts.
 
-    Args:
-        cfg (Config): Of a retriever, completed by :func:`prepare_config`.
+    It must open videos with ``VideoInit``, tokenize, and pack ``imgs``, and
+    sample no frames at random.
 
-    Raises:
-        InputError: If it has no test pipeline that opens videos with
-            ``VideoInit``, tokenizes, and packs ``imgs``, or one that samples
-            frames at random.
+    Args:
+        cfg (Config): Of a retriever, prepared by :func:`prepare_config`.
     """
 
     def __init__(self, cfg: Config) -> None:
@@ -65,8 +46,7 @@ class VideoPipeline:
             pipeline.insert(kinds.index('FormatShape'), dict(
                 type='OpenCLIPResize', model=model.backbone.get('arch', model.arch),
                 pretrained=model.get('pretrained')))
-        self.collect_keys = [key for key in packed if key != 'text']
-        pack = dict(pipeline[-1], collect_keys=self.collect_keys)
+        pack = dict(pipeline[-1], collect_keys=[k for k in packed if k != 'text'])
         with config_errors('test_dataloader'):
             self._tokenize = TRANSFORMS.build(tokenize[0])
             self._init, *self._steps = [
@@ -82,65 +62,49 @@ class VideoPipeline:
             *self._steps, self._tokenize.model, self._tokenize.context_length)])
 
     def tokenize(self, texts: list[str]) -> tuple[Tensor, int]:
-        """Return the token ids of texts, int64 (C, L), and how many are cut."""
+        """Return token ids of texts, int64 (C, L), and how many texts are cut."""
         results = self._tokenize(dict(filename='texts', text=texts))
         return results['text'], results['num_truncated']
 
-    def open(self, source: str | os.PathLike | np.ndarray,
-             name: str = 'array') -> OpenVideo:
-        """Open a video.
+    def open(self, source: str | os.PathLike | np.ndarray, name: str = 'array') -> dict:
+        """Open a video, as ``VideoInit`` does.
 
         Args:
             source (str | os.PathLike | np.ndarray): A file of a video or a
                 picture, a URL that mmengine reads, or the frames themselves,
                 RGB uint8 (T, H, W, 3), or (H, W, 3) of a picture.
-            name (str): What to call an array. Defaults to ``'array'``.
-
-        Raises:
-            DecodingError: If it cannot be read.
-            InputError: If it is of another kind.
+            name (str): What to call an array.
         """
         if isinstance(source, np.ndarray):
             reader = _FrameArray(source, name)
-            return OpenVideo(name, reader, len(reader), 0.)
+            return dict(filename=name, video_reader=reader, total_frames=len(reader),
+                        avg_fps=0.)
         if not isinstance(source, (str, os.PathLike)):
             raise InputError('a video must be a path, a URL or an array of frames, got '
                              f'{type(source).__name__}')
         name = os.fspath(source)
-        results = run_transform(self._init, dict(filename=name), name)
-        return OpenVideo(name, results['video_reader'], results['total_frames'],
-                         results['avg_fps'])
+        return run_transform(self._init, dict(filename=name), name)
 
-    def prepare(self, video: OpenVideo, first: int = 0, end: int | None = None) -> dict:
-        """Sample frames of a part of a video, and make them the model's.
-
-        Args:
-            video (OpenVideo): From :meth:`open`.
-            first (int): The part's first frame. Defaults to 0.
-            end (int, optional): The frame behind its last. Defaults to None:
-                all that follow.
+    def prepare(self, video: dict, first: int = 0, end: int | None = None) -> dict:
+        """Sample frames of a video, from ``first`` to before ``end``, for the model.
 
         Returns:
             dict: ``inputs`` with ``imgs`` uint8 (T, 3, H, W) and maybe
             ``frame_mask``, and ``data_samples``, which knows its ``filename``
             and ``frame_inds``, the numbers of the sampled frames.
-
-        Raises:
-            DecodingError: If a frame cannot be read.
         """
-        end = video.total_frames if end is None else end
+        name, end = video['filename'], video['total_frames'] if end is None else end
         results = data = dict(
-            filename=video.name, video_reader=video.reader, avg_fps=video.fps,
-            start_index=first, total_frames=end - first, modality='RGB')
+            video, start_index=first, total_frames=end - first, modality='RGB')
         for step in self._steps:
-            data = run_transform(step, data, video.name)
+            data = run_transform(step, data, name)
             results = results if 'data_samples' in data else data
         frames = np.ravel(results['frame_inds']).tolist()
         if min(frames) < first or max(frames) >= end:
             raise InputError(f'test_dataloader: the pipeline samples frames {frames} '
                              f'of a part from {first} to {end - 1}')
         data['data_samples'].set_metainfo(dict(
-            filename=video.name, missing=False, frame_inds=frames,
+            filename=name, missing=False, frame_inds=frames,
             resizing=results.get('resizing')))
         return data
 

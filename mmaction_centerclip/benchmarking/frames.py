@@ -8,17 +8,17 @@ from torchvision.transforms.functional import resize
 from mmaction_centerclip.datasets.video.decoding_errors import decoding_errors
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.utils.files import VIDEO_SUFFIXES
 
 __all__ = ['normalized', 'read_clips', 'video_files']
-
-SUFFIXES = ('.mp4', '.avi', '.mkv', '.webm')
 
 
 def video_files(folder: str | Path) -> list[Path]:
     """List the video files in a folder, by name; at least one."""
-    paths = sorted(path for path in Path(folder).glob('*') if path.suffix in SUFFIXES)
+    paths = sorted(path for path in Path(folder).glob('*')
+                   if path.suffix.lower() in VIDEO_SUFFIXES)
     if not paths:
-        raise InputError(f'{folder}: no video file ({", ".join(SUFFIXES)})')
+        raise InputError(f'{folder}: no video file ({", ".join(VIDEO_SUFFIXES)})')
     return paths
 
 

@@ -1,5 +1,5 @@
-"""An index of one's own videos, a row for each segment."""
-from .hits import Hit
+"""An index of one's own videos: a vector for each segment, and moments of them."""
+from .ranking import Hit
 from .video_index import Added, VideoIndex
 
 __all__ = ['Added', 'Hit', 'VideoIndex']

@@ -2,7 +2,6 @@
 import csv
 import io
 import os
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -13,7 +12,7 @@ from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.files import atomic_write, check_absent, write_text
 from mmaction_centerclip.utils.mp4 import write_mp4
 
-from .hits import Hit
+from .ranking import Hit
 
 __all__ = ['cut_clip', 'export_hits']
 
@@ -23,14 +22,6 @@ def cut_clip(hit: Hit, path: str | os.PathLike) -> None:
 
     So that the clip begins at the in point and not at the key frame before.
     It lasts as long as the moment does in the video, and has no sound.
-
-    Args:
-        hit (Hit): The moment.
-        path (str | os.PathLike): The clip, which must not exist.
-
-    Raises:
-        DecodingError: If the video cannot be read.
-        InputError: If the clip exists, is no ``.mp4``, or cannot be written.
     """
     path = os.fspath(path)
     if not path.endswith('.mp4'):
@@ -50,16 +41,10 @@ def cut_clip(hit: Hit, path: str | os.PathLike) -> None:
 
 def _shown(seconds: np.ndarray, start: float,
            end: float) -> tuple[list[int], list[float], float]:
-    """Find what is on the screen from a time to another, to half a frame.
+    """Find the frames that are on the screen from a time to another, to half a frame.
 
-    Args:
-        seconds (np.ndarray): When each frame starts, and last when the video ends.
-        start (float): In seconds.
-        end (float): Likewise.
-
-    Returns:
-        tuple[list[int], list[float], float]: The numbers of the frames, the
-        times at which they start in the clip, and that at which it ends.
+    Return their numbers, the times at which they start in the clip, and that at
+    which it ends. ``seconds`` are those at which all start, and the video ends.
     """
     lasts = np.diff(seconds)
     half = np.minimum(lasts, np.median(lasts)) / 2
@@ -80,17 +65,10 @@ def _pictures(reader: VideoReader, frames: list[int]) -> Iterator[np.ndarray]:
 
 
 def export_hits(hits: Sequence[Hit], path: str | os.PathLike) -> None:
-    """Write moments to a file, over one that is there.
+    """Write moments to a ``.csv`` or ``.txt`` file, over one that is there.
 
-    Args:
-        hits (Sequence[Hit]): The moments.
-        path (str | os.PathLike): ``.csv``: a table with ``file``, ``start``,
-            ``end`` and ``score``; ``.txt``: chapters, in FFmpeg's metadata
-            format, of moments of one video.
-
-    Raises:
-        InputError: If the file is of another kind, cannot be written, or
-            chapters are of several videos.
+    The first is a table with ``file``, ``start``, ``end`` and ``score``, the
+    second has chapters of one video, in FFmpeg's metadata format.
     """
     path = os.fspath(path)
     if path.endswith('.csv'):
@@ -102,12 +80,10 @@ def export_hits(hits: Sequence[Hit], path: str | os.PathLike) -> None:
         return write_text(table.getvalue(), path)
     if not path.endswith('.txt'):
         raise InputError(f'{path}: expected a .csv (table) or .txt (chapters) file')
-    by_file = defaultdict(list)
-    for hit in hits:
-        by_file[hit.file].append(hit)
-    if len(by_file) != 1:
+    files = {hit.file for hit in hits}
+    if len(files) != 1:
         raise InputError(f'{path}: chapters are of one video, got moments of '
-                         f'{len(by_file)}; filter them by file')
+                         f'{len(files)}; filter them by file')
     lines = [';FFMETADATA1']
     for hit in sorted(hits, key=lambda hit: hit.start):
         lines += ['[CHAPTER]', 'TIMEBASE=1/1000', f'START={round(hit.start * 1000)}',

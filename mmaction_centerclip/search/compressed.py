@@ -1,4 +1,4 @@
-"""Find the best rows by a small copy of them, of 4 bits for two dimensions."""
+"""Find the best vectors by a small copy of them, of 4 bits for two dimensions."""
 import hashlib
 import importlib.util
 import logging
@@ -11,39 +11,39 @@ from mmengine.logging import print_log
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.files import atomic_write
 
-__all__ = ['CompressedRows', 'can_compress', 'open_compressed']
+__all__ = ['CompressedVectors', 'can_compress', 'open_compressed']
 
 BITS = 4
-TRAINED_ON = 16_384  # rows
-AT_A_TIME = 65_536  # rows, to be float32 for a moment
+TRAINED_ON = 16_384  # vectors
+AT_A_TIME = 65_536  # vectors, to be float32 for a moment
 
 
 def can_compress(vectors: np.ndarray) -> bool:
-    """Return whether faiss is there, and E is even."""
+    """Return True if faiss is there, and E is even."""
     return importlib.util.find_spec('faiss') is not None and not vectors.shape[1] % 2
 
 
-class CompressedRows:
-    """Rows as codes of a product quantizer, all of which a search reads.
+class CompressedVectors:
+    """Vectors as codes of a product quantizer, all of which a search reads.
 
     A code of :data:`BITS` bits stands for two dimensions, so that 512 take 128
     bytes and not 1024; faiss compares codes by tables that stay in registers
     (Jégou et al., "Product Quantization for Nearest Neighbor Search", PAMI
     2011; André et al., "Cache locality is not enough", VLDB 2015). It has no
-    graph and no lists: no row is out of reach, and building is one pass. Rows
-    are turned at random first, so that all dimensions vary alike: CLIP's do
-    not, and those that vary most would leave the tables coarse for the others.
+    graph and no lists: no segment is out of reach, and building is one pass.
+    Vectors are turned at random first, so that all dimensions vary alike: CLIP's
+    do not, and those that vary most would leave the tables coarse for the others.
 
     Args:
         rotation (np.ndarray): Orthogonal, float32 (E, E).
         centroids (np.ndarray): What codes stand for, float32 (E / 2, 16, 2).
-        codes (np.ndarray): Of the rows, two a byte, uint8 (N, bytes).
+        codes (np.ndarray): Of the vectors, two a byte, uint8 (N, bytes).
     """
 
     def __init__(self, rotation: np.ndarray, centroids: np.ndarray,
                  codes: np.ndarray) -> None:
         import faiss
-        self.rotation, self.centroids, self.codes = rotation, centroids, codes
+        self.parts = dict(rotation=rotation, centroids=centroids, codes=codes)
         plain = _quantizer(2 * len(centroids))
         faiss.copy_array_to_vector(centroids.ravel(), plain.pq.centroids)
         plain.is_trained = True
@@ -51,17 +51,17 @@ class CompressedRows:
         self._index = faiss.IndexPQFastScan(plain)
 
     @classmethod
-    def build(cls, vectors: np.ndarray) -> 'CompressedRows':
-        """Compress rows, float16 (N, E)."""
+    def build(cls, vectors: np.ndarray) -> 'CompressedVectors':
+        """Compress vectors, float16 (N, E)."""
         import faiss
         count, dims = vectors.shape
         rng, plain = np.random.default_rng(0), _quantizer(dims)
         rotation = np.linalg.qr(rng.standard_normal((dims, dims)))[0].astype(np.float32)
 
-        def turned(rows: np.ndarray) -> np.ndarray:
-            return rows.astype(np.float32) @ rotation
+        def turned(some: np.ndarray) -> np.ndarray:
+            return some.astype(np.float32) @ rotation
 
-        # Which warns where a small index has few rows for each centroid.
+        # Which warns where a small index has few vectors for each centroid.
         plain.pq.cp.min_points_per_centroid = 1
         drawn = rng.choice(count, min(count, TRAINED_ON), replace=False)
         threads = faiss.omp_get_max_threads()
@@ -77,9 +77,9 @@ class CompressedRows:
         return cls(rotation, centroids.reshape(dims // 2, 2**BITS, 2), codes)
 
     def best(self, query: np.ndarray, count: int) -> np.ndarray:
-        """Return about the best rows of a query, float32 (E, ): int64 (count, )."""
-        _, rows = self._index.search((query @ self.rotation)[None],
-                                     min(count, len(self.codes)))
+        """Return about the best vectors of a query, float32 (E, ): int64 (count, )."""
+        turned = query @ self.parts['rotation']
+        _, rows = self._index.search(turned[None], min(count, self._index.ntotal))
         return rows[0][rows[0] >= 0]
 
 
@@ -88,28 +88,22 @@ def _quantizer(dims: int):
     return faiss.IndexPQ(dims, dims // 2, BITS, faiss.METRIC_INNER_PRODUCT)
 
 
-def open_compressed(path: str | os.PathLike, vectors: np.ndarray) -> CompressedRows:
-    """Read the compressed rows beside an index, or make them.
+def open_compressed(path: str | os.PathLike, vectors: np.ndarray) -> CompressedVectors:
+    """Read the compressed copy of vectors (N, E) beside an index, or make it.
 
-    The file can be deleted at any time: it is made anew where it is missing,
-    damaged, or of other rows. It is a file of numpy's arrays and of a hash of
-    them and of the rows, and is written whole or not at all.
-
-    Args:
-        path (str | os.PathLike): The file, an ``.npz``.
-        vectors (np.ndarray): The rows, float16 (N, E).
+    The file, an ``.npz``, can be deleted at any time: it is made anew where it is
+    missing, damaged, or of other vectors. It holds numpy's arrays and a hash of
+    them and of the vectors, and is written whole or not at all.
     """
     digest = hashlib.sha256(vectors.data)
     found = _read(path, digest, vectors.shape)
     if found is not None:
         return found
-    print_log(f'Compressing {len(vectors)} rows for {path}', 'current')
-    made = CompressedRows.build(vectors)
+    print_log(f'Compressing {len(vectors)} segments for {path}', 'current')
+    made = CompressedVectors.build(vectors)
     try:
         with atomic_write(os.fspath(path)) as partial, open(partial, 'wb') as file:
-            parts = dict(rotation=made.rotation, centroids=made.centroids,
-                         codes=made.codes)
-            np.savez(file, hash=_hash(digest, parts.values()), **parts)
+            np.savez(file, hash=_hash(digest, made.parts.values()), **made.parts)
     except InputError as error:  # such as a folder that is only read
         print_log(f'{error}; the next search makes it again', 'current',
                   logging.WARNING)
@@ -125,8 +119,8 @@ def _hash(digest, parts: Iterable[np.ndarray]) -> str:
 
 
 def _read(path: str | os.PathLike, digest,
-          shape: tuple[int, int]) -> CompressedRows | None:
-    """Return what the file holds, or None if that is not of these rows."""
+          shape: tuple[int, int]) -> CompressedVectors | None:
+    """Return the copy that a file holds, or None if it is not of these vectors."""
     count, dims = shape
     expected = dict(rotation=((dims, dims), np.float32),
                     centroids=((dims // 2, 2**BITS, 2), np.float32),
@@ -140,4 +134,4 @@ def _read(path: str | os.PathLike, digest,
                 return None
     except Exception:  # A damaged file may raise anything.
         return None
-    return CompressedRows(**parts)
+    return CompressedVectors(**parts)

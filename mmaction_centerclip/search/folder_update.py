@@ -13,33 +13,23 @@ from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.files import hash_file
 
 from .encoding import SegmentEncoder, run_ahead
-from .store import FileRow, IndexStore
+from .store import FileRecord, IndexStore
 
 __all__ = ['COMPRESSED', 'Added', 'FolderUpdate']
 
-COMPRESSED = '.rows.npz'  # how the file of compressed rows ends
+COMPRESSED = '.rows.npz'  # how the file of compressed vectors ends
 PICTURE = 'has one frame, a picture'
 
 
 @dataclass(frozen=True)
 class Added:
-    """The files of a folder by what :meth:`VideoIndex.add` did with them.
-
-    Attributes:
-        indexed (list[str]): Encoded now.
-        unchanged (list[str]): In the index before, and not encoded again.
-        moved (dict[str, str]): Found by their content under another path, and
-            the path before.
-        removed (list[str]): In the index before, and there no more.
-        pictures (list[str]): Left out.
-        unreadable (dict[str, str]): Other files without segments and folders
-            that cannot be read, and why.
-    """
-    indexed: list[str] = field(default_factory=list)
-    unchanged: list[str] = field(default_factory=list)
-    moved: dict[str, str] = field(default_factory=dict)
-    removed: list[str] = field(default_factory=list)
-    pictures: list[str] = field(default_factory=list)
+    """The files of a folder by what :meth:`VideoIndex.add` did with them."""
+    indexed: list[str] = field(default_factory=list)  # encoded now
+    unchanged: list[str] = field(default_factory=list)  # and not encoded again
+    moved: dict[str, str] = field(default_factory=dict)  # path to the one before
+    removed: list[str] = field(default_factory=list)  # there no more
+    pictures: list[str] = field(default_factory=list)  # left out
+    # Other files without segments, and folders that cannot be read: why.
     unreadable: dict[str, str] = field(default_factory=dict)
 
     def leave_out(self, path: str, reason: str) -> None:
@@ -51,26 +41,20 @@ class Added:
 
 
 class FolderUpdate:
-    """Add, move and remove the files of a folder.
+    """Add, move and remove the files of a folder, see :meth:`VideoIndex.add`.
 
     Args:
         store (IndexStore): The index, locked.
-        encoder (SegmentEncoder): Of the model.
-        row (FileRow): A row of that model.
-        known (dict[str, FileRow]): The rows of all files, by path.
-        folder (str | os.PathLike): The folder.
-        pictures (bool): Whether files of one frame are taken in.
-        drop_missing (bool): Whether all files that are gone are taken out.
-
-    Raises:
-        InputError: If there is no such folder, or no file in it.
+        record (FileRecord): What a file of that model has.
+        known (dict[str, FileRecord]): All files of the index, by path.
+        folder, pictures, drop_missing: As there.
     """
 
-    def __init__(self, store: IndexStore, encoder: SegmentEncoder, row: FileRow,
-                 known: dict[str, FileRow], folder: str | os.PathLike,
+    def __init__(self, store: IndexStore, encoder: SegmentEncoder, record: FileRecord,
+                 known: dict[str, FileRecord], folder: str | os.PathLike,
                  pictures: bool, drop_missing: bool) -> None:
-        self.store, self.encoder, self.row, self.known = store, encoder, row, known
-        self.pictures, self.drop_missing = pictures, drop_missing
+        self.store, self.encoder, self.record = store, encoder, record
+        self.known, self.pictures, self.drop_missing = known, pictures, drop_missing
         folder = os.path.realpath(folder)
         self.folder = os.path.join(folder, '')
         is_gone = drop_missing and _is_missing(folder) and any(
@@ -78,7 +62,7 @@ class FolderUpdate:
         paths, self.closed = ([], {}) if is_gone else list_files(folder)
         if not (paths or self.closed or drop_missing):
             raise InputError(f'{folder} has no files; if they are gone for good, drop '
-                             'their rows with drop_missing (--drop-missing)')
+                             'them with drop_missing (--drop-missing)')
         self.result = Added(unreadable=dict(self.closed))
         self.files = dict(self._look_at(paths))
 
@@ -95,7 +79,7 @@ class FolderUpdate:
         self._encode(todo, num_workers)
         return self.result
 
-    def _look_at(self, paths: list[str]) -> Iterator[tuple[str, FileRow]]:
+    def _look_at(self, paths: list[str]) -> Iterator[tuple[str, FileRecord]]:
         """Yield what there is to know of files without reading them."""
         index = os.path.realpath(self.store.path)
         own = {index, *(f'{index}{end}' for end in ('.lock', '-journal', COMPRESSED))}
@@ -106,7 +90,7 @@ class FolderUpdate:
                 path.encode()
                 stat = os.stat(path)
                 yield path, replace(
-                    self.row, size=stat.st_size, modified=stat.st_mtime_ns)
+                    self.record, size=stat.st_size, modified=stat.st_mtime_ns)
             except UnicodeEncodeError:
                 self.result.unreadable[os.fsencode(path).decode(errors='replace')] = (
                     'its name is no UTF-8')
@@ -126,18 +110,18 @@ class FolderUpdate:
         return True
 
     def _find_gone(self, todo: list[str]) -> list[str]:
-        """Return the rows that no file stands behind.
+        """List the records that no file stands behind.
 
         Those of other folders are looked for only where one may have been
         moved to here, since they may be many, or where they are dropped.
         """
         sizes = {self.files[path].size for path in todo}
-        return [path for path, row in self.known.items() if path not in self.files
-                and (self._is_left(path) or (self.drop_missing or row.size in sizes)
+        return [path for path, old in self.known.items() if path not in self.files
+                and (self._is_left(path) or (self.drop_missing or old.size in sizes)
                      and _is_missing(path))]
 
     def _is_left(self, path: str) -> bool:
-        """Check that a row is of this folder, and not where it cannot be read."""
+        """Check that a record is of this folder, and not where it cannot be read."""
         return path.startswith(self.folder) and not (
             path.startswith(tuple(os.path.join(p, '') for p in self.closed))
             or path in self.closed and not _is_missing(path))
@@ -146,10 +130,10 @@ class FolderUpdate:
         """Find files by their content; return those that are not found."""
         stale, sizes, left = defaultdict(list), set(), []
         for path in (*gone, *todo):
-            row = self.known.get(path)
-            if row and row.reason is None and row.model == self.row.model:
-                stale[row.digest].append(path)
-                sizes.add(row.size)
+            old = self.known.get(path)
+            if old and old.reason is None and old.model == self.record.model:
+                stale[old.digest].append(path)
+                sizes.add(old.size)
         for path in todo:
             new, digest = self.files[path], None
             if new.size in sizes:
@@ -158,16 +142,16 @@ class FolderUpdate:
             if not (same := stale.get(digest)):
                 left.append(path)
                 continue
-            old = path if path in same else same[0]
-            self.store.move(old, path, new)
-            same.remove(old)
-            if path != old and path in self.known:  # whose rows are overwritten
-                stale[self.known[path].digest] = [
-                    p for p in stale[self.known[path].digest] if p != path]
-            if old == path:
+            before = path if path in same else same[0]
+            self.store.move(before, path, new)
+            same.remove(before)
+            if path == before:
                 self.result.unchanged.append(path)
-            else:
-                self.result.moved[path] = old
+                continue
+            self.result.moved[path] = before
+            if path in self.known:  # whose record is overwritten
+                digest = self.known[path].digest
+                stale[digest] = [other for other in stale[digest] if other != path]
         return left
 
     def _encode(self, paths: list[str], num_workers: int) -> None:
@@ -177,15 +161,15 @@ class FolderUpdate:
         if paths and self.encoder.inferencer.show_progress:
             files = track(files, description='Indexing', total=len(paths))
         for path, windows in files:
-            row, segments = self.files[path], None
+            record, segments = self.files[path], None
             try:
-                row = replace(row, digest=next(windows))
+                record = replace(record, digest=next(windows))
                 segments = self.encoder.encode(windows)
                 self.result.indexed.append(path)
             except DecodingError as error:
-                row = replace(row, reason=error.reason)
+                record = replace(record, reason=error.reason)
                 self.result.leave_out(path, error.reason)
-            self.store.put(path, row, segments)
+            self.store.put(path, record, segments)
 
     def _read(self, path: str) -> Iterator[str | tuple]:
         """Yield a hash of a file, and its decoded windows."""
@@ -205,5 +189,5 @@ def _is_missing(path: str) -> bool:
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return True
     except OSError:  # It may be there.
-        return False
+        pass
     return False

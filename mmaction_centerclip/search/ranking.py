@@ -1,26 +1,50 @@
-"""Score rows: all of them, or the best and who else is asked for."""
+"""Score segments, and join neighbours to moments."""
+import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-__all__ = ['Ranking', 'SomeRows', 'exact_scores', 'product']
+from mmaction_centerclip.errors import InputError
 
-REFINED = 1024  # the best rows, whose scores are computed in float32
+from .store import Segments
+
+__all__ = ['Hit', 'Ranking', 'PartialRanking', 'draw_background', 'exact_scores',
+           'exclude_vectors', 'find_hits', 'product']
+
+REFINED = 1024  # the best segments, whose scores are computed in float32
 NEIGHBOURS = 64
+BACKGROUND = 4096  # segments whose scores have the median of all
+TOUCHING = 1e-3  # seconds
+LEAST_LEFT = 1e-3  # of a query's length: less is rounding
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A moment of a video."""
+    file: str
+    start: float  # the in point, in seconds
+    end: float  # the out point
+    score: float  # of its best segment
+
+    @property
+    def name(self) -> str:
+        """The file's name without its folder."""
+        return os.path.basename(self.file)
 
 
 class Ranking:
-    """All rows, the best first.
+    """The numbers of all segments, the best first.
 
-    Iterating gives rows by falling score, equal ones in their order; an index
-    gives a row's score.
+    Iterating gives them by falling score, equal ones in their order; an index
+    gives a segment's score.
 
     Args:
-        scores (np.ndarray): float32 (N, ); -inf of rows that do not count.
+        scores (np.ndarray): float32 (N, ); -inf of segments that do not count.
     """
-    whole = True
-    """Iterating gives all rows."""
+    lowest = float('-inf')
+    """No segment that iterating leaves out scores more."""
 
     def __init__(self, scores: np.ndarray) -> None:
         self._scores = scores
@@ -29,28 +53,22 @@ class Ranking:
         return float(self._scores[row])
 
     def __iter__(self) -> Iterator[int]:
-        """Sort only as many rows as are asked for."""
-        scores = self._scores
-        if len(scores) <= REFINED:
-            yield from np.argsort(-scores, kind='stable').tolist()
-            return
-        lowest = np.partition(scores, -REFINED)[-REFINED]
+        """Sort only as many as are asked for."""
+        scores, count = self._scores, min(REFINED, len(self._scores))
+        lowest = np.partition(scores, -count)[-count]
         for rows in (np.flatnonzero(scores >= lowest), np.flatnonzero(scores < lowest)):
             yield from rows[np.argsort(-scores[rows], kind='stable')].tolist()
 
 
-class SomeRows(Ranking):
-    """The best rows, and scores of others that are computed when asked for.
+class PartialRanking(Ranking):
+    """The best segments, and scores of others that are computed when asked for.
 
     Args:
-        rows (np.ndarray): The best rows, in any order, (K, ).
-        scores (np.ndarray): Theirs, float32 (K, ).
-        score (Callable, optional): Neighbouring rows, ascending, (B, ), to their
-            scores, (B, ); it is asked for :data:`NEIGHBOURS` at a time. Defaults
-            to None: others have none, -inf.
-        count (int): Rows of the index. Defaults to 0, without ``score``.
+        rows (np.ndarray): The numbers of the best, in any order, (K, ).
+        score (Callable, optional): Takes :data:`NEIGHBOURS` segments, ascending,
+            and returns their scores. Defaults to None: others have -inf.
+        count (int): Segments of the index, for ``score``.
     """
-    whole = False
 
     def __init__(self, rows: np.ndarray, scores: np.ndarray,
                  score: Callable[[np.ndarray], np.ndarray] | None = None,
@@ -58,6 +76,7 @@ class SomeRows(Ranking):
         order = np.lexsort((rows, -scores))
         self._scores = dict(zip(rows[order].tolist(), scores[order].tolist()))
         self._best, self._score, self._count = list(self._scores), score, count
+        self.lowest = float(scores.min())
 
     def __getitem__(self, row: int) -> float:
         if self._score is None:
@@ -72,47 +91,96 @@ class SomeRows(Ranking):
     def __iter__(self) -> Iterator[int]:
         return iter(self._best)
 
-    @property
-    def lowest(self) -> float:
-        """The score of the last of the best rows."""
-        return self[self._best[-1]]
-
 
 def product(vectors: np.ndarray, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Multiply some rows by a query in float32.
+    """Multiply some rows (K, ) of vectors (N, E) by a query (E, ) in float32: (K, ).
 
     By torch, whose conversion from float16 is several times as fast as numpy's.
-
-    Args:
-        vectors (np.ndarray): float16 (N, E).
-        query (np.ndarray): float32 (E, ).
-        rows (np.ndarray): Which, int64 (K, ).
-
-    Returns:
-        np.ndarray: float32 (K, ).
     """
     some = torch.from_numpy(vectors)[torch.from_numpy(rows)].float()
     return torch.mv(some, torch.from_numpy(query)).numpy()
 
 
 def exact_scores(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
-    """Multiply all rows by a query.
+    """Multiply all vectors, float16 (N, E), by a query, float32 (E, ): float32 (N, ).
 
     By torch, which reads float16 as it is: no library of indexes that copies
-    the rows first is needed. The best :data:`REFINED` scores are computed
-    anew in float32; the others are rounded to float16.
-
-    Args:
-        vectors (np.ndarray): float16 (N, E).
-        query (np.ndarray): float32 (E, ).
-
-    Returns:
-        np.ndarray: float32 (N, ).
+    them first is needed. The best :data:`REFINED` scores are computed anew in
+    float32; the others are rounded to float16.
     """
     scores = torch.mv(torch.from_numpy(vectors),
                       torch.from_numpy(query).half()).float().numpy()
-    best = np.arange(len(scores))
-    if len(scores) > REFINED:
-        best = np.argpartition(scores, -REFINED)[-REFINED:]
+    count = min(REFINED, len(scores))
+    best = np.argpartition(scores, -count)[-count:]
     scores[best] = product(vectors, query, best)
     return scores
+
+
+def draw_background(count: int, most: int = BACKGROUND) -> np.ndarray:
+    """Draw at most so many of ``count`` segments, always the same: ascending."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(0).choice(count, most, replace=False))
+
+
+def find_hits(ranking: Ranking, file_of: np.ndarray, segments: Segments,
+              topk: int, min_score: float, median: float) -> list[tuple]:
+    """Join segments that follow each other to moments.
+
+    The best segment that is left begins a moment. It takes in those before and
+    behind it, as long as they touch, are of the same file, and score at least
+    ``min_score`` and half of what the best has above the median of the scores.
+
+    Args:
+        file_of (np.ndarray): The number of each segment's file, (N, ).
+        segments (Segments): By file and start.
+        topk (int): Moments at most.
+
+    Returns:
+        list[tuple]: First and last segment, and the score, of each moment; the
+        best first, equal ones in the order of the segments.
+    """
+    used, hits = set(), []
+
+    def joins(row: int, before: int, behind: int, floor: float) -> bool:
+        return (0 <= row < len(file_of) and row not in used
+                and file_of[before] == file_of[behind]
+                and segments.start[behind] - segments.end[before] <= TOUCHING
+                and ranking[row] >= floor)
+
+    for row in ranking:
+        score = ranking[row]
+        if len(hits) == topk or score < min_score:
+            break
+        if row in used:
+            continue
+        floor = max(min_score, (score + median) / 2)
+        first = last = row
+        while joins(first - 1, first - 1, first, floor):
+            first -= 1
+        while joins(last + 1, last, last + 1, floor):
+            last += 1
+        used.update(range(first, last + 1))
+        hits.append((first, last, score))
+    return hits
+
+
+def exclude_vectors(query: np.ndarray, excluded: np.ndarray) -> np.ndarray:
+    """Make a query (E, ) orthogonal to what is excluded, (K, E), of unit length.
+
+    The vector negation "a NOT (b OR c)" of Widdows, "Orthogonal Negation in
+    Vector Spaces for Modelling Word-Meanings and Document Retrieval" (ACL
+    2003). What a segment shares with b counts for nothing, and less than nothing
+    where a and b point the same way, as all texts of CLIP do in part. A model
+    of captions does not read "without" or "no", which is why b is apart.
+
+    Examples:
+        >>> exclude_vectors(np.array([.6, .8, 0]), np.array([[1., 0, 0]])).tolist()
+        [0.0, 1.0, 0.0]
+    """
+    weights = np.linalg.lstsq(excluded.T, query, rcond=None)[0]
+    left = query - excluded.T @ weights
+    length = float(np.linalg.norm(left))
+    if length <= LEAST_LEFT * np.linalg.norm(query):
+        raise InputError('exclude: nothing is left of the query')
+    return (left / length).astype(query.dtype)

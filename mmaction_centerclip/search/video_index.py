@@ -15,20 +15,19 @@ from mmaction_centerclip.errors import (
 from .clips import cut_clip, export_hits
 from .encoding import SegmentEncoder, model_hash
 from .folder_update import COMPRESSED, Added, FolderUpdate
-from .hits import Hit
-from .negation import exclude_vectors
-from .reranking import Reranker
-from .rows import Rows
-from .store import FileRow, IndexStore
+from .ranking import Hit, exclude_vectors
+from .segment_table import Reranker, SegmentTable
+from .store import FileRecord, IndexStore
 
 __all__ = ['Added', 'VideoIndex']
 
 SPLITS = ('length', 'cuts')
 SHORTEST_WINDOW = 0.01  # seconds: less than a frame of any film lasts
+Query = str | os.PathLike | np.ndarray | Hit
 
 
 class VideoIndex:
-    """A file with a row for each segment of many videos.
+    """A file with a vector for each segment of many videos.
 
     Every video is committed as a whole: an index whose process is killed
     holds all files that were done, and goes on with the others.
@@ -36,17 +35,13 @@ class VideoIndex:
     Args:
         path (str | os.PathLike): The index; made where there is none.
         inferencer (VideoTextRetrievalInferencer): The model. Where its head
-            compares pairs, a row is a window, and the head ranks the first
+            compares pairs, a segment is a window, and the head ranks the first
             100 of a text anew, see :class:`Reranker`.
         window (float, optional): The longest window of a new index, in
             seconds. Defaults to None: that of the index, 10 of a new one.
         split (str, optional): Where windows begin: after equal times
             (``'length'``), or at shot cuts too (``'cuts'``). Defaults to None:
             that of the index, ``'length'`` of a new one.
-
-    Raises:
-        InputError: If an option is out of range or not that of the index, or
-            the file is damaged or no index.
     """
 
     def __init__(self, path: str | os.PathLike,
@@ -57,24 +52,23 @@ class VideoIndex:
         if split is not None:
             check_choice('split', split, SPLITS)
         self.inferencer = inferencer
-        self.store = IndexStore(path, {
-            'window': given['window'] or '10.0', 'split': split or SPLITS[0]})
+        self.store = IndexStore(path, dict(
+            window=given['window'] or '10.0', split=split or SPLITS[0]))
         settings = self.store.settings
         for name, value in given.items():
             if value is not None and value != settings.get(name):
                 raise InputError(f'{path}: {name} must be {settings.get(name)}, that '
                                  f'of the index, got {value}; make another index')
         try:
-            self.window = check_window(float(settings['window']))
-            self.at_cuts = check_choice('split', settings['split'], SPLITS) == 'cuts'
+            self.encoder = SegmentEncoder(
+                inferencer, check_window(float(settings['window'])),
+                check_choice('split', settings['split'], SPLITS) == 'cuts')
         except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f'{path}: the index is damaged, its settings are '
-                             f'{settings}; delete it and index anew') from error
-        self._encoder = SegmentEncoder(inferencer, self.window, self.at_cuts, 1)
+            raise self.store.damaged(f'its settings are {settings}') from error
         self.model = model_hash(inferencer)
         self.model_name = os.path.basename(
             inferencer.model.cfg.filename or '') or 'a config without a file'
-        self._rows = self._reranker = self._state = None
+        self._table = self._reranker = self._state = None
 
     def add(self, folder: str | os.PathLike, batch_size: int = 8,
             num_workers: int = 2, reindex: bool = False, pictures: bool = False,
@@ -87,35 +81,28 @@ class VideoIndex:
         folders that cannot be read are kept.
 
         Args:
-            folder (str | os.PathLike): Videos, and what else there is: files
-                that are none are reported.
-            batch_size (int): Windows to encode at a time. Defaults to 8.
-            num_workers (int): Files to decode at a time. Defaults to 2.
-            reindex (bool): Whether files of another model are encoded anew.
-                Defaults to False: they are refused.
-            pictures (bool): Whether files of one frame are taken in. Defaults
-                to False: they are left out.
+            folder (str | os.PathLike): Videos; other files are reported.
+            batch_size (int): Windows to encode at a time.
+            num_workers (int): Files to decode at a time.
+            reindex (bool): Whether files of another model are encoded anew, and
+                not refused.
+            pictures (bool): Whether files of one frame are taken in, too.
             drop_missing (bool): Whether all files that are gone are taken out,
                 also of other folders, and this folder may be gone too.
-
-        Raises:
-            InputError: If there is no such folder or no file in it, the index
-                is of another model, or another process adds to it.
         """
-        self._encoder.batch_size = check_positive_int('batch_size', batch_size)
+        self.encoder.batch_size = check_positive_int('batch_size', batch_size)
         check_positive_int('num_workers', num_workers)
         with self.store.locked():
-            self._rows, known = None, self.store.files()
+            self._table, known = None, self.store.files()
             if not reindex:
                 self._check_model(known)
-            update = FolderUpdate(
-                self.store, self._encoder, FileRow(0, 0, self.model, self.model_name),
-                known, folder, pictures, drop_missing)
-            return update.run(num_workers)
+            record = FileRecord(0, 0, self.model, self.model_name)
+            return FolderUpdate(self.store, self.encoder, record, known, folder,
+                                pictures, drop_missing).run(num_workers)
 
-    def _check_model(self, known: dict[str, FileRow]) -> None:
-        others = {(row.model, row.model_name) for row in known.values()
-                  if row.model != self.model}
+    def _check_model(self, known: dict[str, FileRecord]) -> None:
+        others = {(record.model, record.model_name) for record in known.values()
+                  if record.model != self.model}
         if others:
             model, name = min(others)
             raise InputError(
@@ -123,102 +110,85 @@ class VideoIndex:
                 f'settings {model}, got {self.model_name} with {self.model}; index '
                 'its folders anew with reindex (--reindex)')
 
-    def search(self, query: str | os.PathLike | np.ndarray | Hit, topk: int = 10,
-               min_score: float | None = None,
+    def search(self, query: Query, topk: int = 10, min_score: float | None = None,
                files: str | Sequence[str] | None = None,
-               exclude: str | os.PathLike | Sequence | None = None,
+               exclude: Query | Sequence[Query] | None = None,
                exact: bool | None = None) -> list[Hit]:
-        """Find the moments that a text, a clip or a picture is about.
+        """Find the moments that a text, a clip or a picture is about, the best first.
 
         Args:
-            query (str | os.PathLike | np.ndarray | Hit): A text; as a
-                ``pathlib.Path`` or an array, a clip or a picture, see
-                :meth:`VideoPipeline.open`; or a moment of this index.
-            topk (int): Moments at most. Defaults to 10.
-            min_score (float, optional): Their lowest score. Defaults to None:
-                any.
-            files (str | Sequence[str], optional): Patterns such as
-                ``'*.mp4'``, one of which a path must match. Defaults to None.
-            exclude (str | os.PathLike | Sequence, optional): What is not
-                looked for, as ``query`` or a list of such, see
-                :func:`exclude_vectors`. Defaults to None.
-            exact (bool, optional): Whether all rows are compared. Defaults to
-                None: all below 200,000 rows, of files that are asked for, or
+            query (Query): A text; as a ``pathlib.Path`` or an array, a clip or a
+                picture, see :meth:`VideoPipeline.open`; or a moment of this index.
+            min_score (float, optional): Their lowest score.
+            files (str | Sequence[str], optional): Patterns such as ``'*.mp4'``,
+                one of which a path must match.
+            exclude (Query | Sequence[Query], optional): Not looked for, see
+                :func:`exclude_vectors`.
+            exact (bool, optional): Whether all segments are compared. Defaults
+                to None: all below 200,000, of files that are asked for, or
                 without faiss; the best ones of a compressed copy otherwise.
-
-        Returns:
-            list[Hit]: The moments, the best first.
-
-        Raises:
-            InputError: If the index has no segment, or none of such a file,
-                or is damaged or of another model; if nothing is left of the
-                query, or something is excluded and the head compares pairs;
-                or if ``exact`` is False without faiss.
         """
         check_positive_int('topk', topk)
         lowest = np.finfo(np.float32).min if min_score is None else check_number(
             'min_score', min_score, lambda x: True, 'a number')
-        rows, fits = self._load(), None
+        table, fits = self._load(), None
         if files is not None:
             patterns = [files] if isinstance(files, str) else list(files)
-            fits = rows.of_files(patterns)
+            fits = table.of_files(patterns)
             if not fits.any():
                 raise InputError(f'{self.store.path} has no file like {patterns}')
         vector = self._query(query, exclude)
         if self.inferencer.model.head.separable or not isinstance(query, str):
-            found = rows.search(vector, topk, lowest, exact, fits)
+            found = table.search(vector, topk, lowest, exact, fits)
         else:
-            found = self._reranker.search(
-                query, vector, topk, lowest, exact, fits)
-        return [Hit(rows.paths[rows.file_of[first]], float(rows.segments.start[first]),
-                    float(rows.segments.end[last]), score)
+            found = self._reranker.search(query, vector, topk, lowest, exact, fits)
+        start, end = table.segments.start, table.segments.end
+        return [Hit(table.paths[table.file_of[first]], float(start[first]),
+                    float(end[last]), score)
                 for first, last, score in found]
 
-    def _query(self, query: str | os.PathLike | np.ndarray | Hit,
-               exclude: str | os.PathLike | Sequence | None) -> np.ndarray:
-        def encode(what: str | os.PathLike | np.ndarray | Hit) -> np.ndarray:
-            if isinstance(what, Hit):
-                return self.vector(what)
-            vector, width = self._encoder.encode_query(what), self._rows.width
-            if len(vector) != width:
-                raise InputError(
-                    f'{self.store.path}: the index is damaged, its vectors have '
-                    f'{width} values and those of the model {len(vector)}; delete it '
-                    'and index anew')
-            return vector
-
-        head = self.inferencer.model.head
+    def _query(self, query: Query, exclude: Query | Sequence[Query] | None
+               ) -> np.ndarray:
         if exclude is None:
-            return encode(query)
+            return self.vector(query)
+        head = self.inferencer.model.head
         if not head.separable:
             raise InputError(f'exclude needs a head of vectors, {type(head).__name__} '
                              'compares pairs')
-        excluded = list(exclude) if isinstance(exclude, (list, tuple)) else [exclude]
+        excluded = exclude if isinstance(exclude, (list, tuple)) else [exclude]
         if not excluded:
             raise InputError('exclude must name something, got an empty list')
-        return exclude_vectors(encode(query), np.stack([encode(x) for x in excluded]))
+        return exclude_vectors(
+            self.vector(query), np.stack([self.vector(x) for x in excluded]))
 
-    def _load(self) -> Rows:
-        """Return all rows, read again where another process has written."""
-        state = self.store.state()
-        if self._rows is None or state != self._state:
-            self._check_model(self.store.files())
-            self._rows, self._state = Rows(
-                *self.store.load(), f'{self.store.path}{COMPRESSED}'), state
-            self._reranker = Reranker(self.inferencer, self.store, self._rows)
-        if not len(self._rows):
-            raise InputError(f'{self.store.path} has no segments; add a folder')
-        return self._rows
+    def vector(self, query: Query) -> np.ndarray:
+        """Return what segments are compared with, float32 (E, ), of unit length.
 
-    def vector(self, hit: Hit) -> np.ndarray:
-        """Return the mean of a moment's rows, see :meth:`Rows.mean_of`.
-
-        Raises:
-            InputError: If it has none, or its file is another since then.
+        Of a moment of this index, that is the mean of its own segments.
         """
-        vector = self._load().mean_of(hit)
-        self._check_file(hit)
+        table = self._load()
+        if isinstance(query, Hit):
+            vector = table.mean_of(query)
+            self._check_file(query)
+            return vector
+        vector = self.encoder.encode_query(query)
+        width = table.segments.vectors.shape[1]
+        if len(vector) != width:
+            raise self.store.damaged(f'its vectors have {width} values and those of '
+                                     f'the model {len(vector)}')
         return vector
+
+    def _load(self) -> SegmentTable:
+        """Return all segments, read again where another process has written."""
+        state = self.store.state()
+        if self._table is None or state != self._state:
+            self._check_model(self.store.files())
+            self._table, self._state = SegmentTable(
+                *self.store.load(), f'{self.store.path}{COMPRESSED}'), state
+            self._reranker = Reranker(self.inferencer, self.store, self._table)
+        if not len(self._table):
+            raise InputError(f'{self.store.path} has no segments; add a folder')
+        return self._table
 
     def changes(self, hits: Sequence[Hit]) -> dict[str, str]:
         """Return the files that are gone or others since, and which of both."""
@@ -231,11 +201,7 @@ class VideoIndex:
             raise InputError(f'{path} {change}')
 
     def cut(self, hit: Hit, path: str | os.PathLike) -> None:
-        """Write a moment as a clip, see :func:`cut_clip`.
-
-        Raises:
-            InputError: Also if its file is another since it was indexed.
-        """
+        """Write a moment as a clip, see :func:`cut_clip`."""
         self._check_file(hit)
         cut_clip(hit, path)
 

@@ -1,4 +1,6 @@
-"""Cut a long video into windows, and say when a segment of one is."""
+"""Split a long video into windows, and find the frames of a window's segments."""
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from torch.nn import functional as F
@@ -14,18 +16,15 @@ PICTURE = 16  # Pixels on a side of the pictures that are compared.
 
 def split_video(seconds: np.ndarray, length: float,
                 cuts: np.ndarray | None = None) -> list[tuple[int, int]]:
-    """Split a video into windows that are no longer than a length.
+    """Split a video into windows that are no longer than so many seconds.
+
+    What lies between two cuts is split into equal parts. Of each window, return
+    the first frame, and the frame behind its last.
 
     Args:
         seconds (np.ndarray): When each frame starts, and last when the video
             ends, float64 (frames + 1, ).
-        length (float): The longest window, in seconds.
-        cuts (np.ndarray, optional): First frames of shots, ascending, which
-            begin a window. Defaults to None: there are none.
-
-    Returns:
-        list[tuple[int, int]]: The first frame of each window, and the frame
-        behind its last. What lies between two cuts is split into equal parts.
+        cuts (np.ndarray, optional): First frames of shots, ascending.
 
     Examples:
         >>> seconds = np.arange(61) / 2
@@ -49,21 +48,16 @@ def split_video(seconds: np.ndarray, length: float,
 
 def segment_frames(sampled: list[int], starts: list[int], first: int,
                    end: int) -> list[tuple[int, int]]:
-    """Return which frames of a window each of its segments stands for.
+    """Return the frames from ``first`` to ``end`` that each segment stands for.
 
-    A segment stands for all frames that lie nearer to its own sampled ones
-    than to those of the next; the first begins and the last ends with the
-    window.
+    A segment stands for all that lie nearer to its own sampled frames than to
+    those of the next; the first begins and the last ends with the window. Return
+    the first frame of each and the frame behind its last: equal where its frames
+    are those of the next as well.
 
     Args:
         sampled (list[int]): The numbers of the sampled frames, ascending.
         starts (list[int]): The position in ``sampled`` of each segment's first.
-        first (int): The window's first frame.
-        end (int): The frame behind its last.
-
-    Returns:
-        list[tuple[int, int]]: The first frame of each segment and the frame
-        behind its last: equal where its frames are those of the next as well.
 
     Examples:
         >>> segment_frames([2, 7, 12, 17], [0, 2], 0, 20)
@@ -74,17 +68,11 @@ def segment_frames(sampled: list[int], starts: list[int], first: int,
     return list(zip(edges, edges[1:]))
 
 
-def find_cuts(frames) -> np.ndarray:
-    """Find where shots begin, by how much each frame differs from the last.
+def find_cuts(frames: Iterable[np.ndarray]) -> np.ndarray:
+    """Find where shots begin, in grey frames, uint8 (H, W): int64, without the first.
 
-    A cut is a frame whose mean difference in grey values is large, and
+    A cut is a frame whose mean difference to the last is large, and
     :data:`TIMES_AS_MUCH` that of the two frames before and behind it.
-
-    Args:
-        frames (Iterable[np.ndarray]): All frames, grey, uint8 (H, W).
-
-    Returns:
-        np.ndarray: The first frames of shots but for the first, int64.
     """
     changes, last = [], None
     for frame in frames:

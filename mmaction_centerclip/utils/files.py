@@ -18,11 +18,15 @@ from mmaction_centerclip.errors import InputError
 from .homes import expand_home
 from .torchscript import is_torchscript, read_torchscript
 
-__all__ = ['atomic_write', 'check_absent', 'check_dense', 'explain_refusal',
-           'hash_file', 'partial_beside', 'path_below', 'read_checkpoint',
-           'read_tensors', 'remove_partials', 'same_video', 'save_tensors',
-           'write_text']
+__all__ = ['VIDEO_SUFFIXES', 'atomic_write', 'check_absent', 'check_dense',
+           'explain_refusal', 'hash_file', 'partial_beside', 'path_below',
+           'read_checkpoint', 'read_tensors', 'remove_partials', 'same_video',
+           'save_tensors', 'write_text']
 
+# By which a folder's videos are known among its other files.
+VIDEO_SUFFIXES = ('.3gp', '.avi', '.flv', '.gif', '.m4v', '.mkv', '.mov', '.mp4',
+                  '.mpeg', '.mpg', '.mts', '.mxf', '.nut', '.ogv', '.ts', '.vob',
+                  '.webm', '.wmv')
 # Facts about a model that OpenAI's archives store as if they were weights.
 _NOT_WEIGHTS = ('input_resolution', 'context_length', 'vocab_size')
 

@@ -102,7 +102,7 @@ class SQLiteFile:
         """Raise an InputError, in one line, for what SQLite has against the file."""
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # also in the schema
             # Such as a full disk, which the file is not to blame for.
             is_sound = isinstance(error, sqlite3.OperationalError)
             raise InputError(

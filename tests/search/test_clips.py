@@ -11,8 +11,7 @@ from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import Hit
 from mmaction_centerclip.search.clips import cut_clip
-from mmaction_centerclip.search.page.pictures import thumbnail
-from mmaction_centerclip.search.page.playing import media_type
+from mmaction_centerclip.search.page.media import media_type, thumbnail
 from mmaction_centerclip.visualization import film_strip
 
 from ..datasets.clips import h264, numbers_of, write_clip

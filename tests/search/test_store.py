@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.search.store import FileRow, IndexStore, Segments
+from mmaction_centerclip.search.store import FileRecord, IndexStore, Segments
 
-ROW = FileRow(10, 20, 'hash', 'config.py')
+ROW = FileRecord(10, 20, 'hash', 'config.py')
 
 
 def segments(count=3, seed=0):
@@ -23,7 +23,7 @@ def store(tmp_path):
     store = IndexStore(tmp_path / 'my.index', dict(window='10.0'))
     store.put('b.mp4', ROW, segments(3, 1))
     store.put('a.mp4', ROW, segments(2, 2))
-    store.put('c.txt', FileRow(1, 2, 'hash', 'config.py', '', 'no video'), None)
+    store.put('c.txt', FileRecord(1, 2, 'hash', 'config.py', '', 'no video'), None)
     return store
 
 
@@ -61,9 +61,9 @@ def test_a_second_process_is_refused(store, tmp_path):
     ('UPDATE files SET size = "a lot"', 'facts of other types'),
     ('UPDATE segments SET start = "soon" WHERE rowid = 1', 'damaged'),
     ('PRAGMA user_version = 7', 'version 7'),
-    ('PRAGMA application_id = 7', 'no index of videos'),
+    ('PRAGMA application_id = 7', 'cannot be used as an index of videos'),
     ('CREATE TRIGGER t AFTER INSERT ON files BEGIN DELETE FROM files; END',
-     'version 3'),
+     'a database of something else'),
 ])
 def test_what_others_changed_is_refused(store, tmp_path, change, message):
     store.close()
@@ -126,7 +126,7 @@ def test_damage_is_one_clear_error_or_none(store, tmp_path):
 @pytest.mark.parametrize('content', [b'no database at all' * 100, b'x'])
 def test_other_files_are_refused(tmp_path, content):
     (tmp_path / 'x').write_bytes(content)
-    with pytest.raises(InputError, match='x is no index of videos'):
+    with pytest.raises(InputError, match='x cannot be used as an index of videos'):
         IndexStore(tmp_path / 'x', {})
 
 

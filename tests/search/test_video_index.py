@@ -20,8 +20,8 @@ from mmaction_centerclip.apis import VideoTextRetrievalInferencer
 from mmaction_centerclip.datasets.video import video_reader
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.search import Hit, VideoIndex
-from mmaction_centerclip.search.store import FileRow, IndexStore, Segments
+from mmaction_centerclip.search import Hit, VideoIndex, store
+from mmaction_centerclip.search.store import FileRecord, IndexStore, Segments
 
 from ..paths import ROOT
 from .films import write_film
@@ -179,11 +179,11 @@ def test_a_failed_beginning_leaves_nothing(inferencer, films, tmp_path, monkeypa
         with pytest.raises(InputError, match=message):
             index.add(tmp_path / folder)
     with monkeypatch.context() as context:
-        context.setattr(index._encoder, 'encode', lambda windows: 1 / 0)
+        context.setattr(index.encoder, 'encode', lambda windows: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             index.add(films)
-        context.setattr(index.store, '_remove', lambda path: 1 / 0)
-        context.setattr(index._encoder, 'encode', lambda windows: None)
+        context.setattr(store, '_remove', lambda connection, path: 1 / 0)
+        context.setattr(index.encoder, 'encode', lambda windows: None)
         with pytest.raises(ZeroDivisionError):
             index.add(films)
     assert not list(tmp_path.glob('*.index*'))
@@ -217,7 +217,7 @@ def test_settings_that_no_index_has_are_refused(index, films, tmp_path, change):
     index.close()
     with contextlib.closing(sqlite3.connect(tmp_path / 'my.index')) as db, db:
         db.execute(change)
-    with pytest.raises(InputError, match='the index is damaged, its settings are'):
+    with pytest.raises(InputError, match='it is damaged, its settings are'):
         VideoIndex(tmp_path / 'my.index', index.inferencer)
 
 
@@ -225,7 +225,7 @@ def test_options_and_vectors_of_another_kind_are_refused(index, inferencer, tmp_
     for window in (1e-9, 0, -1, float('nan'), '10', True):
         with pytest.raises(InputError, match='window must be'):
             VideoIndex(tmp_path / 'x.index', inferencer, window=window)
-    row = FileRow(1, 1, index.model, index.model_name)
+    row = FileRecord(1, 1, index.model, index.model_name)
     index.store.put('a.mp4', row, Segments(
         np.zeros(1), np.ones(1), np.eye(6, dtype=np.float16)[:1]))
     with pytest.raises(InputError, match='vectors have 6 values and those of the mod'):
@@ -265,10 +265,14 @@ def test_a_film_with_fewer_frames_than_packets(inferencer, tmp_path, monkeypatch
     assert found[1].end.max() == pytest.approx((180 - 9) / 10)
 
 
-def test_adaptive_segments_are_at_the_towers_cuts(inferencer, tmp_path):
-    inferencer.model.backbone.attach([dict(
+def test_adaptive_segments_are_at_the_towers_cuts(tiny_config, tiny_checkpoint,
+                                                  tmp_path):
+    cfg = Config.fromfile(tiny_config)
+    cfg.model.backbone.necks = [dict(
         type='TokenClustering', before_block=1, num_segments=2, num_centers=3,
-        adaptive_segments=True)])
+        adaptive_segments=True)]
+    inferencer = VideoTextRetrievalInferencer(
+        cfg, tiny_checkpoint, 'cpu', show_progress=False)
     film = str(write_film(tmp_path / 'film.mp4', [12, 28]))
     index = VideoIndex(tmp_path / 'my.index', inferencer, window=4)
     index.add(tmp_path)

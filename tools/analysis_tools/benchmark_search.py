@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Measure an index of random rows: adding, opening, searching, memory.
 
-Rows are of two kinds. Uniform ones have all directions alike, which is the
+SegmentTable are of two kinds. Uniform ones have all directions alike, which is the
 hardest for a search that does not compare all of them. Clustered ones are
 made to be as CLIP's: a vector that all share, films of --rows-of-a-file rows
 around a vector of their own, and directions of falling variance; queries are
@@ -19,8 +19,8 @@ import torch
 
 from mmaction_centerclip.cli import exit_on_input_error, positive_int
 from mmaction_centerclip.search.compressed import can_compress
-from mmaction_centerclip.search.rows import Rows
-from mmaction_centerclip.search.store import FileRow, IndexStore, Segments
+from mmaction_centerclip.search.segment_table import SegmentTable
+from mmaction_centerclip.search.store import FileRecord, IndexStore, Segments
 from mmaction_centerclip.utils.homes import ToolParser
 
 
@@ -63,7 +63,7 @@ def fill(store: IndexStore, args: argparse.Namespace, make: RowMaker) -> float:
         start = np.arange(min(args.rows_of_a_file, args.rows - first), dtype=float)
         segments = Segments(start, start + 1, make(len(start)).astype(np.float16))
         began = time.perf_counter()
-        store.put(f'{first:09}.mp4', FileRow(0, 0, 'model', 'config.py'), segments)
+        store.put(f'{first:09}.mp4', FileRecord(0, 0, 'model', 'config.py'), segments)
         spent += time.perf_counter() - began
     return spent
 
@@ -75,18 +75,18 @@ def best_rows(vectors: np.ndarray, queries: np.ndarray) -> np.ndarray:
     return np.stack([np.argpartition(x, -10)[-10:] for x in scores.T])
 
 
-def measure_search(rows: Rows, queries: np.ndarray, best: np.ndarray, exact: bool,
-                   repeats: int) -> None:
+def measure_search(table: SegmentTable, queries: np.ndarray, best: np.ndarray,
+                   exact: bool, repeats: int) -> None:
     """Print how long a search for 10 moments takes, and what rows it finds."""
     name, spent, found = 'all rows' if exact else 'compressed', [], []
     cpu = time.process_time()
     for query in np.concatenate([queries] * repeats):
         began = time.perf_counter()
-        rows.search(query, 10, -1., exact)
+        table.search(query, 10, -1., exact)
         spent.append(time.perf_counter() - began)
     cpu = (time.process_time() - cpu) / len(spent)
     for query, own in zip(queries, best):
-        first = list(islice(rows.rank(query, exact), 10))
+        first = list(islice(table.rank(query, exact), 10))
         found.append(np.isin(own, first).mean())
     print(f'search, {name}: least {min(spent) * 1e3:.1f} ms, median '
           f'{np.median(spent) * 1e3:.1f} ms, 95% within '
@@ -105,24 +105,25 @@ def measure(args: argparse.Namespace, path: str) -> None:
           f'add: {args.rows / spent:.0f} rows a second; '
           f'{os.path.getsize(path) / 2**30:.2f} GiB', flush=True)
     began = time.perf_counter()
-    rows = Rows(*store.load(), f'{path}.rows.npz')
+    table = SegmentTable(*store.load(), f'{path}.rows.npz')
     print(f'open: {time.perf_counter() - began:.1f} s', flush=True)
     queries = np.concatenate([make(1) for _ in range(args.queries)])
-    best = best_rows(rows.segments.vectors, queries)
-    if can_compress(rows.segments.vectors):
+    best = best_rows(table.segments.vectors, queries)
+    if can_compress(table.segments.vectors):
         import faiss
         faiss.omp_set_num_threads(args.threads)
         for what in ('made', 'read'):
-            rows = Rows(rows.paths, rows.file_of, rows.segments, f'{path}.rows.npz')
+            table = SegmentTable(table.paths, table.file_of, table.segments,
+                                 f'{path}.rows.npz')
             began = time.perf_counter()
-            rows.compressed()
+            table.compressed.best(queries[0], 1)
             print(f'compressed rows {what}: {time.perf_counter() - began:.1f} s; '
                   f'{os.path.getsize(f"{path}.rows.npz") / 2**30:.2f} GiB', flush=True)
-        measure_search(rows, queries, best, False, args.repeats)
-    measure_search(rows, queries[:10], best, True, args.repeats)
+        measure_search(table, queries, best, False, args.repeats)
+    measure_search(table, queries[:10], best, True, args.repeats)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f'memory: {peak:.2f} GiB at the peak, of which the vectors are '
-          f'{rows.segments.vectors.nbytes / 2**30:.2f}')
+          f'{table.segments.vectors.nbytes / 2**30:.2f}')
 
 
 def main() -> None:

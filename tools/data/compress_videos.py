@@ -20,14 +20,16 @@ from mmaction_centerclip.datasets.compression import (
     compress_video,
 )
 from mmaction_centerclip.errors import InputError, printable
-from mmaction_centerclip.utils.files import remove_partials, write_text
+from mmaction_centerclip.utils.files import (
+    VIDEO_SUFFIXES,
+    remove_partials,
+    write_text,
+)
 from mmaction_centerclip.utils.folder_lock import lock_folder
 from mmaction_centerclip.utils.homes import ToolParser
 from mmaction_centerclip.utils.parallel import run_each
 from mmaction_centerclip.utils.progress import Progress
 
-SUFFIXES = tuple('.3gp .avi .flv .gif .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .nut '
-                 '.ogv .ts .vob .webm .wmv'.split())
 LOG = 'compression.json'
 
 
@@ -55,11 +57,11 @@ def find_videos(folder: Path, out: Path) -> list[str]:
     if out.resolve() == folder.resolve():
         raise InputError(f'{out}: the videos are there, choose another folder')
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob('*')
-                   if path.suffix.lower() in SUFFIXES
+                   if path.suffix.lower() in VIDEO_SUFFIXES
                    and out.resolve() not in path.resolve().parents)
     if not names:
         raise InputError(f'{folder} has no videos (files that end with '
-                         f'{" ".join(SUFFIXES)})')
+                         f'{" ".join(VIDEO_SUFFIXES)})')
     return names
 
 

@@ -12,13 +12,12 @@ from mmengine.logging import print_log
 
 from mmaction_centerclip.datasets.annotation_file import AnnotationEntry
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.utils.files import VIDEO_SUFFIXES
 
 from .text_files import read_csv, read_lines
 
 __all__ = ['find_videos', 'read_own_captions', 'split_by_video']
 
-SUFFIXES = ('.3gp', '.avi', '.flv', '.gif', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg',
-            '.mpg', '.ogv', '.ts', '.webm', '.wmv')
 KEYS = ('video', 'caption', 'start', 'end', 'split')
 _TIME = r'(\d{1,5}):(\d\d):(\d\d)[,.](\d{3})'
 _TIMES = re.compile(rf'\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?')
@@ -31,7 +30,7 @@ def find_videos(folder: str) -> list[str]:
     names = []
     for root, _, files in os.walk(folder):
         names += [os.path.relpath(os.path.join(root, name), folder) for name in files
-                  if name.lower().endswith(SUFFIXES)]
+                  if name.lower().endswith(VIDEO_SUFFIXES)]
     return sorted(name.replace(os.sep, '/') for name in names)
 
 

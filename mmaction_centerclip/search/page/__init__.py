@@ -11,8 +11,7 @@ except ImportError as error:
         'copy of the repository') from error
 
 from .app import make_app
-from .demo import copy_videos, find_demo
 from .moments import Moments
-from .serving import serve
+from .serving import copy_videos, find_demo, serve
 
 __all__ = ['Moments', 'copy_videos', 'find_demo', 'make_app', 'serve']

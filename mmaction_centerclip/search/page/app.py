@@ -1,4 +1,4 @@
-"""The page's addresses, and what is answered at each."""
+"""The page's addresses, what is answered at each, and to whom."""
 import asyncio
 import contextlib
 import logging
@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -17,21 +18,29 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import Hit
 
-from .guard import Guard
+from .media import MOST_SECONDS, ClipFolder, TokenPicture, media_type, thumbnail
 from .moments import Moments, clock
-from .pictures import TokenPicture, thumbnail
-from .playing import MOST_SECONDS, ClipFolder, media_type
 
 __all__ = ['make_app']
 
 STATIC = Path(__file__).with_name('static')
 MOST_BYTES = 256 * 2**20  # of a clip or picture that is looked for
 MOST_HITS = 100
+HEADERS = {
+    # Nothing from elsewhere, and no script or style but those files.
+    'Content-Security-Policy': "default-src 'self'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'; object-src 'none'",
+    'Cross-Origin-Opener-Policy': 'same-origin',
+    'Cross-Origin-Resource-Policy': 'same-origin',
+    'Referrer-Policy': 'no-referrer',
+    'X-Content-Type-Options': 'nosniff',
+}
 
 
 def make_app(moments: Moments, hosts: Sequence[str], examples: Sequence[str] = (),
@@ -43,11 +52,7 @@ def make_app(moments: Moments, hosts: Sequence[str], examples: Sequence[str] = (
         hosts (Sequence[str]): The names that a request may call this machine
             by. Others are refused: a site whose name is pointed at this
             machine could else read the answers.
-        examples (Sequence[str]): Queries to try. Defaults to none.
-        most_bytes (int): Of an uploaded clip or picture. Defaults to 256 MiB.
-
-    Returns:
-        Starlette: With a temporary folder while it runs.
+        most_bytes (int): Of an upload.
     """
 
     @contextlib.asynccontextmanager
@@ -71,7 +76,7 @@ def make_app(moments: Moments, hosts: Sequence[str], examples: Sequence[str] = (
             Route('/clips/{file}', send_clip),
             Mount('/static', StaticFiles(directory=STATIC)),
         ],
-        middleware=[Middleware(Guard), Middleware(
+        middleware=[Middleware(guard), Middleware(
             TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)],
         exception_handlers={
             HTTPException: lambda request, error: _error(error.detail,
@@ -85,6 +90,41 @@ def make_app(moments: Moments, hosts: Sequence[str], examples: Sequence[str] = (
     app.state.moments, app.state.most_bytes = moments, most_bytes
     app.state.examples = list(examples)
     return app
+
+
+def guard(app: ASGIApp) -> ASGIApp:
+    """Refuse the requests of other sites' pages, and send :data:`HEADERS`.
+
+    A page of any site may ask the loopback address of whoever reads it. The
+    browser says in ``Origin`` or ``Sec-Fetch-Site`` that it does.
+    """
+
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope['type'] != 'http':
+            return await app(scope, receive, send)
+
+        async def send_with_headers(message: Message) -> None:
+            if message['type'] == 'http.response.start':
+                headers = MutableHeaders(scope=message)
+                headers.update(HEADERS)
+                headers.setdefault('Cache-Control', 'no-cache')
+            await send(message)
+
+        refusal = _error('This page answers no other site.', 403)
+        answer = refusal if _is_of_another_site(scope) else app
+        await answer(scope, receive, send_with_headers)
+
+    return guarded
+
+
+def _is_of_another_site(scope: Scope) -> bool:
+    headers = Headers(scope=scope)
+    origin = headers.get('origin')
+    if origin is not None and origin.partition('://')[2] != headers.get('host'):
+        return True
+    # Following a link to the page itself is no harm.
+    return scope['path'] != '/' and headers.get('sec-fetch-site') in (
+        'cross-site', 'same-site')
 
 
 def _note_end(request: Request, error: ClientDisconnect) -> Response:
@@ -162,8 +202,10 @@ def _path(request: Request, file: str) -> str:
     return path
 
 
-def _modified(path: str) -> int:
-    return os.stat(path).st_mtime_ns
+def _video(request: Request) -> tuple[str, int]:
+    """Return the path of an address's id, and when the file was modified."""
+    path = _path(request, request.path_params['file'])
+    return path, os.stat(path).st_mtime_ns
 
 
 def _moment(request: Request, file: str) -> Hit:
@@ -181,15 +223,14 @@ def _start(request: Request) -> float:
 
 def show_thumbnail(request: Request) -> Response:
     """Send the frame of an in point."""
-    path = _path(request, request.path_params['file'])
-    return Response(thumbnail(path, _start(request), _modified(path)),
-                    media_type='image/jpeg')
+    path, modified = _video(request)
+    return Response(thumbnail(path, _start(request), modified), media_type='image/jpeg')
 
 
 async def _token_pictures(request: Request) -> list[TokenPicture]:
-    path = _path(request, request.path_params['file'])
+    path, modified = _video(request)
     return await asyncio.wrap_future(request.app.state.moments.token_pictures(
-        path, _start(request), _modified(path)))
+        path, _start(request), modified))
 
 
 async def list_token_pictures(request: Request) -> Response:
@@ -203,12 +244,10 @@ async def list_token_pictures(request: Request) -> Response:
 
 async def show_token_picture(request: Request) -> Response:
     """Send what a neck keeps, drawn."""
-    by_number = {str(number): picture for number, picture in enumerate(
-        await _token_pictures(request))}
-    picture = by_number.get(request.path_params['number'])
-    if picture is None:
-        raise HTTPException(404, 'The model has no such neck.')
-    return Response(picture.png, media_type='image/png')
+    for number, picture in enumerate(await _token_pictures(request)):
+        if str(number) == request.path_params['number']:
+            return Response(picture.png, media_type='image/png')
+    raise HTTPException(404, 'The model has no such neck.')
 
 
 def play(request: Request) -> Response:
@@ -217,7 +256,7 @@ def play(request: Request) -> Response:
     hit = _moment(request, file)
     clip = dict(source=f'/clips/{file}?{request.url.query}', is_cut=True,
                 is_short=hit.end - hit.start > MOST_SECONDS)
-    if media_type(hit.file, _modified(hit.file)) is None:
+    if media_type(*_video(request)) is None:
         return JSONResponse(clip)
     return JSONResponse(dict(
         source=f'/videos/{file}#t={hit.start:.3f},{hit.end:.3f}', is_cut=False,
@@ -226,8 +265,8 @@ def play(request: Request) -> Response:
 
 def send_video(request: Request) -> Response:
     """Send a file that browsers play, or the part of it that is asked for."""
-    path = _path(request, request.path_params['file'])
-    kind = media_type(path, _modified(path))
+    path, modified = _video(request)
+    kind = media_type(path, modified)
     if kind is None:
         raise HTTPException(404, 'Browsers do not play this video; ask for a clip.')
     return FileResponse(path, media_type=kind)

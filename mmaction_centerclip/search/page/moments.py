@@ -10,9 +10,9 @@ from pathlib import Path
 from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import Hit, VideoIndex
-from mmaction_centerclip.search.records import FileRow
+from mmaction_centerclip.search.store import FileRecord
 
-from .pictures import TokenPicture, token_pictures
+from .media import token_pictures
 
 __all__ = ['Moments', 'clock']
 
@@ -20,45 +20,39 @@ __all__ = ['Moments', 'clock']
 class Moments:
     """An index and its model, for the requests of many threads.
 
-    SQLite's connection belongs to the thread that opened it, and a model
-    encodes one query at a time. So one thread opens the index and does all
-    work on it; the methods that return a future hand it over.
+    A model encodes one query at a time. So one thread opens the index and does
+    all work on it; the methods that return a future hand it over.
 
     Files are known outside by an id that is made of their path, and only
     those that the index holds have one.
-
-    Args:
-        open_index (Callable[[], VideoIndex]): Opens the index.
-
-    Raises:
-        InputError: What ``open_index`` raises.
     """
 
     def __init__(self, open_index: Callable[[], VideoIndex]) -> None:
         self._thread = ThreadPoolExecutor(1, 'index')
         self._state = None
-        self._files: dict[str, tuple[str, FileRow]] = {}
-        self._token_pictures = lru_cache(maxsize=16)(self._draw)
+        self._files: dict[str, tuple[str, FileRecord]] = {}
+        self._token_pictures = lru_cache(maxsize=16)(
+            lambda path, start, modified: token_pictures(self._index, path, start))
         try:
-            self._index = self._thread.submit(self._open, open_index).result()
+            self._thread.submit(self._open, open_index).result()
         except BaseException:
             self._thread.shutdown()
             raise
 
-    def _open(self, open_index: Callable[[], VideoIndex]) -> VideoIndex:
+    def _open(self, open_index: Callable[[], VideoIndex]) -> None:
         self._index = open_index()
-        # So that an index without rows or of another model is refused now.
+        # So that an index without segments or of another model is refused now.
         self._index.search('a video', topk=1)
         self._list_files()
-        return self._index
 
     def _list_files(self) -> None:
-        """Look which files there are, where another process has written."""
+        """List the files again where another process has written."""
         state = self._index.store.state()
         if state != self._state:
             self._files = {
-                _file_id(path): (path, row)
-                for path, row in self._index.store.files().items() if not row.reason}
+                _file_id(path): (path, record)
+                for path, record in self._index.store.files().items()
+                if not record.reason}
             self._state = state
             self._folder = os.sep
             with contextlib.suppress(ValueError):  # none, or on several drives
@@ -72,30 +66,18 @@ class Moments:
                     model=self._index.model_name.removesuffix('.py'))
 
     def path(self, file: str) -> str | None:
-        """Return the path of a file of the index; None of any other id.
-
-        Raises:
-            DecodingError: If the file is another since it was indexed.
-        """
-        path, row = self._files.get(file, (None, None))
-        if path and (change := row.change_of(path)):
+        """Return the path of a file of the index; None of any other id."""
+        path, record = self._files.get(file, (None, None))
+        if path and (change := record.change_of(path)):
             raise DecodingError(f'it {change}')
         return path
 
     def search(self, query: str | Path | Hit, topk: int, min_score: float | None,
                files: str) -> Future:
-        """Search in the thread of the index.
+        """Search in the thread of the index, for a dict with ``hits``.
 
-        Args:
-            query (str | Path | Hit): Words; a clip or picture; or a moment of
-                the index, which is not among its own results.
-            topk (int): Moments at most.
-            min_score (float, optional): Their lowest score.
-            files (str): What their names are like: a part, or a pattern with
-                ``*`` and ``?``; all if it is empty.
-
-        Returns:
-            Future: A dict with ``hits``, or an :class:`InputError`.
+        A moment is not among its own results. ``files`` is a part of their names,
+        or a pattern with ``*`` and ``?``.
         """
         return self._thread.submit(self._search, query, topk, min_score, files)
 
@@ -111,10 +93,10 @@ class Moments:
                 raise InputError(f'The file cannot be read: {reason}') from error
             raise
         self._list_files()
-        hits = [hit for hit in found if not is_hit or not _overlap(hit, query)]
-        changes = self._index.changes(hits[:topk])
+        hits = [hit for hit in found if not is_hit or not _overlap(hit, query)][:topk]
+        changes = self._index.changes(hits)
         return dict(hits=[dict(self._describe(hit), change=changes.get(hit.file))
-                          for hit in hits[:topk]])
+                          for hit in hits])
 
     def _describe(self, hit: Hit) -> dict:
         name = os.path.relpath(hit.file, self._folder)
@@ -127,15 +109,9 @@ class Moments:
     def token_pictures(self, path: str, start: float, modified: int) -> Future:
         """Draw in the thread of the index, see :func:`token_pictures`.
 
-        Args:
-            path (str): The video.
-            start (float): The time, in seconds.
-            modified (int): When the file was, since results are kept.
+        Results are kept, by when the file was modified.
         """
         return self._thread.submit(self._token_pictures, path, start, modified)
-
-    def _draw(self, path: str, start: float, modified: int) -> list[TokenPicture]:
-        return token_pictures(self._index, path, start)
 
     def close(self) -> None:
         """Close the index, behind what is asked of it already."""
@@ -145,9 +121,6 @@ class Moments:
 
 def clock(seconds: float) -> str:
     """Write a time as minutes and seconds.
-
-    Args:
-        seconds (float): Not negative.
 
     Examples:
         >>> clock(59.96), clock(3725.25)

@@ -1,19 +1,23 @@
-"""Serve the page until somebody stops it."""
+"""Serve the page until somebody stops it, and find what its demonstration shows."""
 import contextlib
 import ipaddress
+import shutil
 import socket
 import webbrowser
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 
 import uvicorn
 
+from mmaction_centerclip.datasets import read_annotations
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import VideoIndex
+from mmaction_centerclip.utils.files import path_below
 
 from .app import make_app
 from .moments import Moments
 
-__all__ = ['serve']
+__all__ = ['copy_videos', 'find_demo', 'hosts_of', 'serve']
 
 ANY_ADDRESS = ('0.0.0.0', '::', '')  # of this machine
 
@@ -21,20 +25,12 @@ ANY_ADDRESS = ('0.0.0.0', '::', '')  # of this machine
 def serve(open_index: Callable[[], VideoIndex], host: str = '127.0.0.1',
           port: int = 8000, names: Sequence[str] = (), examples: Sequence[str] = (),
           opens_browser: bool = False) -> None:
-    """Serve the page of an index, and say where.
+    """Serve the page of an index, and print where.
 
     Args:
-        open_index (Callable[[], VideoIndex]): Opens the index.
-        host (str): The address to listen at. Defaults to this machine alone.
-        port (int): Its port; 0 takes a free one. Defaults to 8000.
-        names (Sequence[str]): More names that requests may call this machine
-            by, such as those of a proxy. Defaults to none.
-        examples (Sequence[str]): Queries to try. Defaults to none.
-        opens_browser (bool): Whether to open the page in a browser.
-
-    Raises:
-        InputError: If the address cannot be listened at, or the index or the
-            model cannot be used.
+        port (int): 0 takes a free one.
+        names (Sequence[str]): More names of this machine, such as a proxy's.
+        examples (Sequence[str]): Queries to try.
     """
     with _listen(host, port) as listener:
         moments = Moments(open_index)
@@ -76,12 +72,41 @@ def _for_browser(host: str) -> str:
 def hosts_of(host: str, names: Sequence[str] = ()) -> list[str]:
     """Return the names that requests may call this machine by.
 
-    Args:
-        host (str): The address that is listened at. Where it stands for all
-            of a machine's, the machine's own name is one of them.
-        names (Sequence[str]): More names.
+    Where ``host`` stands for all of its addresses, its own name is one of them.
     """
-    hosts = ['localhost', '127.0.0.1', '[::1]', _for_browser(host), *names]
-    if host in ANY_ADDRESS:
-        hosts.append(socket.gethostname())
-    return hosts
+    own = [socket.gethostname()] if host in ANY_ADDRESS else []
+    return ['localhost', '127.0.0.1', '[::1]', _for_browser(host), *own, *names]
+
+
+def find_demo(work_dir: Path, data: Path) -> tuple[Path, dict[str, list[str]]]:
+    """Find the checkpoint, and the captions of each test video.
+
+    Of ``tools/run_shapes.py``, which has trained in ``work_dir`` on ``data``.
+    """
+    last, captions = work_dir / 'centerclip' / 'last_checkpoint', data / 'test.json'
+    try:
+        # Its folder may have been moved since.
+        checkpoint = last.with_name(Path(last.read_text('utf-8').strip()).name)
+    except FileNotFoundError:
+        checkpoint = last.with_name('epoch_10.pth')
+    except ValueError as error:
+        raise InputError(f'{last} names no checkpoint: {error}') from error
+    for path in (checkpoint, captions):
+        if not path.is_file():
+            raise InputError(f'{path} is missing: train the model of the demo first, '
+                             'in some minutes, with python tools/run_shapes.py')
+    return checkpoint, read_annotations(str(captions))
+
+
+def copy_videos(names: Collection[str], data: Path, films: Path) -> None:
+    """Copy the test videos out of ``data``, which has those of the training too."""
+    captions = str(data / 'test.json')
+    pairs = [(Path(path_below(data / 'videos', name, captions)),
+              Path(path_below(films, name, captions))) for name in names]
+    for source, _ in pairs:
+        if not source.is_file():
+            raise InputError(f'{captions}: there is no {source}')
+    for source, copy in pairs:
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if not copy.exists() or copy.stat().st_mtime_ns != source.stat().st_mtime_ns:
+            shutil.copy2(source, copy)

@@ -20,11 +20,10 @@ from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import Hit, VideoIndex
-from mmaction_centerclip.search.page import Moments, playing
-from mmaction_centerclip.search.page.pictures import token_pictures
-from mmaction_centerclip.search.page.playing import media_type
+from mmaction_centerclip.search.page import Moments, media
+from mmaction_centerclip.search.page.media import media_type, token_pictures
 from mmaction_centerclip.search.page.serving import hosts_of
-from mmaction_centerclip.search.store import FileRow, Segments
+from mmaction_centerclip.search.store import FileRecord, Segments
 
 from ..films import write_film
 from .conftest import HTML, serve_here
@@ -121,7 +120,7 @@ def test_more_like_a_moment(ask, hits, index_file, inferencer):
     cosines = rows.vectors.astype(np.float64) @ query / np.linalg.norm(query)
     for hit in found['hits']:
         assert hit['score'] == pytest.approx(cosines[inside(hit)].max(), abs=1e-3)
-    with pytest.raises(InputError, match='no row of .*/nothing.mp4 from 0 to 1'):
+    with pytest.raises(InputError, match='no segment of .*/nothing.mp4 from 0 to 1'):
         index.search(Hit('/nothing.mp4', 0, 1, 0.))
 
 
@@ -278,8 +277,8 @@ def test_a_model_without_necks_keeps_all(films, tiny_config, tiny_checkpoint, tm
 def test_names_that_no_file_has(inferencer, tmp_path):
     def fill():
         index = VideoIndex(tmp_path / 'my.index', inferencer)
-        row = FileRow(1, 1, index.model, 'x.py')
-        vector = index._encoder.encode_query('a star').astype(np.float16)[None]
+        row = FileRecord(1, 1, index.model, 'x.py')
+        vector = index.encoder.encode_query('a star').astype(np.float16)[None]
         for path in ('a\0b.mp4', '/a.mp4', 'x' * 5000):
             index.store.put(path, row, Segments(np.zeros(1), np.ones(1), vector))
         return index
@@ -305,9 +304,9 @@ def test_windows_at_cuts_are_those_of_the_index(films, inferencer, tmp_path):
 
 
 def test_only_the_last_clips_are_kept(films, tmp_path, monkeypatch):
-    monkeypatch.setattr(playing, 'MOST_CLIPS', 2)
-    monkeypatch.setattr(playing, 'MOST_SECONDS', 1.)
-    clips = playing.ClipFolder(tmp_path)
+    monkeypatch.setattr(media, 'MOST_CLIPS', 2)
+    monkeypatch.setattr(media, 'MOST_SECONDS', 1.)
+    clips = media.ClipFolder(tmp_path)
     for start in range(4):
         clip = clips.cut(Hit(str(films / 'long.mp4'), start, 9., 0.))
         assert len(VideoReader(str(clip))) == 10

@@ -1,34 +1,31 @@
-"""Scores against numpy; compressed rows against all rows."""
+"""Compressed vectors against all; heads that compare pairs against the inferencer."""
 import os
 import random
 from itertools import islice
 
 import numpy as np
 import pytest
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
 
+from mmaction_centerclip.apis import VideoTextRetrievalInferencer
+from mmaction_centerclip.datasets.video.video_reader import VideoReader
+from mmaction_centerclip.engine.config import prepare_config
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.search import compressed, rows
-from mmaction_centerclip.search.compressed import CompressedRows, open_compressed
-from mmaction_centerclip.search.ranking import Ranking, exact_scores
-from mmaction_centerclip.search.rows import Rows
+from mmaction_centerclip.search import VideoIndex, compressed, segment_table
+from mmaction_centerclip.search.compressed import CompressedVectors, open_compressed
+from mmaction_centerclip.search.segment_table import SegmentTable
 from mmaction_centerclip.search.store import Segments
 
-from .test_hits import clustered_rows, random_rows
+from .films import write_film
+from .test_ranking import clustered_rows, random_rows
 
-
-@pytest.mark.parametrize('count', [1, 50, 20_000])
-def test_exact_search(count):
-    vectors, query = random_rows(count), random_rows(1, seed=1)[0].astype(np.float32)
-    scores = exact_scores(vectors, query)
-    expected = vectors.astype(np.float32) @ query
-    np.testing.assert_allclose(scores, expected, atol=1e-3)
-    best = min(count, 1000)
-    assert (np.argsort(-scores)[:best] == np.argsort(-expected)[:best]).mean() >= 0.99
-    np.testing.assert_allclose(np.sort(scores)[-best:], np.sort(expected)[-best:],
-                               atol=1e-6)
-    order = list(Ranking(scores))
-    assert order == np.argsort(-scores, kind='stable').tolist()
-    assert Ranking(scores)[order[0]] == scores.max()
+HEADS = {
+    'wti': dict(type='WeightedTokenInteractionHead', embed_dims=16),
+    'xpool': dict(type='TextConditionedPoolingHead', embed_dims=16),
+    'tight': dict(type='TightTransformerHead', embed_dims=16, num_heads=2,
+                  num_layers=1)}
 
 
 @pytest.fixture(params=['random', 'clustered'])
@@ -39,7 +36,7 @@ def many(request, tmp_path):
     vectors = (random_rows(count, 64) if request.param == 'random' else clustered_rows(
         np.random.default_rng(0), count).astype(np.float16))
     start = np.arange(count, dtype=float)
-    return Rows([f'{i}.mp4' for i in range(1000)],
+    return SegmentTable([f'{i}.mp4' for i in range(1000)],
                 np.arange(count, dtype=np.int32) // 30,
                 Segments(start, start + 1, vectors), str(tmp_path / 'my.rows.npz'))
 
@@ -70,9 +67,9 @@ def test_compressed_search_finds_the_same_moments(many):
 
 def test_which_rows_are_compared(many, monkeypatch):
     assert not many.is_compressed(None) and many.is_compressed(False)
-    monkeypatch.setattr(rows, 'COMPRESSED_FROM', 30_000)
+    monkeypatch.setattr(segment_table, 'COMPRESSED_FROM', 30_000)
     assert many.is_compressed(None) and not many.is_compressed(True)
-    few = Rows(['a'], np.zeros(3, int), Segments(
+    few = SegmentTable(['a'], np.zeros(3, int), Segments(
         np.arange(3.), np.arange(3.) + 1, random_rows(3)), 'absent')
     assert not few.is_compressed(False) and len(few.search(
         np.ones(32, np.float32), 5, -9., exact=False)) >= 1
@@ -96,7 +93,7 @@ def test_the_file_of_compressed_rows(tmp_path, monkeypatch):
     expected = open_compressed(path, vectors).best(query, 50)
     whole = path.read_bytes()
     with monkeypatch.context() as context:  # Read, and not made.
-        context.setattr(CompressedRows, 'build', None)
+        context.setattr(CompressedVectors, 'build', None)
         np.testing.assert_array_equal(open_compressed(path, vectors).best(
             query, 50), expected)
     damaged = bytearray(whole)
@@ -134,3 +131,72 @@ def test_the_file_of_compressed_rows(tmp_path, monkeypatch):
     absent = open_compressed(tmp_path / 'absent' / 'x', vectors)
     np.testing.assert_array_equal(absent.best(query, 50), expected)
     assert not [name for name in os.listdir(tmp_path) if name.endswith('.partial')]
+
+
+@pytest.fixture(params=list(HEADS))
+def pairs(request, tiny_config, tmp_path):
+    """A model whose head compares pairs, and its index of two films."""
+    cfg = Config.fromfile(tiny_config)
+    cfg.model.head = HEADS[request.param]
+    built = Config(cfg.to_dict())
+    prepare_config(built)
+    torch.save(dict(state_dict=MODELS.build(built.model).state_dict()),
+               tmp_path / 'pairs.pth')
+    model = VideoTextRetrievalInferencer(
+        cfg, str(tmp_path / 'pairs.pth'), 'cpu', show_progress=False)
+    write_film(tmp_path / 'films' / 'a.mp4', [25, 20, 30])
+    write_film(tmp_path / 'films' / 'b.mp4', [3, 40])
+    index = VideoIndex(tmp_path / 'pairs.index', model, window=2)
+    index.add(tmp_path / 'films', batch_size=3)
+    return model, index
+
+
+def test_windows_are_scored_as_videos_are(pairs):
+    model, index = pairs
+    paths, file_of, read = index.store.load()
+    assert len(file_of) == 4 + 3  # a row is a window
+    windows = []
+    for file, start, end in zip(file_of, read.start, read.end):
+        frames = np.arange(round(start * 10), round(end * 10))
+        windows.append(VideoReader(paths[file]).get_batch(frames).asnumpy())
+    texts = model.encode_texts('a red circle')
+    expected = model.score(texts, model.encode_videos(windows))[0].numpy()
+    # Stored in float16.
+    scale = float(np.abs(expected).max())
+    features = [index.store.features(paths[file], start)
+                for file, start in zip(file_of, read.start)]
+    np.testing.assert_allclose(segment_table.head_scores(model, texts, features),
+                               expected, atol=5e-3 * scale)
+    hits = index.search('a red circle', topk=99)
+    assert hits[0].score == pytest.approx(expected.max(), abs=5e-3 * scale)
+    covered = sum(round(hit.end - hit.start, 3) for hit in hits)
+    assert covered == pytest.approx(7.5 + 4.3)
+    assert [hit.score for hit in hits] == sorted(
+        (hit.score for hit in hits), reverse=True)
+    only = index.search('a red circle', files='*b.mp4', topk=99)
+    assert {hit.name for hit in only} == {'b.mp4'}
+
+
+def test_only_the_first_are_ranked_anew(pairs, monkeypatch):
+    model, index = pairs
+    monkeypatch.setattr(segment_table, 'RERANKED', 1)
+    hits = index.search('a star', topk=9)
+    paths, file_of, read = index.store.load()
+    vector = index.encoder.encode_query('a star')
+    best = int((read.vectors.astype(np.float32) @ vector).argmax())
+    assert [(hit.file, hit.start) for hit in hits] == [
+        (paths[file_of[best]], read.start[best])]
+
+
+def test_clips_are_found_by_vectors_and_damage_is_refused(pairs, tmp_path):
+    model, index = pairs
+    film = tmp_path / 'films' / 'a.mp4'
+    frames = VideoReader(str(film)).get_batch(range(19)).asnumpy()
+    hit = index.search(frames, topk=1)[0]
+    assert (hit.name, hit.start) == ('a.mp4', 0) and hit.score > 0.95
+    with pytest.raises(InputError, match='exclude needs a head of vectors'):
+        index.search('a star', exclude='red')
+    with index.store._opened().transaction() as connection:
+        connection.execute('UPDATE segments SET features = zeroblob(68)')
+    with pytest.raises(InputError, match='the features of .* differ'):
+        VideoIndex(tmp_path / 'pairs.index', model).search('a star')

@@ -1,10 +1,18 @@
-"""Moments against the obvious."""
+"""Scores against numpy, moments against the obvious, queries without what is excluded.
+"""
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmaction_centerclip.search.hits import draw_background, find_hits
-from mmaction_centerclip.search.ranking import Ranking
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.search.ranking import (
+    Ranking,
+    draw_background,
+    exact_scores,
+    exclude_vectors,
+    find_hits,
+)
 from mmaction_centerclip.search.store import Segments
 
 
@@ -12,6 +20,21 @@ def random_rows(count, width=32, seed=0):
     rng = np.random.default_rng(seed)
     rows = rng.standard_normal((count, width), dtype=np.float32)
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16)
+
+
+@pytest.mark.parametrize('count', [1, 50, 20_000])
+def test_exact_search(count):
+    vectors, query = random_rows(count), random_rows(1, seed=1)[0].astype(np.float32)
+    scores = exact_scores(vectors, query)
+    expected = vectors.astype(np.float32) @ query
+    np.testing.assert_allclose(scores, expected, atol=1e-3)
+    best = min(count, 1000)
+    assert (np.argsort(-scores)[:best] == np.argsort(-expected)[:best]).mean() >= 0.99
+    np.testing.assert_allclose(np.sort(scores)[-best:], np.sort(expected)[-best:],
+                               atol=1e-6)
+    order = list(Ranking(scores))
+    assert order == np.argsort(-scores, kind='stable').tolist()
+    assert Ranking(scores)[order[0]] == scores.max()
 
 
 def slow_hits(scores, file_of, start, end, topk, min_score, median):
@@ -64,7 +87,7 @@ def test_many_rows_are_joined_beyond_the_refined_ones():
 
 
 def clustered_rows(rng, count, width=64):
-    """Rows as CLIP's are: all alike in part, and those of a film more so."""
+    """SegmentTable as CLIP's are: all alike in part, and those of a film more so."""
     films = rng.standard_normal((-(-count // 30), width)).repeat(30, axis=0)[:count]
     rows = 3 * np.ones(width) + films + rng.standard_normal((count, width))
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
@@ -75,3 +98,40 @@ def test_the_rows_that_are_drawn_are_the_same_each_time():
     drawn = draw_background(100_000)
     assert len(set(drawn.tolist())) == 4096 and (np.diff(drawn) > 0).all()
     np.testing.assert_array_equal(drawn, draw_background(100_000))
+
+
+def unit(*values):
+    return np.array(values, np.float32) / np.linalg.norm(values)
+
+
+def test_one_is_taken_out_as_the_paper_says():
+    a, b = unit(3, 1, 2, 0), unit(1, 1, 0, 1)
+    expected = a - (a @ b) * b
+    np.testing.assert_allclose(exclude_vectors(a, b[None]),
+                               expected / np.linalg.norm(expected), atol=1e-6)
+
+
+def test_the_rest_is_orthogonal_to_all_and_of_unit_length():
+    rng = np.random.default_rng(0)
+    query, excluded = rng.standard_normal(16), rng.standard_normal((3, 16))
+    excluded = np.concatenate([excluded, excluded[:1]])  # One twice.
+    left = exclude_vectors(query, excluded)
+    np.testing.assert_allclose(excluded @ left, 0, atol=1e-6)
+    assert np.linalg.norm(left) == pytest.approx(1) and left @ query > 0
+
+
+def test_rows_with_what_is_excluded_fall_behind():
+    # All alike in part, as features of CLIP are: dog, snow and cat.
+    common, dog, snow, cat = np.eye(4)
+    text = {'dog': unit(*(2 * common + dog)), 'snow': unit(*(2 * common + snow))}
+    rows = np.array([unit(*(2 * common + dog + snow)), unit(*(2 * common + dog)),
+                     unit(*(2 * common + cat)), unit(*(2 * common + snow))])
+    order = np.argsort(-rows @ exclude_vectors(text['dog'], text['snow'][None]))
+    assert order.tolist()[0] == 1 and order.tolist()[-1] == 3
+
+
+def test_nothing_is_left():
+    query = unit(1, 2)
+    for excluded in ([unit(1, 2)], np.eye(2, dtype=np.float32)):
+        with pytest.raises(InputError, match='nothing is left'):
+            exclude_vectors(query, np.array(excluded))

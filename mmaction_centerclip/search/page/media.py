@@ -1,0 +1,163 @@
+"""What is shown of a moment: its first frame, the kept tokens, a video or a clip."""
+import hashlib
+import os
+import threading
+from dataclasses import replace
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import mmcv
+import numpy as np
+from mmengine.dataset import pseudo_collate
+
+from mmaction_centerclip.datasets.video.decoding_errors import (
+    DecodingError,
+    decoding_errors,
+)
+from mmaction_centerclip.datasets.video.media_files import codec_name, open_media
+from mmaction_centerclip.datasets.video.shown_frames import is_mirrored
+from mmaction_centerclip.datasets.video.video_reader import VideoReader
+from mmaction_centerclip.search import Hit, VideoIndex
+from mmaction_centerclip.search.clips import cut_clip
+from mmaction_centerclip.visualization import (
+    draw_tokens,
+    see_tokens,
+    tower_inputs,
+    tower_of,
+)
+
+__all__ = ['ClipFolder', 'TokenPicture', 'media_type', 'thumbnail', 'token_pictures']
+
+LARGEST = 480  # pixels of a thumbnail's longer side
+TOUCHING = 1e-6  # seconds, by which a time may miss that of its frame
+# What all of Chromium, Firefox and Safari play, by the name of the file.
+PLAYED = {
+    '.mp4': ('video/mp4', 'mov,mp4,m4a,3gp,3g2,mj2', ('h264', 'vp9', 'av1')),
+    '.m4v': ('video/mp4', 'mov,mp4,m4a,3gp,3g2,mj2', ('h264', )),
+    '.webm': ('video/webm', 'matroska,webm', ('vp8', 'vp9', 'av1')),
+}
+PIXELS = ('yuv420p', 'yuvj420p')  # 10 bits and 4:4:4 are not for all
+# Seconds by which the first frame may be late. The clock of an index starts
+# with it; those of browsers do or do not.
+LATEST = 0.1
+MOST_SECONDS = 120.  # of a clip: it is cut while somebody waits
+MOST_CLIPS = 32
+
+
+class TokenPicture(NamedTuple):
+    """The patches that a neck keeps of a window."""
+    neck: str  # its kind
+    kept: int  # patches behind it
+    patches: int  # of all frames
+    start: float  # of the window, in seconds
+    end: float
+    png: bytes
+
+
+@lru_cache(maxsize=512)
+def thumbnail(path: str, start: float, modified: int) -> bytes:
+    """Return the frame that a video shows at a time in seconds, as a small JPEG.
+
+    Results are kept, by when the file was modified.
+    """
+    with decoding_errors(path, everything=True):
+        reader, seconds = VideoReader(path), None
+        # Again, where frames come at other times than the packets said.
+        while not np.array_equal(seconds, seconds := reader.get_seconds()):
+            number = _frame_at(seconds, start)
+            frame = reader.get_batch([number]).asnumpy()[0]
+    scale = min(1, LARGEST / max(frame.shape[:2]))
+    if scale < 1:
+        frame = mmcv.imrescale(frame, scale, interpolation='area')
+    return _encode('.jpg', frame, [cv2.IMWRITE_JPEG_QUALITY, 85])
+
+
+def _frame_at(seconds: np.ndarray, start: float) -> int:
+    """Return the number of the frame that is shown at a time."""
+    number = int(np.searchsorted(seconds, start + TOUCHING, side='right')) - 1
+    return min(max(number, 0), len(seconds) - 2)
+
+
+def token_pictures(index: VideoIndex, path: str, start: float) -> list[TokenPicture]:
+    """Draw what each neck keeps of the window of a video that a time is in.
+
+    The window is that of the index, and its frames those that were encoded.
+    """
+    tower = tower_of(index.inferencer.model)
+    if not tower.necks:
+        return []
+    video, seconds, windows = index.encoder.open(path)
+    at = _frame_at(seconds, start)
+    first, end = next(window for window in windows if window[0] <= at < window[1])
+    sample = index.inferencer.pipeline.prepare(video, first, end)
+    inputs = tower_inputs(index.inferencer.model, pseudo_collate([sample]), 1)
+    pictures = []
+    for neck, view in zip(tower.necks, see_tokens(
+            tower, inputs.imgs, inputs.frame_mask)):
+        center, size = (x[0].cpu().numpy() for x in (view.center, view.size))
+        drawn = draw_tokens(inputs.frames[0], center, size, patch_pixels=32)
+        pictures.append(TokenPicture(
+            type(neck).__name__, int((size > 0).sum()), size.size,
+            float(seconds[first]), float(seconds[end]), _encode('.png', drawn)))
+    return pictures
+
+
+def _encode(suffix: str, picture: np.ndarray, options: list[int] = ()) -> bytes:
+    """Encode an RGB picture."""
+    done, content = cv2.imencode(suffix, picture[..., ::-1], list(options))
+    if not done:
+        raise DecodingError('its picture cannot be encoded')
+    return content.tobytes()
+
+
+@lru_cache(maxsize=512)
+def media_type(path: str, modified: int) -> str | None:
+    """Return what a browser plays a file as; None where it may not.
+
+    Results are kept, by when the file was modified.
+    """
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix not in PLAYED:
+        return None
+    kind, container_name, codecs = PLAYED[suffix]
+    with decoding_errors(path, everything=True), open_media(path) as container:
+        videos = container.streams.video
+        plays = (
+            container.format.name == container_name and len(videos) == 1
+            and codec_name(videos[0]) in codecs and videos[0].pix_fmt in PIXELS
+            and abs((videos[0].start_time or 0) * videos[0].time_base) <= LATEST
+            # Of the display matrix, Firefox knows the turns alone.
+            and not any(map(is_mirrored, islice(container.decode(videos[0]), 1))))
+    return kind if plays else None
+
+
+class ClipFolder:
+    """Clips that are cut when they are asked for, in a folder.
+
+    Args:
+        folder (str | os.PathLike): The folder, which must exist. The last
+            :data:`MOST_CLIPS` clips stay in it.
+    """
+
+    def __init__(self, folder: str | os.PathLike) -> None:
+        self.folder = Path(folder)
+        self._lock = threading.Lock()
+
+    def cut(self, hit: Hit) -> Path:
+        """Cut a moment, or the first :data:`MOST_SECONDS` of it, as H.264 in MP4."""
+        end = min(hit.end, hit.start + MOST_SECONDS)
+        stat = os.stat(hit.file)
+        key = f'{hit.file}\0{stat.st_mtime_ns}\0{hit.start}\0{end}'
+        name = hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()
+        path = self.folder / f'{name}.mp4'
+        with self._lock:  # One at a time: each keeps a processor busy.
+            if not path.exists():
+                clips = sorted(self.folder.glob('*.mp4'),
+                               key=lambda clip: clip.stat().st_mtime)
+                for clip in clips[:max(0, len(clips) + 1 - MOST_CLIPS)]:
+                    clip.unlink()
+                cut_clip(replace(hit, end=end), path)
+        return path

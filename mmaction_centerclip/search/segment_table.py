@@ -1,0 +1,173 @@
+"""The segments of an index in memory, and their comparison with a query."""
+import fnmatch
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import islice
+
+import numpy as np
+import torch
+
+from mmaction_centerclip.apis import Encoded, VideoTextRetrievalInferencer
+from mmaction_centerclip.errors import InputError
+
+from .compressed import CompressedVectors, can_compress, open_compressed
+from .ranking import (
+    Hit,
+    PartialRanking,
+    Ranking,
+    draw_background,
+    exact_scores,
+    find_hits,
+    product,
+)
+from .store import IndexStore, Segments
+
+__all__ = ['Reranker', 'SegmentTable', 'head_scores']
+
+# From where comparing all segments takes longer than 20 ms on two cores.
+COMPRESSED_FROM = 200_000
+CANDIDATES = 1024  # the best compressed vectors, which are compared themselves
+RERANKED = 100  # the best by their vectors, which a head compares
+RERANKED_BACKGROUND = 256  # segments whose scores by the head have the median of all
+
+
+class SegmentTable:
+    """All segments of an index, by their numbers, from :meth:`IndexStore.load`.
+
+    A copy of compressed vectors is kept at ``compressed_path``.
+    """
+
+    def __init__(self, paths: list[str], file_of: np.ndarray, segments: Segments,
+                 compressed_path: str) -> None:
+        self.paths, self.file_of, self.segments = paths, file_of, segments
+        self._background = segments.vectors[draw_background(len(file_of))].astype(
+            np.float32)
+        self._path = compressed_path
+
+    def __len__(self) -> int:
+        return len(self.file_of)
+
+    def of_files(self, patterns: Sequence[str]) -> np.ndarray:
+        """Return which segments are of files like one of the patterns, bool (N, )."""
+        return np.array([any(fnmatch.fnmatch(path, p) for p in patterns)
+                         for path in self.paths], bool)[self.file_of]
+
+    def mean_of(self, hit: Hit) -> np.ndarray:
+        """Return the mean of a moment's own vectors, of length 1, float32 (E, )."""
+        own = np.array([path == hit.file for path in self.paths], bool)[self.file_of]
+        own &= (self.segments.start < hit.end - 1e-6)
+        own &= (self.segments.end > hit.start + 1e-6)
+        if not own.any():
+            raise InputError(f'the index has no segment of {hit.file} from {hit.start} '
+                             f'to {hit.end} seconds')
+        mean = self.segments.vectors[own].astype(np.float32).mean(0)
+        return mean / np.linalg.norm(mean)
+
+    @cached_property
+    def compressed(self) -> CompressedVectors:
+        """The compressed vectors, read or made when first asked for."""
+        return open_compressed(self._path, self.segments.vectors)
+
+    def is_compressed(self, exact: bool | None) -> bool:
+        """Check whether a search goes by compressed vectors."""
+        can = can_compress(self.segments.vectors)
+        if exact is False and not can:
+            raise InputError('exact=False needs faiss-cpu, which is not installed, and '
+                             "features of even width: pip install 'faiss-cpu'")
+        if not can or len(self) <= CANDIDATES:  # All would be candidates.
+            return False
+        return len(self) >= COMPRESSED_FROM if exact is None else not exact
+
+    def rank(self, query: np.ndarray, exact: bool | None = None,
+             fits: np.ndarray | None = None) -> Ranking:
+        """Compare segments with a query, float32 (E, ).
+
+        Args:
+            exact (bool, optional): Whether all are compared, and not the
+                :data:`CANDIDATES` that are best by their compressed copies.
+                Defaults to None: below :data:`COMPRESSED_FROM` segments.
+            fits (np.ndarray, optional): Those that count, bool (N, ), which are
+                then all compared.
+        """
+        vectors = self.segments.vectors
+        if fits is None and self.is_compressed(exact):
+            def score(rows: np.ndarray) -> np.ndarray:
+                return product(vectors, query, rows)
+
+            rows = np.sort(self.compressed.best(query, CANDIDATES))
+            return PartialRanking(rows, score(rows), score, len(self))
+        scores = exact_scores(vectors, query)
+        if fits is not None:
+            scores = np.where(fits, scores, -np.inf)
+        return Ranking(scores)
+
+    def search(self, query: np.ndarray, topk: int, min_score: float,
+               exact: bool | None = None,
+               fits: np.ndarray | None = None) -> list[tuple]:
+        """Rank segments and join them, see :meth:`rank` and :func:`find_hits`.
+
+        Where the candidates are joined to fewer moments than were asked for,
+        all segments are compared.
+        """
+        ranking = self.rank(query, exact, fits)
+        arguments = (self.file_of, self.segments, topk, min_score,
+                     float(np.median(self._background @ query)))
+        hits = find_hits(ranking, *arguments)
+        if len(hits) < topk and ranking.lowest >= min_score:
+            hits = find_hits(self.rank(query, True, fits), *arguments)
+        return hits
+
+
+class Reranker:
+    """Rank the best segments anew by a head that compares pairs.
+
+    Such a segment is a window. The vectors, means of its features, say which
+    :data:`RERANKED` windows are read from the disk and compared by the head.
+    The median of the head's scores is that of :data:`RERANKED_BACKGROUND`
+    windows, drawn at random, always the same.
+    """
+
+    def __init__(self, inferencer: VideoTextRetrievalInferencer, store: IndexStore,
+                 table: SegmentTable) -> None:
+        self.inferencer, self.store, self.table = inferencer, store, table
+
+    @cached_property
+    def _background(self) -> list[np.ndarray]:
+        return self._features(draw_background(len(self.table), RERANKED_BACKGROUND))
+
+    def search(self, text: str, vector: np.ndarray, topk: int, min_score: float,
+               exact: bool | None = None,
+               fits: np.ndarray | None = None) -> list[tuple]:
+        """Find moments of a text as :meth:`SegmentTable.search` does of its vector.
+
+        The scores are the head's, and moments those of the re-ranked windows.
+        """
+        table, texts = self.table, self.inferencer.encode_texts(text)
+        ranking = table.rank(vector, exact, fits)
+        best = [row for row in islice(ranking, RERANKED) if np.isfinite(ranking[row])]
+        scores, background = (head_scores(self.inferencer, texts, features)
+                              for features in (self._features(best), self._background))
+        return find_hits(
+            PartialRanking(np.array(best), scores), table.file_of, table.segments,
+            topk, min_score, float(np.median(background)))
+
+    def _features(self, which: list[int] | np.ndarray) -> list[np.ndarray]:
+        table = self.table
+        return [self.store.features(table.paths[table.file_of[row]],
+                                    float(table.segments.start[row]))
+                for row in which]
+
+
+@torch.no_grad()
+def head_scores(inferencer: VideoTextRetrievalInferencer, texts: Encoded,
+                features: list[np.ndarray]) -> np.ndarray:
+    """Compare the first text with windows, each of features (S, E): (windows, )."""
+    head = inferencer.model.head
+    lengths = torch.tensor([len(x) for x in features])
+    segments = torch.nn.utils.rnn.pad_sequence(
+        [torch.from_numpy(x.astype(np.float32)) for x in features], batch_first=True)
+    mask = torch.arange(segments.shape[1]) < lengths[:, None]
+    device = head.logit_scale.device
+    videos = Encoded([str(i) for i in range(len(features))],
+                     head.video_features(segments.to(device), mask.to(device)))
+    return inferencer.score(texts, videos)[0].numpy()

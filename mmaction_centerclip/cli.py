@@ -17,12 +17,13 @@ from .engine.config_completion import complete_config
 from .engine.error_lines import describe_error
 from .errors import InputError, check_positive_int
 from .utils.files import read_checkpoint
-from .utils.homes import expand_home
+from .utils.homes import ToolParser, expand_home
 from .utils.option_types import check_options
 
 __all__ = ['add_allow_other', 'add_common_arguments', 'allow_other_settings',
            'build_runner', 'check_checkpoint', 'check_outputs', 'exit_on_input_error',
-           'is_first_process', 'load_config', 'positive_int', 'read_config']
+           'is_first_process', 'load_config', 'positive_int', 'prepare_parser',
+           'read_config']
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -252,3 +253,27 @@ def exit_on_input_error() -> Iterator[None]:
         if line is None or os.environ.get('CENTERCLIP_TRACEBACK'):
             raise
         sys.exit(f'error: {line}')
+
+
+def prepare_parser(doc: str, out: str, suffix: str | None) -> argparse.ArgumentParser:
+    """Make the parser of a tool that prepares a data set.
+
+    Args:
+        doc (str): The tool's docstring.
+        out (str): The folder to which it writes unless told otherwise.
+        suffix (str, optional): How the files of the videos end unless told
+            otherwise; None if the published names say.
+    """
+    parser = ToolParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('source', help='folder of the published files')
+    parser.add_argument(
+        '--out', default=out, help=f'folder to write to, default: {out}')
+    parser.add_argument(
+        '--suffix', default=suffix,
+        help='how the files of the videos end, default: '
+        f'{suffix or "as published"}')
+    parser.add_argument(
+        '--any-count', action='store_true',
+        help='take lists with another number of videos than the published ones')
+    return parser

@@ -18,8 +18,7 @@ from mmaction_centerclip.utils.files import partial_beside
 from mmaction_centerclip.utils.mp4 import write_mp4
 from mmaction_centerclip.utils.option_types import check_types
 
-from .video.decoding_errors import DecodingError, decoding_errors
-from .video.media_files import open_media
+from .video.decoding_errors import DecodingError, decoding_errors, open_media
 from .video.video_reader import VideoReader
 
 __all__ = ['Compression', 'compress_video']

@@ -18,8 +18,7 @@ from mmaction_centerclip.utils.homes import expand_home
 
 from .annotation_file import read_entries
 from .caching.feature_cache import FeatureCache, recipe_of
-from .sample_pipeline import SamplePipeline
-from .sample_rng import sample_rng
+from .samples import SamplePipeline, sample_rng
 from .video.decoding_errors import DecodingError, decoding_errors
 
 __all__ = ['VideoTextRetrievalDataset', 'check_sampling']

@@ -16,8 +16,8 @@ from mmengine.registry import init_default_scope
 from mmaction_centerclip.cli import exit_on_input_error, positive_int, read_config
 from mmaction_centerclip.datasets import VideoInit
 from mmaction_centerclip.datasets.caching.frame_store import FrameStore
-from mmaction_centerclip.datasets.clip_times import narrow_to_clip
 from mmaction_centerclip.datasets.video.decoding_errors import decoding_errors
+from mmaction_centerclip.datasets.video.frame_times import narrow_to_clip
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.engine.config_completion import complete_config
 from mmaction_centerclip.errors import InputError, printable

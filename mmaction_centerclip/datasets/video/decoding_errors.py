@@ -1,5 +1,6 @@
-"""Say in one line why a video cannot be read, whatever decodes it."""
+"""Open a media file, and say in one line why a video cannot be read."""
 import contextlib
+import io
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -9,9 +10,8 @@ from mmaction.datasets import transforms as zoo
 
 from mmaction_centerclip.errors import InputError
 
-from .media_files import codec_name, open_media
-
-__all__ = ['DecodingError', 'decoding_errors', 'run_transform']
+__all__ = ['DecodingError', 'codec_name', 'decoding_errors', 'open_media',
+           'run_transform']
 
 DECODERS = (
     zoo.DecordInit, zoo.DecordDecode, zoo.OpenCVInit, zoo.OpenCVDecode,
@@ -19,6 +19,9 @@ DECODERS = (
     zoo.RawFrameDecode)
 # Of ours or of the installation, never a file's fault.
 MISTAKES = AttributeError, ImportError, NameError, TypeError
+# Tags that are no text are not worth a video; PyAV 19 replaces them by itself.
+LENIENT = {} if int(av.__version__.split('.')[0]) >= 19 else dict(
+    metadata_errors='replace')
 
 
 class DecodingError(OSError):
@@ -32,6 +35,32 @@ class DecodingError(OSError):
     def __init__(self, reason: str, filename: str | None = None) -> None:
         super().__init__(f'{filename}: {reason}' if filename else reason)
         self.reason = reason
+
+
+def open_media(source: str | bytes) -> av.container.InputContainer:
+    """Open a local file, or the content of one, to read it.
+
+    Args:
+        source (str | bytes): The name or the content.
+    """
+    # With the protocol, so that a colon in a name is a part of it. FFmpeg takes
+    # the name of a picture with a % for those of many pictures otherwise, and
+    # even so does not find its size.
+    if isinstance(source, str):
+        container = av.open(
+            f'file:{source}', options={'pattern_type': 'none'}, **LENIENT)
+        if container.format.name != 'image2':
+            return container
+        container.close()
+        with open(source, 'rb') as file:
+            source = file.read()
+    return av.open(io.BytesIO(source), **LENIENT)
+
+
+def codec_name(stream: av.VideoStream) -> str:
+    """Name the codec of a stream."""
+    context = stream.codec_context  # none where there is no decoder
+    return context.codec.canonical_name if context else 'not known to PyAV'
 
 
 def run_transform(transform: Callable, results: dict, filename: str) -> dict:

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 import av
 
-from .decoding_errors import DecodingError
-from .media_files import codec_name
+from .decoding_errors import DecodingError, codec_name
 from .packets import Key, OpenVideo
 
 __all__ = ['FrameCursor', 'OtherFramesError']

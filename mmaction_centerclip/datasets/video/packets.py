@@ -7,8 +7,7 @@ from typing import NamedTuple
 import av
 from av.stream import Disposition
 
-from .decoding_errors import DecodingError
-from .media_files import codec_name, open_media
+from .decoding_errors import DecodingError, codec_name, open_media
 from .shown_frames import with_ratios
 
 __all__ = ['CutOffError', 'Key', 'Listing', 'OpenVideo', 'list_packets']

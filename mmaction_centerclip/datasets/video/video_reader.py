@@ -6,9 +6,8 @@ from types import SimpleNamespace
 import av
 import numpy as np
 
-from .decoding_errors import DecodingError
+from .decoding_errors import DecodingError, codec_name
 from .frame_cursor import FrameCursor, OtherFramesError
-from .media_files import codec_name
 from .packets import Key, Listing, OpenVideo, list_packets
 from .shown_frames import ShownFrames
 

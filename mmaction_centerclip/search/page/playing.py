@@ -7,8 +7,11 @@ from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
-from mmaction_centerclip.datasets.video.decoding_errors import decoding_errors
-from mmaction_centerclip.datasets.video.media_files import codec_name, open_media
+from mmaction_centerclip.datasets.video.decoding_errors import (
+    codec_name,
+    decoding_errors,
+    open_media,
+)
 from mmaction_centerclip.datasets.video.shown_frames import is_mirrored
 from mmaction_centerclip.search import Hit
 from mmaction_centerclip.search.clips import cut_clip

@@ -7,14 +7,9 @@ MSRVTT_data.json alone the splits of the data set itself, called full.
 """
 from collections import Counter
 
-from mmaction_centerclip.cli import exit_on_input_error
+from mmaction_centerclip.cli import exit_on_input_error, prepare_parser
 from mmaction_centerclip.datasets import AnnotationEntry, convert_annotations
-from mmaction_centerclip.datasets.published import (
-    Split,
-    prepare_parser,
-    prepare_splits,
-    read_csv,
-)
+from mmaction_centerclip.datasets.published import Split, prepare_splits, read_csv
 from mmaction_centerclip.errors import InputError
 
 DATA = 'MSRVTT_data.json'
@@ -91,7 +86,8 @@ def main() -> None:
         *(Split(f'{name}_full.json', name, (DATA, ),
                 lambda path, split=split: read_split(path, split, end), count)
           for name, split, count in (('train', 'train', 6513), ('val', 'validate', 497),
-                                     ('test', 'test', 2990)))], args)
+                                     ('test', 'test', 2990)))],
+        args.source, args.out, args.any_count)
 
 
 if __name__ == '__main__':

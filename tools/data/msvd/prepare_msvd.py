@@ -8,11 +8,10 @@ that is missing.
 import os.path as osp
 import re
 
-from mmaction_centerclip.cli import exit_on_input_error
+from mmaction_centerclip.cli import exit_on_input_error, prepare_parser
 from mmaction_centerclip.datasets import AnnotationEntry
 from mmaction_centerclip.datasets.published import (
     Split,
-    prepare_parser,
     prepare_splits,
     read_lines,
     read_plain_pickle,
@@ -90,7 +89,8 @@ def main() -> None:
     prepare_splits([
         Split(f'{split}.json', split, (f'{split}_list.txt', captions),
               lambda *paths: read_listed(*paths, args.suffix), count, list_ids)
-        for split, count in (('train', 1200), ('val', 100), ('test', 670))], args)
+        for split, count in (('train', 1200), ('val', 100), ('test', 670))],
+        args.source, args.out, args.any_count)
 
 
 if __name__ == '__main__':

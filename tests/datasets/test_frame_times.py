@@ -5,7 +5,7 @@ from mmaction.registry import DATASETS, TRANSFORMS
 from mmaction.utils import register_all_modules
 
 from mmaction_centerclip.datasets import AnnotationEntry, annotation_text
-from mmaction_centerclip.datasets.clip_times import narrow_to_clip
+from mmaction_centerclip.datasets.video.frame_times import narrow_to_clip
 from mmaction_centerclip.errors import InputError
 
 from .caches import open_video as open_cached

@@ -14,7 +14,7 @@ from torch import nn
 from mmaction_centerclip.apis import init_retriever
 from mmaction_centerclip.engine.config_completion import complete_config
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.utils.weights_hash import hash_weights
+from mmaction_centerclip.utils.weights import hash_weights
 
 from .budgets import Budget, budget_necks, used_budget
 from .cell_log import cell_key

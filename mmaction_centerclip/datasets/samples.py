@@ -26,9 +26,6 @@ class SamplePipeline(Compose):
 
     It stands behind what opens videos, by default the first, so that whatever
     is put in the place of this object finds it among ``transforms``.
-
-    Args:
-        transforms (Sequence[Callable]): As they were built.
     """
 
     def __init__(self, transforms: Sequence[Callable]) -> None:
@@ -38,11 +35,7 @@ class SamplePipeline(Compose):
         self.transforms.insert(opener + 1, _narrow)
 
     def __call__(self, data: dict) -> dict:
-        """Run them all.
-
-        Raises:
-            DecodingError: If the video cannot be read.
-        """
+        """Run them all; raise a :class:`DecodingError` for the video."""
         filename = data['filename']
         for transform in self.transforms:
             data = run_transform(transform, data, filename)
@@ -65,12 +58,9 @@ def _narrow(results: dict) -> dict:
 def sample_rng(*key: int):
     """Seed Python's, numpy's and torch's generators for one sample.
 
-    What a pipeline draws then depends on ``key`` only: not on the worker, the
-    number of processes, or whether the run was resumed. The generators
-    continue afterwards where they were.
-
-    Args:
-        *key (int): Not negative, such as seed, epoch and index.
+    What a pipeline draws then depends on ``key`` only, such as seed, epoch and
+    index: not on the worker, the number of processes, or whether the run was
+    resumed. The generators continue afterwards where they were.
     """
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     seed = int(np.random.SeedSequence(key).generate_state(1)[0])
@@ -93,11 +83,8 @@ def stack_in_worker(samples: Sequence[dict]) -> dict:
 
     A tensor that leaves a worker is copied to shared memory, and its file
     descriptor sent by a connection of its own. So each input of a batch is
-    stacked there at once, and is one tensor rather than one a sample.
-
-    Args:
-        samples (Sequence[dict]): Of the data set: ``inputs``, a dict of tensors,
-            or of None where a video could not be read, and ``data_samples``.
+    stacked there at once, and is one tensor rather than one a sample. Where a video
+    could not be read, None stands in place of its tensors.
 
     Returns:
         dict: ``inputs`` and ``data_samples`` as lists; or, in a worker, inputs

@@ -8,7 +8,7 @@ from mmaction_centerclip.clip.feature_settings import (
 )
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.files import read_checkpoint
-from mmaction_centerclip.utils.strict_loading import compare_weights
+from mmaction_centerclip.utils.weights import compare_weights
 
 from .config_checks import pipeline_settings
 

@@ -10,11 +10,7 @@ SECONDS_BETWEEN_LINES = 60
 
 
 class Progress(ProgressBar):
-    """A bar on a terminal; elsewhere a line a minute, and one at the end.
-
-    Args:
-        count (int): How many tasks there are.
-    """
+    """A bar on a terminal; elsewhere a line a minute, and one at the end."""
 
     def __init__(self, count: int) -> None:
         self._in_lines, self._said = not sys.stdout.isatty(), 0.

@@ -13,13 +13,7 @@ __all__ = ['format_table']
 def format_table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Align rows under their titles, the first column left, others right.
 
-    Args:
-        titles (Sequence[str]): One a column.
-        rows (Iterable[Sequence[object]]): Cells, shown as ``str`` shows them,
-            but for what a terminal acts on.
-
-    Returns:
-        str: Lines without a line break at the end.
+    Cells are shown as ``str`` shows them, but for what a terminal acts on.
 
     Examples:
         >>> print(format_table(['model', 'R@1'], [['CLIP4Clip', 23.2]]))

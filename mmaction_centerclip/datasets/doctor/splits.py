@@ -39,8 +39,7 @@ class DataSplit:
         samples (list[dict]): As the data set goes through them.
         batch_size (int): Of the loader, in one process.
         options (dict): What the config says of the data set.
-        entries (list[AnnotationEntry], optional): Of an annotation file with
-            captions, with those that have none.
+        entries (list[AnnotationEntry], optional): Also those without captions.
         same_as (list[str]): Other splits that are the same.
     """
     name: str
@@ -108,11 +107,8 @@ def clip_of(sample: dict) -> tuple:
 def check_captions(split: DataSplit) -> dict | None:
     """Count captions, and list those that are empty or cut to the context.
 
-    Returns:
-        dict | None: ``captions``, how many there are; ``empty``, the ids of
-        entries with empty ones; ``over_long``, captions with more tokens than
-        the pipeline's ``context_length``, which is None if no step tokenizes.
-        None of a split without captions.
+    Of a split without captions it is None; ``context_length`` is where no step
+    tokenizes. ``empty`` are ids of entries.
     """
     if split.entries is None:
         return None

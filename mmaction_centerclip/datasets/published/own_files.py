@@ -45,16 +45,12 @@ def read_own_captions(
         path (str, optional): A table ``.csv`` with the titles video, caption
             and, optionally, start, end (in seconds) and split; the same as
             an object on each line of a ``.jsonl``; or the subtitles ``.srt`` of
-            the video of that name, each a clip. Defaults to None: a ``.srt``,
-            or a ``.txt`` with a caption a line, beside each video.
+            the video of that name, each a clip. None for a ``.srt``, or a
+            ``.txt`` with a caption a line, beside each video.
 
     Returns:
         tuple[list[AnnotationEntry], dict[str, str]]: Videos and clips with
         their captions, and the split of each video that has one.
-
-    Raises:
-        InputError: If there is none, or a line is malformed or about a video
-            that is not in the folder.
     """
     videos = find_videos(folder)
     if path is None:
@@ -86,11 +82,8 @@ def split_by_video(videos: list[str], test_fraction: float,
                    seed: int = 0) -> dict[str, str]:
     """Assign videos to ``'train'`` and ``'test'``, whatever their order.
 
-    Args:
-        videos (list[str]): Their names. Each has its place by a hash, so that
-            most stay where they are when others come.
-        test_fraction (float): How many of them are to test on, at least one.
-        seed (int): Another one, another choice. Defaults to 0.
+    Each has its place by a hash, so that most stay where they are when others come.
+    At least one is to test on.
     """
     ranked = sorted(set(videos), key=lambda name: hashlib.sha256(
         f'{seed}/{name}'.encode()).digest())

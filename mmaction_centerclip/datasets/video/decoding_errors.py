@@ -25,12 +25,7 @@ LENIENT = {} if int(av.__version__.split('.')[0]) >= 19 else dict(
 
 
 class DecodingError(OSError):
-    """A video that cannot be read; the message is one line that says why.
-
-    Args:
-        reason (str): Why; also an attribute.
-        filename (str, optional): The video, before the reason in the message.
-    """
+    """A video that cannot be read; the message is one line, with the ``reason``."""
 
     def __init__(self, reason: str, filename: str | None = None) -> None:
         super().__init__(f'{filename}: {reason}' if filename else reason)
@@ -38,11 +33,7 @@ class DecodingError(OSError):
 
 
 def open_media(source: str | bytes) -> av.container.InputContainer:
-    """Open a local file, or the content of one, to read it.
-
-    Args:
-        source (str | bytes): The name or the content.
-    """
+    """Open a local file by its name, never taken for a pattern, or its content."""
     # With the protocol, so that a colon in a name is a part of it. FFmpeg takes
     # the name of a picture with a % for those of many pictures otherwise, and
     # even so does not find its size.
@@ -64,16 +55,9 @@ def codec_name(stream: av.VideoStream) -> str:
 
 
 def run_transform(transform: Callable, results: dict, filename: str) -> dict:
-    """Call a transform of a pipeline.
+    """Call a transform, with :class:`DecodingError` for what is wrong with the video.
 
-    Args:
-        transform (Callable): The transform.
-        results (dict): What it takes.
-        filename (str): The video.
-
-    Raises:
-        DecodingError: If the video cannot be read, or a decoder finds no
-            frames in it.
+    That is also one in which a decoder finds no frames.
     """
     decodes = isinstance(transform, DECODERS)
     with decoding_errors(filename, everything=decodes):
@@ -99,8 +83,7 @@ def decoding_errors(filename: str, everything: bool = False) -> Iterator[None]:
         filename (str): The video that is about to be read.
         everything (bool): Whether a decoder alone is at work, so that it is
             to blame for all but mistakes of ours, missing packages, keys and
-            options. Defaults to False: for the exceptions of decoders and of
-            the system.
+            options; else for the exceptions of decoders and of the system.
     """
     problem = None
     with contextlib.suppress(OSError, ValueError):
@@ -130,7 +113,7 @@ def decoding_errors(filename: str, everything: bool = False) -> Iterator[None]:
 
 
 def _is_from_decoder(error: Exception) -> bool:
-    """Tell the errors of decoders, of which decord has two."""
+    """Return True if raised by a decoder; decord has two kinds of errors."""
     return isinstance(error, av.FFmpegError) or type(
         error).__module__.startswith('decord') or (
             isinstance(error, RuntimeError)

@@ -40,9 +40,7 @@ class FrameCursor:
     def read(self, number: int) -> av.VideoFrame:
         """Return a frame; at once if it is the last one, or soon if it is later.
 
-        Raises:
-            OtherFramesError: If what comes is not what was listed.
-            DecodingError: If the file is damaged before.
+        An :class:`OtherFramesError` says that what comes is not what was listed.
         """
         if self._frame is not None and number == self._number - 1:
             return self._frame

@@ -13,17 +13,12 @@ ROUNDED = 1e-3  # seconds, by which a file may have rounded the time of a frame
 
 
 def is_even(seconds: np.ndarray, rate: float) -> bool:
-    """Tell times (N, ) that are those of a rate, to half a frame."""
+    """Return True if times (N, ) are those of a rate, to half a frame."""
     return bool(np.abs(seconds * rate - np.arange(len(seconds))).max() <= 0.5)
 
 
 def uneven_seconds(results: dict) -> np.ndarray | None:
-    """Return when frames are shown, unless the rate of the video says that.
-
-    Args:
-        results (dict): As a step leaves them that has opened the video, with
-            ``video_reader``, ``avg_fps``, ``total_frames`` and maybe
-            ``start_index``.
+    """Return when the frames of opened ``results`` are shown, unless the rate says it.
 
     Returns:
         np.ndarray | None: When each frame of the part starts and, last, when it
@@ -41,23 +36,19 @@ def uneven_seconds(results: dict) -> np.ndarray | None:
 
 
 def narrow_to_clip(results: dict, start: float | None, end: float | None) -> None:
-    """Let what samples frames see those of a clip only, in place.
+    """Restrict the frames that are sampled to those of a clip, in place.
 
     Frame i is shown from i / avg_fps on; where the rate of a video changes, at
     the time that its reader says.
 
     Args:
         results (dict): As a step leaves them that has opened the video:
-            ``total_frames``, ``avg_fps`` and, optionally, ``start_index``,
-            which sampling adds to the numbers of frames, and ``video_reader``,
-            whose ``get_seconds`` has the times. The first and the
-            last become those of the clip; an end beyond the video is its end.
+            ``total_frames``, ``avg_fps`` and, optionally, ``video_reader``, whose
+            ``get_seconds`` has the times, and ``start_index``, which sampling adds
+            to the numbers of frames.
         start (float, optional): Seconds; None for the start of the video.
-        end (float, optional): Seconds; None for the end of the video.
-
-    Raises:
-        InputError: If frames have been chosen already.
-        DecodingError: If the video says no rate or ends before the clip.
+        end (float, optional): Seconds; None for the end of the video, as is one
+            beyond it.
 
     Examples:
         >>> results = dict(total_frames=100, avg_fps=25.0)

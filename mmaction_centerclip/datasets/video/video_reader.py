@@ -49,10 +49,7 @@ class VideoReader:
 
     Args:
         source (str | bytes): The name of a local file, or its content.
-        num_threads (int): Threads of the decoder. Defaults to 1.
-
-    Raises:
-        DecodingError: If no frame can be decoded.
+        num_threads (int): Threads of the decoder.
     """
 
     def __init__(self, source: str | bytes, num_threads: int = 1) -> None:
@@ -101,9 +98,6 @@ class VideoReader:
             np.ndarray: When each frame starts and, last, when the video ends,
             float64 (frames + 1, ), in seconds: as the file says, or by the
             rate where it says nothing that ascends.
-
-        Raises:
-            DecodingError: If the file says no rate either.
         """
         fps = self.get_avg_fps()
         if fps <= 0:
@@ -120,18 +114,7 @@ class VideoReader:
             yield frame.reformat(format='gray').to_ndarray()
 
     def get_batch(self, indices: Sequence[int]) -> SimpleNamespace:
-        """Decode frames.
-
-        Args:
-            indices (Sequence[int]): Their numbers, in any order.
-
-        Returns:
-            SimpleNamespace: ``asnumpy()`` gives them in RGB, uint8
-            (len(indices), H, W, 3).
-
-        Raises:
-            DecodingError: If one cannot be decoded.
-        """
+        """Decode frames; ``asnumpy()`` gives them in RGB, uint8 (N, H, W, 3)."""
         indices = np.ravel(indices).tolist()
         wanted = sorted(set(indices))
         images = None

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.backbones import EncodedSegments, TextFeatures
-from mmaction_centerclip.utils.weights_hash import hash_weights
+from mmaction_centerclip.utils.weights import hash_weights
 
 __all__ = ['FrozenTowers']
 

@@ -10,9 +10,6 @@ from mmengine.logging import print_log
 
 from mmaction_centerclip.errors import InputError, check_number, named_errors, printable
 
-__all__ = ['SCHEMA_VERSION', 'AnnotationEntry', 'annotation_text',
-           'convert_annotations', 'read_annotations', 'read_entries']
-
 SCHEMA_VERSION = 1
 LONGEST = 1e9  # seconds, of what is no mistake
 _FORM = ('map video files to lists of captions, such as '

@@ -21,8 +21,6 @@ from mmaction_centerclip.utils.option_types import check_types
 from .video.decoding_errors import DecodingError, decoding_errors, open_media
 from .video.video_reader import VideoReader
 
-__all__ = ['Compression', 'compress_video']
-
 PRESETS = ('ultrafast', 'superfast', 'veryfast', 'faster', 'fast', 'medium', 'slow',
            'slower', 'veryslow')
 LATE = 2e-3  # seconds that a frame may be from its time

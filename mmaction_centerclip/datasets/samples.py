@@ -16,8 +16,6 @@ from mmaction_centerclip.errors import InputError
 from .video.decoding_errors import decoding_errors, run_transform
 from .video.frame_times import narrow_to_clip
 
-__all__ = ['SamplePipeline', 'sample_rng', 'stack_in_worker']
-
 OPENERS = zoo.DecordInit, zoo.OpenCVInit, zoo.PIMSInit, zoo.PyAVInit
 
 

@@ -21,8 +21,6 @@ from .caching.feature_cache import FeatureCache, recipe_of
 from .samples import SamplePipeline, sample_rng
 from .video.decoding_errors import DecodingError, decoding_errors
 
-__all__ = ['VideoTextRetrievalDataset', 'check_sampling']
-
 
 @DATASETS.register_module()
 class VideoTextRetrievalDataset(BaseActionDataset):

@@ -18,10 +18,6 @@ from mmaction_centerclip.errors import InputError
 from .homes import expand_home
 from .torchscript import is_torchscript, read_torchscript
 
-__all__ = ['atomic_write', 'check_absent', 'check_dense', 'explain_refusal',
-           'hash_file', 'partial_beside', 'read_checkpoint', 'read_tensors',
-           'remove_partials', 'same_video', 'save_tensors', 'write_text']
-
 # Facts about a model that OpenAI's archives store as if they were weights.
 _NOT_WEIGHTS = ('input_resolution', 'context_length', 'vocab_size')
 

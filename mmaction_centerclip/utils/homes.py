@@ -6,8 +6,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ['ToolParser', 'expand_home']
-
 
 def expand_home(value: object) -> object:
     """Replace a leading ``~`` by the home folder, in all texts and paths of a value.

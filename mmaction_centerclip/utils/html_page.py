@@ -3,8 +3,6 @@ import base64
 
 from jinja2 import DictLoader, Environment
 
-__all__ = ['data_url', 'render_page']
-
 # No page may fetch anything, whatever a caption holds.
 _BASE = '''<!DOCTYPE html>
 <html lang="en">

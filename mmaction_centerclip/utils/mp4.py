@@ -8,8 +8,6 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
-__all__ = ['write_mp4']
-
 TICKS = 90000  # of a second, which most rates divide
 MOST_TICKS = 10**7
 ROUNDED = 1.1e-3  # seconds by which files that count milliseconds miss a time

@@ -10,8 +10,6 @@ from mmengine.registry import Registry
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['check_options', 'check_registered_types', 'check_types']
-
 _PACKAGE = __name__.partition('.')[0]
 _VARIADIC = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
 _hints = functools.cache(typing.get_type_hints)

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
-__all__ = ['ProcessDied', 'run_each']
-
 
 class ProcessDied(RuntimeError):
     """The process that was at an item has died, as of a decoder's fault."""

@@ -4,8 +4,6 @@ from collections.abc import Iterator, Sequence
 
 from mmengine.utils import ProgressBar, Timer
 
-__all__ = ['Progress', 'track']
-
 SECONDS_BETWEEN_LINES = 60
 
 

@@ -12,8 +12,6 @@ from mmaction_centerclip.errors import InputError
 
 from .homes import expand_home
 
-__all__ = ['SQLiteFile']
-
 SEQUENCE = 'CREATE TABLE sqlite_sequence(name,seq)'  # which SQLite makes itself
 _FILES = weakref.WeakSet()
 

@@ -7,8 +7,6 @@ from rich.table import Table
 
 from mmaction_centerclip.errors import printable
 
-__all__ = ['format_table']
-
 
 def format_table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Align rows under their titles, the first column left, others right.

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-__all__ = ['is_torchscript', 'read_torchscript']
-
 _DTYPES = dict(
     DoubleStorage=torch.float64, FloatStorage=torch.float32,
     HalfStorage=torch.float16, BFloat16Storage=torch.bfloat16,

@@ -4,8 +4,6 @@ from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['compare_weights', 'hash_weights', 'load_strictly']
-
 
 def compare_weights(own: dict[str, Tensor], state: dict[str, Tensor]
                     ) -> tuple[list[str], list[str], list[str]]:

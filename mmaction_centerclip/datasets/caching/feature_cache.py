@@ -17,8 +17,6 @@ from mmaction_centerclip.errors import InputError
 from .frame_cache import frame_changes
 from .frame_store import FrameStore, bind_file, file_state
 
-__all__ = ['FeatureCache', 'recipe_of']
-
 # The zoo's, as ours with ``deterministic = True``, of which a subclass may be another.
 DETERMINISTIC = (zoo.CenterCrop, zoo.FormatShape, zoo.PackActionInputs, zoo.Resize,
                  zoo.UniformSample)

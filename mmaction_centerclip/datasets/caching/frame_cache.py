@@ -22,8 +22,6 @@ from mmaction_centerclip.utils.option_types import check_types
 
 from .frame_store import FrameStore, StoredVideo, bind_file, file_state
 
-__all__ = ['CachedVideo', 'FrameCache', 'frame_changes']
-
 # The number of what is no frame, but says when the frames are shown of a video
 # whose rate changes. The store has the rate of such a one as less than 0.
 TIMES = 2**32 - 1

@@ -15,8 +15,6 @@ from mmaction_centerclip.utils.files import hash_file
 from mmaction_centerclip.utils.homes import expand_home
 from mmaction_centerclip.utils.sqlite_file import SQLiteFile
 
-__all__ = ['FrameStore', 'StoredVideo', 'bind_file', 'file_state']
-
 APPLICATION = 0x43434643  # which SQLite's header says this file is of
 PAGE_BYTES = 2**14
 LOG_BYTES = 2**23  # what the log beside the file is written back at

@@ -26,8 +26,6 @@ from .splits import (
 )
 from .videos import STATES, examine_video, key_of
 
-__all__ = ['diagnose', 'run_jobs']
-
 # What decoders that are not PyAV read, mostly: others are worth a word.
 COMMON_CODECS = ('h264', 'hevc', 'mjpeg', 'mpeg1video', 'mpeg2video', 'mpeg4', 'vp8',
                  'vp9')

@@ -7,8 +7,6 @@ from mmaction_centerclip.utils.html_page import data_url, render_page
 
 from .videos import STATES
 
-__all__ = ['summarize', 'write_page']
-
 BODY = '''
 {% macro table(titles, rows) %}
 {% if rows %}

@@ -21,9 +21,6 @@ from mmaction_centerclip.errors import InputError, named_errors
 from mmaction_centerclip.utils.files import hash_file, same_video
 from mmaction_centerclip.utils.pipelines import find_datasets
 
-__all__ = ['DataSplit', 'build_dataset', 'check_captions', 'clip_of',
-           'find_false_negatives', 'find_leaks', 'find_repeated', 'read_data_splits']
-
 LOADERS = dict(train='train_dataloader', val='val_dataloader', test='test_dataloader')
 MOST_EXAMPLES = 20
 

@@ -21,9 +21,6 @@ from mmaction_centerclip.datasets.video.decoding_errors import (
 )
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
 
-__all__ = ['STATES', 'examine_video', 'find_decoders', 'guess_kind', 'key_of',
-           'probe_file']
-
 # From the worst on; a video has one of them.
 STATES = dict(
     missing='not there', empty='of zero length', unreadable='cannot be read',

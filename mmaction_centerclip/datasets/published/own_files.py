@@ -11,11 +11,9 @@ from pathlib import Path
 from mmengine.logging import print_log
 
 from mmaction_centerclip.datasets.annotation_file import AnnotationEntry
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import InputError, named_errors
 
 from .text_files import read_csv, read_lines
-
-__all__ = ['find_videos', 'read_own_captions', 'split_by_video']
 
 SUFFIXES = ('.3gp', '.avi', '.flv', '.gif', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg',
             '.mpg', '.ogv', '.ts', '.webm', '.wmv')
@@ -57,8 +55,11 @@ def read_own_captions(
         rows = [row for video in videos for row in _read_beside(folder, video)]
     elif (suffix := Path(path).suffix.lower()) == '.srt':
         rows = list(_read_subtitles(path, _video_of(path, videos)))
-    elif suffix in ('.csv', '.jsonl'):
-        rows = list(_read_table(path) if suffix == '.csv' else _read_jsonl(path))
+    elif suffix == '.csv':
+        rows = [(f'{path}, line {line}', row)
+                for line, row in read_csv(path, ['video', 'caption'])]
+    elif suffix == '.jsonl':
+        rows = list(_read_jsonl(path))
     else:
         raise InputError(f'{path} must be a .csv, .jsonl or .srt file')
     if not rows:
@@ -120,11 +121,9 @@ def _check_row(place: str, row: dict[str, object], folder: str) -> None:
     if row.get('split') not in (None, '', 'train', 'val', 'test'):
         raise InputError(f'{place}: split must be train, val or test, got '
                          f'{row["split"]!r}')
-    try:
+    with named_errors(place):
         AnnotationEntry(row['video'], [row['caption']], 'the clip', row['start'],
                         row['end'])
-    except InputError as error:
-        raise InputError(f'{place}: {error}') from None
 
 
 def _seconds(value: object) -> float | None:
@@ -133,11 +132,6 @@ def _seconds(value: object) -> float | None:
     if isinstance(value, bool):
         raise TypeError
     return float(value)
-
-
-def _read_table(path: str) -> Iterator[Row]:
-    for line, row in read_csv(path, ['video', 'caption']):
-        yield f'{path}, line {line}', row
 
 
 def _read_jsonl(path: str) -> Iterator[Row]:

@@ -11,8 +11,6 @@ from mmaction_centerclip.datasets.annotation_file import (
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.files import write_text
 
-__all__ = ['Split', 'prepare_splits', 'write_once']
-
 
 class Split(NamedTuple):
     """A part of a data set: what it is made from, and how.
@@ -64,12 +62,8 @@ def prepare_splits(splits: Sequence[Split], source: str, out: str,
         entries = split.read(*paths)
         videos = _check_count(split, len({entry.video for entry in entries}),
                               any_count)
-        is_new = write_once(annotation_text(entries, split.split),
-                            osp.join(out, split.file))
-        print(f'{osp.join(out, split.file)}: {videos}, '
-              f'{sum(len(entry.captions) for entry in entries):,} captions'
-              + ('' if is_new else ', is there already'))
-        written, ready = written + is_new, ready + 1
+        written += write_split(entries, split.split, osp.join(out, split.file), videos)
+        ready += 1
     if not ready:
         names = sorted({name for split in splits for name in split.sources})
         raise InputError(f'{source} has nothing to prepare a split from; '
@@ -89,21 +83,32 @@ def _check_count(split: Split, count: int, any_count: bool) -> str:
     return f'{count:,} videos, not the published {split.videos:,}'
 
 
-def write_once(text: str, path: str) -> bool:
-    """Write a file, all of it or nothing; return False if it is there already.
+def write_split(entries: Sequence[AnnotationEntry], split: str, path: str,
+                videos: str) -> bool:
+    """Write an annotation file, all of it or nothing, and print what it holds.
 
-    One of another content is refused.
+    Args:
+        entries (Sequence[AnnotationEntry]): What has captions.
+        split (str): ``'train'``, ``'val'`` or ``'test'``.
+        path (str): The file; its folder is made. One of another content is refused.
+        videos (str): How many videos there are, to print.
+
+    Returns:
+        bool: False if the file is there already.
     """
-    if osp.exists(path):
+    text, is_there = annotation_text(entries, split), osp.exists(path)
+    if is_there:
         with open(path, 'rb') as file:
-            if file.read() == text.encode():
-                return False
-        raise InputError(f'{path} exists already with other content, perhaps of an '
-                         'earlier version or other options; remove it or choose '
-                         'another --out')
-    try:
-        os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
-    except OSError as error:
-        raise InputError(f'--out {osp.dirname(path)}: {error.strerror}') from None
-    write_text(text, path)
-    return True
+            if file.read() != text.encode():
+                raise InputError(f'{path} exists already with other content, perhaps '
+                                 'of an earlier version or other options; remove it '
+                                 'or choose another --out')
+    else:
+        try:
+            os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
+        except OSError as error:
+            raise InputError(f'--out {osp.dirname(path)}: {error.strerror}') from None
+        write_text(text, path)
+    print(f'{path}: {videos}, {sum(len(entry.captions) for entry in entries):,} '
+          f'captions{", is there already" if is_there else ""}')
+    return not is_there

@@ -6,8 +6,6 @@ from collections.abc import Collection, Iterator
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['read_csv', 'read_lines', 'read_plain_pickle', 'read_tabs']
-
 
 def read_lines(path: str, encoding: str = 'utf-8',
                keep_blank: bool = False) -> Iterator[tuple[int, str]]:

@@ -6,8 +6,6 @@ from mmcv.transforms import BaseTransform
 from mmaction_centerclip.clip.preprocessing import describe_resizing, pictures_for
 from mmaction_centerclip.errors import InputError, named_errors
 
-__all__ = ['OpenCLIPResize']
-
 
 @TRANSFORMS.register_module()
 class OpenCLIPResize(BaseTransform):

@@ -14,8 +14,6 @@ from mmaction_centerclip.datasets.video.decoding_errors import (
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['VideoDecode', 'VideoInit']
-
 
 @TRANSFORMS.register_module()
 class VideoInit(DecordInit):

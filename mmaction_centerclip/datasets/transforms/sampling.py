@@ -9,8 +9,6 @@ from mmcv.transforms import BaseTransform
 from mmaction_centerclip.datasets.video.frame_times import ROUNDED, uneven_seconds
 from mmaction_centerclip.errors import InputError, check_positive_int
 
-__all__ = ['SampleFramesWithMask']
-
 
 @TRANSFORMS.register_module()
 class SampleFramesWithMask(BaseTransform):

@@ -14,8 +14,6 @@ from mmaction_centerclip.clip.models import (
 )
 from mmaction_centerclip.errors import InputError, named_errors
 
-__all__ = ['OpenCLIPTokenize']
-
 
 @TRANSFORMS.register_module()
 class OpenCLIPTokenize(BaseTransform):

@@ -10,9 +10,6 @@ from mmaction.datasets import transforms as zoo
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['DecodingError', 'codec_name', 'decoding_errors', 'open_media',
-           'run_transform']
-
 DECODERS = (
     zoo.DecordInit, zoo.DecordDecode, zoo.OpenCVInit, zoo.OpenCVDecode,
     zoo.PIMSInit, zoo.PIMSDecode, zoo.PyAVInit, zoo.PyAVDecode,

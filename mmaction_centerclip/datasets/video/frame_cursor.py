@@ -7,8 +7,6 @@ import av
 from .decoding_errors import DecodingError, codec_name
 from .packets import Key, OpenVideo
 
-__all__ = ['FrameCursor', 'OtherFramesError']
-
 # Decoders that begin with a key frame as well where frames are two fields.
 FIELDS = ('dvvideo', 'mpeg2video')
 

@@ -7,8 +7,6 @@ from mmaction_centerclip.errors import InputError
 
 from .decoding_errors import DecodingError
 
-__all__ = ['ROUNDED', 'is_even', 'narrow_to_clip', 'uneven_seconds']
-
 ROUNDED = 1e-3  # seconds, by which a file may have rounded the time of a frame
 
 

@@ -10,8 +10,6 @@ from av.stream import Disposition
 from .decoding_errors import DecodingError, codec_name, open_media
 from .shown_frames import with_ratios
 
-__all__ = ['CutOffError', 'Key', 'Listing', 'OpenVideo', 'list_packets']
-
 # Lists of other files, and text that is drawn.
 NO_VIDEOS = ('concat', 'dash', 'hls', 'tty')
 # How far a packet may lie from the place of its frame: more than any codec

@@ -8,8 +8,6 @@ import numpy as np
 from av.sidedata.sidedata import Type
 from av.video.reformatter import VideoReformatter
 
-__all__ = ['ShownFrames', 'is_mirrored', 'with_ratios']
-
 # Color matrices that swscale has not, and what decord takes them for: 10 for
 # BT.2020, and the others for none (2).
 MATRICES = {8: 2, 10: 9, **dict.fromkeys(range(11, 18), 2)}

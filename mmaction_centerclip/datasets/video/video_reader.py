@@ -11,8 +11,6 @@ from .frame_cursor import FrameCursor, OtherFramesError
 from .packets import Key, Listing, OpenVideo, list_packets
 from .shown_frames import ShownFrames
 
-__all__ = ['VideoReader']
-
 # A packet is a frame and says its time here, which tells the frame from its
 # neighbours after a jump to a key frame.
 JUMP_CONTAINERS = ('mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm')

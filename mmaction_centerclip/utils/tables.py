@@ -1,4 +1,4 @@
-"""The one printer of tables, for logs and command lines."""
+"""Format plain-text tables, for logs and command lines."""
 import io
 from collections.abc import Iterable, Sequence
 

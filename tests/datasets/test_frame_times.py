@@ -1,4 +1,4 @@
-"""Of a clip with start and end, its frames are sampled and no others."""
+"""The frames of a clip are sampled by its start and end, and no others."""
 import numpy as np
 import pytest
 from mmaction.registry import DATASETS, TRANSFORMS

@@ -129,7 +129,7 @@ def cache_video(job: tuple) -> tuple[int, int]:
 
 
 def measure_loss(jobs: list[tuple]) -> list[float]:
-    """Say how the codec changes a frame of each of a few videos, of 255."""
+    """Measure how the codec changes a frame of each of a few videos, of 255."""
     losses = []
     for configs, name, _ in jobs:
         init: VideoInit = TRANSFORMS.build(configs[0])

@@ -30,7 +30,7 @@ class Key(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """What the packets of a video say of its frames.
+    """The frames of a video, as its packets list them.
 
     Attributes:
         count (int): How many there are.

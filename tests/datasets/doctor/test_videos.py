@@ -1,4 +1,4 @@
-"""What a file says of itself, and whether it was cut off."""
+"""A file tells its facts, and that it was cut off."""
 import shutil
 
 import pytest

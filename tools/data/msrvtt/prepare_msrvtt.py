@@ -46,7 +46,7 @@ def list_ids(path: str) -> list[str]:
 
 
 def read_listed(list_path: str, data_path: str, suffix: str) -> list[AnnotationEntry]:
-    """Give each listed video all its captions."""
+    """Return each listed video with all its captions."""
     captions = read_data(data_path)[1]
     for name in list_ids(list_path):
         if not captions.get(name):

@@ -70,7 +70,7 @@ def list_ids(path: str) -> list[tuple[int, str]]:
 
 def read_listed(list_path: str, captions_path: str,
                 suffix: str) -> list[AnnotationEntry]:
-    """Give each listed clip all its captions."""
+    """Return each listed clip with all its captions."""
     read = read_pickle if captions_path.endswith('.pkl') else read_descriptions
     captions = read(captions_path)
     for line, name in list_ids(list_path):

@@ -80,7 +80,7 @@ def draw_attributes(rng: np.random.Generator, only_motion: bool,
 
 
 def write_captions(attributes: dict, count: int, rng: np.random.Generator) -> list[str]:
-    """Tell the same facts in different words."""
+    """Describe the same facts in different words."""
     captions = []
     for template in rng.permutation(MAIN)[:count]:
         if 'time' in attributes:

@@ -15,9 +15,10 @@ from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 from mmaction_centerclip.errors import InputError
 
 from .frame_cache import frame_changes
-from .frame_store import FrameStore, bind_file, file_state
+from .frame_store import FrameStore, file_state
 
-# The zoo's, as ours with ``deterministic = True``, of which a subclass may be another.
+# Of the zoo, as our own classes say it: ``deterministic = True``. Of both a subclass
+# may be otherwise, unless it says so itself.
 DETERMINISTIC = (zoo.CenterCrop, zoo.FormatShape, zoo.PackActionInputs, zoo.Resize,
                  zoo.UniformSample)
 TOWERS, SHAPES = b'towers', b'shapes'
@@ -136,9 +137,7 @@ class FeatureCache:
         return {**video, **text}
 
     def _content(self, filename: str) -> bytes:
-        """Return a hash of a file, which is not read again where it is the same."""
-        file = osp.abspath(filename), file_state(filename)
-        return self.store.content_of(*file) or bind_file(self.store, *file)
+        return self.store.content_of(osp.abspath(filename), file_state(filename))
 
     def _add(self, content: bytes, kind: str, clip: tuple | None,
              shape: Sequence[int], *tensors: Tensor) -> None:

@@ -20,7 +20,7 @@ from mmaction_centerclip.errors import (
 )
 from mmaction_centerclip.utils.option_types import check_types
 
-from .frame_store import FrameStore, StoredVideo, bind_file, file_state
+from .frame_store import FrameStore, StoredVideo, file_state
 
 # The number of what is no frame, but says when the frames are shown of a video
 # whose rate changes. The store has the rate of such a one as less than 0.
@@ -90,7 +90,7 @@ class FrameCache:
             known = self.store.find(*file, self.recipe)
             if known:
                 return CachedVideo(self, decode, known.content, known, file)
-            content = bind_file(self.store, *file)
+            content = self.store.content_of(*file)
         known = self.store.find_content(content, self.recipe)
         return CachedVideo(self, decode, content, known, file)
 

@@ -78,11 +78,16 @@ class FrameStore:
             'SELECT id, content, total, rate FROM files JOIN videos USING (content) '
             'WHERE path = ? AND state = ? AND recipe = ?', path, state, recipe)
 
-    def content_of(self, path: str, state: str) -> bytes | None:
-        """Return the hash of a file whose size and times are as they were."""
+    def content_of(self, path: str, state: str) -> bytes:
+        """Return a hash of a file, which is read unless its state is known."""
         rows = self._rows('SELECT content FROM files WHERE path = ? AND state = ?',
                           path, state)
-        return rows[0][0] if rows and isinstance(rows[0][0], bytes) else None
+        if rows and isinstance(rows[0][0], bytes):
+            return rows[0][0]
+        content = bytes.fromhex(hash_file(path))
+        if file_state(path) == state:  # else it was changed meanwhile
+            self._bind(path, state, content)
+        return content
 
     def find_content(self, content: bytes, recipe: str) -> StoredVideo | None:
         """Find a video by a hash of its file."""
@@ -106,7 +111,7 @@ class FrameStore:
             'SELECT id FROM frames WHERE id BETWEEN ? AND ?',
             video << 32, video << 32 | 0xffffffff)}
 
-    def bind(self, path: str, state: str, content: bytes) -> None:
+    def _bind(self, path: str, state: str, content: bytes) -> None:
         """Note what a file holds, and drop frames that no file has any more."""
         if not self.writable or self.failure:
             return
@@ -200,14 +205,6 @@ class FrameStore:
 
     def _warn(self, text: str) -> None:
         print_log(text, 'current', level=30)
-
-
-def bind_file(store: FrameStore, path: str, state: str) -> bytes:
-    """Hash a file, by its absolute path, and note that unless its state changed."""
-    content = bytes.fromhex(hash_file(path))
-    if file_state(path) == state:
-        store.bind(path, state, content)
-    return content
 
 
 def file_state(path: str) -> str:

@@ -21,11 +21,13 @@ from .engine.config import prepare_config, read_config
 from .engine.runner import RetrievalRunner
 from .errors import InputError, check_positive_int, config_errors, printable
 from .utils.files import explain_refusal, read_checkpoint
+from .utils.homes import ToolParser
 from .utils.option_types import check_options
 
 __all__ = ['add_allow_other', 'add_common_arguments', 'allow_other_settings',
            'build_runner', 'check_checkpoint', 'check_outputs', 'exit_on_input_error',
-           'is_first_process', 'load_config', 'positive_int', 'read_config']
+           'is_first_process', 'load_config', 'positive_int', 'prepare_parser',
+           'read_config']
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -229,3 +231,27 @@ def describe_error(error: BaseException) -> str | None:
     else:
         return None
     return printable(' '.join(text.split())) or 'an error without a message'
+
+
+def prepare_parser(doc: str, out: str, suffix: str | None) -> argparse.ArgumentParser:
+    """Make the parser of a tool that prepares a data set.
+
+    Args:
+        doc (str): The tool's docstring.
+        out (str): The folder to which it writes unless told otherwise.
+        suffix (str, optional): How the files of the videos end unless told
+            otherwise; None if the published names say.
+    """
+    parser = ToolParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('source', help='folder of the published files')
+    parser.add_argument(
+        '--out', default=out, help=f'folder to write to, default: {out}')
+    parser.add_argument(
+        '--suffix', default=suffix,
+        help='how the files of the videos end, default: '
+        f'{suffix or "as published"}')
+    parser.add_argument(
+        '--any-count', action='store_true',
+        help='take lists with another number of videos than the published ones')
+    return parser

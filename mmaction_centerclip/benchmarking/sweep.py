@@ -14,7 +14,7 @@ from torch import nn
 from mmaction_centerclip.apis import init_retriever
 from mmaction_centerclip.engine.config import prepare_config
 from mmaction_centerclip.errors import InputError, config_errors
-from mmaction_centerclip.utils.weights_hash import hash_weights
+from mmaction_centerclip.utils.weights import hash_weights
 
 from .budgets import Budget, budget_necks, used_budget
 from .cell_log import cell_key

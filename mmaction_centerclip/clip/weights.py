@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.files import read_checkpoint
-from mmaction_centerclip.utils.strict_loading import load_strictly
+from mmaction_centerclip.utils.weights import load_strictly
 
 from .feature_settings import check_settings, describe_settings
 from .models import clip_config, stored_config

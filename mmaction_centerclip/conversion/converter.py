@@ -18,7 +18,7 @@ from mmaction_centerclip.utils.files import (
     save_tensors,
     write_text,
 )
-from mmaction_centerclip.utils.strict_loading import compare_weights
+from mmaction_centerclip.utils.weights import compare_weights
 
 from .clip4clip import infer_head
 from .necks import give_embeddings

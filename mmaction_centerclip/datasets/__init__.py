@@ -6,8 +6,7 @@ from .annotation_file import (
     read_entries,
 )
 from .caching.feature_cache import FeatureCache, recipe_of
-from .collate import stack_in_worker
-from .sample_rng import sample_rng
+from .samples import sample_rng, stack_in_worker
 from .transforms import (
     OpenCLIPResize,
     OpenCLIPTokenize,

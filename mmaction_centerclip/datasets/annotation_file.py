@@ -10,9 +10,6 @@ from mmengine.logging import print_log
 
 from mmaction_centerclip.errors import InputError, check_number, named_errors, printable
 
-__all__ = ['SCHEMA_VERSION', 'AnnotationEntry', 'annotation_text',
-           'convert_annotations', 'read_annotations', 'read_entries']
-
 SCHEMA_VERSION = 1
 LONGEST = 1e9  # seconds, of what is no mistake
 _FORM = ('map video files to lists of captions, such as '
@@ -30,14 +27,9 @@ class AnnotationEntry:
         video (str): The file, in the folder of the videos.
         captions (list[str]): Its captions.
         id (str): Its name in the annotations, which no other entry has.
-        start (float, optional): Where the clip begins, in seconds. Defaults to
-            None: at the start of the video.
-        end (float, optional): Where it ends, in seconds. Defaults to None: at
-            the end of the video.
-
-    Raises:
-        InputError: If one of these is something else, or the end is not after
-            the start.
+        start (float, optional): Where the clip begins, in seconds; None for the
+            start of the video.
+        end (float, optional): Where it ends; None for the end of the video.
     """
     video: str
     captions: list[str]
@@ -70,9 +62,6 @@ def convert_annotations(path: str, convert: Callable, expected: str) -> object:
         path (str): The file.
         convert (Callable): Turns its content into what is wanted.
         expected (str): What the file must do or be, for the message.
-
-    Raises:
-        InputError: If the file is missing, no JSON, or cannot be converted.
     """
     if not osp.isfile(path):
         raise InputError(f'annotation file not found: {path}')
@@ -108,15 +97,7 @@ def read_entries(path: str, keep_empty: bool = False) -> list[AnnotationEntry]:
     Args:
         path (str): The annotation file, of :func:`annotation_text` or of
             MMAction2's form, ``{video: [captions]}``.
-        keep_empty (bool): Whether to drop none and log nothing. Defaults to
-            False.
-
-    Returns:
-        list[AnnotationEntry]: Those that have any captions.
-
-    Raises:
-        InputError: If the file is missing, of another form, or without any
-            caption.
+        keep_empty (bool): Whether to drop none and log nothing.
     """
     entries = convert_annotations(path, _to_entries, _FORM)
     if keep_empty:
@@ -140,18 +121,7 @@ def read_entries(path: str, keep_empty: bool = False) -> list[AnnotationEntry]:
 
 
 def read_annotations(path: str) -> dict[str, list[str]]:
-    """Read the captions of videos as :func:`read_entries` does, by file.
-
-    Args:
-        path (str): The annotation file.
-
-    Returns:
-        dict[str, list[str]]: Captions of each video that has any; those of
-        the clips of a video are together.
-
-    Raises:
-        InputError: As :func:`read_entries`.
-    """
+    """Read captions as :func:`read_entries` does, those of a video's clips together."""
     captions: dict[str, list[str]] = {}
     for entry in read_entries(path):
         captions.setdefault(entry.video, []).extend(entry.captions)
@@ -159,7 +129,7 @@ def read_annotations(path: str) -> dict[str, list[str]]:
 
 
 def _to_entries(content: dict) -> list[AnnotationEntry]:
-    """Take the content of a file of either form as entries."""
+    """Convert the content of a file of either form."""
     # A video of that name would have a list.
     version = content.get('schema_version', [])
     if isinstance(version, list):
@@ -212,13 +182,6 @@ def _plain_name(video: str) -> str:
 
 def annotation_text(entries: Sequence[AnnotationEntry], split: str) -> str:
     """Write annotations as JSON with the schema version, an entry a line.
-
-    Args:
-        entries (Sequence[AnnotationEntry]): What has captions.
-        split (str): Which part of the data it is, such as ``'train'``.
-
-    Raises:
-        InputError: If there is none, or an id or a clip is there twice.
 
     Examples:
         >>> entry = AnnotationEntry('a.mp4', ['a cat'], 'a', start=1.5)

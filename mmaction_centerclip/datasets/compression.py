@@ -18,11 +18,8 @@ from mmaction_centerclip.utils.files import partial_beside
 from mmaction_centerclip.utils.mp4 import write_mp4
 from mmaction_centerclip.utils.option_types import check_types
 
-from .video.decoding_errors import DecodingError, decoding_errors
-from .video.media_files import open_media
+from .video.decoding_errors import DecodingError, decoding_errors, open_media
 from .video.video_reader import VideoReader
-
-__all__ = ['Compression', 'compress_video']
 
 PRESETS = ('ultrafast', 'superfast', 'veryfast', 'faster', 'fast', 'medium', 'slow',
            'slower', 'veryslow')
@@ -36,21 +33,15 @@ class Compression:
 
     Args:
         short_side (int): Pixels of the shorter side; a smaller video keeps
-            its size. Defaults to 224.
-        fps (int): Frames of each second to keep; 0 for all. Defaults to 3,
-            as CLIP4Clip's authors do (arXiv 2104.08860, section 4.2, samples
-            a frame a second of these).
+            its size.
+        fps (int): Frames of each second to keep; 0 for all. CLIP4Clip's authors
+            keep 3, and sample one of them (arXiv 2104.08860, section 4.2).
         all_intra (bool): Whether every frame is a key frame, so that any is
-            read without another. Defaults to False.
-        crf (int): x264's quality, 0 (best) to 51. Defaults to 18.
+            read without another.
+        crf (int): x264's quality, 0 (best) to 51.
         preset (str): x264's, slower ones for smaller files.
-            Defaults to ``'medium'``.
         max_difference (float): The mean difference of a frame from that of
             the original, of 255, from which on a video is refused.
-            Defaults to 20.
-
-    Raises:
-        InputError: If an option is not as above.
     """
     short_side: int = 224
     fps: int = 3
@@ -92,10 +83,6 @@ def compress_video(source: str, target: str, options: Compression) -> dict | Non
         dict | None: ``frames``, ``bytes``, ``original_bytes``, and
         ``difference``, the mean of all frames' mean differences, of 255. None
         if the file was there already.
-
-    Raises:
-        DecodingError: If the video cannot be read, or what was written is not
-            what it should be.
     """
     with decoding_errors(source):
         stat = os.stat(source)
@@ -131,12 +118,12 @@ def _origin_of(target: str, source: str) -> str:
 
 
 class _UntimedError(Exception):
-    """The times of the frames are not theirs, as in AVI."""
+    """The container has no times of the frames, as AVI."""
 
 
 def _kept(source: str, options: Compression,
           has_times: bool) -> Iterator[tuple[np.ndarray, Fraction]]:
-    """Give the frames that are kept, resized, each with its new time in seconds.
+    """Yield the frames that are kept, resized, each with its new time in seconds.
 
     Of a second, those on the screen at its ``fps`` even moments, each once.
     """

@@ -18,11 +18,8 @@ from mmaction_centerclip.utils.homes import expand_home
 
 from .annotation_file import read_entries
 from .caching.feature_cache import FeatureCache, recipe_of
-from .sample_pipeline import SamplePipeline
-from .sample_rng import sample_rng
+from .samples import SamplePipeline, sample_rng
 from .video.decoding_errors import DecodingError, decoding_errors
-
-__all__ = ['VideoTextRetrievalDataset', 'check_sampling']
 
 
 @DATASETS.register_module()
@@ -50,25 +47,21 @@ class VideoTextRetrievalDataset(BaseActionDataset):
         captions (str): In training, ``'random'``: a sample is a video with a
             caption drawn anew every epoch; ``'all'``: a sample is a pair, as
             in the paper; ``'paragraph'``, in evaluation too: all captions of
-            a video, in their order, are one. Defaults to ``'random'``.
-        test_mode (bool): Whether to evaluate. Defaults to False.
+            a video, in their order, are one.
+        test_mode (bool): Whether to evaluate.
         mask_repeats (bool, optional): Whether training samples say which video
             and caption they have, ``pair_ids``, by which the losses of this
             package leave out pairs that repeat one within a batch, over all
             processes: they are not each other's negatives. Captions are the same
-            whatever their case and spaces. Defaults to None: where a video has
+            whatever their case and spaces. By default where a video has
             several samples, so that one may repeat. (In the papers all other
             pairs are negatives: False.)
         features (str, optional): A file of ``tools/data/cache_features.py`` to train
             heads from, in place of videos and captions. The pipeline says of which
-            frames, and must draw nothing at random. Defaults to None.
+            frames, and must draw nothing at random.
         max_refetch (int): Videos to try in place of unreadable ones before
-            giving up. Defaults to 20.
+            giving up.
         **kwargs: As for ``BaseActionDataset``.
-
-    Raises:
-        InputError: If the annotation file is missing or not of that form, or
-            names no video that exists.
     """
 
     def __init__(self, ann_file: str, pipeline: list[dict | Callable],
@@ -101,7 +94,7 @@ class VideoTextRetrievalDataset(BaseActionDataset):
         self.pipeline = SamplePipeline(self.pipeline.transforms)
 
     def set_epoch(self, seed: int, epoch: int) -> None:
-        """Let samples draw by seed, epoch and index only."""
+        """Make what samples draw depend on seed, epoch and index only."""
         self._rng_key[0], self._rng_key[1] = seed, epoch
 
     def load_data_list(self) -> list[dict]:
@@ -125,9 +118,6 @@ class VideoTextRetrievalDataset(BaseActionDataset):
         Returns:
             list[dict]: Each with ``filename``, ``text``, the list of its
             captions, and, if it is one, ``clip``, its start and end.
-
-        Raises:
-            InputError: If the annotation file is missing or of another form.
         """
         entries = read_entries(self.ann_file)
         samples, known = [], {}
@@ -199,15 +189,7 @@ class VideoTextRetrievalDataset(BaseActionDataset):
             f'the last being {skipped[-1][0]}: {skipped[-1][1]}')
 
     def run_pipeline(self, info: dict, meta: dict) -> dict:
-        """Pack a sample, and store what it is on its data sample.
-
-        Args:
-            info (dict): Of ``get_data_info``; the transforms write to it.
-            meta (dict): What else to store.
-
-        Raises:
-            DecodingError: If the video cannot be read.
-        """
+        """Pack a sample, and store ``meta`` on it; the transforms write to ``info``."""
         if self.features:
             sample = ActionDataSample(metainfo=dict(meta, towers=self.features.towers))
             return dict(inputs=self.features.sample(info), data_samples=sample)

@@ -16,7 +16,7 @@ from mmaction_centerclip.clip.feature_settings import (
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.files import read_checkpoint, remove_partials
 from mmaction_centerclip.utils.folder_lock import lock_folder
-from mmaction_centerclip.utils.strict_loading import compare_weights
+from mmaction_centerclip.utils.weights import compare_weights
 
 from .config import pipeline_settings
 

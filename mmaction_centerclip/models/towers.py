@@ -17,7 +17,7 @@ from mmaction_centerclip.models.backbones import (
     advise,
 )
 from mmaction_centerclip.utils.files import read_checkpoint
-from mmaction_centerclip.utils.weights_hash import hash_weights
+from mmaction_centerclip.utils.weights import hash_weights
 
 
 def build_tower(option: str, config: dict, kind: type, arch: str | dict) -> nn.Module:

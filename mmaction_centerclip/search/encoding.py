@@ -17,7 +17,7 @@ from mmaction_centerclip.apis import VideoTextRetrievalInferencer
 from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models import MeanPoolingHead
-from mmaction_centerclip.utils.weights_hash import hash_weights
+from mmaction_centerclip.utils.weights import hash_weights
 
 from .store import Segments
 from .windows import find_cuts, segment_frames, split_video

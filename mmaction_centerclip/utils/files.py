@@ -18,11 +18,6 @@ from mmaction_centerclip.errors import InputError
 from .homes import expand_home
 from .torchscript import is_torchscript, read_torchscript
 
-__all__ = ['VIDEO_SUFFIXES', 'atomic_write', 'check_absent', 'check_dense',
-           'explain_refusal', 'hash_file', 'partial_beside', 'path_below',
-           'read_checkpoint', 'read_tensors', 'remove_partials', 'same_video',
-           'save_tensors', 'write_text']
-
 # By which a folder's videos are known among its other files.
 VIDEO_SUFFIXES = ('.3gp', '.avi', '.flv', '.gif', '.m4v', '.mkv', '.mov', '.mp4',
                   '.mpeg', '.mpg', '.mts', '.mxf', '.nut', '.ogv', '.ts', '.vob',
@@ -32,17 +27,10 @@ _NOT_WEIGHTS = ('input_resolution', 'context_length', 'vocab_size')
 
 
 def read_tensors(path: str) -> object:
-    """Read whatever a file of tensors holds, without running code in it.
+    """Read whatever a file of tensors holds, on the CPU, without running code in it.
 
-    Args:
-        path (str): A file of ``torch.save`` or of safetensors, or a
-            TorchScript archive such as OpenAI's.
-
-    Returns:
-        object: What was saved, on the CPU; the state dict of an archive.
-
-    Raises:
-        InputError: If there is no such file, or it cannot be read.
+    It is of ``torch.save`` or safetensors, or a TorchScript archive such as
+    OpenAI's, of which the state dict is read.
     """
     return _read(path)[0]
 
@@ -58,9 +46,6 @@ def read_checkpoint(path: str) -> tuple[dict[str, Tensor], dict, bool]:
         tuple[dict[str, Tensor], dict, bool]: The state dict, without the
         ``module.`` of a wrapper; the rest; and whether it is a TorchScript
         archive.
-
-    Raises:
-        InputError: If the file cannot be read, or holds no state dict.
     """
     (loaded, is_archive), rest = _read(path), {}
     if not isinstance(loaded, dict):
@@ -86,13 +71,7 @@ def read_checkpoint(path: str) -> tuple[dict[str, Tensor], dict, bool]:
 def check_dense(name: str, value: Tensor) -> None:
     """Refuse a tensor that is not all of its values, one beside the other.
 
-    Args:
-        name (str): The file and the tensor, for messages.
-        value (Tensor): As read. One that is larger than what is stored of it
-            may be larger than the memory.
-
-    Raises:
-        InputError: If it is sparse, quantized, expanded or without values.
+    One that is larger than what is stored of it may be larger than the memory.
     """
     kind = ('without values' if value.is_meta else
             'sparse' if value.layout is not torch.strided else
@@ -130,7 +109,7 @@ def _read(path: str) -> tuple[object, bool]:
 
 
 def explain_refusal(error: pickle.UnpicklingError) -> str:
-    """Say in one line why torch's safe loading refused a file."""
+    """Return in one line why torch's safe loading refused a file."""
     for line in str(error).splitlines():
         if any(word in line for word in ('GLOBAL', 'attribute', 'dtype')):
             return ('the checkpoint is refused, it holds more than weights and '
@@ -146,15 +125,7 @@ def check_absent(*paths: str | None) -> None:
 
 
 def save_tensors(content: object, path: str) -> None:
-    """Write a new file with ``torch.save``, all of it or nothing.
-
-    Args:
-        content (object): Tensors and plain types, in dicts and lists.
-        path (str): The file; until it is complete it has another name.
-
-    Raises:
-        InputError: If the file exists.
-    """
+    """Write a new file with ``torch.save``, all of it or nothing."""
     check_absent(path)
     with atomic_write(path) as partial:
         torch.save(content, partial)
@@ -177,16 +148,10 @@ def hash_file(path: str) -> str:
 
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike, suffix: str = '') -> Iterator[str]:
-    """Yield a name to write to, which becomes ``path`` once all is written.
+    """Write to a temporary file, whose name is yielded, and rename it to ``path``.
 
-    Devices and pipes are written in place.
-
-    Args:
-        path (str | os.PathLike): The file, in a folder that exists.
-        suffix (str): As for :func:`partial_beside`.
-
-    Raises:
-        InputError: If the system cannot write there.
+    Devices and pipes are written in place. ``suffix`` is as for
+    :func:`partial_beside`.
     """
     path = os.fspath(expand_home(path))
     try:
@@ -242,13 +207,8 @@ def remove_partials(folder: str | os.PathLike, names: str = '*') -> None:
 def path_below(folder: str | os.PathLike, name: str, source: str) -> str:
     """Return the path to write to for a name that a file of data gives.
 
-    Args:
-        folder (str | os.PathLike): Where to write.
-        name (str): As read, maybe with folders of its own.
-        source (str): The file of data, for messages.
-
-    Raises:
-        InputError: If the name leads out of the folder, or is none.
+    ``source`` is the file of data, for messages. A name that leads out of the
+    folder, also by a link, is an ``InputError``.
     """
     inner = osp.normpath(name) if isinstance(name, str) and name else '..'
     if osp.isabs(inner) or inner in ('.', '..') or '\0' in inner or inner.startswith(
@@ -266,8 +226,7 @@ def path_below(folder: str | os.PathLike, name: str, source: str) -> str:
 def same_video(filename: str) -> str:
     """Return what all ways to write a file's path have in common, links too.
 
-    Args:
-        filename (str): A path, or a URL, which stays as it is.
+    A URL stays as it is.
     """
     if '://' in filename:
         return filename
@@ -276,5 +235,3 @@ def same_video(filename: str) -> str:
     except (OSError, ValueError):
         return osp.realpath(filename)
     return f'{stat.st_dev}:{stat.st_ino}'
-
-

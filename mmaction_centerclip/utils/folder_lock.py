@@ -11,8 +11,6 @@ try:
 except ImportError:  # Not on every system; then nothing is locked.
     fcntl = None
 
-__all__ = ['lock_folder']
-
 _HELD: set[str] = set()
 """Folders that this process has for itself."""
 

@@ -6,15 +6,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ['ToolParser', 'expand_home']
-
 
 def expand_home(value: object) -> object:
-    """Replace a leading ``~`` by the home folder, in all texts of a value.
+    """Replace a leading ``~`` by the home folder, in all texts and paths of a value.
 
-    Args:
-        value (object): A text or a path; or a dict, a list or a config, which
-            are changed in place. Anything else stays as it is.
+    A dict, a list or a config is changed in place.
     """
     if isinstance(value, str):
         start, home, rest = re.fullmatch(

@@ -3,8 +3,6 @@ import base64
 
 from jinja2 import DictLoader, Environment
 
-__all__ = ['data_url', 'render_page']
-
 # No page may fetch anything, whatever a caption holds.
 _BASE = '''<!DOCTYPE html>
 <html lang="en">
@@ -38,11 +36,7 @@ _TEMPLATES = Environment(loader=DictLoader({'base.html': _BASE}), autoescape=Tru
 def render_page(body: str, title: str, summary: str, **values: object) -> str:
     """Fill a Jinja template of a page's body; texts are shown as they are.
 
-    Args:
-        body (str): The template.
-        title (str): The heading.
-        summary (str): Lines below it.
-        **values: Of the template.
+    The ``summary`` stands below the heading, line by line.
     """
     template = _TEMPLATES.from_string(
         '{% extends "base.html" %}{% block body %}' + body + '{% endblock %}')

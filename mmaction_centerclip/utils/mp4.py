@@ -8,8 +8,6 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
-__all__ = ['write_mp4']
-
 TICKS = 90000  # of a second, which most rates divide
 MOST_TICKS = 10**7
 ROUNDED = 1.1e-3  # seconds by which files that count milliseconds miss a time
@@ -26,12 +24,11 @@ def write_mp4(path: str, frames: Iterable[tuple[np.ndarray, float]],
         frames (Iterable[tuple[np.ndarray, float]]): Pictures of one size, RGB,
             uint8 (H, W, 3), and when each is shown, in ascending seconds. Of
             an odd side, one pixel is left out.
-        end (float, optional): When the last one ends. Defaults to None: as its
-            rate says.
+        end (float, optional): When the last one ends; None as its rate says.
         fps (Fraction | float): Their rate, or about that; times that hardly
-            differ from even ones become those. Defaults to 0: not known.
-        comment (str): Kept in the file. Defaults to none.
-        num_threads (int): Of the encoder; 0 for one a processor. Defaults to 0.
+            differ from even ones become those. 0 where it is not known.
+        comment (str): Kept in the file.
+        num_threads (int): Of the encoder; 0 for one a processor.
         **x264 (str): Options of x264.
     """
     fps = Fraction(fps).limit_denominator(1001) or Fraction(25)
@@ -60,7 +57,7 @@ def write_mp4(path: str, frames: Iterable[tuple[np.ndarray, float]],
 
 def _places(frames: Iterable[tuple[np.ndarray, float]], end: float | None,
             fps: Fraction, ticks: int) -> Iterable[tuple[np.ndarray | None, int]]:
-    """Give each frame, and at last the end, in ticks that ascend."""
+    """Yield each frame, and at last the end, in ticks that ascend."""
     last = -1
     for image, time in chain(frames, [(None, end)]):
         if time is None:

@@ -11,9 +11,6 @@ from mmengine.registry import Registry
 
 from mmaction_centerclip.errors import InputError, check_number
 
-__all__ = ['NotNegative', 'NotNegativeInt', 'Positive', 'PositiveInt', 'Share',
-           'check_options', 'check_registered_types', 'check_types']
-
 # Numbers of a range, for signatures: which they are, and the same in words.
 Positive = Annotated[float, (lambda x: x > 0, 'positive')]
 NotNegative = Annotated[float, (lambda x: x >= 0, 'at least 0')]
@@ -35,9 +32,6 @@ def check_types(target: Callable) -> Callable:
     and those of its base classes in this package. Numbers are not booleans, nor
     the other way round; an integer is a number; lists and tuples are the same;
     what has no annotation may be anything.
-
-    Args:
-        target (Callable): A function, or a class, which is changed in place.
     """
     if not isinstance(target, type):
         return _checked(target)
@@ -58,12 +52,9 @@ def check_registered_types(registries: Iterable[Registry]) -> None:
 
 
 def check_options(owner: str, function: Callable, options: Mapping) -> None:
-    """Refuse options that are not of the types that a signature names.
+    """Refuse options of an owner that are not of the types of a function's signature.
 
-    Args:
-        owner (str): Whose they are, for messages.
-        function (Callable): What has the signature.
-        options (Mapping): By name; those that it has not are not checked.
+    Those that the signature has not are not checked.
     """
     hints, parameters = _hints(function), inspect.signature(function).parameters
     for name, value in options.items():

@@ -1,12 +1,10 @@
-"""Map a function over items in processes, which may die."""
+"""Map a function over items in worker processes that may die."""
 import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-
-__all__ = ['ProcessDied', 'run_each']
 
 
 class ProcessDied(RuntimeError):
@@ -19,11 +17,6 @@ def run_each(function: Callable, items: Iterable,
 
     A process that dies costs the item that it was at, for which another one
     starts. Processes end with this one, also when it is killed.
-
-    Args:
-        function (Callable): Of an item; it and what it returns are pickled.
-        items (Iterable): Of any kind that can be pickled.
-        workers (int): Processes at once.
 
     Yields:
         tuple[object, object]: An item, and what the function returned, the

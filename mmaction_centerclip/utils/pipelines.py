@@ -1,8 +1,6 @@
 """Walk through the data sets and pipelines of a config."""
 from collections.abc import Iterator
 
-__all__ = ['find_datasets', 'find_pipelines', 'step_type']
-
 
 def find_pipelines(node: object) -> Iterator[list[dict]]:
     """Find the pipelines of a data loader's config, in wrapped data sets too."""

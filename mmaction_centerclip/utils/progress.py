@@ -4,17 +4,11 @@ from collections.abc import Iterator, Sequence
 
 from mmengine.utils import ProgressBar, Timer
 
-__all__ = ['Progress', 'track']
-
 SECONDS_BETWEEN_LINES = 60
 
 
 class Progress(ProgressBar):
-    """A bar on a terminal; elsewhere a line a minute, and one at the end.
-
-    Args:
-        count (int): How many tasks there are.
-    """
+    """A bar on a terminal; elsewhere a line a minute, and one at the end."""
 
     def __init__(self, count: int) -> None:
         self._in_lines, self._said = not sys.stdout.isatty(), 0.

@@ -12,8 +12,6 @@ from mmaction_centerclip.errors import InputError
 
 from .homes import expand_home
 
-__all__ = ['SQLiteFile']
-
 SEQUENCE = 'CREATE TABLE sqlite_sequence(name,seq)'  # which SQLite makes itself
 _FILES = weakref.WeakSet()
 
@@ -32,18 +30,14 @@ class SQLiteFile:
         kind (str): What it is, for messages, such as ``'a frame cache'``.
         application (int): What SQLite's header says that it is of.
         schema (Sequence[str]): The statements that make its tables.
-        version (int): Of the schema. Defaults to 0.
+        version (int): Of the schema.
         make (Sequence[tuple[str, tuple]], optional): What to run, with its
-            values, where the tables are made. Defaults to None: the file must
-            exist.
+            values, where the tables are made. None if the file must exist.
         writable (bool): Whether to write to it. If not, it may be where
-            nothing can be written. Defaults to True.
+            nothing can be written.
         pragmas (Sequence[str]): What a connection that writes sets first,
             such as ``'journal_mode = WAL'``.
         remedy (str): What to do about a damaged file, for messages.
-
-    Raises:
-        InputError: If it is no such file, of another version, or damaged.
     """
 
     def __init__(self, path: str | os.PathLike, kind: str, application: int,
@@ -82,9 +76,7 @@ class SQLiteFile:
     def transaction(self, mode: str = 'IMMEDIATE') -> Iterator[sqlite3.Connection]:
         """Keep all that is written in a block, or nothing.
 
-        Args:
-            mode (str): ``'DEFERRED'`` where a block reads only, which then
-                sees the rows of one moment.
+        With the mode ``'DEFERRED'`` a block reads only, the rows of one moment.
         """
         connection = self.connection()
         with self.explained():

@@ -1,4 +1,4 @@
-"""The one printer of tables, for logs and command lines."""
+"""Format plain-text tables, for logs and command lines."""
 import io
 from collections.abc import Iterable, Sequence
 
@@ -7,19 +7,11 @@ from rich.table import Table
 
 from mmaction_centerclip.errors import printable
 
-__all__ = ['format_table']
-
 
 def format_table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Align rows under their titles, the first column left, others right.
 
-    Args:
-        titles (Sequence[str]): One a column.
-        rows (Iterable[Sequence[object]]): Cells, shown as ``str`` shows them,
-            but for what a terminal acts on.
-
-    Returns:
-        str: Lines without a line break at the end.
+    Cells are shown as ``str`` shows them, but for what a terminal acts on.
 
     Examples:
         >>> print(format_table(['model', 'R@1'], [['CLIP4Clip', 23.2]]))

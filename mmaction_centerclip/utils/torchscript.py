@@ -8,8 +8,6 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-__all__ = ['is_torchscript', 'read_torchscript']
-
 _DTYPES = dict(
     DoubleStorage=torch.float64, FloatStorage=torch.float32,
     HalfStorage=torch.float16, BFloat16Storage=torch.bfloat16,
@@ -68,7 +66,7 @@ def _strided(storage: Tensor, offset: int, size: tuple, stride: tuple,
 
 
 def is_torchscript(path: str) -> bool:
-    """Return whether a file is an archive of ``torch.jit.save``."""
+    """Return True if a file is an archive of ``torch.jit.save``."""
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
@@ -79,13 +77,8 @@ def read_torchscript(path: str) -> dict[str, Tensor]:
     """Read the parameters and buffers of an archive by their names.
 
     The archive's code, which ``torch.jit.load`` would run, is left alone:
-    objects are taken as the state that they were saved with.
-
-    Args:
-        path (str): A file of ``torch.jit.save``, such as OpenAI's.
-
-    Raises:
-        Exception: If it is damaged, or holds something else than modules.
+    objects are taken as the state that they were saved with. One that is damaged,
+    or holds something else than modules, may raise anything.
     """
     with zipfile.ZipFile(path) as archive:
         record, = (n for n in archive.namelist() if n.endswith('/data.pkl')

@@ -149,7 +149,7 @@ def open_video(path: Path, source: str = 'name') -> VideoReader:
 
 
 def numbers_of(frames: np.ndarray) -> list[int]:
-    """Say which frames these are, by their brightness; -1 for none."""
+    """Return which frames these are, by their brightness; -1 for none."""
     levels = frames.astype(float)
     even = np.ptp(levels.mean(axis=3), axis=(1, 2)) < 6
     return np.where(even, levels.mean(axis=(1, 2, 3)).round() - 20, -1).astype(
@@ -172,7 +172,7 @@ def later_key_frames(tail: bytes) -> bytes:
 
 
 def start_at(frame: int) -> Callable[[bytes], bytes]:
-    """Let the only edit of a list begin at a frame (512 ticks each)."""
+    """Make the only edit of a list begin at a frame (512 ticks each)."""
 
     def replace(tail: bytes) -> bytes:
         length, start = struct.unpack('>Ii', tail[8:16])

@@ -51,7 +51,7 @@ def test_frames_are_resized_as_the_zoos_transforms_would(arch, tag, size, expect
     ('ViT-B-32-quickgelu', 'openai'), ('PE-Core-B-16', 'meta'),
     ('ViT-B-16-SigLIP2', 'webli')])
 def test_frames_are_close_to_open_clips_own_pictures(arch, tag):
-    """Of PIL, which hardly differs from OpenCV where pictures are enlarged."""
+    """PIL, which hardly differs from OpenCV where pictures are enlarged."""
     imgs, out = resize(model=arch, pretrained=tag)
     known = open_clip.get_pretrained_cfg(arch, tag)
     preprocess = open_clip.image_transform(

@@ -14,7 +14,7 @@ from mmaction.registry import DATASETS, TRANSFORMS
 from mmaction.utils import register_all_modules
 from mmcv.transforms import Compose
 
-from mmaction_centerclip.datasets.doctor.files import find_decoders
+from mmaction_centerclip.datasets.doctor.videos import find_decoders
 from mmaction_centerclip.datasets.video.decoding_errors import (
     DecodingError,
     decoding_errors,

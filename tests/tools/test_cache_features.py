@@ -8,7 +8,7 @@ from mmaction.registry import DATASETS, MODELS, RUNNERS
 from mmengine.config import Config
 
 from mmaction_centerclip.datasets.caching.feature_cache import recipe_of
-from mmaction_centerclip.datasets.transforms import VideoInit
+from mmaction_centerclip.datasets.transforms import OpenCLIPResize, VideoInit
 from mmaction_centerclip.engine.config import prepare_config
 from mmaction_centerclip.errors import InputError
 
@@ -117,6 +117,14 @@ def test_what_is_drawn_at_random_has_no_features(cfg, checkpoint, tmp_path, run_
     assert said.startswith('error: features: UniformSample may draw at random')
     with pytest.raises(InputError, match='RandomResizedCrop may draw at random'):
         recipe_of([dict(type='VideoInit'), dict(type='RandomResizedCrop')])
+
+    class Other(OpenCLIPResize):
+        """Of which nobody knows what it adds."""
+
+    with pytest.raises(InputError, match='Other may draw at random'):
+        recipe_of([dict(type=Other)])
+    Other.deterministic = True
+    recipe_of([dict(type=Other)])
     steps = [dict(type='VideoInit'), dict(type='OpenCLIPResize')]
     cached = [recipe_of([dict(steps[0], cache=cache), steps[1]]) for cache in (
         'a.db', dict(path='b.db', codec='jpeg', resize=steps[1]),

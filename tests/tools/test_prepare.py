@@ -29,7 +29,7 @@ def test_shapes_are_the_same_each_time_and_never_overwritten(prepare, tmp_path):
     status, said = prepare('shapes', '--out', tmp_path / 'a', '--num-train', 9)
     assert status == 1 and 'holds other data' in said
     status, said = prepare('shapes', '--num-test', 0)
-    assert status == 2 and '--num-test must be positive, got 0' in said
+    assert status == 2 and '--num-test: must be positive, got 0' in said
 
 
 @pytest.mark.parametrize('only_motion, digest, means', [

@@ -14,7 +14,6 @@ from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils import files
 from mmaction_centerclip.utils.files import (
     atomic_write,
-    path_below,
     read_checkpoint,
     read_tensors,
     remove_partials,
@@ -169,13 +168,12 @@ def test_a_killed_writer_leaves_nothing_in_the_way(tmp_path, monkeypatch):
     assert [file.name for file in tmp_path.iterdir()] == ['out.pth']
 
 
-def test_it_stands_on_the_ground_floor():
-    with open(files.__file__) as file:
-        imported = {node.module for node in ast.walk(ast.parse(file.read()))
-                    if isinstance(node, ast.ImportFrom)}
-    assert {name for name in imported if name.startswith('mmaction')} == {
-        'mmaction_centerclip.errors', 'mmaction_centerclip.utils.homes',
-        'mmaction_centerclip.utils.torchscript'}
+def test_utils_stand_on_the_ground_floor():
+    for path in Path(files.__file__).parent.glob('*.py'):
+        imported = {node.module for node in ast.walk(ast.parse(path.read_text()))
+                    if isinstance(node, ast.ImportFrom) and not node.level}
+        assert {name for name in imported if name.startswith('mmaction')} <= {
+            'mmaction_centerclip.errors'}, path
 
 
 @pytest.mark.parametrize('taken', ['x.csv.partial', '.x.csv.partial', 'x.csv.tmp'])
@@ -213,23 +211,6 @@ def test_only_what_is_ours_beyond_doubt_is_swept_up(tmp_path):
     remove_partials(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {*kept, 'below'}
     assert list((tmp_path / 'below').iterdir())
-
-
-@pytest.mark.parametrize('name', [
-    '../x', 'a/../../x', '/x', '', '.', 'a/..', 'link/x', 'a\0b', None, 5, ['x'],
-    'link/../../x'])
-def test_a_name_that_leaves_its_folder_is_refused(name, tmp_path):
-    (tmp_path / 'out').mkdir()
-    (tmp_path / 'out' / 'link').symlink_to(tmp_path)
-    with pytest.raises(InputError, match='list.json: .* leads out of'):
-        path_below(tmp_path / 'out', name, 'list.json')
-
-
-def test_other_names_stay_as_they_are(tmp_path):
-    for name in ('a.mp4', 'folder/a.mp4', '..a', 'a/../b', ' '):
-        path = path_below(tmp_path, name, 'list.json')
-        assert os.path.dirname(path).startswith(str(tmp_path))
-    assert path_below('', 'a', 'x') == 'a'
 
 
 def test_the_ways_to_write_a_path_are_one_video(tmp_path, monkeypatch):

@@ -35,7 +35,7 @@ def test_one_item_does_not_end_the_others(workers):
 def test_processes_end_with_a_killed_parent(tmp_path):
     # Not a fork of this process, which may have threads.
     parent = subprocess.Popen([
-        sys.executable, '-W', 'ignore', '-m', 'tests.test_parallel', tmp_path],
+        sys.executable, '-W', 'ignore', '-m', 'tests.utils.test_parallel', tmp_path],
         cwd=ROOT, env=dict(os.environ, PYTHONPATH=str(ROOT)))
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and len(list(tmp_path.glob('*'))) < 2:

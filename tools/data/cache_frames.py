@@ -16,8 +16,8 @@ from mmengine.registry import init_default_scope
 from mmaction_centerclip.cli import exit_on_input_error, positive_int, read_config
 from mmaction_centerclip.datasets import VideoInit
 from mmaction_centerclip.datasets.caching.frame_store import FrameStore
-from mmaction_centerclip.datasets.clip_times import narrow_to_clip
 from mmaction_centerclip.datasets.video.decoding_errors import decoding_errors
+from mmaction_centerclip.datasets.video.frame_times import narrow_to_clip
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.engine.config import prepare_config
 from mmaction_centerclip.errors import InputError, config_errors, printable
@@ -130,7 +130,7 @@ def cache_video(job: tuple) -> tuple[int, int]:
 
 
 def measure_loss(jobs: list[tuple]) -> list[float]:
-    """Say how the codec changes a frame of each of a few videos, of 255."""
+    """Measure how the codec changes a frame of each of a few videos, of 255."""
     losses = []
     for configs, name, _ in jobs:
         init: VideoInit = TRANSFORMS.build(configs[0])

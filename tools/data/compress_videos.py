@@ -88,7 +88,7 @@ def compress(name: str, folder: Path, out: Path, options: Compression) -> dict |
 
 
 def warning_of(options: Compression) -> str:
-    """Say what results with such videos must not be compared with."""
+    """Return what results with such videos must not be compared with."""
     if options.fps:
         return (f'Of each second {options.fps} frames are left, so frame numbers are '
                 'others and sampling draws other frames: compare results with results '

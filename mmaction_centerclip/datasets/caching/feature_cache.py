@@ -1,47 +1,49 @@
 """Features of frozen towers in a file, to train heads on without any video."""
 import hashlib
+import inspect
 import json
 import os.path as osp
 import re
 from collections.abc import Sequence
 
 import torch
+from mmaction.datasets import transforms as zoo
+from mmaction.registry import TRANSFORMS
 from torch import Tensor
 
 from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 from mmaction_centerclip.errors import InputError
 
 from .frame_cache import frame_changes
-from .frame_store import FrameStore, bind_file, file_state
+from .frame_store import FrameStore, file_state
 
-__all__ = ['FeatureCache', 'recipe_of']
-
-STEADY = {'VideoInit', 'SampleFramesWithMask', 'UniformSample',
-          'VideoDecode', 'OpenCLIPResize', 'Resize', 'CenterCrop', 'OpenCLIPTokenize',
-          'FormatShape', 'PackActionInputs'}
-SAMPLINGS = 'SampleFramesWithMask', 'UniformSample'
+# Of the zoo, as our own classes say it: ``deterministic = True``. Of both a subclass
+# may be otherwise, unless it says so itself.
+DETERMINISTIC = (zoo.CenterCrop, zoo.FormatShape, zoo.PackActionInputs, zoo.Resize,
+                 zoo.UniformSample)
 TOWERS, SHAPES = b'towers', b'shapes'
 
 
 def recipe_of(pipeline: Sequence[dict]) -> str:
-    """Write down what a pipeline makes of a video, which must be always the same.
+    """Return the fingerprint of a pipeline that makes always the same of a video.
 
-    Args:
-        pipeline (Sequence[dict]): Configs of its transforms. Of a frame cache
-            counts what it changes of frames.
-
-    Raises:
-        InputError: If a transform draws at random, or is not known not to.
+    A transform that draws at random, or is not known not to, is refused. Of a frame
+    cache counts what it changes of frames.
     """
     steps = []
     for step in pipeline:
-        name = str(step.get('type')) if isinstance(step, dict) else type(step).__name__
-        is_drawn = name in SAMPLINGS and not (
-            step.get('test_mode') or step.get('frames_per_second'))
-        if name not in STEADY or is_drawn:
-            raise InputError(f'features: {name} may draw at random, so that a video '
-                             'has no features of its own; take it out' + (
-                                 ' or write test_mode=True' if is_drawn else ''))
+        kind = step.get('type') if isinstance(step, dict) else type(step)
+        cls = TRANSFORMS.get(kind) if isinstance(kind, str) else kind
+        is_known = isinstance(step, dict) and isinstance(cls, type) and vars(cls).get(
+            'deterministic', cls in DETERMINISTIC)
+        is_drawn = is_known and not (
+            step.get('test_mode') or step.get('frames_per_second')
+            or 'test_mode' not in inspect.signature(cls).parameters)
+        if not is_known or is_drawn:
+            raise InputError(
+                f'features: {getattr(kind, "__name__", kind)} may draw at random, so '
+                'that a video has no features of its own; take it out' + (
+                    ' or write test_mode=True' if is_drawn else ''))
         changes = frame_changes(step.get('cache'), pipeline)
         steps.append({k: v for k, v in step.items() if k != 'cache'} | changes)
     return json.dumps(['features 2', steps], sort_keys=True, default=str)
@@ -57,10 +59,7 @@ class FeatureCache:
     Args:
         path (str): The file.
         recipe (str): Of :func:`recipe_of`; others' features are not found.
-        writable (bool): Whether to add to it. Defaults to False.
-
-    Raises:
-        InputError: If there is no such file to read, or it has features of no model.
+        writable (bool): Whether to add to it.
     """
 
     def __init__(self, path: str, recipe: str, writable: bool = False) -> None:
@@ -75,13 +74,10 @@ class FeatureCache:
                              'makes them')
 
     def claim(self, towers: str) -> None:
-        """Say of which model's towers the features to add are.
+        """Record the model that the features to add belong to, and refuse another.
 
         Args:
-            towers (str): A digest of their weights and options.
-
-        Raises:
-            InputError: If it has those of others.
+            towers (str): A digest of the towers' weights and options.
         """
         if self.towers is None:
             self._note(TOWERS, '', towers)
@@ -128,14 +124,7 @@ class FeatureCache:
                   mask)
 
     def sample(self, info: dict) -> dict[str, Tensor]:
-        """Read what a training sample needs.
-
-        Args:
-            info (dict): ``filename``, ``text`` of one caption, and maybe ``clip``.
-
-        Raises:
-            DecodingError: If the video or the caption is not there.
-        """
+        """Read what a training sample of one caption needs."""
         if not osp.isfile(info['filename']):
             raise DecodingError('no such file', info['filename'])
         video = self.video(info['filename'], info.get('clip'))
@@ -148,9 +137,7 @@ class FeatureCache:
         return {**video, **text}
 
     def _content(self, filename: str) -> bytes:
-        """Return a hash of a file, which is not read again where it is the same."""
-        file = osp.abspath(filename), file_state(filename)
-        return self.store.content_of(*file) or bind_file(self.store, *file)
+        return self.store.content_of(osp.abspath(filename), file_state(filename))
 
     def _add(self, content: bytes, kind: str, clip: tuple | None,
              shape: Sequence[int], *tensors: Tensor) -> None:

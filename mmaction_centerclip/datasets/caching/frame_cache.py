@@ -20,9 +20,7 @@ from mmaction_centerclip.errors import (
 )
 from mmaction_centerclip.utils.option_types import check_types
 
-from .frame_store import FrameStore, StoredVideo, bind_file, file_state
-
-__all__ = ['CachedVideo', 'FrameCache', 'frame_changes']
+from .frame_store import FrameStore, StoredVideo, file_state
 
 # The number of what is no frame, but says when the frames are shown of a video
 # whose rate changes. The store has the rate of such a one as less than 0.
@@ -48,19 +46,12 @@ class FrameCache:
             they are stored: the pipeline's own ``OpenCLIPResize`` or
             ``Resize``, which then finds nothing to change. The runner fills
             in the one behind ``VideoDecode``, see :func:`prepare_config`.
-            Defaults to None: frames are stored as large as they are.
         codec (str): ``'jpeg'``, without subsampled colors, or ``'raw'``:
             exactly the frames, 7 to 10 times as large, and faster.
-            Defaults to ``'jpeg'``.
-        quality (int): Of JPEG, 1 to 100. Defaults to 90.
+        quality (int): Of JPEG, 1 to 100.
         add (str): Which frames to add where a video has to be opened:
             ``'drawn'``: those asked for; ``'all'``; or ``'none'``.
-            Defaults to ``'drawn'``.
         max_gib (float, optional): How large the file may become, in GiB.
-            Defaults to None: no limit.
-
-    Raises:
-        InputError: If an option is not as above, or ``path`` is another file.
     """
 
     def __init__(self, path: str, resize: dict | None = None,
@@ -91,15 +82,15 @@ class FrameCache:
             source (str | bytes): A local file, or its content.
             decode (Callable): Opens the video itself.
         """
+        file = None
         if isinstance(source, bytes):
-            content = hashlib.blake2b(source).digest()[:20]
-            known = self.store.find_content(content, self.recipe)
-            return CachedVideo(self, decode, content, known)
-        file = osp.abspath(source), file_state(source)
-        known = self.store.find(*file, self.recipe)
-        if known:
-            return CachedVideo(self, decode, known.content, known, file)
-        content = bind_file(self.store, *file)
+            content = hashlib.blake2b(source, digest_size=20).digest()
+        else:
+            file = osp.abspath(source), file_state(source)
+            known = self.store.find(*file, self.recipe)
+            if known:
+                return CachedVideo(self, decode, known.content, known, file)
+            content = self.store.content_of(*file)
         known = self.store.find_content(content, self.recipe)
         return CachedVideo(self, decode, content, known, file)
 
@@ -182,15 +173,9 @@ class CachedVideo:
     def get_batch(self, indices: Sequence[int]) -> SimpleNamespace:
         """Read frames, decode those that are absent, and add them.
 
-        Args:
-            indices (Sequence[int]): Their numbers, in any order.
-
         Returns:
             SimpleNamespace: ``asnumpy()`` gives a list of them, resized, in
             RGB, uint8 (H, W, 3).
-
-        Raises:
-            DecodingError: If one cannot be decoded.
         """
         indices = np.ravel(indices).tolist()
         wanted = sorted(set(indices))
@@ -219,11 +204,7 @@ class CachedVideo:
         return self._cache.store.numbers(known.id) - {TIMES} if known else set()
 
     def fill(self) -> None:
-        """Add all frames of the video, unless they are there.
-
-        Raises:
-            InputError: If they cannot be written.
-        """
+        """Add all frames of the video, unless they are there."""
         if len(self.stored()) < len(self):
             self._store(self._encode_all())
 
@@ -279,12 +260,9 @@ def _build_resize(resize: dict | None) -> Callable | None:
 
 
 def frame_changes(cache: str | dict | None, pipeline: Sequence[dict]) -> dict:
-    """Return by which options a cache gives other frames than the video.
+    """Return the options of a cache by which it gives other frames than the video.
 
-    Args:
-        cache (str | dict, optional): As for ``VideoInit``.
-        pipeline (Sequence[dict]): The configs of all transforms; to resize as
-            one of them does changes nothing.
+    To resize as one of the pipeline's transforms does changes nothing.
     """
     if not cache:
         return {}

@@ -1,6 +1,5 @@
 """Keep encoded frames of videos in one file that processes share."""
 import contextlib
-import hashlib
 import os
 import os.path as osp
 import shutil
@@ -12,10 +11,9 @@ from zlib import crc32
 from mmengine.logging import print_log
 
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.utils.files import hash_file
 from mmaction_centerclip.utils.homes import expand_home
 from mmaction_centerclip.utils.sqlite_file import SQLiteFile
-
-__all__ = ['FrameStore', 'StoredVideo', 'bind_file', 'file_state']
 
 APPLICATION = 0x43434643  # which SQLite's header says this file is of
 PAGE_BYTES = 2**14
@@ -48,13 +46,10 @@ class FrameStore:
         path (str): The file; made where it does not exist.
         max_bytes (int, optional): How large the file may become; a log of up
             to 8 MiB is beside it while it is written. What no longer fits is
-            not stored. Defaults to None: no limit.
+            not stored.
         writable (bool): Whether to add to it. If not, it must exist, and may
-            be where nothing can be written. Defaults to True.
+            be where nothing can be written.
         kind (str): What it is, for messages.
-
-    Raises:
-        InputError: If it is no such file, or cannot be opened.
     """
 
     def __init__(self, path: str, max_bytes: int | None = None,
@@ -78,22 +73,21 @@ class FrameStore:
             make=() if writable else None, pragmas=pragmas)
 
     def find(self, path: str, state: str, recipe: str) -> StoredVideo | None:
-        """Find a video by its file.
-
-        Args:
-            path (str): The file's name.
-            state (str): Its size and times, which must be as they were.
-            recipe (str): How its frames were made.
-        """
+        """Find a video by its file, as it was then, and how its frames were made."""
         return self._first(
             'SELECT id, content, total, rate FROM files JOIN videos USING (content) '
             'WHERE path = ? AND state = ? AND recipe = ?', path, state, recipe)
 
-    def content_of(self, path: str, state: str) -> bytes | None:
-        """Return the hash of a file whose size and times are as they were."""
+    def content_of(self, path: str, state: str) -> bytes:
+        """Return a hash of a file, which is read unless its state is known."""
         rows = self._rows('SELECT content FROM files WHERE path = ? AND state = ?',
                           path, state)
-        return rows[0][0] if rows and isinstance(rows[0][0], bytes) else None
+        if rows and isinstance(rows[0][0], bytes):
+            return rows[0][0]
+        content = bytes.fromhex(hash_file(path))
+        if file_state(path) == state:  # else it was changed meanwhile
+            self._bind(path, state, content)
+        return content
 
     def find_content(self, content: bytes, recipe: str) -> StoredVideo | None:
         """Find a video by a hash of its file."""
@@ -101,12 +95,7 @@ class FrameStore:
                            'WHERE content = ? AND recipe = ?', content, recipe)
 
     def read(self, video: int, numbers: Sequence[int]) -> dict[int, bytes]:
-        """Read those of a video's frames that are stored.
-
-        Args:
-            video (int): Its id.
-            numbers (Sequence[int]): Of the frames, each once.
-        """
+        """Read those frames of a video, by its id, that are stored."""
         frames = {}
         for start in range(0, len(numbers), 500):  # SQLite takes 999 values
             ids = [video << 32 | number for number in numbers[start:start + 500]]
@@ -122,7 +111,7 @@ class FrameStore:
             'SELECT id FROM frames WHERE id BETWEEN ? AND ?',
             video << 32, video << 32 | 0xffffffff)}
 
-    def bind(self, path: str, state: str, content: bytes) -> None:
+    def _bind(self, path: str, state: str, content: bytes) -> None:
         """Note what a file holds, and drop frames that no file has any more."""
         if not self.writable or self.failure:
             return
@@ -155,9 +144,6 @@ class FrameStore:
             total (int): How many frames it has.
             rate (float): Frames a second.
             frames (Iterable[tuple[int, bytes]]): Number and bytes of each.
-
-        Raises:
-            InputError: If they cannot be written, as on a full disk.
         """
         self.check()
         if self._is_full or not self.writable:
@@ -197,7 +183,7 @@ class FrameStore:
         return self._file.size()
 
     def _has_reached_limit(self, error: InputError) -> bool:
-        """Tell a limit of ours from a full disk, for which SQLite has one error."""
+        """Return True for a limit of ours, not a full disk: SQLite has one error."""
         return self.max_bytes is not None and 'is full' in str(
             error.__cause__) and shutil.disk_usage(
                 osp.dirname(osp.abspath(self.path))).free > 2 * LOG_BYTES
@@ -221,31 +207,7 @@ class FrameStore:
         print_log(text, 'current', level=30)
 
 
-def bind_file(store: FrameStore, path: str, state: str) -> bytes:
-    """Return a hash of all of a file, 20 bytes, and let a store know it.
-
-    The store is not told of a file that was changed meanwhile.
-
-    Args:
-        store (FrameStore): The store.
-        path (str): The file, by its absolute path.
-        state (str): Its :func:`file_state` before.
-    """
-    content = _hash_file(path)
-    if file_state(path) == state:
-        store.bind(path, state, content)
-    return content
-
-
-def _hash_file(path: str) -> bytes:
-    digest = hashlib.blake2b()
-    with open(path, 'rb') as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.digest()[:20]
-
-
 def file_state(path: str) -> str:
-    """Return what changes when a file does: a set time does not hide a change."""
+    """Return size, mtime and ctime: setting the one does not hide a change."""
     stat = os.stat(path)
     return f'{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}'

@@ -1,6 +1,5 @@
 """Look at the data of a config before a training does, and say what is wrong."""
 from .diagnose import diagnose
-from .page import write_page
-from .summary import summarize
+from .report import summarize, write_page
 
 __all__ = ['diagnose', 'summarize', 'write_page']

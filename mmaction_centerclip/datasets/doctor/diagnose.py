@@ -1,18 +1,30 @@
 """Collect what the doctor finds in a dict of what JSON holds."""
 import hashlib
+import json
+import os.path as osp
 from collections import Counter
+from collections.abc import Callable
 from statistics import median
 
 from mmaction.datasets.base import BaseActionDataset
 from mmaction.utils import register_all_modules
 from mmengine.config import Config
 
-from .captions import check_captions, find_false_negatives, find_leaks, find_repeated
-from .results import run_jobs
-from .splits import DataSplit, build_dataset, clip_of, read_data_splits
-from .videos import STATES, examine_video, key_of
+from mmaction_centerclip.utils.files import write_text
+from mmaction_centerclip.utils.parallel import ProcessDied, run_each
+from mmaction_centerclip.utils.progress import Progress
 
-__all__ = ['diagnose']
+from .splits import (
+    DataSplit,
+    build_dataset,
+    check_captions,
+    clip_of,
+    find_false_negatives,
+    find_leaks,
+    find_repeated,
+    read_data_splits,
+)
+from .videos import STATES, examine_video, key_of
 
 # What decoders that are not PyAV read, mostly: others are worth a word.
 COMMON_CODECS = ('h264', 'hevc', 'mjpeg', 'mpeg1video', 'mpeg2video', 'mpeg4', 'vp8',
@@ -28,10 +40,10 @@ def diagnose(cfg: Config, results_file: str, workers: int) -> dict:
         cfg (Config): With its pipelines completed.
         results_file (str): Of what is known of single videos, so that a run
             that was stopped goes on.
-        workers (int): Processes to read videos with.
+        workers (int): Processes that read videos.
 
     Returns:
-        dict: ``splits``, a list with what was found of each, and ``leaks``.
+        dict: ``splits``, what was found of each; ``leaks``; and ``workers``.
     """
     splits = read_data_splits(cfg)
     jobs, keys_of = {}, {}
@@ -51,6 +63,63 @@ def diagnose(cfg: Config, results_file: str, workers: int) -> dict:
                  clip=jobs[key][1].get('clip'))
             for key in keys_of[split.name]]) for split in splits],
         leaks=find_leaks(splits), workers=workers)
+
+
+def run_jobs(function: Callable, jobs: dict[str, object], path: str,
+             workers: int) -> list[dict]:
+    """Do jobs that are not in the file of results yet, and add them to it.
+
+    What a job raises ends the run: it is no file's fault. One that ends its process
+    has the result of a video that cannot be read.
+
+    Args:
+        function (Callable): Takes a job, in a process, and returns what JSON holds.
+        jobs (dict[str, object]): By their names. One whose name stands in the
+            file is not done again.
+        path (str): The file, a line a job; a last line that is not whole is dropped.
+        workers (int): Processes.
+    """
+    done = _read_results(path)
+    # Whole again, so that the next line begins where a line should.
+    write_text(''.join(_line(key, result) for key, result in done.items()), path)
+    waiting = [(key, function, job) for key, job in jobs.items() if key not in done]
+    if waiting:
+        print('Reading videos')
+        bar = Progress(len(waiting))
+        with open(path, 'a', encoding='utf-8') as file:
+            for (key, *_), result in run_each(_call, waiting, workers):
+                if isinstance(result, ProcessDied):
+                    result = dict(state='unreadable', reason='a decoder crashes on it')
+                elif isinstance(result, Exception):
+                    raise result
+                done[key] = result
+                file.write(_line(key, result))
+                file.flush()
+                bar.update()
+        print()
+    return [done[key] for key in jobs]
+
+
+def _call(item: tuple[str, Callable, object]) -> dict:
+    _, function, job = item
+    return function(job)
+
+
+def _line(key: str, result: dict) -> str:
+    return json.dumps(dict(key=key, result=result)) + '\n'
+
+
+def _read_results(path: str) -> dict[str, dict]:
+    done: dict[str, dict] = {}
+    if osp.isfile(path):
+        with open(path, encoding='utf-8', errors='replace') as file:
+            for line in file:
+                try:
+                    entry = json.loads(line)
+                    done[entry['key']] = dict(entry['result'])
+                except (KeyError, TypeError, ValueError):
+                    continue  # A run was killed while it wrote.
+    return done
 
 
 def _examine(job: tuple[dict, dict]) -> dict:

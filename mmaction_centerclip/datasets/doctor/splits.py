@@ -1,8 +1,9 @@
-"""The splits of a config: their annotations, samples and pipelines."""
-import contextlib
+"""Read the splits of a config, and check their captions and what they share."""
 import copy
-import os
+from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from os import path as osp
 
 from mmaction.datasets import VideoDataset
 from mmaction.datasets.base import BaseActionDataset
@@ -12,15 +13,16 @@ from mmengine.config import Config
 
 from mmaction_centerclip.datasets import (
     AnnotationEntry,
+    OpenCLIPTokenize,
     VideoTextRetrievalDataset,
     read_entries,
 )
 from mmaction_centerclip.errors import InputError, config_errors, named_errors
+from mmaction_centerclip.utils.files import hash_file, same_video
 from mmaction_centerclip.utils.pipelines import find_datasets
 
-__all__ = ['DataSplit', 'build_dataset', 'clip_of', 'read_data_splits']
-
 LOADERS = dict(train='train_dataloader', val='val_dataloader', test='test_dataloader')
+MOST_EXAMPLES = 20
 
 
 @dataclass
@@ -34,8 +36,7 @@ class DataSplit:
         samples (list[dict]): As the data set goes through them.
         batch_size (int): Of the loader, in one process.
         options (dict): What the config says of the data set.
-        entries (list[AnnotationEntry], optional): Of an annotation file with
-            captions, with those that have none.
+        entries (list[AnnotationEntry], optional): Also those without captions.
         same_as (list[str]): Other splits that are the same.
     """
     name: str
@@ -48,11 +49,7 @@ class DataSplit:
 
 
 def read_data_splits(cfg: Config) -> list[DataSplit]:
-    """Read the annotations of all data sets of a config.
-
-    Args:
-        cfg (Config): Of a retriever or a recogniser, with its pipelines completed.
-    """
+    """Read the annotations of all data sets of a retriever or a recogniser."""
     register_all_modules()
     splits, known = [], []
     for name, loader_name in LOADERS.items():
@@ -101,9 +98,127 @@ def build_dataset(options: dict) -> BaseActionDataset:
 
 def clip_of(sample: dict) -> tuple:
     """Return what all ways to write a sample's file have in common, and its times."""
-    name, (start, end) = sample['filename'], sample.get('clip') or (None, None)
-    if '://' not in name:
-        with contextlib.suppress(OSError, ValueError):
-            facts = os.stat(name)  # of what a link leads to
-            name = f'{facts.st_dev}:{facts.st_ino}'
-    return name, start or 0, end
+    start, end = sample.get('clip') or (None, None)
+    return same_video(sample['filename']), start or 0, end
+
+
+def check_captions(split: DataSplit) -> dict | None:
+    """Count captions, and list those that are empty or cut to the context.
+
+    Of a split without captions it is None; ``context_length`` is where no step
+    tokenizes. ``empty`` are ids of entries.
+    """
+    if split.entries is None:
+        return None
+    empty = [entry.id for entry in split.entries
+             if not entry.captions or any(not text.strip() for text in entry.captions)]
+    step = next((step for step in split.dataset.pipeline.transforms
+                 if isinstance(step, OpenCLIPTokenize)), None)
+    # A caption that stands often is tokenized once.
+    texts = {text: sample['filename'] for sample in split.samples
+             for text in sample['text']}
+    over_long = sorted(
+        text for text, name in texts.items()
+        if step and step(dict(text=[text], filename=name))['num_truncated'])
+    return dict(captions=sum(len(entry.captions) for entry in split.entries),
+                empty=empty, over_long=over_long,
+                context_length=step.context_length if step else None)
+
+
+def find_repeated(split: DataSplit) -> list[list[str]]:
+    """Find videos and clips that stand in a split under several names."""
+    names = defaultdict(set)
+    for sample in split.samples:
+        names[clip_of(sample)].add(sample['filename'])
+    return [sorted(same) for same in names.values() if len(same) > 1]
+
+
+def find_leaks(splits: list[DataSplit]) -> list[dict]:
+    """Find videos and captions of the training that stand in an evaluation too.
+
+    Returns:
+        list[dict]: For each pair of a split to train on and another one:
+        ``splits``, ``same_name`` (files, also through links), ``same_content``
+        (pairs of other files with the same bytes) and ``same_caption`` (texts).
+    """
+    contents = _same_bytes(
+        {file: name for split in splits for file, name in _files_of(split).items()})
+    leaks = []
+    for train in splits:
+        for other in splits:
+            if not train.name.startswith('train') or other.name.startswith('train'):
+                continue
+            ours, theirs = _files_of(train), _files_of(other)
+            copies = [(ours[a], theirs[b]) for group in contents
+                      for a in sorted(group & ours.keys())
+                      for b in sorted((group & theirs.keys()) - {a})]
+            texts, their_texts = (
+                {_plain(text) for sample in split.samples for text in sample['text']}
+                for split in (train, other))
+            leaks.append(dict(
+                splits=[train.name, other.name],
+                same_name=sorted(ours[name] for name in ours.keys() & theirs.keys()),
+                same_content=copies, same_caption=sorted(texts & their_texts)))
+    return leaks
+
+
+def _files_of(split: DataSplit) -> dict[str, str]:
+    """Return the names of videos, as they are written, by their files."""
+    return {clip_of(sample)[0]: sample['filename'] for sample in split.samples}
+
+
+def _same_bytes(names: dict[str, str]) -> list[set[str]]:
+    """Group files of the same bytes; only those of one size are read."""
+    by_size, groups = defaultdict(list), defaultdict(set)
+    for name, path in names.items():
+        if osp.isfile(path) and osp.getsize(path):
+            by_size[osp.getsize(path)].append((name, path))
+    for same in by_size.values():
+        for name, path in same if len(same) > 1 else ():
+            groups[hash_file(path)].add(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def find_false_negatives(split: DataSplit) -> dict:
+    """Count samples that a batch of the training takes for each other's negatives.
+
+    Returns:
+        dict: ``same_video`` and ``same_caption``, each with ``groups`` of
+        samples, the ``samples`` in them, ``pairs_per_batch``, how many pairs
+        a shuffled batch of one process holds on average, and ``examples``.
+    """
+    size, total = split.batch_size, len(split.samples)
+    together = min(size, total) * (min(size, total) - 1) / max(total * (total - 1), 1)
+
+    def count(key: Callable[[dict], dict[str, float]],
+              show: Callable[[dict, str], str]) -> dict:
+        """Count the samples that share a value of a key."""
+        groups = defaultdict(dict)
+        for number, sample in enumerate(split.samples):
+            for value, share in key(sample).items():
+                groups[value][number] = share
+        repeated = {value: group for value, group in groups.items() if len(group) > 1}
+        # The sum over all pairs of a group of how often both show its value.
+        pairs = sum((sum(group.values())**2 - sum(p * p for p in group.values())) / 2
+                    for group in repeated.values())
+        return dict(groups=len(repeated), samples=len(set().union(*repeated.values())),
+                    # A pair of all pairs of samples is in a batch with the
+                    # probability that two of its places fall on them.
+                    pairs_per_batch=round(pairs * together, 4),
+                    examples=[show(split.samples[next(iter(group))], value)
+                              for value, group in list(
+                                  repeated.items())[:MOST_EXAMPLES]])
+
+    return dict(same_video=count(lambda sample: {clip_of(sample)[0]: 1.0},
+                                 lambda sample, _: sample['filename']),
+                same_caption=count(_shares_of_captions, lambda _, text: text))
+
+
+def _shares_of_captions(sample: dict) -> dict[str, float]:
+    """Return how often each caption is the one drawn for a sample."""
+    texts = [_plain(text) for text in sample['text']]
+    return {text: count / len(texts) for text, count in Counter(texts).items()}
+
+
+def _plain(text: str) -> str:
+    return ' '.join(text.casefold().split()).rstrip('.')

@@ -11,12 +11,10 @@ from pathlib import Path
 from mmengine.logging import print_log
 
 from mmaction_centerclip.datasets.annotation_file import AnnotationEntry
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import InputError, named_errors
 from mmaction_centerclip.utils.files import VIDEO_SUFFIXES
 
 from .text_files import read_csv, read_lines
-
-__all__ = ['find_videos', 'read_own_captions', 'split_by_video']
 
 KEYS = ('video', 'caption', 'start', 'end', 'split')
 _TIME = r'(\d{1,5}):(\d\d):(\d\d)[,.](\d{3})'
@@ -44,24 +42,23 @@ def read_own_captions(
         path (str, optional): A table ``.csv`` with the titles video, caption
             and, optionally, start, end (in seconds) and split; the same as
             an object on each line of a ``.jsonl``; or the subtitles ``.srt`` of
-            the video of that name, each a clip. Defaults to None: a ``.srt``,
-            or a ``.txt`` with a caption a line, beside each video.
+            the video of that name, each a clip. None for a ``.srt``, or a
+            ``.txt`` with a caption a line, beside each video.
 
     Returns:
         tuple[list[AnnotationEntry], dict[str, str]]: Videos and clips with
         their captions, and the split of each video that has one.
-
-    Raises:
-        InputError: If there is none, or a line is malformed or about a video
-            that is not in the folder.
     """
     videos = find_videos(folder)
     if path is None:
         rows = [row for video in videos for row in _read_beside(folder, video)]
     elif (suffix := Path(path).suffix.lower()) == '.srt':
         rows = list(_read_subtitles(path, _video_of(path, videos)))
-    elif suffix in ('.csv', '.jsonl'):
-        rows = list(_read_table(path) if suffix == '.csv' else _read_jsonl(path))
+    elif suffix == '.csv':
+        rows = [(f'{path}, line {line}', row)
+                for line, row in read_csv(path, ['video', 'caption'])]
+    elif suffix == '.jsonl':
+        rows = list(_read_jsonl(path))
     else:
         raise InputError(f'{path} must be a .csv, .jsonl or .srt file')
     if not rows:
@@ -85,11 +82,8 @@ def split_by_video(videos: list[str], test_fraction: float,
                    seed: int = 0) -> dict[str, str]:
     """Assign videos to ``'train'`` and ``'test'``, whatever their order.
 
-    Args:
-        videos (list[str]): Their names. Each has its place by a hash, so that
-            most stay where they are when others come.
-        test_fraction (float): How many of them are to test on, at least one.
-        seed (int): Another one, another choice. Defaults to 0.
+    Each has its place by a hash, so that most stay where they are when others come.
+    At least one is to test on.
     """
     ranked = sorted(set(videos), key=lambda name: hashlib.sha256(
         f'{seed}/{name}'.encode()).digest())
@@ -126,11 +120,9 @@ def _check_row(place: str, row: dict[str, object], folder: str) -> None:
     if row.get('split') not in (None, '', 'train', 'val', 'test'):
         raise InputError(f'{place}: split must be train, val or test, got '
                          f'{row["split"]!r}')
-    try:
+    with named_errors(place):
         AnnotationEntry(row['video'], [row['caption']], 'the clip', row['start'],
                         row['end'])
-    except InputError as error:
-        raise InputError(f'{place}: {error}') from None
 
 
 def _seconds(value: object) -> float | None:
@@ -139,11 +131,6 @@ def _seconds(value: object) -> float | None:
     if isinstance(value, bool):
         raise TypeError
     return float(value)
-
-
-def _read_table(path: str) -> Iterator[Row]:
-    for line, row in read_csv(path, ['video', 'caption']):
-        yield f'{path}, line {line}', row
 
 
 def _read_jsonl(path: str) -> Iterator[Row]:

@@ -1,5 +1,4 @@
-"""The parts that the tools share which turn published files into annotations."""
-import argparse
+"""Turn published files into annotation files, split by split."""
 import os
 import os.path as osp
 from collections.abc import Callable, Sequence
@@ -11,9 +10,6 @@ from mmaction_centerclip.datasets.annotation_file import (
 )
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.files import write_text
-from mmaction_centerclip.utils.homes import ToolParser
-
-__all__ = ['Split', 'prepare_parser', 'prepare_splits']
 
 
 class Split(NamedTuple):
@@ -22,11 +18,9 @@ class Split(NamedTuple):
     Args:
         file (str): The annotation file to write.
         split (str): ``'train'``, ``'val'`` or ``'test'``.
-        sources (tuple[str, ...]): The published files that it needs; if there
-            is a ``list_ids``, the first is what that reads.
+        sources (tuple[str, ...]): The published files that it needs.
         read (Callable): Takes the paths of the sources, and returns entries.
-        videos (int, optional): How many videos are published. Defaults to
-            None: not known.
+        videos (int, optional): How many videos are published, if that is known.
         list_ids (Callable, optional): Takes the path of the first source, and
             returns a list with an item a video, which tells their number where
             the captions are missing.
@@ -39,77 +33,47 @@ class Split(NamedTuple):
     list_ids: Callable[[str], list] | None = None
 
 
-def prepare_parser(doc: str, out: str, suffix: str | None) -> argparse.ArgumentParser:
-    """Make the parser of a tool that prepares a data set.
-
-    Args:
-        doc (str): The tool's docstring.
-        out (str): The folder to which it writes unless told otherwise.
-        suffix (str, optional): How the files of the videos end unless told
-            otherwise; None if the published names say.
-    """
-    parser = ToolParser(
-        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('source', help='folder of the published files')
-    parser.add_argument(
-        '--out', default=out, help=f'folder to write to, default: {out}')
-    parser.add_argument(
-        '--suffix', default=suffix,
-        help='how the files of the videos end, default: '
-        f'{suffix or "as published"}')
-    parser.add_argument(
-        '--any-count', action='store_true',
-        help='take lists with another number of videos than the published ones')
-    return parser
-
-
-def prepare_splits(splits: Sequence[Split], args: argparse.Namespace) -> None:
+def prepare_splits(splits: Sequence[Split], source: str, out: str,
+                   any_count: bool = False) -> None:
     """Write the annotation files that are not there yet, each whole.
 
     Splits whose published files are missing are left out, and named.
 
     Args:
         splits (Sequence[Split]): All that the data set has.
-        args (Namespace): Of :func:`prepare_parser`.
-
-    Raises:
-        InputError: If a published file is malformed or holds another number of
-            videos than it should, a file to write is there with other content,
-            or there is nothing from which to prepare any split.
+        source (str): The folder of the published files.
+        out (str): The folder to write to.
+        any_count (bool): Whether to take another number of videos than published.
     """
-    if not osp.isdir(args.source):
-        raise InputError(f'{args.source} must be the folder of the published files')
+    if not osp.isdir(source):
+        raise InputError(f'{source} must be the folder of the published files')
     written, ready = 0, 0
     for split in splits:
-        paths = [osp.join(args.source, name) for name in split.sources]
+        paths = [osp.join(source, name) for name in split.sources]
         missing = [path for path in paths if not osp.isfile(path)]
         if missing:
             listed = ''
             if split.list_ids and paths[0] not in missing:
                 count = len(split.list_ids(paths[0]))
-                listed = f'lists {_check_count(split, count, args.any_count)}; '
+                listed = f'lists {_check_count(split, count, any_count)}; '
             print(f'{split.file}: {listed}not prepared, there is no '
                   f'{" and no ".join(missing)}')
             continue
         entries = split.read(*paths)
         videos = _check_count(split, len({entry.video for entry in entries}),
-                              args.any_count)
-        is_new = write_once(annotation_text(entries, split.split),
-                            osp.join(args.out, split.file))
-        print(f'{osp.join(args.out, split.file)}: {videos}, '
-              f'{sum(len(entry.captions) for entry in entries):,} captions'
-              + ('' if is_new else ', is there already'))
-        written, ready = written + is_new, ready + 1
+                              any_count)
+        written += write_split(entries, split.split, osp.join(out, split.file), videos)
+        ready += 1
     if not ready:
         names = sorted({name for split in splits for name in split.sources})
-        raise InputError(f'{args.source} has nothing to prepare a split from; '
+        raise InputError(f'{source} has nothing to prepare a split from; '
                          f'expected {", ".join(names)}')
     if not written:
         print('Nothing to do.')
 
 
 def _check_count(split: Split, count: int, any_count: bool) -> str:
-    """Say how many videos there are, if that is as published."""
+    """Describe how many videos there are, if that is as published."""
     if split.videos in (None, count):
         return f'{count:,} videos' + (' as published' if split.videos else '')
     if not any_count:
@@ -119,29 +83,32 @@ def _check_count(split: Split, count: int, any_count: bool) -> str:
     return f'{count:,} videos, not the published {split.videos:,}'
 
 
-def write_once(text: str, path: str) -> bool:
-    """Write a file, all of it or nothing, unless it is there.
+def write_split(entries: Sequence[AnnotationEntry], split: str, path: str,
+                videos: str) -> bool:
+    """Write an annotation file, all of it or nothing, and print what it holds.
 
     Args:
-        text (str): Its content.
-        path (str): The file; its folder is made.
+        entries (Sequence[AnnotationEntry]): What has captions.
+        split (str): ``'train'``, ``'val'`` or ``'test'``.
+        path (str): The file; its folder is made. One of another content is refused.
+        videos (str): How many videos there are, to print.
 
     Returns:
-        bool: Whether it was written; False if it was there.
-
-    Raises:
-        InputError: If it is there with another content.
+        bool: False if the file is there already.
     """
-    if osp.exists(path):
+    text, is_there = annotation_text(entries, split), osp.exists(path)
+    if is_there:
         with open(path, 'rb') as file:
-            if file.read() == text.encode():
-                return False
-        raise InputError(f'{path} exists already with other content, perhaps of an '
-                         'earlier version or other options; remove it or choose '
-                         'another --out')
-    try:
-        os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
-    except OSError as error:
-        raise InputError(f'--out {osp.dirname(path)}: {error.strerror}') from None
-    write_text(text, path)
-    return True
+            if file.read() != text.encode():
+                raise InputError(f'{path} exists already with other content, perhaps '
+                                 'of an earlier version or other options; remove it '
+                                 'or choose another --out')
+    else:
+        try:
+            os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
+        except OSError as error:
+            raise InputError(f'--out {osp.dirname(path)}: {error.strerror}') from None
+        write_text(text, path)
+    print(f'{path}: {videos}, {sum(len(entry.captions) for entry in entries):,} '
+          f'captions{", is there already" if is_there else ""}')
+    return not is_there

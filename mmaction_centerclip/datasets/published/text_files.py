@@ -1,28 +1,18 @@
-"""Read lists and tables of text, and name the line that is not one."""
+"""Read lists, tables and pickles of text, and name the line that is not one."""
 import csv
 import os.path as osp
+import pickle
 from collections.abc import Collection, Iterator
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['read_csv', 'read_lines', 'read_tabs']
-
 
 def read_lines(path: str, encoding: str = 'utf-8',
                keep_blank: bool = False) -> Iterator[tuple[int, str]]:
-    """Read the lines of a file that are not blank.
+    """Read the lines of a file that are not blank, or all of them.
 
-    Args:
-        path (str): The file.
-        encoding (str): Of its text. Defaults to ``'utf-8'``.
-        keep_blank (bool): Whether to read the others, too. Defaults to False.
-
-    Returns:
-        Iterator[tuple[int, str]]: The number of each, from 1, and its text
-        without its end.
-
-    Raises:
-        InputError: If there is no such file, or a line is no text.
+    Yields:
+        tuple[int, str]: The number of each, from 1, and its text without its end.
     """
     if not osp.isfile(path):
         raise InputError(f'annotation file not found: {path}')
@@ -40,18 +30,11 @@ def read_lines(path: str, encoding: str = 'utf-8',
 
 
 def read_csv(path: str, columns: Collection[str]) -> list[tuple[int, dict[str, str]]]:
-    """Read a table with its titles in the first line.
-
-    Args:
-        path (str): The file, in UTF-8.
-        columns (Collection[str]): Titles that it must have.
+    """Read a table in UTF-8 with its titles, ``columns`` among them, in line 1.
 
     Returns:
         list[tuple[int, dict[str, str]]]: The line on which each row ends, and
         its cells by title.
-
-    Raises:
-        InputError: If there is no such file, or a row has not a cell a title.
     """
     for _ in read_lines(path):  # so that a line that is no text is named
         pass
@@ -76,17 +59,10 @@ def read_csv(path: str, columns: Collection[str]) -> list[tuple[int, dict[str, s
 
 
 def read_tabs(path: str, fields: int) -> list[tuple[int, list[str]]]:
-    """Read lines of fields that are separated by tabs.
-
-    Args:
-        path (str): The file, in UTF-8.
-        fields (int): How many a line has.
+    """Read lines in UTF-8 of so many fields, separated by tabs.
 
     Returns:
         list[tuple[int, list[str]]]: The number of each line, and its fields.
-
-    Raises:
-        InputError: If there is no such file, or a line has another number.
     """
     rows = []
     for number, line in read_lines(path):
@@ -96,3 +72,30 @@ def read_tabs(path: str, fields: int) -> list[tuple[int, list[str]]]:
                              f'separated by tabs, got {len(cells)}')
         rows.append((number, cells))
     return rows
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Unpickles dicts, lists, tuples, texts and numbers.
+
+    Whatever a pickle runs, it first looks up as a global (`pickle's
+    documentation <https://docs.python.org/3/library/pickle.html>`_,
+    "Restricting Globals"); plain types need none.
+    """
+
+    def find_class(self, module: str, name: str) -> None:
+        raise InputError(f'it asks for {module}.{name}, which no captions need; '
+                         'nothing of it was run')
+
+
+def read_plain_pickle(path: str) -> object:
+    """Read a pickle of plain types, Python 2's too, without running anything in it."""
+    if not osp.isfile(path):
+        raise InputError(f'annotation file not found: {path}')
+    try:
+        with open(path, 'rb') as file:
+            return _PlainUnpickler(file, encoding='utf-8').load()
+    except InputError as error:
+        raise InputError(f'{path} is refused: {error}') from None
+    except Exception as error:  # A damaged pickle may raise anything.
+        reason = (str(error).splitlines() or [''])[0] or type(error).__name__
+        raise InputError(f'{path} is not a pickle of captions: {reason}') from None

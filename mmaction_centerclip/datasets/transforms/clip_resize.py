@@ -6,8 +6,6 @@ from mmcv.transforms import BaseTransform
 from mmaction_centerclip.clip.preprocessing import describe_resizing, preprocessing_for
 from mmaction_centerclip.errors import InputError, named_errors
 
-__all__ = ['OpenCLIPResize']
-
 
 @TRANSFORMS.register_module()
 class OpenCLIPResize(BaseTransform):
@@ -27,16 +25,12 @@ class OpenCLIPResize(BaseTransform):
 
     Args:
         model (str | dict): The model's ``arch``, see :func:`clip_config`. In a
-            retriever's config the runner fills it in, see
-            :func:`prepare_config`. Defaults to ``'ViT-B-32'``, whose pictures
-            OpenAI's models share.
+            retriever's config the runner fills it in. OpenAI's models share the
+            pictures of the default.
         pretrained (str, optional): The tag or file of its weights, see
-            :func:`preprocessing_for`. Defaults to None.
-
-    Raises:
-        InputError: If ``model`` is unknown, or its pictures are resized in a
-            way that is not supported.
+            :func:`preprocessing_for`.
     """
+    deterministic = True
 
     def __init__(self, model: str | dict = 'ViT-B-32',
                  pretrained: str | None = None) -> None:

@@ -14,8 +14,6 @@ from mmaction_centerclip.datasets.video.decoding_errors import (
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['VideoDecode', 'VideoInit']
-
 
 @TRANSFORMS.register_module()
 class VideoInit(DecordInit):
@@ -35,18 +33,14 @@ class VideoInit(DecordInit):
         - avg_fps
 
     Args:
-        io_backend (str): Where the files are. Defaults to ``'disk'``.
-        num_threads (int): Threads of the decoder. Defaults to 1.
+        io_backend (str): Where the files are.
+        num_threads (int): Threads of the decoder.
         cache (str | dict, optional): A file that keeps frames, or the options
             of :class:`FrameCache`, of which ``path`` is that file. Frames are
-            then resized already. Defaults to None: no cache.
+            then resized already.
         **kwargs: Arguments of another backend.
-
-    Raises:
-        DecodingError: If there is no video that can be decoded.
-        InputError: If nothing here reads URLs of its kind, or an option of
-            the cache is not what it takes.
     """
+    deterministic = True
 
     def __init__(self, io_backend: str = 'disk', num_threads: int = 1,
                  cache: str | dict | None = None, **kwargs) -> None:
@@ -99,6 +93,7 @@ class VideoDecode(DecordDecode):
         - imgs: the frames, RGB, uint8 (H, W, 3)
         - original_shape, img_shape
     """
+    deterministic = True
 
     def __init__(self) -> None:
         super().__init__()

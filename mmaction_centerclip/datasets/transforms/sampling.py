@@ -9,7 +9,6 @@ from mmcv.transforms import BaseTransform
 from mmaction_centerclip.datasets.video.frame_times import ROUNDED, uneven_seconds
 from mmaction_centerclip.errors import InputError, check_positive_int
 
-__all__ = ['SampleFramesWithMask']
 
 @TRANSFORMS.register_module()
 class SampleFramesWithMask(BaseTransform):
@@ -48,16 +47,11 @@ class SampleFramesWithMask(BaseTransform):
     Args:
         clip_len (int): Frames to sample.
         frames_per_second (int, optional): Frames of each second, 1 in
-            CLIP4Clip. Defaults to None: CenterCLIP's sampling.
+            CLIP4Clip. None for CenterCLIP's sampling.
         too_many (str): Which frames to take where there are more than
             ``clip_len``: ``'uniform'``, ``'head'`` or ``'tail'``. Only with
-            ``frames_per_second``. Defaults to ``'uniform'``.
-        test_mode (bool): Whether to evaluate. Defaults to False.
-
-    Raises:
-        InputError: If an option is not as above.
-        OSError: If a video has no frames or says no rate, in which case the
-            dataset goes on without it.
+            ``frames_per_second``.
+        test_mode (bool): Whether to evaluate.
 
     Examples:
         >>> sample = SampleFramesWithMask(clip_len=4, test_mode=True)
@@ -65,6 +59,7 @@ class SampleFramesWithMask(BaseTransform):
         >>> results['frame_inds'].tolist(), results['frame_mask'].tolist()
         ([0, 1, 2, 2], [True, True, True, False])
     """
+    deterministic = True  # in test_mode, or with frames_per_second
 
     def __init__(self, clip_len: int, frames_per_second: int | None = None,
                  too_many: Literal['uniform', 'head', 'tail'] = 'uniform',

@@ -14,8 +14,6 @@ from mmaction_centerclip.clip.models import (
 )
 from mmaction_centerclip.errors import InputError, named_errors
 
-__all__ = ['OpenCLIPTokenize']
-
 
 @TRANSFORMS.register_module()
 class OpenCLIPTokenize(BaseTransform):
@@ -38,16 +36,11 @@ class OpenCLIPTokenize(BaseTransform):
 
     Args:
         model (str | dict): The model's ``arch``, see :func:`clip_config`,
-            whose tokenizer to use. Defaults to ``'ViT-B-32'``, whose
-            vocabulary OpenAI's models share.
+            whose tokenizer to use. OpenAI's models share the default's vocabulary.
         context_length (int, optional): L, start and end tokens included, see
-            :func:`context_length_of`. Defaults to None: the model's own.
-
-    Raises:
-        InputError: If open_clip has no such model, its tokenizer cannot be
-            loaded or has ids that the model lacks, ``context_length`` is
-            below 3, a caption is empty, or there is none.
+            :func:`context_length_of`; None for the model's own.
     """
+    deterministic = True
 
     def __init__(self, model: str | dict = 'ViT-B-32',
                  context_length: int | None = None) -> None:

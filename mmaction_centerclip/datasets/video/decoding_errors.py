@@ -1,5 +1,6 @@
-"""Say in one line why a video cannot be read, whatever decodes it."""
+"""Open a media file, and say in one line why a video cannot be read."""
 import contextlib
+import io
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -9,42 +10,51 @@ from mmaction.datasets import transforms as zoo
 
 from mmaction_centerclip.errors import InputError
 
-from .media_files import codec_name, open_media
-
-__all__ = ['DecodingError', 'decoding_errors', 'run_transform']
-
 DECODERS = (
     zoo.DecordInit, zoo.DecordDecode, zoo.OpenCVInit, zoo.OpenCVDecode,
     zoo.PIMSInit, zoo.PIMSDecode, zoo.PyAVInit, zoo.PyAVDecode,
     zoo.RawFrameDecode)
 # Of ours or of the installation, never a file's fault.
 MISTAKES = AttributeError, ImportError, NameError, TypeError
+# Tags that are no text are not worth a video; PyAV 19 replaces them by itself.
+LENIENT = {} if int(av.__version__.split('.')[0]) >= 19 else dict(
+    metadata_errors='replace')
 
 
 class DecodingError(OSError):
-    """A video that cannot be read; the message is one line that says why.
-
-    Args:
-        reason (str): Why; also an attribute.
-        filename (str, optional): The video, before the reason in the message.
-    """
+    """A video that cannot be read; the message is one line, with the ``reason``."""
 
     def __init__(self, reason: str, filename: str | None = None) -> None:
         super().__init__(f'{filename}: {reason}' if filename else reason)
         self.reason = reason
 
 
+def open_media(source: str | bytes) -> av.container.InputContainer:
+    """Open a local file by its name, never taken for a pattern, or its content."""
+    # With the protocol, so that a colon in a name is a part of it. FFmpeg takes
+    # the name of a picture with a % for those of many pictures otherwise, and
+    # even so does not find its size.
+    if isinstance(source, str):
+        container = av.open(
+            f'file:{source}', options={'pattern_type': 'none'}, **LENIENT)
+        if container.format.name != 'image2':
+            return container
+        container.close()
+        with open(source, 'rb') as file:
+            source = file.read()
+    return av.open(io.BytesIO(source), **LENIENT)
+
+
+def codec_name(stream: av.VideoStream) -> str:
+    """Name the codec of a stream."""
+    context = stream.codec_context  # none where there is no decoder
+    return context.codec.canonical_name if context else 'not known to PyAV'
+
+
 def run_transform(transform: Callable, results: dict, filename: str) -> dict:
-    """Call a transform of a pipeline.
+    """Call a transform, with :class:`DecodingError` for what is wrong with the video.
 
-    Args:
-        transform (Callable): The transform.
-        results (dict): What it takes.
-        filename (str): The video.
-
-    Raises:
-        DecodingError: If the video cannot be read, or a decoder finds no
-            frames in it.
+    That is also one in which a decoder finds no frames.
     """
     decodes = isinstance(transform, DECODERS)
     with decoding_errors(filename, everything=decodes):
@@ -70,8 +80,7 @@ def decoding_errors(filename: str, everything: bool = False) -> Iterator[None]:
         filename (str): The video that is about to be read.
         everything (bool): Whether a decoder alone is at work, so that it is
             to blame for all but mistakes of ours, missing packages, keys and
-            options. Defaults to False: for the exceptions of decoders and of
-            the system.
+            options; else for the exceptions of decoders and of the system.
     """
     problem = None
     with contextlib.suppress(OSError, ValueError):
@@ -101,7 +110,7 @@ def decoding_errors(filename: str, everything: bool = False) -> Iterator[None]:
 
 
 def _is_from_decoder(error: Exception) -> bool:
-    """Tell the errors of decoders, of which decord has two."""
+    """Return True if raised by a decoder; decord has two kinds of errors."""
     return isinstance(error, av.FFmpegError) or type(
         error).__module__.startswith('decord') or (
             isinstance(error, RuntimeError)

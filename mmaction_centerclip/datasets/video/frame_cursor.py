@@ -4,11 +4,8 @@ from collections.abc import Sequence
 
 import av
 
-from .decoding_errors import DecodingError
-from .media_files import codec_name
+from .decoding_errors import DecodingError, codec_name
 from .packets import Key, OpenVideo
-
-__all__ = ['FrameCursor', 'OtherFramesError']
 
 # Decoders that begin with a key frame as well where frames are two fields.
 FIELDS = ('dvvideo', 'mpeg2video')
@@ -41,9 +38,7 @@ class FrameCursor:
     def read(self, number: int) -> av.VideoFrame:
         """Return a frame; at once if it is the last one, or soon if it is later.
 
-        Raises:
-            OtherFramesError: If what comes is not what was listed.
-            DecodingError: If the file is damaged before.
+        An :class:`OtherFramesError` says that what comes is not what was listed.
         """
         if self._frame is not None and number == self._number - 1:
             return self._frame

@@ -7,11 +7,8 @@ from typing import NamedTuple
 import av
 from av.stream import Disposition
 
-from .decoding_errors import DecodingError
-from .media_files import codec_name, open_media
+from .decoding_errors import DecodingError, codec_name, open_media
 from .shown_frames import with_ratios
-
-__all__ = ['CutOffError', 'Key', 'Listing', 'OpenVideo', 'list_packets']
 
 # Lists of other files, and text that is drawn.
 NO_VIDEOS = ('concat', 'dash', 'hls', 'tty')
@@ -33,7 +30,7 @@ class Key(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """What the packets of a video say of its frames.
+    """The frames of a video, as its packets list them.
 
     Attributes:
         count (int): How many there are.
@@ -52,15 +49,11 @@ class Listing(NamedTuple):
 
 
 class OpenVideo:
-    """A video that is open at some place.
+    """A video that is open at some place: a ``container``, and a ``stream`` in it.
 
     Args:
         source (str | bytes): The name of a local file, or its content.
         num_threads (int): Threads of the decoder.
-
-    Attributes:
-        stream (av.VideoStream): The video among what the file holds.
-        container (av.container.InputContainer): The file.
     """
 
     def __init__(self, source: str | bytes, num_threads: int) -> None:
@@ -153,14 +146,7 @@ def _decode(stream: av.VideoStream,
 
 
 def list_packets(video: OpenVideo) -> Listing | None:
-    """List all packets of a video, without decoding any.
-
-    Args:
-        video (OpenVideo): At its start.
-
-    Returns:
-        Listing | None: None where one is damaged, or is no frame.
-    """
+    """List all packets of a video; None where one is damaged, or is no frame."""
     codec, packets, is_whole = codec_name(video.stream), [], False
     with contextlib.suppress(CutOffError):
         for packet in video.packets():
@@ -182,7 +168,7 @@ def list_packets(video: OpenVideo) -> Listing | None:
 
 
 def _may_hide(codec: str, packet: av.Packet) -> bool:
-    """Tell a packet that gives no frame, or stands for one not coded."""
+    """Return True for a packet without a coded frame."""
     if codec == 'vp8':
         return not memoryview(packet)[0] & 16  # its bit show_frame
     return codec == 'mpeg4' and packet.size < 16

@@ -8,8 +8,6 @@ import numpy as np
 from av.sidedata.sidedata import Type
 from av.video.reformatter import VideoReformatter
 
-__all__ = ['ShownFrames', 'is_mirrored', 'with_ratios']
-
 # Color matrices that swscale has not, and what decord takes them for: 10 for
 # BT.2020, and the others for none (2).
 MATRICES = {8: 2, 10: 9, **dict.fromkeys(range(11, 18), 2)}
@@ -142,7 +140,7 @@ def _matrix_of(frame: av.VideoFrame) -> list[float]:
 
 
 def is_mirrored(frame: av.VideoFrame) -> bool:
-    """Return whether a frame is shown as in a mirror."""
+    """Return True if a frame is shown as in a mirror."""
     a, b, c, d = _matrix_of(frame)
     return a * d < b * c
 
@@ -158,16 +156,11 @@ def _turn(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
 
 
 def _to_sdr(image: np.ndarray, transfer: int, primaries: int) -> np.ndarray:
-    """Return a picture of BT.709 on an SDR display, which shows the same light.
+    """Return a picture of BT.709, uint8 (H, W, 3), which shows the same light.
 
-    Args:
-        image (np.ndarray): In PQ or HLG (ITU-R BT.2100), uint16 (H, W, 3).
-        transfer (int): Which of them.
-        primaries (int): Those of BT.709, or else of BT.2020.
-
-    Returns:
-        np.ndarray: uint8 (H, W, 3). :data:`WHITE` is 255; what is brighter has
-        the same hue.
+    It is made of one in PQ or HLG (ITU-R BT.2100), uint16 (H, W, 3), with the
+    primaries of BT.709 or else of BT.2020. :data:`WHITE` becomes 255; what is
+    brighter keeps its hue.
     """
     shown = np.empty(image.shape, np.uint8)
     for top in range(0, len(image), STRIP):

@@ -6,13 +6,10 @@ from types import SimpleNamespace
 import av
 import numpy as np
 
-from .decoding_errors import DecodingError
+from .decoding_errors import DecodingError, codec_name
 from .frame_cursor import FrameCursor, OtherFramesError
-from .media_files import codec_name
 from .packets import Key, Listing, OpenVideo, list_packets
 from .shown_frames import ShownFrames
-
-__all__ = ['VideoReader']
 
 # A packet is a frame and says its time here, which tells the frame from its
 # neighbours after a jump to a key frame.
@@ -50,10 +47,7 @@ class VideoReader:
 
     Args:
         source (str | bytes): The name of a local file, or its content.
-        num_threads (int): Threads of the decoder. Defaults to 1.
-
-    Raises:
-        DecodingError: If no frame can be decoded.
+        num_threads (int): Threads of the decoder.
     """
 
     def __init__(self, source: str | bytes, num_threads: int = 1) -> None:
@@ -102,9 +96,6 @@ class VideoReader:
             np.ndarray: When each frame starts and, last, when the video ends,
             float64 (frames + 1, ), in seconds: as the file says, or by the
             rate where it says nothing that ascends.
-
-        Raises:
-            DecodingError: If the file says no rate either.
         """
         fps = self.get_avg_fps()
         if fps <= 0:
@@ -121,18 +112,7 @@ class VideoReader:
             yield frame.reformat(format='gray').to_ndarray()
 
     def get_batch(self, indices: Sequence[int]) -> SimpleNamespace:
-        """Decode frames.
-
-        Args:
-            indices (Sequence[int]): Their numbers, in any order.
-
-        Returns:
-            SimpleNamespace: ``asnumpy()`` gives them in RGB, uint8
-            (len(indices), H, W, 3).
-
-        Raises:
-            DecodingError: If one cannot be decoded.
-        """
+        """Decode frames; ``asnumpy()`` gives them in RGB, uint8 (N, H, W, 3)."""
         indices = np.ravel(indices).tolist()
         wanted = sorted(set(indices))
         images = None

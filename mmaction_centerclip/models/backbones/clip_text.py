@@ -15,7 +15,7 @@ from mmaction_centerclip.clip.models import (
     tokenizer_of,
 )
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.utils.strict_loading import load_strictly
+from mmaction_centerclip.utils.weights import load_strictly
 
 
 class TextFeatures(NamedTuple):

@@ -6,9 +6,8 @@ from mmaction.registry import MODELS
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError, check_choice
-from mmaction_centerclip.utils.drop_probs import use_plain_drop_probs
 
-from .video_tower import Function, VideoTower
+from .video_tower import Function, VideoTower, use_plain_drop_probs
 
 try:
     from mmpretrain.models.backbones import VisionTransformer

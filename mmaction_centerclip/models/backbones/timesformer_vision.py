@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.necks import TokenNeck
 from mmaction_centerclip.models.video_tokens import VideoTokens
-from mmaction_centerclip.utils.drop_probs import use_plain_drop_probs
 
 from .tower_steps import run_real_frames
-from .video_tower import EncodedSegments, Function, VideoTower
+from .video_tower import EncodedSegments, Function, VideoTower, use_plain_drop_probs
 
 JOINT = ('norm', 'self_attn', 'norm', 'ffn')
 DIVIDED = ('self_attn', 'self_attn', 'ffn')  # Whose parts have norms of their own.

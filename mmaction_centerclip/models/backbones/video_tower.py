@@ -2,12 +2,13 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.necks import TokenNeck, build_necks
 from mmaction_centerclip.models.video_tokens import VideoTokens
-from mmaction_centerclip.utils.strict_loading import load_strictly
+from mmaction_centerclip.utils.weights import load_strictly
 
 from .tower_checks import check_imgs, check_necks, refuse_tracing
 from .tower_steps import AttentionHooks, Function, Step, list_steps
@@ -226,3 +227,14 @@ class VideoTower:
         load_strictly(self, state, source, may_lack=self.added_keys)
         if not any(key.startswith('necks.') for key in state):
             self.init_necks()
+
+
+def use_plain_drop_probs(model: nn.Module) -> None:
+    """Turn the drop rates that are numpy's scalars into Python's numbers.
+
+    The zoo takes its rates from ``np.linspace``, and ``torch.compile`` would take them
+    for tensors, whose values it does not know.
+    """
+    for module in model.modules():
+        if isinstance(getattr(module, 'drop_prob', None), np.floating):
+            module.drop_prob = float(module.drop_prob)

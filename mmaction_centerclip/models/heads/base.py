@@ -6,6 +6,7 @@ from typing import Annotated
 
 import torch
 from mmaction.registry import MODELS
+from mmengine.dist import all_gather, all_reduce, get_rank, get_world_size
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -13,7 +14,6 @@ from torch import Tensor, nn
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.backbones import CLIPTextTower, TextFeatures
 from mmaction_centerclip.ops import repeated_pairs
-from mmaction_centerclip.utils.gather import gather_with_grad
 
 INIT_LOGIT_SCALE = math.log(1 / 0.07)  # CLIP's
 LogScale = Annotated[float, (lambda x: x <= math.log(1000),
@@ -154,3 +154,35 @@ def build_loss(config: dict) -> nn.Module:
         raise InputError(f"loss: {config['type']!r} must return a dict of loss terms, "
                          f'got {type(terms).__name__}')
     return loss
+
+
+class _GatherWithGrad(torch.autograd.Function):
+
+    @staticmethod
+    def forward(ctx, tensor: Tensor) -> Tensor:
+        ctx.batch_size = len(tensor)
+        return torch.cat(all_gather(tensor.contiguous()))
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        # Every process computes the whole loss. Summing over processes and
+        # the mean that DDP takes afterwards give the gradient of that loss
+        # once; keeping the local slice alone would divide it by their number.
+        grad = grad.contiguous()
+        all_reduce(grad)
+        return grad.narrow(0, get_rank() * ctx.batch_size, ctx.batch_size)
+
+
+def gather_with_grad(tensor: Tensor) -> Tensor:
+    """Concatenate a tensor over all processes, along its first dimension.
+
+    With a loss that every process computes on the gathered tensors, and gradients
+    averaged over processes as DistributedDataParallel does, all parameters get the
+    gradient that one process would on the global batch.
+    """
+    if get_world_size() == 1:
+        return tensor
+    if tensor.dtype == torch.bool:
+        # Not every backend has bool.
+        return torch.cat(all_gather(tensor.to(torch.uint8))).bool()
+    return _GatherWithGrad.apply(tensor)

@@ -15,9 +15,10 @@ from mmengine.dataset import pseudo_collate
 
 from mmaction_centerclip.datasets.video.decoding_errors import (
     DecodingError,
+    codec_name,
     decoding_errors,
+    open_media,
 )
-from mmaction_centerclip.datasets.video.media_files import codec_name, open_media
 from mmaction_centerclip.datasets.video.shown_frames import is_mirrored
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.search import Hit, VideoIndex

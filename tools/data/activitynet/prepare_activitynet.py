@@ -4,13 +4,9 @@
 From train.json and val_1.json. All sentences of a video are joined to one
 paragraph, in order of their start, as CLIP4Clip does (arXiv 2104.08860, Sec. 4.1).
 """
-from mmaction_centerclip.cli import exit_on_input_error
+from mmaction_centerclip.cli import exit_on_input_error, prepare_parser
 from mmaction_centerclip.datasets import AnnotationEntry, convert_annotations
-from mmaction_centerclip.datasets.published import (
-    Split,
-    prepare_parser,
-    prepare_splits,
-)
+from mmaction_centerclip.datasets.published import Split, prepare_splits
 from mmaction_centerclip.errors import InputError, named_errors
 
 
@@ -46,7 +42,8 @@ def main() -> None:
         Split(f'{name}.json', split, (f'{name}.json', ),
               lambda path: read_paragraphs(path, args.suffix), count)
         for name, split, count in (('train', 'train', 10009),
-                                   ('val_1', 'val', 4917))], args)
+                                   ('val_1', 'val', 4917))],
+        args.source, args.out, args.any_count)
 
 
 if __name__ == '__main__':

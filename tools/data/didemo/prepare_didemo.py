@@ -8,13 +8,9 @@ are joined to one paragraph, in the order of the file, as CLIP4Clip does (arXiv
 """
 import os.path as osp
 
-from mmaction_centerclip.cli import exit_on_input_error
+from mmaction_centerclip.cli import exit_on_input_error, prepare_parser
 from mmaction_centerclip.datasets import AnnotationEntry, convert_annotations
-from mmaction_centerclip.datasets.published import (
-    Split,
-    prepare_parser,
-    prepare_splits,
-)
+from mmaction_centerclip.datasets.published import Split, prepare_splits
 
 
 def read_paragraphs(path: str, suffix: str | None) -> list[AnnotationEntry]:
@@ -38,7 +34,8 @@ def main() -> None:
     prepare_splits([
         Split(f'{split}.json', split, (f'{split}_data.json', ),
               lambda path: read_paragraphs(path, args.suffix))
-        for split in ('train', 'val', 'test')], args)
+        for split in ('train', 'val', 'test')],
+        args.source, args.out, args.any_count)
 
 
 if __name__ == '__main__':

@@ -6,14 +6,9 @@ LSMDC16_challenge_1000_publictect.csv, which have a clip a line: its name, start
 end aligned, start and end extracted, and the sentence. The clips are files of
 their own, so that start and end, which are those in the film, are left out.
 """
-from mmaction_centerclip.cli import exit_on_input_error
+from mmaction_centerclip.cli import exit_on_input_error, prepare_parser
 from mmaction_centerclip.datasets import AnnotationEntry
-from mmaction_centerclip.datasets.published import (
-    Split,
-    prepare_parser,
-    prepare_splits,
-    read_tabs,
-)
+from mmaction_centerclip.datasets.published import Split, prepare_splits, read_tabs
 
 
 def read_clips(path: str, suffix: str, by_film: bool) -> list[AnnotationEntry]:
@@ -38,7 +33,8 @@ def main() -> None:
         for split, name, count in (
             ('train', 'LSMDC16_annos_training.csv', None),
             ('val', 'LSMDC16_annos_val.csv', None),
-            ('test', 'LSMDC16_challenge_1000_publictect.csv', 1000))], args)
+            ('test', 'LSMDC16_challenge_1000_publictect.csv', 1000))],
+        args.source, args.out, args.any_count)
 
 
 if __name__ == '__main__':

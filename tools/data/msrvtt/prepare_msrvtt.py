@@ -7,14 +7,9 @@ MSRVTT_data.json alone the splits of the data set itself, called full.
 """
 from collections import Counter
 
-from mmaction_centerclip.cli import exit_on_input_error
+from mmaction_centerclip.cli import exit_on_input_error, prepare_parser
 from mmaction_centerclip.datasets import AnnotationEntry, convert_annotations
-from mmaction_centerclip.datasets.published import (
-    Split,
-    prepare_parser,
-    prepare_splits,
-    read_csv,
-)
+from mmaction_centerclip.datasets.published import Split, prepare_splits, read_csv
 from mmaction_centerclip.errors import InputError
 
 DATA = 'MSRVTT_data.json'
@@ -51,7 +46,7 @@ def list_ids(path: str) -> list[str]:
 
 
 def read_listed(list_path: str, data_path: str, suffix: str) -> list[AnnotationEntry]:
-    """Give each listed video all its captions."""
+    """Return each listed video with all its captions."""
     captions = read_data(data_path)[1]
     for name in list_ids(list_path):
         if not captions.get(name):
@@ -91,7 +86,8 @@ def main() -> None:
         *(Split(f'{name}_full.json', name, (DATA, ),
                 lambda path, split=split: read_split(path, split, end), count)
           for name, split, count in (('train', 'train', 6513), ('val', 'validate', 497),
-                                     ('test', 'test', 2990)))], args)
+                                     ('test', 'test', 2990)))],
+        args.source, args.out, args.any_count)
 
 
 if __name__ == '__main__':

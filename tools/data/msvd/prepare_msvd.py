@@ -8,11 +8,10 @@ that is missing.
 import os.path as osp
 import re
 
-from mmaction_centerclip.cli import exit_on_input_error
+from mmaction_centerclip.cli import exit_on_input_error, prepare_parser
 from mmaction_centerclip.datasets import AnnotationEntry
 from mmaction_centerclip.datasets.published import (
     Split,
-    prepare_parser,
     prepare_splits,
     read_lines,
     read_plain_pickle,
@@ -71,7 +70,7 @@ def list_ids(path: str) -> list[tuple[int, str]]:
 
 def read_listed(list_path: str, captions_path: str,
                 suffix: str) -> list[AnnotationEntry]:
-    """Give each listed clip all its captions."""
+    """Return each listed clip with all its captions."""
     read = read_pickle if captions_path.endswith('.pkl') else read_descriptions
     captions = read(captions_path)
     for line, name in list_ids(list_path):
@@ -90,7 +89,8 @@ def main() -> None:
     prepare_splits([
         Split(f'{split}.json', split, (f'{split}_list.txt', captions),
               lambda *paths: read_listed(*paths, args.suffix), count, list_ids)
-        for split, count in (('train', 1200), ('val', 100), ('test', 670))], args)
+        for split, count in (('train', 1200), ('val', 100), ('test', 670))],
+        args.source, args.out, args.any_count)
 
 
 if __name__ == '__main__':

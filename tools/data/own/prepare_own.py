@@ -11,13 +11,12 @@ import argparse
 import os.path as osp
 
 from mmaction_centerclip.cli import exit_on_input_error
-from mmaction_centerclip.datasets import annotation_text
 from mmaction_centerclip.datasets.published import read_own_captions
 from mmaction_centerclip.datasets.published.own_files import (
     find_videos,
     split_by_video,
 )
-from mmaction_centerclip.datasets.published.prepare import write_once
+from mmaction_centerclip.datasets.published.prepare import write_split
 from mmaction_centerclip.errors import InputError, check_number
 from mmaction_centerclip.utils.homes import ToolParser
 
@@ -59,12 +58,8 @@ def main() -> None:
         chosen = [entry for entry in entries if splits[entry.video] == split]
         if not chosen:
             continue
-        path = osp.join(out, f'{split}.json')
-        is_new = write_once(annotation_text(chosen, split), path)
-        written += is_new
-        print(f'{path}: {len({entry.video for entry in chosen}):,} videos, '
-              f'{sum(len(entry.captions) for entry in chosen):,} captions'
-              + ('' if is_new else ', is there already'))
+        written += write_split(chosen, split, osp.join(out, f'{split}.json'),
+                               f'{len({entry.video for entry in chosen}):,} videos')
     if not written:
         print('Nothing to do.')
 

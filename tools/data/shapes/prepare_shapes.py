@@ -1,7 +1,5 @@
 #!/usr/bin/env python
-"""Render the shapes data: small real videos with captions and labels.
-
-They are the same each time.
+"""Render the shapes data: small real videos with captions, the same each time.
 
 A coloured shape moves over a background with distractors and sensor noise; in
 some videos a second shape is there at the start or at the end only. Direction
@@ -16,13 +14,12 @@ the time, on one side; the first may move diagonally too.
 """
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from mmaction_centerclip.cli import exit_on_input_error
+from mmaction_centerclip.cli import exit_on_input_error, positive_int
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.files import atomic_write, write_text
 from mmaction_centerclip.utils.homes import ToolParser
@@ -83,7 +80,7 @@ def draw_attributes(rng: np.random.Generator, only_motion: bool,
 
 
 def write_captions(attributes: dict, count: int, rng: np.random.Generator) -> list[str]:
-    """Tell the same facts in different words."""
+    """Describe the same facts in different words."""
     captions = []
     for template in rng.permutation(MAIN)[:count]:
         if 'time' in attributes:
@@ -227,10 +224,10 @@ def parse_args() -> argparse.Namespace:
         '--out',
         help='folder of the data, default: data/shapes, data/shapes_motion with '
         '--only-motion, data/shapes_hard with --hard')
-    parser.add_argument('--num-train', type=int,
+    parser.add_argument('--num-train', type=positive_int,
                         help='videos to train on, default: 720, or 1440 with --hard')
     parser.add_argument(
-        '--num-test', type=int,
+        '--num-test', type=positive_int,
         help='videos to test on, default: 216; 96, all there are, with '
         '--only-motion; 600 with --hard, with 1,100 captions')
     parser.add_argument('--seed', type=int, default=0, help='random seed')
@@ -247,13 +244,8 @@ def parse_args() -> argparse.Namespace:
     train, test, out = ((1440, 600, 'data/shapes_hard') if args.hard else
                         (720, distinct, 'data/shapes_motion') if args.only_motion else
                         (720, 216, 'data/shapes'))
-    args.num_train = train if args.num_train is None else args.num_train
-    args.num_test = test if args.num_test is None else args.num_test
+    args.num_train, args.num_test = args.num_train or train, args.num_test or test
     args.out = out if args.out is None else args.out
-    for name in ('num_train', 'num_test'):
-        if getattr(args, name) < 1:
-            parser.error(f'--{name.replace("_", "-")} must be positive, got '
-                         f'{getattr(args, name)}')
     if args.only_motion and args.num_test > distinct:
         parser.error(f'--only-motion has {distinct} distinct videos to test '
                      f'on, got --num-test {args.num_test}')
@@ -277,20 +269,20 @@ def main() -> None:
         try:
             found = json.loads(manifest.read_text())
         except ValueError:
-            sys.exit(f'error: {manifest} is damaged; remove the folder, or choose '
-                     'another --out')
+            raise InputError(f'{manifest} is damaged; remove the folder, or choose '
+                             'another --out') from None
         if found == settings:
             write_labels(out, splits)  # Of which earlier versions have none.
             print(f'{out} is complete, nothing to do.')
             return
-        sys.exit(f'error: {out} holds other data ({found}); expected '
-                 f'{settings}. Choose another --out, or remove the folder.')
+        raise InputError(f'{out} holds other data ({found}); expected {settings}. '
+                         'Choose another --out, or remove the folder.')
 
     videos = out / 'videos'
     try:
         videos.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        sys.exit(f'error: --out {out}: {error.strerror}')
+        raise InputError(f'--out {out}: {error.strerror}') from None
     for name, attributes, _, rng in track(
         [video for split in splits.values() for video in split]):
         write_video(videos / name, render_video(attributes, rng, args.only_motion))

@@ -4,13 +4,9 @@
 From vatex_training_v1.0.json, vatex_validation_v1.0.json and
 vatex_public_test_english_v1.1.json.
 """
-from mmaction_centerclip.cli import exit_on_input_error
+from mmaction_centerclip.cli import exit_on_input_error, prepare_parser
 from mmaction_centerclip.datasets import AnnotationEntry, convert_annotations
-from mmaction_centerclip.datasets.published import (
-    Split,
-    prepare_parser,
-    prepare_splits,
-)
+from mmaction_centerclip.datasets.published import Split, prepare_splits
 
 
 def read_english(path: str, suffix: str) -> list[AnnotationEntry]:
@@ -30,7 +26,8 @@ def main() -> None:
         for split, name, count in (
             ('train', 'vatex_training_v1.0.json', 25991),
             ('val', 'vatex_validation_v1.0.json', 3000),
-            ('test', 'vatex_public_test_english_v1.1.json', 6000))], args)
+            ('test', 'vatex_public_test_english_v1.1.json', 6000))],
+        args.source, args.out, args.any_count)
 
 
 if __name__ == '__main__':

@@ -1,11 +1,11 @@
-"""Of a clip with start and end, its frames are sampled and no others."""
+"""The frames of a clip are sampled by its start and end, and no others."""
 import numpy as np
 import pytest
 from mmaction.registry import DATASETS, TRANSFORMS
 from mmaction.utils import register_all_modules
 
 from mmaction_centerclip.datasets import AnnotationEntry, annotation_text
-from mmaction_centerclip.datasets.clip_times import narrow_to_clip
+from mmaction_centerclip.datasets.video.frame_times import narrow_to_clip
 from mmaction_centerclip.errors import InputError
 
 from .caches import open_video as open_cached

@@ -1,9 +1,9 @@
-"""What a file says of itself, and whether it was cut off."""
+"""A file tells its facts, and that it was cut off."""
 import shutil
 
 import pytest
 
-from mmaction_centerclip.datasets.doctor.files import (
+from mmaction_centerclip.datasets.doctor.videos import (
     find_decoders,
     guess_kind,
     probe_file,
@@ -29,14 +29,13 @@ def test_a_whole_file_is_not_cut_off(name, tmp_path):
         assert facts['duration'] == pytest.approx(FRAMES / 25, abs=.5)
 
 
-# The first 40% of a small file are nothing but its index. The last part of an AVI
-# and of a Matroska is one, without which no frame is lost.
+# The first 40% of a small file are nothing but its index.
 @pytest.mark.parametrize('name, part', [
-    ('faststart.mp4', .7), ('faststart.mp4', .999), ('fragmented.mp4', .5),
-    ('h264.avi', .7), ('mpeg4.avi', .4), ('mjpeg.avi', .95), ('gif.gif', .999),
-    ('vp9.webm', .95), ('h264.mkv', .7),
-    *((name, part) for name in ('h264.mkv', 'gif.gif', 'h264.flv') for part in (.5, .9))
-])
+    ('faststart.mp4', .7), ('faststart.mp4', .95), ('fragmented.mp4', .5),
+    ('h264.avi', .7), ('h264.avi', .95), ('mpeg4.avi', .4), ('mpeg4.avi', .95),
+    ('mjpeg.avi', .95),
+    *((name, part) for name in ('h264.mkv', 'gif.gif', 'h264.flv', 'vp9.webm')
+      for part in (.5, .7, .95, .999) if (name, part) != ('h264.flv', .999))])
 def test_a_file_that_was_cut_off(name, part, tmp_path):
     path = write_clip(tmp_path / name, **CLIPS[name])
     content = path.read_bytes()

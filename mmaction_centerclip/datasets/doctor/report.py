@@ -1,13 +1,11 @@
-"""Write what the doctor found as a page of HTML that needs no other file."""
+"""Describe what the doctor found: lines of text, and a page of HTML."""
 import io
+from collections.abc import Iterator
 
 from mmaction_centerclip.utils.files import write_text
 from mmaction_centerclip.utils.html_page import data_url, render_page
 
-from .summary import summarize
 from .videos import STATES
-
-__all__ = ['write_page']
 
 BODY = '''
 {% macro table(titles, rows) %}
@@ -46,17 +44,68 @@ BODY = '''
 {% endfor %}
 '''
 MOST_ROWS = 1000
+MOST_LINES = 20
 AXES = dict(duration='duration, s', rate='frames a second', frames='frames')
 
 
-def write_page(report: dict, title: str, path: str) -> None:
-    """Write the page, all of it or nothing.
+def summarize(report: dict) -> list[str]:
+    """Describe each finding of :func:`diagnose` in a line."""
+    lines = []
+    for split in report['splits']:
+        lines += _summarize_videos(split)
+        if split['captions']:
+            lines += _summarize_captions(split)
+        if split['seconds_per_sample']:
+            lines.append(f'  {1e3 * split["seconds_per_sample"]:.1f} ms a sample, the '
+                         f'median with {report["workers"]} processes at once')
+    for leak in report['leaks']:
+        counts = ', '.join(f'{len(leak[key])} {words}' for key, words in (
+            ('same_name', 'files'),
+            ('same_content', 'pairs of files of the same bytes'),
+            ('same_caption', 'captions')) if leak[key])
+        lines.append(f'in both {" and ".join(leak["splits"])}: {counts or "nothing"}')
+    return lines
 
-    Args:
-        report (dict): Of :func:`diagnose`.
-        title (str): Such as the config's name.
-        path (str): The file.
-    """
+
+def _summarize_videos(split: dict) -> Iterator[str]:
+    states = ', '.join(f'{count} {STATES[state]}' for state, count
+                       in split['states'].items() if count)
+    same = f' (also {", ".join(split["same_as"])})' if split['same_as'] else ''
+    yield f'{split["name"]}{same}: {split["videos"]} videos: {states}'
+    for video in split['faults'][:MOST_LINES]:
+        by = (f'; first frame by: {", ".join(video["decoders"]) or "no decoder"}'
+              if 'decoders' in video else '')
+        yield f'  {video["file"]}: {STATES[video["state"]]}: {video["reason"]}{by}'
+    for video in split['unusual'][:MOST_LINES]:
+        yield (f'  {video["file"]}: its codec is {video["codec"]}, which VideoInit '
+               'reads and some other decoders do not')
+    for names in split['repeated'][:MOST_LINES]:
+        yield f'  one video under {len(names)} names: {", ".join(names)}'
+    if len(split['shapes']) > 1:
+        yield ('  samples of several shapes make no batch; the pipeline needs a step '
+               'that resizes: ' + ', '.join(
+                   f'{found["videos"]} of {found["shape"]}, such as {found["file"]}'
+                   for found in split['shapes'][:5]))
+    more = sum(max(0, len(split[name]) - MOST_LINES)
+               for name in ('faults', 'unusual', 'repeated'))
+    if more:
+        yield f'  and {more} more'
+
+
+def _summarize_captions(split: dict) -> Iterator[str]:
+    captions = split['captions']
+    yield (f'  captions: {captions["captions"]}, {len(captions["empty"])} entries with '
+           f'empty ones, {len(captions["over_long"])} longer than the context')
+    for kind, found in split.get('false_negatives', {}).items():
+        if found['groups']:
+            yield (f'  {kind.replace("_", " ")}: {found["samples"]} samples in '
+                   f'{found["groups"]} groups; a shuffled batch of one process has '
+                   f'{found["pairs_per_batch"]} such pairs on average, each other\'s '
+                   'negatives unless mask_repeats leaves them out')
+
+
+def write_page(report: dict, title: str, path: str) -> None:
+    """Write all of the report as a page that needs no other file."""
     splits = [dict(
         split, picture=draw_figures(split['figures']),
         states={STATES[name]: count for name, count in split['states'].items()},

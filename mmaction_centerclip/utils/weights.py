@@ -1,9 +1,8 @@
-"""Load weights that must fit, with one line where they do not."""
+"""Load weights that must fit, and hash those of a model."""
+import torch
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
-
-__all__ = ['compare_weights', 'load_strictly']
 
 
 def compare_weights(own: dict[str, Tensor], state: dict[str, Tensor]
@@ -37,11 +36,7 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], source: str,
                   may_lack: tuple[str, ...] = ()) -> None:
     """Load a state dict all of whose keys and shapes must fit.
 
-    Args:
-        module (nn.Module): Changed in place, if everything fits.
-        state (dict[str, Tensor]): Its weights.
-        source (str): Where they are from, for messages.
-        may_lack (tuple[str, ...]): Starts of keys that the state dict need not have.
+    Those that begin with ``may_lack`` may be missing; ``source`` is for messages.
     """
     missing, unknown, other = compare_weights(module.state_dict(), state)
     missing = [key for key in missing if not key.startswith(may_lack)]
@@ -51,3 +46,11 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], source: str,
             f'{missing[:5]} ({len(missing)} in all), not part of the model '
             f'{unknown[:5]} ({len(unknown)} in all); {"; ".join(other[:3])}')
     module.load_state_dict(state, strict=False)
+
+
+def hash_weights(digest, model: nn.Module) -> None:
+    """Take names, types, shapes and values of all weights into a hash."""
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(
+            torch.uint8).numpy().data)

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from mmaction_centerclip.datasets.doctor.results import run_jobs
+from mmaction_centerclip.datasets.doctor.diagnose import run_jobs
 
 
 def work(number):

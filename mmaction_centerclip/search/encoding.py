@@ -49,8 +49,7 @@ class SegmentEncoder:
 
     Args:
         window (float): The longest window, in seconds.
-        at_cuts (bool): Whether windows begin where shots do, too, for which all
-            frames are decoded.
+        at_cuts (bool): Whether windows begin where shots do, too; decodes all frames.
         batch_size (int): Windows to encode at a time.
     """
 

@@ -137,8 +137,7 @@ def find_hits(ranking: Ranking, file_of: np.ndarray, segments: Segments,
         topk (int): Moments at most.
 
     Returns:
-        list[tuple]: First and last segment, and the score, of each moment; the
-        best first, equal ones in the order of the segments.
+        list[tuple]: First and last segment, and score, of each, the best first.
     """
     used, hits = set(), []
 

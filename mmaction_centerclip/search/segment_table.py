@@ -86,8 +86,7 @@ class SegmentTable:
             exact (bool, optional): Whether all are compared, and not the
                 :data:`CANDIDATES` that are best by their compressed copies.
                 Defaults to None: below :data:`COMPRESSED_FROM` segments.
-            fits (np.ndarray, optional): Those that count, bool (N, ), which are
-                then all compared.
+            fits (np.ndarray, optional): Those to compare, bool (N, ), all of them.
         """
         vectors = self.segments.vectors
         if fits is None and self.is_compressed(exact):

@@ -143,9 +143,9 @@ class VideoIndex:
         else:
             found = self._reranker.search(query, vector, topk, lowest, exact, fits)
         start, end = table.segments.start, table.segments.end
-        return [Hit(table.paths[table.file_of[first]], float(start[first]),
-                    float(end[last]), score)
-                for first, last, score in found]
+        paths = [table.paths[table.file_of[first]] for first, *_ in found]
+        return [Hit(path, float(start[first]), float(end[last]), score)
+                for path, (first, last, score) in zip(paths, found)]
 
     def _query(self, query: Query, exclude: Query | Sequence[Query] | None
                ) -> np.ndarray:

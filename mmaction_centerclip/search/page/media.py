@@ -1,4 +1,4 @@
-"""What is shown of a moment: its first frame, the kept tokens, a video or a clip."""
+"""Show a moment: its first frame, the kept tokens, its video or a clip."""
 import hashlib
 import os
 import threading

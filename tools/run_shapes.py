@@ -1,10 +1,9 @@
 #!/usr/bin/env python
 """Train CenterCLIP and the same model without clustering, and compare them.
 
-Renders the shapes data into data/ of the current folder, trains and tests both
-models from scratch through tools/train.py and tools/test.py, and prints one table.
-Each step that is done already is skipped, so that an interrupted run continues
-where it was.
+Renders the shapes data into data/ of the current folder, trains and tests both models
+from scratch through tools/train.py and tools/test.py, and prints one table. Each step
+that is done already is skipped, so that an interrupted run continues where it was.
 """
 import json
 import statistics

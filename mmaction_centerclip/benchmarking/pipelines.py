@@ -30,13 +30,7 @@ CAPTION = 'a man is playing the guitar on a stage'
 
 @dataclass
 class Pipeline:
-    """A data pipeline and the files that it reads.
-
-    Args:
-        name (str): As tables have it.
-        steps (list[dict]): Configs of its transforms.
-        files (list[str]): Videos, the same ones in all that are compared.
-    """
+    """A data pipeline, its transforms' configs, and the videos that it reads."""
     name: str
     steps: list[dict]
     files: list[str]
@@ -71,11 +65,10 @@ def stage_of(step: dict) -> str:
 
 
 def stock_pipeline(steps: list[dict]) -> list[dict]:
-    """Return MMAction2's own pipeline, which draws the frames of another one.
+    """Return the pipeline of MMAction2's CLIP4Clip's test, with decord.
 
-    The pipeline of its CLIP4Clip's test: decord, a short side of 256 and a crop
-    of 224. Sampling and tokenizer are those of ``steps``, so that both draw the
-    same frames and read the same captions.
+    Sampling and tokenizer are those of ``steps``, so that both draw the same frames
+    and read the same captions.
     """
     own = {stage_of(step): step for step in steps}
     stock = []
@@ -99,8 +92,8 @@ def time_stages(pipelines: Sequence[Pipeline], repeats: int,
         device (str): Where batches go. Defaults to ``'cpu'``: they stay.
 
     Returns:
-        dict[str, list[dict[str, float]]]: For each pipeline and video, medians of
-        stages and their ``total`` in milliseconds, CPU time but for ``transfer``.
+        dict[str, list[dict[str, float]]]: For each pipeline and video, medians of stages
+        and their ``total`` in milliseconds, CPU time but for ``transfer``.
     """
     times = {pipeline.name: [[] for _ in pipeline.files] for pipeline in pipelines}
     for turn in range(repeats + 1):

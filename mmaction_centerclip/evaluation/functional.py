@@ -30,14 +30,11 @@ def retrieval_metrics(similarity: Tensor | np.ndarray,
 
     Args:
         similarity (Tensor | ndarray): Shape (texts, videos), finite.
-        video_of_text (Tensor | ndarray): Column of each caption's own video,
-            integer (texts, ).
-        topk (Sequence[int]): The k of R@k. Defaults to (1, 5, 10).
+        video_of_text (Tensor | ndarray): Each caption's own video, integer (texts, ).
 
     Returns:
-        dict[str, float]: For ``t2v`` and ``v2t``: ``/R1`` ... in per cent,
-        ``/MdR`` and ``/MnR``, the median and mean of the (expected) ranks,
-        which count from 1.
+        dict[str, float]: For ``t2v`` and ``v2t``: ``/R1`` ... in per cent, ``/MdR`` and
+        ``/MnR``, the median and mean of the (expected) ranks, which count from 1.
 
     Examples:
         >>> import torch
@@ -100,10 +97,10 @@ def relevance_metrics(similarity: Tensor | np.ndarray,
                       directions: Sequence[str] = ('t2v', 'v2t')) -> dict[str, float]:
     """Compute mean average precision and NDCG in per cent, in both directions.
 
-    At the level of single captions, unlike :func:`retrieval_metrics`: text-to-video,
-    every caption ranks all videos, one of which is relevant; video-to-text, every video
-    with a caption ranks all captions, of which its own are relevant. Ties count by
-    their expected value, see :func:`expected_ap_and_ndcg`.
+    Of single captions: text-to-video, every caption ranks all videos, one of which is
+    relevant; video-to-text, every video with a caption ranks all captions, of which its
+    own are relevant. Ties count by their expected value, see
+    :func:`expected_ap_and_ndcg`.
 
     Examples:
         >>> import torch

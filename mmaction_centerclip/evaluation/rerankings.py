@@ -1,15 +1,34 @@
 """Re-rankings, registered by the names that ``rerank`` lists."""
 import os
+from abc import ABC, abstractmethod
 
 import torch
+from mmengine.registry import Registry
 from torch import Tensor
 
 from mmaction_centerclip.errors import InputError, check_number, check_positive_int
 
 from .feature_file import check_same_model, load_features
 from .functional import check_matrix
-from .registry import RERANKINGS, Reranking
 from .scores import Scores, raised_together, score_matrix
+
+RERANKINGS = Registry('re-ranking')
+
+
+class Reranking(ABC):
+    """A change of similarities, which ``rerank`` lists by a name of ``RERANKINGS``.
+
+    The name is also that of its row of figures; its options are those of
+    ``__init__``, which checks them.
+
+    Attributes:
+        needs_cosines (bool): Whether it is for similarities from -1 to 1 only.
+    """
+    needs_cosines = False
+
+    @abstractmethod
+    def __call__(self, scores: Scores) -> Scores:
+        """Return new scores, see :meth:`Scores.replace`."""
 
 
 @RERANKINGS.register_module(name='dual_softmax')
@@ -47,7 +66,7 @@ def dual_softmax(similarity: Tensor, temperature: float = 100.0) -> dict[str, Te
     Args:
         similarity (Tensor): Shape (texts, videos), finite.
         temperature (float): c, not negative; with 0 the rankings are those of
-            ``similarity``. Defaults to 100.
+            ``similarity``.
 
     Returns:
         dict[str, Tensor]: ``t2v``, whose rows rank the videos, and ``v2t``,
@@ -71,11 +90,8 @@ def _check_temperature(value: object) -> float:
 class QBNorm(Reranking):
     """Re-rank with :func:`qb_norm` and a bank of the training set.
 
-    Args:
-        bank (str): A file of features of the same model, whose captions are
-            the bank of ``t2v``, and whose videos are that of ``v2t``.
-        beta (float): See there.
-        top (int): See there.
+    The bank is a file of features of the same model: its captions for ``t2v``, its
+    videos for ``v2t``.
     """
 
     def __init__(self, bank: str | os.PathLike, beta: float = 20.0,
@@ -112,25 +128,16 @@ def qb_norm(similarity: Tensor, bank: Tensor, beta: float = 20.0,
 
         exp(beta s[q, g]) / sum over bank queries i of exp(beta b[i, g])
 
-    A normalised query gets the logarithm of that, over beta, which ranks
-    alike, cannot overflow, and has the scale of s:
-
-    .. code-block:: text
-
-        s[q, g] - log(sum over i of exp(beta b[i, g])) / beta
-
-    Only a query's own row may be ranked: normalised and other rows do not
-    compare. Of tied items, all count as the best of their query.
-
-    The bank of texts is other texts, such as those of the training set. For
-    video-to-text, give ``similarity.T`` and a bank of videos, and transpose.
+    A normalised query gets the logarithm of that, over beta, which ranks alike, cannot
+    overflow, and has the scale of s: ``s[q, g] - log(sum over i of exp(beta b[i, g])) /
+    beta``. Normalised and other rows do not compare. Of tied items, all count as the
+    best of their query. For video-to-text, all is transposed.
 
     Args:
         similarity (Tensor): s, shape (queries, gallery), finite.
         bank (Tensor): b, shape (bank queries, gallery), finite.
-        beta (float): The inverse temperature, positive. Defaults to 20.
-        top (int): How many best items of a bank query are in A, from 1 to the
-            size of the gallery. Defaults to 1.
+        beta (float): The inverse temperature, positive.
+        top (int): How many best items of a bank query are in A.
 
     Returns:
         Tensor: Float64 (queries, gallery).

@@ -24,32 +24,26 @@ __all__ = ['VideoTextRetrievalMetric']
 class VideoTextRetrievalMetric(BaseMetric):
     """Compute recall and ranks, text-to-video and video-to-text.
 
-    Any number of captions per video; see :func:`retrieval_metrics` for what
-    is counted and how ties are. A video that a distributed sampler repeats
-    counts once. Each process scores its share of the pairs, with the head
-    where it is not separable (``ScoringHeadHook`` lends it).
+    See :func:`retrieval_metrics` for what is counted and how ties are. A video that a
+    distributed sampler repeats counts once. Each process scores its share of the pairs,
+    with the head where it is not separable (``ScoringHeadHook`` lends it).
 
     Args:
-        topk (Sequence[int]): The k of R@k. Defaults to (1, 5, 10).
-        more_metrics (Sequence[str | dict]): Such as ``'gmean'``, ``'Rsum'``,
-            ``'mAP'``, ``'NDCG'``. Defaults to ().
+        more_metrics (Sequence[str | dict]): Such as ``'gmean'``, ``'Rsum'``, ``'mAP'``,
+            ``'NDCG'``.
         rerank (Sequence[str | dict]): Such as ``'dual_softmax'`` or
-            ``dict(type='qb_norm', bank='bank.pth')``. Defaults to ().
+            ``dict(type='qb_norm', bank='bank.pth')``.
         max_pairs (int): Pairs to score at a time, which bounds the memory.
-            Defaults to 2 ** 18.
-        score_dtype (str): In which a head that is not separable compares
-            pairs. In ``'float64'``, rounded to float32 after, figures do not
-            depend on ``max_pairs`` or the number of processes, and equal
-            features tie; ``'float32'`` is faster, on GPUs that are slow in
-            float64 by far. Defaults to ``'float64'``.
+        score_dtype (str): In which a head that is not separable compares pairs. In
+            ``'float64'``, rounded to float32 after, figures do not depend on
+            ``max_pairs`` or the number of processes, and equal features tie;
+            ``'float32'`` is faster, on GPUs that are slow in float64 by far.
         dump (str, optional): A new ``.pth`` file for the features, see
-            :class:`RetrievalFeatures`. Defaults to None.
-        dump_only (bool): Whether to write the features without comparing any,
-            as for a bank of ``qb_norm``. Defaults to False.
-        allow_missing (bool): Whether to go on without videos that cannot be
-            read, and report ``coverage``. Defaults to False: the first one is
-            an error.
-        **kwargs: As for ``BaseMetric``.
+            :class:`RetrievalFeatures`.
+        dump_only (bool): Whether to write the features without comparing any, as for a
+            bank of ``qb_norm``.
+        allow_missing (bool): Whether to go on without videos that cannot be read, and
+            report ``coverage``, instead of raising an error at the first one.
     """
     default_prefix = 'retrieval'
 
@@ -116,10 +110,9 @@ class VideoTextRetrievalMetric(BaseMetric):
         return {f'{self.prefix}/{k}': v for k, v in metrics.items()}
 
     def use_head(self, head: nn.Module, config: dict | None = None) -> None:
-        """Set the head that compares the features, and the config it was built from.
+        """Set the head that compares the features, and the config to store with them.
 
-        The head has ``similarity(text, video)``, ``cosine`` and ``logit_scale``;
-        the config is stored with the features.
+        The head has ``similarity(text, video)``, ``cosine`` and ``logit_scale``.
         """
         for name, reranking in self.evaluation.rerankings.items():
             if reranking.needs_cosines and not head.cosine:

@@ -5,10 +5,7 @@ import torch
 from torch import Tensor
 
 from mmaction_centerclip.errors import check_positive_int
-from mmaction_centerclip.evaluation.functional import (
-    better_and_tied,
-    check_similarity,
-)
+from mmaction_centerclip.evaluation.functional import better_and_tied, check_similarity
 
 __all__ = ['Confusion', 'Failure', 'confusable_captions', 'worst_queries']
 
@@ -52,7 +49,7 @@ def worst_queries(similarity: Tensor, video_of_text: Tensor, count: int,
         similarity (Tensor): Shape (texts, videos), finite.
         video_of_text (Tensor): Each caption's own video, int64 (texts, ).
         count (int): Captions to return, at most.
-        topk (int): Videos of each to return. Defaults to 5.
+        topk (int): Videos of each.
 
     Examples:
         >>> similarity = torch.tensor([[.9, .1, .2], [.9, .1, .2], [.3, .3, .1]])
@@ -79,10 +76,7 @@ def confusable_captions(similarity: Tensor, video_of_text: Tensor,
     of the first other video whose similarities to all videos are most like its
     own. Works on similarities, and so for heads of any kind.
 
-    Args:
-        similarity (Tensor): Shape (texts, videos), finite.
-        video_of_text (Tensor): Each caption's own video, int64 (texts, ).
-        count (int): Pairs to return, at most.
+    Args as for :func:`worst_queries`.
 
     Examples:
         >>> similarity = torch.tensor([[.5, .7, .1], [.5, .7, .1], [.1, .2, .9]])

@@ -222,7 +222,7 @@ def test_features_are_not_overwritten(here, config_of, tmp_path):  # noqa: F811
     mine = tmp_path / 'mine.pth'
     mine.write_text('precious')
     message = here(config, checkpoint, '--dump', mine, script='test.py')
-    assert 'mine.pth exists and is not overwritten' in message
+    assert 'mine.pth exists already' in message
     assert mine.read_text() == 'precious'
     message = here(mine, script='analysis_tools/eval_features.py')
     assert 'mine.pth: not a readable checkpoint' in message

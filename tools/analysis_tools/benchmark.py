@@ -1,10 +1,9 @@
 #!/usr/bin/env python
 """Measure configs beside the same models without necks, in turns.
 
-Configs are of retrievers, of recognisers, which are measured beside the zoo's
-own backbone too, or of nothing but a video tower. The two ratios that matter
-are those of time and of multiply-adds: a reducer that costs nothing has them
-equal.
+Configs are of retrievers, of recognisers, which are measured beside the zoo's own
+backbone too, or of nothing but a video tower. The two ratios that matter are those of
+time and of multiply-adds: a reducer that costs nothing has them equal.
 """
 import argparse
 import time

@@ -1,10 +1,9 @@
 #!/usr/bin/env python
 """Write the failures of an evaluation as a page to look at.
 
-The page has the captions whose own videos come last, with film strips of what
-they found, and the captions that the model takes for each other. It is one
-file of HTML. The features are those that ``tools/test.py CONFIG CHECKPOINT
---dump FILE`` stored.
+The page has the captions whose own videos come last, with film strips of what they
+found, and the captions that the model takes for each other. It is one file of HTML. The
+features are those that ``tools/test.py CONFIG CHECKPOINT --dump FILE`` stored.
 """
 import argparse
 import os.path as osp

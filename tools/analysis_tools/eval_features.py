@@ -1,8 +1,7 @@
 #!/usr/bin/env python
 """Compute metrics, protocols and re-rankings from features, without the model.
 
-The features are those that ``tools/test.py CONFIG CHECKPOINT --dump FILE``
-stored.
+The features are those that ``tools/test.py CONFIG CHECKPOINT --dump FILE`` stored.
 """
 import argparse
 import re

@@ -74,11 +74,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def build_model(cfg: Config, args: argparse.Namespace) -> nn.Module:
-    """Build the model with the weights that were asked for.
-
-    Raises:
-        InputError: If there are none, or they do not fit.
-    """
+    """Build the model with the weights that were asked for."""
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
     if args.checkpoint is not None:
@@ -89,11 +85,7 @@ def build_model(cfg: Config, args: argparse.Namespace) -> nn.Module:
 
 
 def load_named_weights(model: nn.Module, config: str) -> None:
-    """Load the weights that the config starts the video tower from.
-
-    Raises:
-        InputError: If it names none, or they leave a part of it untrained.
-    """
+    """Load the weights that the config starts the video tower from."""
     if isinstance(model, VideoTextRetriever) and (
             model.video_pretrained is not None or model.pretrained is not None):
         load_pretrained(model, video_only=True)

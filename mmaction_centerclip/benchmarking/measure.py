@@ -24,7 +24,7 @@ class _Untracked(contextlib.nullcontext):
 def count_macs(function: Call) -> int:
     """Count multiply-adds of matrix products, convolutions and attention.
 
-    By torch's ``FlopCounterMode``, which does not see into the fused inference kernel of
+    By torch's ``FlopCounterMode``, which sees not into the fused inference kernel of
     ``nn.MultiheadAttention``, nor, in some releases, into that of
     ``scaled_dot_product_attention`` on the CPU: both are switched off meanwhile. The
     function is called once, without gradients.

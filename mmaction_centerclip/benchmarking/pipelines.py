@@ -92,8 +92,8 @@ def time_stages(pipelines: Sequence[Pipeline], repeats: int,
         device (str): Where batches go. Defaults to ``'cpu'``: they stay.
 
     Returns:
-        dict[str, list[dict[str, float]]]: For each pipeline and video, medians of stages
-        and their ``total`` in milliseconds, CPU time but for ``transfer``.
+        dict[str, list[dict[str, float]]]: For each pipeline and video, medians of
+        stages and their ``total`` in milliseconds, CPU time but for ``transfer``.
     """
     times = {pipeline.name: [[] for _ in pipeline.files] for pipeline in pipelines}
     for turn in range(repeats + 1):

@@ -18,8 +18,7 @@ RERANKINGS = Registry('re-ranking')
 class Reranking(ABC):
     """A change of similarities, which ``rerank`` lists by a name of ``RERANKINGS``.
 
-    The name is also that of its row of figures; its options are those of
-    ``__init__``, which checks them.
+    The name is also that of its row of figures; ``__init__`` checks its options.
 
     Attributes:
         needs_cosines (bool): Whether it is for similarities from -1 to 1 only.
@@ -33,10 +32,9 @@ class Reranking(ABC):
 
 @RERANKINGS.register_module(name='dual_softmax')
 class DualSoftmax(Reranking):
-    """Re-rank with :func:`dual_softmax`.
+    """Re-rank with :func:`dual_softmax`, which sees all queries of a test set at once.
 
-    State its use beside any figure: it sees all queries of the test set at
-    once, which a retriever that is asked one query at a time does not.
+    State its use beside any figure: a retriever is asked one query at a time.
     """
     needs_cosines = True
 
@@ -50,28 +48,22 @@ class DualSoftmax(Reranking):
 def dual_softmax(similarity: Tensor, temperature: float = 100.0) -> dict[str, Tensor]:
     """Multiply similarities by their softmax over the queries.
 
-    The revision of the dual softmax loss of CAMoE (arXiv 2109.04290) applied
-    to the similarities S of a test set, with temperature c:
+    As CAMoE's dual softmax loss (arXiv 2109.04290), for the cosine similarities S of a
+    test set, with temperature c:
 
     .. code-block:: text
 
         t2v[t, v] = S[t, v] * exp(c S[t, v]) / sum over texts u of exp(c S[u, v])
         v2t[t, v] = S[t, v] * exp(c S[t, v]) / sum over videos w of exp(c S[t, w])
 
-    For cosine similarities, which c multiplies to logits. A softmax weight
-    below 1e-308, of a similarity that lies more than about 700 / c under the
-    best of its softmax, is zero, and such candidates tie. As the formula
-    stands, negative similarities rank higher the *lower* their weight.
-
-    Args:
-        similarity (Tensor): Shape (texts, videos), finite.
-        temperature (float): c, not negative; with 0 the rankings are those of
-            ``similarity``.
+    Similarities more than about 700 / c under the best of their softmax have a weight
+    of zero, and tie. As the formula stands, negative similarities rank higher the
+    *lower* their weight.
 
     Returns:
-        dict[str, Tensor]: ``t2v``, whose rows rank the videos, and ``v2t``,
-        whose columns rank the texts, float64 (texts, videos) both: the small
-        weights would be ties in float32.
+        dict[str, Tensor]: ``t2v``, whose rows rank the videos, and ``v2t``, whose
+        columns rank the texts, float64 (texts, videos): small weights would be ties in
+        float32.
     """
     check_matrix('similarity', similarity, '(texts, videos)')
     _check_temperature(temperature)
@@ -118,11 +110,10 @@ def qb_norm(similarity: Tensor, bank: Tensor, beta: float = 20.0,
             top: int = 1) -> Tensor:
     """Normalise similarities by those of a bank, with the dynamic inverted softmax.
 
-    From Bogolin et al., "Cross Modal Retrieval with Querybank Normalisation"
-    (arXiv 2112.12777, Sec. 3). The activation set A holds the gallery items
-    that are among the ``top`` best of some query of the bank. A query whose
-    best gallery item is in A has its similarities s normalised by the bank's
-    similarities b, and all others keep theirs:
+    From "Cross Modal Retrieval with Querybank Normalisation" (arXiv 2112.12777, Sec.
+    3). The activation set A holds the gallery items that are among the ``top`` best of
+    some query of the bank. A query whose best gallery item is in A has its similarities
+    s normalised by the bank's similarities b, and all others keep theirs:
 
     .. code-block:: text
 
@@ -134,13 +125,11 @@ def qb_norm(similarity: Tensor, bank: Tensor, beta: float = 20.0,
     best of their query. For video-to-text, all is transposed.
 
     Args:
-        similarity (Tensor): s, shape (queries, gallery), finite.
+        similarity (Tensor): s, shape (queries, gallery), finite; so is the result, in
+            float64.
         bank (Tensor): b, shape (bank queries, gallery), finite.
         beta (float): The inverse temperature, positive.
         top (int): How many best items of a bank query are in A.
-
-    Returns:
-        Tensor: Float64 (queries, gallery).
     """
     check_matrix('similarity', similarity, '(queries, gallery)')
     check_matrix('bank', bank, '(bank queries, gallery)')

@@ -47,16 +47,12 @@ class VideoTextRetrievalMetric(BaseMetric):
     """
     default_prefix = 'retrieval'
 
-    def __init__(self,
-                 topk: Sequence[int] = TOPK,
+    def __init__(self, topk: Sequence[int] = TOPK,
                  more_metrics: Sequence[str | dict] = (),
-                 rerank: Sequence[str | dict] = (),
-                 max_pairs: int = 2**18,
+                 rerank: Sequence[str | dict] = (), max_pairs: int = 2**18,
                  score_dtype: Literal['float64', 'float32'] = 'float64',
-                 dump: str | None = None,
-                 dump_only: bool = False,
-                 allow_missing: bool = False,
-                 **kwargs) -> None:
+                 dump: str | None = None, dump_only: bool = False,
+                 allow_missing: bool = False, **kwargs) -> None:
         super().__init__(**kwargs)
         if dump is not None:
             check_new_file(dump)
@@ -67,11 +63,10 @@ class VideoTextRetrievalMetric(BaseMetric):
                                               () if dump_only else rerank)
         self.max_pairs = check_positive_int('max_pairs', max_pairs)
         self.score_dtype = getattr(torch, score_dtype)
-        self.dump = dump
-        self.dump_only = dump_only
+        self.dump, self.dump_only = dump, dump_only
+        self.allow_missing = allow_missing
         self.head: nn.Module | None = None
         self.head_config: dict | None = None
-        self.allow_missing = allow_missing
 
     def metric_names(self) -> set[str]:
         """Return the names of the figures, for ``save_best`` to choose from."""
@@ -190,6 +185,4 @@ class VideoTextRetrievalMetric(BaseMetric):
 
 def _to_cpu(tensor: Tensor) -> Tensor:
     """Copy to the CPU, so that nothing holds the whole batch."""
-    if tensor.is_floating_point():
-        tensor = tensor.float()
-    return tensor.cpu().clone()
+    return (tensor.float() if tensor.is_floating_point() else tensor).cpu().clone()

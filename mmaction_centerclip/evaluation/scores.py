@@ -166,8 +166,8 @@ def choose_scorer(features: RetrievalFeatures, head: nn.Module | None = None,
 def product_scores(text: Features, video: Features) -> Tensor:
     """Multiply vectors ``text`` (texts, E) and ``video`` (videos, E).
 
-    In float64, rounded to float32 (texts, videos), so that values, and ties,
-    do not depend on how many of them a matrix product is asked for at once.
+    In float64, rounded to float32, so that values, and ties, do not depend on how many
+    of them a matrix product is asked for at once.
     """
     return (text['text'].double() @ video['video'].double().T).float()
 
@@ -207,8 +207,8 @@ def _own_rows(scorer: Scorer, text: Features,
 def _equal_slices(count: int, size: int) -> Iterator[tuple[slice, int]]:
     """Yield slices of one size, and the first item of each that is new.
 
-    A matrix product of another shape rounds otherwise; so the last slice
-    overlaps the one before it instead of being shorter.
+    A matrix product of another shape rounds otherwise: the last slice overlaps the one
+    before it instead of being shorter.
     """
     for new in range(0, count, size):
         start = min(new, count - size)
@@ -217,10 +217,7 @@ def _equal_slices(count: int, size: int) -> Iterator[tuple[slice, int]]:
 
 @contextlib.contextmanager
 def raised_together() -> Iterator[None]:
-    """Raise an error in all processes, which would wait for the one otherwise.
-
-    In the others it is an InputError with the error's text.
-    """
+    """Raise an error in all processes, in the others as an InputError of its text."""
     error = None
     try:
         yield

@@ -16,7 +16,7 @@ class Failure(NamedTuple):
     Attributes:
         text (int): The caption.
         rank (float): Of its video, from 1; the expected one in a tie.
-        videos (list[int]): The first videos, the most similar one first.
+        videos (list[int]): The most similar videos, the first one first.
     """
     text: int
     rank: float
@@ -27,11 +27,10 @@ class Confusion(NamedTuple):
     """Captions of two videos that are alike to the model.
 
     Attributes:
-        texts (tuple[int, int]): The captions. The first one finds the second
-            one's video, at least as soon as its own.
+        texts (tuple[int, int]): The first one finds the second one's video, at least as
+            soon as its own.
         videos (tuple[int, int]): Their own videos.
-        difference (float): Of their similarities to all videos, the root mean
-            square; 0 where the model cannot tell them apart.
+        difference (float): Of their similarities to all videos, the root mean square.
     """
     texts: tuple[int, int]
     videos: tuple[int, int]
@@ -42,8 +41,8 @@ def worst_queries(similarity: Tensor, video_of_text: Tensor, count: int,
                   topk: int = 5) -> list[Failure]:
     """Return the captions whose own videos have the highest ranks, first.
 
-    Ranks are those of :func:`retrieval_metrics`. Those that find their own
-    video, and nothing beside it, at the first place are no failures.
+    Those that find their own video, and nothing beside it, at the first place are no
+    failures.
 
     Args:
         similarity (Tensor): Shape (texts, videos), finite.

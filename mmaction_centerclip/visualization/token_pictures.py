@@ -19,9 +19,9 @@ def draw_tokens(frames: np.ndarray, center: np.ndarray,
                 patch_pixels: int = 24) -> np.ndarray:
     """Draw the frames of a clip with their kept patches.
 
-    Patches that were dropped are dimmed. Those that a token stands for have a
-    border in the color of their cluster, the token's own, which is clear, a
-    bold one; it is white where no other patch is known to belong to it.
+    Patches that were dropped are dimmed. Those that a token stands for have a border in
+    the color of their cluster, the token's own, which is clear, a bold one; it is white
+    where no other patch is known to belong to it.
 
     Args:
         frames (ndarray): RGB, uint8 (T, H, W, 3).

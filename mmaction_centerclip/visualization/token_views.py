@@ -79,11 +79,11 @@ class TokenView(NamedTuple):
 
     Attributes:
         neck (str): The neck, with its options.
-        center (Tensor): The place of the token that stands for each patch, its
-            own where it is kept, int64 (B, T, N). -1 where it is dropped, and
-            where it is merged by a neck that does not say into which token.
-        size (Tensor): How many patches the token at each place stands for,
-            int64 (B, T, N); 0 where there is none.
+        center (Tensor): The place of the token that stands for each patch, its own
+            where it is kept, int64 (B, T, N). -1 where it is dropped, and where it is
+            merged by a neck that does not say into which token.
+        size (Tensor): How many patches the token at each place stands for, or 0, int64
+            (B, T, N).
     """
     neck: str
     center: Tensor

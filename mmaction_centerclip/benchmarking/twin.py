@@ -18,6 +18,7 @@ from mmaction_centerclip.evaluation import (
     choose_scorer,
     evaluate_features,
 )
+from mmaction_centerclip.utils.strict_loading import load_strictly
 
 from .frames import read_clips
 from .measure import check_cpu_time
@@ -118,11 +119,8 @@ class MeasuredTwin:
         config = copy.deepcopy(self.model.cfg.model)
         config.backbone.necks = list(necks)
         model = MODELS.build(config).eval()
-        missing = model.load_state_dict(
-            self.model.state_dict(), strict=False).missing_keys
-        if missing:
-            raise InputError(f'{missing[0]} is learned in training; measure this '
-                             'reducer with training')
+        load_strictly(model, self.model.state_dict(), 'the model without necks, which '
+                      'lacks what a reducer learns in training,')
         return model
 
     def measure(self, necks: Sequence[dict], trained: nn.Module | None = None

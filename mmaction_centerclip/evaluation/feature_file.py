@@ -80,8 +80,7 @@ class RetrievalFeatures(NamedTuple):
 def first_captions(features: RetrievalFeatures) -> RetrievalFeatures:
     """Keep the first caption of each video that has one."""
     own = features.video_of_text
-    first = torch.ones(len(own), dtype=torch.bool)
-    first[1:] = own[1:] != own[:-1]
+    first = own.diff(prepend=own.new_tensor([-1])) != 0
     return features._replace(
         text={name: x[first] for name, x in features.text.items()},
         video_of_text=own[first],

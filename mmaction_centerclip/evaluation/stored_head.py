@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.files import check_dense
 from mmaction_centerclip.utils.option_types import init_options
+from mmaction_centerclip.utils.strict_loading import compare_weights
 
 __all__ = ['build_stored_head']
 
@@ -45,8 +46,8 @@ def build_stored_head(stored: object) -> nn.Module:
     try:
         # Without values first: a file must not say how much memory is taken.
         with torch.device('meta'):
-            shapes = {k: x.shape for k, x in cls(**options).state_dict().items()}
-        if shapes != {k: x.shape for k, x in state.items()}:
+            differ = compare_weights(cls(**options).state_dict(), state)
+        if any(differ):
             raise InputError(f'the head {config!r} cannot be built: its weights have '
                              'other names or shapes than those that are stored')
         head = cls(**options)

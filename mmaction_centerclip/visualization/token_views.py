@@ -184,20 +184,15 @@ def _follow_clusters(onto: Tensor, calls: dict) -> None:
 def _recorded(neck: TokenNeck, *names: str) -> Iterator[dict[str, tuple]]:
     """Keep arguments and results of the last call of methods, if there are any."""
     calls: dict[str, tuple] = {}
+    methods = {name: getattr(neck, name) for name in names if hasattr(neck, name)}
 
-    def record(name):
-        method = getattr(neck, name)
-
-        def recorded(*args):
-            calls[name] = args, method(*args)
-            return calls[name][1]
-
-        return recorded
+    def record(name: str, *args) -> object:
+        calls[name] = args, methods[name](*args)
+        return calls[name][1]
 
     with contextlib.ExitStack() as stack:
-        for name in names:
-            if hasattr(neck, name):
-                stack.enter_context(_replaced(neck, name, record(name)))
+        for name in methods:
+            stack.enter_context(_replaced(neck, name, partial(record, name)))
         yield calls
 
 

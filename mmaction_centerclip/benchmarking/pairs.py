@@ -38,17 +38,14 @@ def measure_pair(
 
     Args:
         model (nn.Module): A retriever, a recogniser or a video tower.
-        twin (nn.Module): What to compare it with.
         inputs (dict[str, Tensor]): Normalised ``imgs`` (B, T, 3, H, W), and maybe
             ``frame_mask`` (B, T).
-        prices (Sequence[str]): Of ``'tower'``, the encoding of the videos; and, of
-            a retriever, ``'evaluation'``, from frames in memory to the recalls of
-            them and a caption each, and ``'step'``, a whole training step with
-            AdamW, of which a quarter of ``repeats`` are timed.
-        repeats (int): Timed calls of each.
+        prices (Sequence[str]): Of ``'tower'``, the encoding of the videos; and, of a
+            retriever, ``'evaluation'``, from frames in memory to the recalls of them
+            and a caption each, and ``'step'``, a training step with AdamW, a quarter of
+            ``repeats`` times.
         clock (Callable): See :func:`time_turns`.
         zoo (nn.Module, optional): The zoo's own backbone, to encode beside them.
-        dtype (torch.dtype): Autocast to it unless it is float32.
         backend (str, optional): Of ``torch.compile`` for the encoding. None: eager.
 
     Returns:

@@ -33,7 +33,7 @@ START = b'{"cell": '  # as a row begins
 
 
 class Quality(NamedTuple):
-    """What to measure reducers on: test data, and clips of a folder's videos."""
+    """Data to measure reducers on: test data, and clips of a folder's videos."""
     retrieval: bool = True
     videos: str | None = None
     clips: int = 96

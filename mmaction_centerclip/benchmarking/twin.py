@@ -32,7 +32,7 @@ BATCH_SIZE = 32  # of what is not timed
 
 
 class Prices(NamedTuple):
-    """What to count and time, see :func:`measure_pair`.
+    """Figures to count and time, see :func:`measure_pair`.
 
     Attributes:
         price (Sequence[str]): Of ``PRICES``.

@@ -1,9 +1,14 @@
-"""Options, checks and errors that the command line tools share."""
+"""Options, checks and errors that the command line tools share.
+
+``torch_device`` and ``positive_int`` are for the ``type`` of argparse options.
+"""
 import argparse
 import contextlib
+import errno
 import json
 import os
 import os.path as osp
+import pickle
 import sys
 from collections.abc import Iterator
 
@@ -12,12 +17,10 @@ from mmaction.registry import RUNNERS
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-from .engine.config_checks import check_pipelines
-from .engine.config_completion import complete_config
-from .engine.error_lines import describe_error
-from .errors import InputError, check_positive_int
-from .utils.files import read_checkpoint
-from .utils.homes import expand_home
+from .engine.config import prepare_config, read_config
+from .engine.runner import RetrievalRunner
+from .errors import InputError, check_positive_int, config_errors, printable
+from .utils.files import explain_refusal, read_checkpoint
 from .utils.option_types import check_options
 
 __all__ = ['add_allow_other', 'add_cfg_options', 'add_common_arguments', 'add_device',
@@ -64,32 +67,15 @@ def add_allow_other(parser: argparse.ArgumentParser) -> None:
 
 
 def allow_other_settings(cfg: Config, names: list[str] | None) -> None:
-    """Let a checkpoint differ from a config in settings that it records."""
+    """Allow a checkpoint to differ from a config in settings that it records."""
     if names:
         hooks = cfg.setdefault('default_hooks', {})
         hooks.setdefault('check_checkpoint', dict(type='CheckCheckpointHook'))
         hooks['check_checkpoint']['allow_other'] = names
 
 
-def read_config(path: str) -> Config:
-    """Read a config file.
-
-    Raises:
-        InputError: If it does not exist.
-    """
-    if not osp.isfile(path):
-        raise InputError(f'config file not found: {path}')
-    return expand_home(Config.fromfile(path))
-
-
 def is_first_process(launcher: str) -> bool:
-    """Whether this is the first of the processes that a launcher has started.
-
-    To be asked before MMEngine joins them, by the variables that it reads.
-
-    Args:
-        launcher (str): ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
-    """
+    """Return True on rank 0, by the variables that MMEngine will read."""
     variable = dict(pytorch='RANK', slurm='SLURM_PROCID',
                     mpi='OMPI_COMM_WORLD_RANK').get(launcher, '')
     return os.environ.get(variable, '0') == '0'
@@ -102,16 +88,7 @@ def check_model(cfg: Config) -> None:
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """Read the config and merge the options of :func:`add_common_arguments`.
-
-    Args:
-        args (Namespace): With ``config``, ``work_dir``, ``cfg_options``,
-            ``launcher`` and ``local_rank``.
-
-    Raises:
-        InputError: If the config file does not exist, or a setting of it
-            cannot be.
-    """
+    """Read ``args.config`` and merge options of :func:`add_common_arguments`."""
     if args.launcher == 'pytorch' and 'RANK' not in os.environ:
         raise InputError('--launcher pytorch is for processes that torchrun starts, '
                          'see tools/dist_train.sh; RANK is not set')
@@ -120,10 +97,10 @@ def load_config(args: argparse.Namespace) -> Config:
     cfg.launcher = args.launcher
     if args.launcher != 'none' and not torch.cuda.is_available():
         _use_cpu_processes(cfg)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
-    allow_other_settings(cfg, getattr(args, 'allow_other', None))
-    _check_config(cfg)
+    with config_errors(args.config):
+        cfg.merge_from_dict(args.cfg_options or {})
+        allow_other_settings(cfg, getattr(args, 'allow_other', None))
+        _check_config(cfg)
     name = osp.splitext(osp.basename(args.config))[0]
     cfg.work_dir = (
         args.work_dir or cfg.get('work_dir') or osp.join('./work_dirs', name))
@@ -141,7 +118,7 @@ def _settings(
 
 
 def _check_config(cfg: Config) -> None:
-    """Check settings that no class owns, and fit loaders without workers."""
+    """Check settings that no class owns."""
     check_options('the config', _settings, cfg)
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg.get(name) or {}
@@ -149,10 +126,6 @@ def _check_config(cfg: Config) -> None:
         if loader.get('num_workers', 0) < 0:
             raise InputError(f'{name}.num_workers must not be negative, got '
                              f'{loader.num_workers!r}')
-        if loader.get('num_workers') == 0:
-            # torch takes them with workers only.
-            loader.persistent_workers = False
-            loader.pop('prefetch_factor', None)
     randomness = cfg.get('randomness') or {}
     check_options('randomness', _settings, randomness)
     if not 0 <= (randomness.get('seed') or 0) < 2**32:
@@ -182,15 +155,7 @@ def _use_cpu_processes(cfg: Config) -> None:
 
 
 def check_checkpoint(path: str | None) -> None:
-    """Check that a checkpoint can be read, before anything is built.
-
-    Args:
-        path (str, optional): A local file; what looks like a URL is not
-            checked.
-
-    Raises:
-        InputError: If there is no such file, or it holds no state dict.
-    """
+    """Check that a local file is a checkpoint, before anything is built."""
     if path is None or '://' in path:
         return
     _, _, is_archive = read_checkpoint(path)
@@ -200,11 +165,7 @@ def check_checkpoint(path: str | None) -> None:
 
 
 def check_outputs(*paths: str | None) -> None:
-    """Check that files can be written, before the work whose results they hold.
-
-    Raises:
-        InputError: If a file's folder does not exist.
-    """
+    """Check that files can be written, before the work whose results they hold."""
     for path in filter(None, paths):
         if osp.isdir(path):
             raise InputError(f'{path} is a folder, expected a file to write')
@@ -214,11 +175,7 @@ def check_outputs(*paths: str | None) -> None:
 
 
 def write_json(figures: object, path: str | None) -> None:
-    """Write figures as JSON, if a file is given.
-
-    Raises:
-        InputError: If the system cannot write there.
-    """
+    """Write figures as JSON, if a file is given."""
     if path is None:
         return
     try:
@@ -229,7 +186,7 @@ def write_json(figures: object, path: str | None) -> None:
 
 
 def torch_device(text: str) -> str:
-    """Check that a device is there, as the ``type`` of an argparse option."""
+    """Return the name of a device that is there."""
     try:
         torch.zeros(1, device=text).cpu()  # which 'meta' has no values for
         return text
@@ -239,7 +196,7 @@ def torch_device(text: str) -> str:
 
 
 def positive_int(text: str) -> int:
-    """Parse a positive integer, as the ``type`` of an argparse option."""
+    """Parse a positive integer."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f'must be positive, got {value}')
@@ -247,11 +204,12 @@ def positive_int(text: str) -> int:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the runner that the config asks for."""
+    """Build the runner that the config asks for, of a prepared config."""
     check_model(cfg)
-    complete_config(cfg)
-    check_pipelines(cfg)
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    if cfg.get('runner_type', 'RetrievalRunner') == 'RetrievalRunner':
+        return RetrievalRunner.from_cfg(cfg)
+    with config_errors('the config'):
+        return RUNNERS.build(prepare_config(cfg))
 
 
 @contextlib.contextmanager
@@ -267,3 +225,22 @@ def exit_on_input_error() -> Iterator[None]:
         if line is None or os.environ.get('CENTERCLIP_TRACEBACK'):
             raise
         sys.exit(f'error: {line}')
+
+
+def describe_error(error: BaseException) -> str | None:
+    """Describe an error of the input or the system in one line.
+
+    Returns:
+        str | None: None if the code may be at fault, whose traceback is then of use.
+    """
+    if isinstance(error, pickle.UnpicklingError):
+        return explain_refusal(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        text = (f'{error.filename or "a file"}: '
+                f'{os.strerror(error.errno) or errno.errorcode[error.errno]}')
+    elif isinstance(error, (InputError, OSError)):
+        # One that a data worker raised carries the worker's traceback along.
+        text = str(error).split(f'{type(error).__name__}: ')[-1]
+    else:
+        return None
+    return printable(' '.join(text.split())) or 'an error without a message'

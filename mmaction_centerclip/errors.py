@@ -1,11 +1,17 @@
-"""The exception that says the input is wrong, and the checks that raise it."""
+"""The exception that says the input is wrong, and the checks that raise it.
+
+Whatever takes an option raises an :class:`InputError` if it is a bad one; docstrings
+do not repeat that.
+"""
 import contextlib
 import math
+import os
+import pickle
 from collections.abc import Callable, Collection, Iterator
 from numbers import Real
 
 __all__ = ['InputError', 'check_choice', 'check_number', 'check_positive_int',
-           'named_errors', 'printable']
+           'config_errors', 'named_errors', 'printable']
 
 
 class InputError(ValueError):
@@ -17,15 +23,7 @@ class InputError(ValueError):
 
 
 def check_positive_int(name: str, value: object) -> int:
-    """Return an option's value if it is a positive integer.
-
-    Args:
-        name (str): The option, as the message names it.
-        value (object): Its value; a bool is not an integer here.
-
-    Raises:
-        InputError: If it is anything else.
-    """
+    """Return an option's value if it is a positive integer, and not a bool."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InputError(f'{name} must be a positive integer, got {value!r}')
     return value
@@ -38,11 +36,8 @@ def check_number(name: str, value: object, accepts: Callable[[Real], bool],
     Args:
         name (str): The option, as the message names it.
         value (object): Its value; neither a bool nor a text is a number here.
-        accepts (Callable[[Real], bool]): Whether a number is in the range.
+        accepts (Callable[[Real], bool]): Returns True of a number in the range.
         expected (str): The range, such as ``'at least 0 and below 1'``.
-
-    Raises:
-        InputError: If it is anything else.
     """
     try:
         is_finite = isinstance(value, Real) and math.isfinite(value)
@@ -57,16 +52,7 @@ def check_number(name: str, value: object, accepts: Callable[[Real], bool],
 
 
 def check_choice(name: str, value: object, choices: Collection) -> object:
-    """Return an option's value if it is among the choices.
-
-    Args:
-        name (str): The option, as the message names it.
-        value (object): Its value.
-        choices (Collection): What it may be.
-
-    Raises:
-        InputError: If it is anything else.
-    """
+    """Return an option's value if it is among the choices."""
     if value not in choices:
         raise InputError(f'{name} must be one of {tuple(choices)}, got {value!r}')
     return value
@@ -85,12 +71,27 @@ def printable(text: object) -> str:
 
 @contextlib.contextmanager
 def named_errors(name: str) -> Iterator[None]:
-    """Put the name of a file or of an option's owner before an InputError.
-
-    Args:
-        name (str): The message becomes ``name: message``.
-    """
+    """Prefix InputErrors raised inside with the name of a file or an option."""
     try:
         yield
     except InputError as error:
         raise InputError(f'{name}: {error}') from error.__cause__
+
+
+@contextlib.contextmanager
+def config_errors(part: str | os.PathLike) -> Iterator[None]:
+    """Turn errors of building into an InputError that names a part of the config.
+
+    To be put around what reads a config, and what builds objects from it, and
+    nothing else: elsewhere such an error is a mistake of the code.
+    """
+    try:
+        yield
+    except (InputError, OSError, pickle.UnpicklingError):
+        raise  # These name what is wrong themselves.
+    except Exception as error:
+        kind = type(error).__name__
+        told = kind in ('KeyError', 'AssertionError', 'AttributeError', 'NameError')
+        text = ' '.join(str(error).split()) or 'an error without a message'
+        raise InputError(f'{part}: {kind + ": " if told else ""}{text}'
+                         ) from error

@@ -21,8 +21,8 @@ from mmengine.registry import init_default_scope  # noqa: E402
 
 from mmaction_centerclip.apis import VideoTextRetrievalInferencer  # noqa: E402
 from mmaction_centerclip.clip.feature_settings import SETTINGS  # noqa: E402
-from mmaction_centerclip.engine.config_completion import complete_config  # noqa: E402
-from mmaction_centerclip.engine.weights import settings_of  # noqa: E402
+from mmaction_centerclip.engine.checkpoints import settings_of  # noqa: E402
+from mmaction_centerclip.engine.config import prepare_config  # noqa: E402
 
 from .paths import CONFIGS, TOOLS  # noqa: E402
 
@@ -136,7 +136,7 @@ def tiny_checkpoint(tiny_config, tmp_path_factory):
     """Random weights of the tiny CenterCLIP, given as a checkpoint."""
     torch.manual_seed(0)
     cfg = Config.fromfile(tiny_config)
-    complete_config(cfg)
+    prepare_config(cfg)
     path = tmp_path_factory.mktemp('checkpoint') / 'tiny.pth'
     model = MODELS.build(cfg.model)
     torch.save(dict(state_dict=model.state_dict(),

@@ -11,4 +11,4 @@ torchrun \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" \
     --master_port="${PORT:-29500}" \
     --nproc_per_node="$GPUS" \
-    "$(dirname "$0")/train.py" "$CONFIG" --launcher pytorch "${@:3}"
+    "$(dirname "$0")/${CENTERCLIP_TOOL:-train.py}" --launcher pytorch "$CONFIG" "${@:3}"

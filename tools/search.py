@@ -117,9 +117,7 @@ def open_index(args: argparse.Namespace) -> VideoIndex:
     """Open the index with its model."""
     if args.command != 'index' and not Path(args.index).is_file():
         raise InputError(f'no such index: {args.index}')
-    cfg = read_config(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     allow_other_settings(cfg, args.allow_other)
     inferencer = VideoTextRetrievalInferencer(
         cfg, args.checkpoint, args.device, show_progress=False)

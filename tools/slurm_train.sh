@@ -29,4 +29,4 @@ srun -p "$PARTITION" \
         --master_addr="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)" \
         --master_port="$1" \
         "${@:2}"' "$GPUS_PER_NODE" "$PORT" \
-    "$(dirname "$0")/train.py" "$CONFIG" --launcher pytorch "${@:4}"
+    "$(dirname "$0")/${CENTERCLIP_TOOL:-train.py}" --launcher pytorch "$CONFIG" "${@:4}"

@@ -12,7 +12,7 @@ from mmaction_centerclip.cli import (
     exit_on_input_error,
     load_config,
 )
-from mmaction_centerclip.engine.config_checks import is_retriever
+from mmaction_centerclip.engine.config import is_retriever
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.evaluation import check_new_file
 from mmaction_centerclip.utils.homes import ToolParser

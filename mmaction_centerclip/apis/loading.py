@@ -9,10 +9,9 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from mmaction_centerclip.clip.weights import load_clip_weights
-from mmaction_centerclip.engine.config_checks import check_pipelines, is_retriever
-from mmaction_centerclip.engine.config_completion import complete_config
-from mmaction_centerclip.engine.weights import load_checkpoint
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.engine.checkpoints import load_checkpoint
+from mmaction_centerclip.engine.config import is_retriever, prepare_config, read_config
+from mmaction_centerclip.errors import InputError, config_errors
 from mmaction_centerclip.models.retrievers.towers import load_tower_weights
 from mmaction_centerclip.utils.homes import expand_home
 from mmaction_centerclip.utils.option_types import check_types
@@ -31,35 +30,28 @@ def init_retriever(config: str | os.PathLike | Config,
             a checkpoint stores is never looked at: it would be run.
         checkpoint (str | os.PathLike, optional): A local file of a training, all
             of whose weights must be the model's, and the settings that it records,
-            see :class:`CheckCheckpointHook`. Defaults to None: the weights that
+            see :class:`CheckCheckpointHook`. Without, the weights that
             ``model.pretrained`` names, zero-shot.
-        device (str | torch.device): Where the model is. Defaults to ``'cpu'``.
+        device (str | torch.device): Where the model is.
 
     Returns:
-        VideoTextRetriever: In evaluation mode; its ``cfg`` is the config, with
-        the pipelines completed, see :func:`complete_config`.
-
-    Raises:
-        InputError: If the config is not of a retriever, a pipeline does not
-            fit the model, or weights are missing, others, or damaged.
+        VideoTextRetriever: In evaluation mode; its ``cfg`` is the config, as
+        :func:`prepare_config` prepares it.
     """
     if torch.device(device).type == 'meta':
         raise InputError("device must be one with memory, got 'meta'")
     if isinstance(config, (str, os.PathLike)):
-        config = expand_home(config)
-        if not os.path.isfile(config):
-            raise InputError(f'config file not found: {config}')
-        config = Config.fromfile(config)
+        config = read_config(expand_home(config))
     if not is_retriever(config):
         raise InputError(f'{config.filename}: model is no VideoTextRetriever')
     cfg = copy.deepcopy(config)
     init_default_scope(cfg.get('default_scope', 'mmaction'))
-    complete_config(cfg)
-    check_pipelines(cfg)
+    prepare_config(cfg)
     if checkpoint is None and not cfg.model.get('pretrained'):
         raise InputError(f'{cfg.filename}: checkpoint is missing, and model.pretrained '
                          'names no weights to use instead')
-    model = MODELS.build(cfg.model)
+    with config_errors('model'):
+        model = MODELS.build(cfg.model)
     if checkpoint is None:
         load_pretrained(model)
     else:
@@ -73,11 +65,8 @@ def load_pretrained(model: nn.Module, video_only: bool = False) -> None:
 
     Args:
         model (VideoTextRetriever): Changed in place.
-        video_only (bool): Whether the video tower is all that is used.
-            Defaults to False: all parts of the model must have weights.
-
-    Raises:
-        InputError: If they leave a part that is used untrained.
+        video_only (bool): Whether the video tower is all that is used; else all
+            parts of the model must have weights.
     """
     if model.video_pretrained is not None:
         if video_only:

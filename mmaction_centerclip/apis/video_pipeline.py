@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmaction_centerclip.datasets.video.decoding_errors import run_transform
 from mmaction_centerclip.datasets.video_text_retrieval import check_sampling
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import InputError, config_errors
 from mmaction_centerclip.utils.pipelines import find_pipelines, step_type
 
 __all__ = ['OpenVideo', 'VideoPipeline']
@@ -37,7 +37,7 @@ class VideoPipeline:
     """The test pipeline of a retriever's config, in two parts.
 
     Args:
-        cfg (Config): Of a retriever, completed by :func:`complete_config`.
+        cfg (Config): Of a retriever, completed by :func:`prepare_config`.
 
     Raises:
         InputError: If it has no test pipeline that opens videos with
@@ -65,12 +65,13 @@ class VideoPipeline:
             pipeline.insert(kinds.index('FormatShape'), dict(
                 type='OpenCLIPResize', model=model.backbone.get('arch', model.arch),
                 pretrained=model.get('pretrained')))
-        self._tokenize = TRANSFORMS.build(tokenize[0])
         self.collect_keys = [key for key in packed if key != 'text']
         pack = dict(pipeline[-1], collect_keys=self.collect_keys)
-        self._init, *self._steps = [
-            TRANSFORMS.build(step) for step in (*pipeline[:-1], pack)
-            if step is not tokenize[0]]
+        with config_errors('test_dataloader'):
+            self._tokenize = TRANSFORMS.build(tokenize[0])
+            self._init, *self._steps = [
+                TRANSFORMS.build(step) for step in (*pipeline[:-1], pack)
+                if step is not tokenize[0]]
         if not isinstance(self._init, DecordInit):
             raise InputError('test_dataloader: the pipeline must begin with VideoInit, '
                              f'got {kinds[0]}')

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import InputError, config_errors
 from mmaction_centerclip.models import VideoTower
 from mmaction_centerclip.visualization import tower_of
 
@@ -33,7 +33,8 @@ def build_model(cfg: Config) -> nn.Module:
     model = copy.deepcopy(cfg.model)
     if model.get('pretrained'):
         model.pretrained = None
-    return MODELS.build(model).eval()
+    with config_errors('model'):
+        return MODELS.build(model).eval()
 
 
 def without_necks(cfg: Config) -> Config:

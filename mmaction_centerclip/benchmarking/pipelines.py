@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mmaction_centerclip.datasets import sample_rng, stack_in_worker
+from mmaction_centerclip.errors import config_errors
 from mmaction_centerclip.utils.pipelines import step_type
 
 from .measure import synchronize
@@ -36,7 +37,8 @@ class Pipeline:
     files: list[str]
 
     def __post_init__(self) -> None:
-        self.transforms = [TRANSFORMS.build(step) for step in self.steps]
+        with config_errors(f'the pipeline {self.name}'):
+            self.transforms = [TRANSFORMS.build(step) for step in self.steps]
         self.stages = [stage_of(step) for step in self.steps]
 
     def run(self, index: int, seed: int) -> tuple[dict, dict[str, float]]:

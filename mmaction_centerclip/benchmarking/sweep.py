@@ -13,8 +13,8 @@ from mmengine.config import Config
 from torch import nn
 
 from mmaction_centerclip.apis import init_retriever
-from mmaction_centerclip.engine.config_completion import complete_config
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.engine.config import prepare_config
+from mmaction_centerclip.errors import InputError, config_errors
 from mmaction_centerclip.utils.files import hash_file
 from mmaction_centerclip.utils.weights_hash import hash_weights
 from mmaction_centerclip.visualization import tower_of
@@ -62,7 +62,7 @@ class Run:
         self.path, self.seed, self.quality, self.prices = path, seed, quality, prices
         self.checkpoint, self.train = checkpoint, train
         self.cfg = without_necks(cfg)
-        complete_config(self.cfg)
+        prepare_config(self.cfg)
         self.contents = self._hash()
 
     def twin(self) -> nn.Module:
@@ -83,7 +83,8 @@ class Run:
         else:
             hash_weights(digest, self.twin())
         for name in loaders:
-            dataset = DATASETS.build(self.cfg[f'{name}_dataloader'].dataset)
+            with config_errors(f'{name}_dataloader'):
+                dataset = DATASETS.build(self.cfg[f'{name}_dataloader'].dataset)
             samples = [dataset.get_data_info(i) for i in range(len(dataset))]
             digest.update(repr(samples).encode())
             files += dict.fromkeys(sample['filename'] for sample in samples)

@@ -12,7 +12,12 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from torch import Tensor, nn
 
-from mmaction_centerclip.errors import InputError, check_choice, check_positive_int
+from mmaction_centerclip.errors import (
+    InputError,
+    check_choice,
+    check_positive_int,
+    config_errors,
+)
 from mmaction_centerclip.evaluation import (
     RetrievalFeatures,
     choose_scorer,
@@ -59,7 +64,8 @@ class TwinData(NamedTuple):
         """Decode what a config's models are measured on, see :class:`Quality`."""
         samples, more, paragraph = [], [], False
         if retrieval:
-            dataset = DATASETS.build(cfg.test_dataloader.dataset)
+            with config_errors('test_dataloader'):
+                dataset = DATASETS.build(cfg.test_dataloader.dataset)
             paragraph = dataset.metainfo.get('paragraph', False)
             for sample in map(dataset.__getitem__, range(len(dataset))):
                 meta = sample['data_samples']

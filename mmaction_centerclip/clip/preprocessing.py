@@ -1,4 +1,4 @@
-"""Look up what pictures a model of open_clip was trained on."""
+"""Preprocessing of open_clip models: size, mean, std and how pictures are resized."""
 import functools
 import logging
 import os
@@ -16,12 +16,13 @@ from mmaction_centerclip.utils.option_types import check_types
 
 from .models import clip_config, stored_config
 
-__all__ = ['check_normalization', 'describe_resizing', 'pictures_for', 'pictures_of']
+__all__ = ['check_normalization', 'describe_resizing', 'preprocessing_for',
+           'pretrained_preprocessing']
 
 
 @check_types
-def pictures_of(arch: str | dict, pretrained: str | None) -> dict | None:
-    """Look up the pictures that pretrained weights were trained with.
+def pretrained_preprocessing(arch: str | dict, pretrained: str | None) -> dict | None:
+    """Return the preprocessing that pretrained weights were trained with.
 
     Args:
         arch (str | dict): See :func:`clip_config`.
@@ -42,10 +43,10 @@ def pictures_of(arch: str | dict, pretrained: str | None) -> dict | None:
     return _pictures(arch, known) if known else None
 
 
-def pictures_for(arch: str | dict, pretrained: str | None) -> dict:
-    """Look up or assume what pictures to give a model.
+def preprocessing_for(arch: str | dict, pretrained: str | None) -> dict:
+    """Return the preprocessing to give a model, assumed where nothing says it.
 
-    Those of its weights. Where they have none, as a local file, those of the
+    That of its weights. Where they have none, as a local file, that of the
     folder that ``arch`` names, of the tag whose file has this name, or of all of
     the architecture's tags if they agree; else, as the log says, OpenAI's.
 
@@ -54,14 +55,14 @@ def pictures_for(arch: str | dict, pretrained: str | None) -> dict:
         pretrained (str, optional): A tag of open_clip, or a local file.
 
     Returns:
-        dict: As of :func:`pictures_of`.
+        dict: As of :func:`pretrained_preprocessing`.
     """
-    known = pictures_of(arch, pretrained)
+    known = pretrained_preprocessing(arch, pretrained)
     if known is None and isinstance(arch, str):
         tags = open_clip.list_pretrained_tags_by_model(arch)
-        candidates = [pictures_of(arch, tag) for tag in tags
+        candidates = [pretrained_preprocessing(arch, tag) for tag in tags
                       if pretrained and _is_file_of(arch, tag, pretrained)]
-        candidates = candidates or [pictures_of(arch, tag) for tag in tags]
+        candidates = candidates or [pretrained_preprocessing(arch, tag) for tag in tags]
         stored = stored_config(arch).get('preprocess_cfg') if ':' in arch else None
         if stored:
             known = _pictures(arch, stored)
@@ -109,25 +110,21 @@ def _log_once(text: str) -> None:
 
 
 def describe_resizing(pictures: dict) -> str:
-    """Name how pictures of :func:`pictures_for` are resized."""
+    """Name how pictures of :func:`preprocessing_for` are resized."""
     return f'{pictures["resize_mode"]}, {pictures["interpolation"]}'
 
 
-def check_normalization(arch: str | dict, pretrained: str | None,
+def check_normalization(known: dict | None, source: str,
                         mean: Sequence[float] | None,
                         std: Sequence[float] | None) -> None:
-    """Refuse another normalisation of frames than weights were trained with.
+    """Refuse a normalisation that is off by more than 0.1 of 255.
 
     Args:
-        arch (str | dict): See :func:`clip_config`.
-        pretrained (str, optional): A tag of open_clip; others are not checked.
+        known (dict | None): Of :func:`pretrained_preprocessing`.
+        source (str): The weights, for messages.
         mean (Sequence[float], optional): The data preprocessor's.
         std (Sequence[float], optional): The data preprocessor's.
-
-    Raises:
-        InputError: If either differs by more than 0.1 of 255.
     """
-    known = pictures_of(arch, pretrained)
     if known is None:
         return
     expected = dict(mean=known['mean'], std=known['std'])
@@ -135,7 +132,5 @@ def check_normalization(arch: str | dict, pretrained: str | None,
            for key, values in (('mean', mean), ('std', std))}
     if None in own.values() or not all(
             np.allclose(own[key], expected[key], rtol=0, atol=0.1) for key in own):
-        raise InputError(
-            f'pretrained={pretrained!r} for arch {arch!r} was trained with '
-            f'{expected}; data_preprocessor has {own}; write '
-            f'data_preprocessor={expected}')
+        raise InputError(f'{source} was trained with {expected}; data_preprocessor has '
+                         f'{own}; write data_preprocessor={expected}')

@@ -17,7 +17,7 @@ from .feature_settings import (
     describe_settings,
 )
 from .models import clip_config, stored_config
-from .preprocessing import check_normalization
+from .preprocessing import check_normalization, pretrained_preprocessing
 
 __all__ = ['load_clip_weights', 'read_clip_weights', 'rename_clip_weights']
 
@@ -46,11 +46,11 @@ def load_clip_weights(model: nn.Module, pretrained: str, arch: str | dict) -> li
         list[str]: Keys of the model that the weights lack.
     """
     own = getattr(model, 'data_preprocessor', None)
+    source = f'pretrained={pretrained!r} for arch {arch!r}'
     if isinstance(own, ActionDataPreprocessor) and model.video_pretrained is None:
-        check_normalization(arch, pretrained, *(
+        check_normalization(pretrained_preprocessing(arch, pretrained), source, *(
             None if values is None else values.flatten().tolist()
             for values in (getattr(own, 'mean', None), getattr(own, 'std', None))))
-    source = f'pretrained={pretrained!r} for arch {arch!r}'
     parts: dict[str, dict[str, Tensor]] = {
         'backbone': {}, 'text_backbone': {}, 'head': {}}
     projection = {}  # in a retriever's own checkpoint

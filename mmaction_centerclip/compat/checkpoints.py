@@ -20,7 +20,7 @@ _NUMBERS = [np.dtype(code)
 
 
 def allow_mmengine_checkpoints() -> None:
-    """Let ``torch.load`` read mmengine's checkpoints, safe loading left on.
+    """Read mmengine's checkpoints with ``torch.load``, safe loading left on.
 
     ``torch.load`` refuses the globals that mmengine 0.10 stores with the
     message hub. See https://github.com/open-mmlab/mmengine/issues/1655.
@@ -48,7 +48,7 @@ def allow_mmengine_checkpoints() -> None:
 
 
 def _get_number_dtype(code: object, *_) -> np.dtype:
-    """Hand out numpy's own dtypes of numbers and nothing else.
+    """Return one of numpy's own dtypes of numbers, and nothing else.
 
     Stands in for ``np.dtype`` while a checkpoint is unpickled. There it makes
     a new dtype, into which the file then writes: fields of objects, say, that
@@ -64,7 +64,7 @@ def _get_number_dtype(code: object, *_) -> np.dtype:
 
 
 def _get_statistics_method(source: object, name: str):
-    """Hand out HistoryBuffer's own statistics methods and nothing else.
+    """Return a statistics method of HistoryBuffer, and nothing else.
 
     Stands in for ``getattr`` while a checkpoint is unpickled.
     """
@@ -77,12 +77,12 @@ def _get_statistics_method(source: object, name: str):
 
 
 def leave_stored_configs_unread() -> None:
-    """Keep resuming from executing the config that a checkpoint holds.
+    """Do not execute the config stored in a checkpoint on resume.
 
     The runners of mmengine 0.10 give the text to ``Config.fromstring``, which
     runs it as Python, to look for ``gpu_ids``: a check that came over from
     mmcv (https://github.com/open-mmlab/mmcv/pull/844), of an option that no
-    runner of mmengine has. Their ``Config.fromstring`` finds nothing here.
+    runner of mmengine has.
     """
     import mmengine
     unread = types.SimpleNamespace(fromstring=lambda text, file_format: {})
@@ -92,7 +92,7 @@ def leave_stored_configs_unread() -> None:
 
 
 def write_files_whole() -> None:
-    """Let mmengine write a local file beside, and rename it when it is whole.
+    """Make mmengine write local files atomically.
 
     mmengine 0.10 writes checkpoints in place, so that a kill, or a full disk,
     leaves half of one under its name. No issue of its own was found.

@@ -23,7 +23,7 @@ _USERS_OF_OLD_NAMES = (
 
 
 def restore_numpy_names() -> None:
-    """Let the zoo use names that numpy 2.0 to 2.4 removed.
+    """Bring back, for the zoo alone, names that numpy 2.0 to 2.4 removed.
 
     ``np.Inf`` in ``PoseCompact``, ``MMCompact`` and ``frame_extract``,
     ``np.NAN`` in AVA's metrics, ``np.in1d`` in ``RetrievalRecall`` and
@@ -40,7 +40,7 @@ def restore_numpy_names() -> None:
 
 
 def keep_hues_in_range() -> None:
-    """Let ``ColorJitter`` lower the hue.
+    """Lower hues in ``ColorJitter`` without an overflow.
 
     It adds a negative integer to uint8, for which numpy 1 took a wider type;
     numpy 2 raises ``OverflowError`` (NEP 50, https://numpy.org/neps/nep-0050).
@@ -61,7 +61,7 @@ def keep_hues_in_range() -> None:
 
 
 def measure_tubes() -> None:
-    """Let ``MultiSportsMetric`` find the frames that two tubes share.
+    """Find the frames that two tubes of ``MultiSportsMetric`` share.
 
     ``iou3dt_voc`` takes ``int`` of arrays of one index, an error since numpy
     2.4 (deprecated since 1.25).

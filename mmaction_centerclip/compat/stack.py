@@ -1,4 +1,4 @@
-"""Let the zoo run on today's packages, and without a config."""
+"""Import the zoo with today's packages, and without a config."""
 import importlib.metadata
 import importlib.util
 import sys
@@ -15,9 +15,6 @@ def require_mmcv() -> None:
     ``mmcv`` (with compiled ops), ``mmcv-lite`` and ``onedl-mmcv`` install the
     same files, as do ``mmengine`` and ``onedl-mmengine``, so that requiring
     one would break another.
-
-    Raises:
-        ImportError: If no mmcv or no mmengine is installed.
     """
     for name in ('mmcv', 'mmengine'):
         if importlib.util.find_spec(name) is None:
@@ -30,7 +27,7 @@ def require_mmcv() -> None:
 
 
 def accept_newer_mmcv() -> None:
-    """Let ``import mmaction`` work with mmcv 2.2 and later ones of mmcv 2.
+    """Import the zoo with mmcv 2.2 and later ones of mmcv 2.
 
     The zoo asserts ``mmcv<2.2``, and uses nothing that they changed. See
     https://github.com/open-mmlab/mmdetection/issues/12312 for the same
@@ -50,7 +47,7 @@ def accept_newer_mmcv() -> None:
 
 
 def provide_missing_drn() -> None:
-    """Let ``import mmaction.models`` work with the mmaction2 1.2.0 wheel.
+    """Import ``mmaction.models`` of the mmaction2 1.2.0 wheel.
 
     The wheel lacks ``mmaction/models/localizers/drn``, which
     ``localizers/__init__.py`` imports. See
@@ -84,7 +81,7 @@ def provide_missing_drn() -> None:
 
 
 def leave_out_vindlu() -> None:
-    """Let ``import mmaction.models`` work where transformers is installed.
+    """Import ``mmaction.models`` where a new transformers is installed.
 
     The zoo imports VindLU if it finds transformers, and VindLU imports
     functions that transformers 4.56 moved away from ``modeling_utils``. The
@@ -104,7 +101,7 @@ def leave_out_vindlu() -> None:
 
 
 def use_the_zoos_scope() -> None:
-    """Let what is built without a runner find the zoo's modules.
+    """Use the zoo's registries for what is built without a runner.
 
     mmengine builds the transforms of a dataset, and the like, in its own
     registry, which finds the zoo's only if the default scope is ``mmaction``.

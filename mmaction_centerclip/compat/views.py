@@ -1,4 +1,4 @@
-"""Let a module of others see another module than the rest of the process."""
+"""A view of a module for one user of it, without changing it for others."""
 import functools
 import types
 
@@ -9,10 +9,6 @@ def view_of(module: types.ModuleType, **names: object) -> types.ModuleType:
     """Return a module with names of its own, and else all that ``module`` has.
 
     What is set on the view stays there; ``module`` is as it was.
-
-    Args:
-        module (types.ModuleType): The module to look through at.
-        **names (object): What the view has in its place or besides.
     """
     view = types.ModuleType(module.__name__, module.__doc__)
     view.__getattr__ = functools.partial(getattr, module)

@@ -1,29 +1,66 @@
-"""A runner that lets the model say what its pipelines give it."""
+"""Runner that fills in and checks pipelines from the model."""
+import functools
+from collections.abc import Callable
+
 from mmaction.registry import RUNNERS
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from .config_checks import check_pipelines
-from .config_completion import complete_config
+from mmaction_centerclip.errors import config_errors
+
+from .config import prepare_config
 
 __all__ = ['RetrievalRunner']
+
+# What the runner builds when, and from what in a config.
+_PARTS = dict(
+    setup_env='env_cfg', set_randomness='randomness',
+    build_log_processor='log_processor', build_visualizer='visualizer',
+    build_model='model', wrap_model='model_wrapper_cfg',
+    register_hooks='default_hooks or custom_hooks',
+    build_train_loop='train_dataloader or train_cfg',
+    build_val_loop='val_dataloader, val_evaluator or val_cfg',
+    build_test_loop='test_dataloader, test_evaluator or test_cfg',
+    build_optim_wrapper='optim_wrapper', scale_lr='auto_scale_lr',
+    build_param_scheduler='param_scheduler')
 
 
 @RUNNERS.register_module()
 class RetrievalRunner(Runner):
-    """MMEngine's runner, which completes a retriever's pipelines first.
+    """MMEngine's runner, of configs that :func:`prepare_config` has prepared.
 
-    ``runner_type`` of the configs, so that the zoo's own tools do so too. See
-    :func:`complete_config` and :func:`check_pipelines`.
+    ``runner_type`` of the configs, so that the zoo's own tools prepare them too.
+    What goes wrong while something is built, or a checkpoint is read, is an
+    ``InputError`` that names the part of the config, or the file.
     """
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'RetrievalRunner':
-        """Build the runner that a config asks for.
+        """Prepare a config, and build the runner that it asks for."""
+        with config_errors('the config'):
+            return super().from_cfg(prepare_config(cfg))
 
-        Raises:
-            InputError: If a pipeline does not fit the model.
-        """
-        complete_config(cfg)
-        check_pipelines(cfg)
-        return super().from_cfg(cfg)
+    def load_checkpoint(self, filename: str, *args, **kwargs) -> dict:
+        """Load weights, or name the file that cannot be loaded."""
+        with config_errors(f'{filename} cannot be loaded'):
+            return super().load_checkpoint(filename, *args, **kwargs)
+
+    def resume(self, filename: str, *args, **kwargs) -> None:
+        """Resume a training, or name the file that it cannot go on from."""
+        with config_errors(f'{filename} cannot be loaded'):
+            super().resume(filename, *args, **kwargs)
+
+
+def _naming(build: Callable, part: str) -> Callable:
+    """Wrap a method of the runner, so that its errors name a part of the config."""
+
+    @functools.wraps(build)
+    def wrapped(self, *args, **kwargs):
+        with config_errors(part):
+            return build(self, *args, **kwargs)
+
+    return wrapped
+
+
+for _name, _part in _PARTS.items():
+    setattr(RetrievalRunner, _name, _naming(getattr(Runner, _name), _part))

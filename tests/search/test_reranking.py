@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 from mmaction_centerclip.apis import VideoTextRetrievalInferencer
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
-from mmaction_centerclip.engine.config_completion import complete_config
+from mmaction_centerclip.engine.config import prepare_config
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import VideoIndex, reranking
 
@@ -26,7 +26,7 @@ def pairs(request, tiny_config, tmp_path):
     cfg = Config.fromfile(tiny_config)
     cfg.model.head = HEADS[request.param]
     built = Config(cfg.to_dict())
-    complete_config(built)
+    prepare_config(built)
     torch.save(dict(state_dict=MODELS.build(built.model).state_dict()),
                tmp_path / 'pairs.pth')
     model = VideoTextRetrievalInferencer(

@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from mmaction_centerclip.datasets.caching.feature_cache import recipe_of
 from mmaction_centerclip.datasets.transforms import VideoInit
-from mmaction_centerclip.engine.config_completion import complete_config
+from mmaction_centerclip.engine.config import prepare_config
 from mmaction_centerclip.errors import InputError
 
 from ..conftest import TINY_ARCH
@@ -45,7 +45,7 @@ def cfg(tiny_config, shapes, tmp_path):
 def checkpoint(cfg, tmp_path):
     torch.manual_seed(1)
     complete = cfg.copy()
-    complete_config(complete)
+    prepare_config(complete)
     path = tmp_path / 'weights.pth'
     torch.save(dict(state_dict=MODELS.build(complete.model).state_dict()), path)
     return str(path)
@@ -137,7 +137,7 @@ def test_videos_that_are_not_there_or_were_changed(cfg, checkpoint, tmp_path, ru
     shutil.copy(tmp_path / 'videos' / names[3], tmp_path / 'videos' / names[2])
     (tmp_path / 'videos' / names[4]).rename(tmp_path / 'videos' / 'moved.mp4')
     shutil.copy(tmp_path / 'videos/moved.mp4', tmp_path / 'videos' / names[4])
-    complete_config(cfg)
+    prepare_config(cfg)
     dataset = dict(cfg.train_dataloader.dataset, features=str(tmp_path / 'features.db'))
     with pytest.raises(InputError, match='an evaluation reads videos'):
         DATASETS.build(dict(dataset, test_mode=True))

@@ -9,7 +9,7 @@ from open_clip.model import CLIP, convert_to_custom_text_state_dict
 
 from mmaction_centerclip.conversion import SOURCES as KINDS
 from mmaction_centerclip.conversion import Source
-from mmaction_centerclip.engine.config_completion import complete_config
+from mmaction_centerclip.engine.config import prepare_config
 
 from .foreign_checkpoints import ARCH, huggingface, prefixed
 
@@ -135,7 +135,7 @@ def test_centerclip_options(convert, clip, tmp_path, options, places):
     assert all(n.type == 'TokenClustering' and n.p == 1 for n in necks)
     frames = 8 if '--frames' in options else 12
     assert cfg.test_dataloader.dataset.pipeline[1].clip_len == frames
-    complete_config(cfg)
+    prepare_config(cfg)
     resize = TRANSFORMS.build(cfg.test_dataloader.dataset.pipeline[3])
     assert resize.steps[-1].crop_size == (64, 64)
     MODELS.build(cfg.model)

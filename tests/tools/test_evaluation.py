@@ -85,7 +85,7 @@ def test_a_video_is_decoded_and_encoded_once(config_of, shapes_captions,
                                              monkeypatch, tmp_path):
     decoded = record_calls(monkeypatch, VideoInit, 'transform',
                       lambda results: results['filename'])
-    encoded = record_calls(monkeypatch, CLIPVisionTower, 'encode',
+    encoded = record_calls(monkeypatch, CLIPVisionTower, 'encode_segments',
                       lambda imgs, *_: len(imgs))
     captions = {name: [f'{texts[0]} {i}' for i in range(40)]
                 for name, texts in shapes_captions.items()}

@@ -14,9 +14,8 @@ import uvicorn
 from mmaction.registry import MODELS
 from mmengine.config import Config
 
-from mmaction_centerclip.cli import build_runner
-from mmaction_centerclip.engine.config_completion import complete_config
-from mmaction_centerclip.engine.error_lines import describe_error
+from mmaction_centerclip.cli import build_runner, describe_error
+from mmaction_centerclip.engine.config import prepare_config
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search.store import IndexStore
 
@@ -205,7 +204,7 @@ def test_files_of_a_demo_that_are_of_others(content, last, message, tmp_path):
 def test_demo_shows_the_model_of_the_shapes(run_tool, load_tool, ask_the_page, shapes,
                                             tmp_path, monkeypatch):
     cfg = Config.fromfile(load_tool('search.py').DEMO_CONFIG)
-    complete_config(cfg)
+    prepare_config(cfg)
     folder = tmp_path / 'work_dir' / 'centerclip'
     folder.mkdir(parents=True)
     torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()),

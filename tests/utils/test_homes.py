@@ -5,7 +5,7 @@ from mmengine.config import Config, DictAction
 
 from mmaction_centerclip.datasets.caching.feature_cache import FeatureCache
 from mmaction_centerclip.datasets.caching.frame_cache import FrameCache
-from mmaction_centerclip.engine.config_completion import complete_config
+from mmaction_centerclip.engine.config import prepare_config
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.files import check_absent, read_tensors, save_tensors
 from mmaction_centerclip.utils.homes import ToolParser, expand_home
@@ -44,7 +44,7 @@ def test_all_of_a_config(home):
         pipeline=[dict(type='VideoInit', cache='~/frames.db')]))
     cfg = Config(dict(work_dir='~/wd', load_from='~/a.pth', train_dataloader=loader,
                       model=dict(type='X', init_cfg=dict(checkpoint='~/b.pth'))))
-    complete_config(cfg)
+    prepare_config(cfg)
     text = repr(cfg.to_dict())
     assert '~' not in text and text.count(str(home)) == 7
 

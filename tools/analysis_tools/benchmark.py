@@ -56,8 +56,7 @@ def parse_args() -> argparse.Namespace:
 def measure(path: str, batch_size: int, args: argparse.Namespace) -> dict:
     """Measure one config at one batch size."""
     torch.manual_seed(0)
-    cfg = cli.read_config(path)
-    cfg.merge_from_dict(args.cfg_options)
+    cfg = cli.read_config(path, args.cfg_options)
     model, twin = bench.build_pair(cfg, args.device)
     size, frames = bench.frame_size(cfg, model)[0], bench.clip_frames(cfg)
     if args.videos:

@@ -26,7 +26,7 @@ from mmaction_centerclip.benchmarking.pipelines import (
     time_stages,
 )
 from mmaction_centerclip.datasets.compression import Compression, compress_video
-from mmaction_centerclip.engine.config_completion import complete_config
+from mmaction_centerclip.engine.config import prepare_config
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.homes import ToolParser
 from mmaction_centerclip.utils.pipelines import find_pipelines, step_type
@@ -69,7 +69,7 @@ def find_steps(cfg: Config, split: str) -> list[dict]:
                          'begins with VideoInit')
     # A cache is told how frames are resized.
     steps[0]['cache'] = steps[0].get('cache') or 'frames.db'
-    complete_config(cfg)
+    prepare_config(cfg)
     return steps
 
 
@@ -161,8 +161,7 @@ def tables_of(report: dict) -> list[str]:
 def main() -> None:
     args = parse_args()
     cli.check_outputs(args.json)
-    cfg = cli.read_config(args.config)
-    cfg.merge_from_dict(args.cfg_options)
+    cfg = cli.read_config(args.config, args.cfg_options)
     init_default_scope('mmaction')
     steps = find_steps(cfg, args.split)
     report = dict(config=Path(args.config).stem, split=args.split)

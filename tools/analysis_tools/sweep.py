@@ -126,8 +126,7 @@ def fill_in(pattern: str, path: str, seed: int) -> str:
 
 def make_run(path: str, seed: int, args: argparse.Namespace) -> bench.Run:
     """Make the run of a config and a seed."""
-    cfg = cli.read_config(path)
-    cfg.merge_from_dict(args.cfg_options)
+    cfg = cli.read_config(path, args.cfg_options)
     checkpoint = args.checkpoint and fill_in(args.checkpoint, path, seed)
     if args.pretrained or args.finetune:
         cfg.model.pretrained = args.pretrained or fill_in(args.finetune, path, seed)

@@ -10,7 +10,7 @@ import copy
 
 import torch
 from mmaction.registry import DATASETS
-from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.config import ConfigDict, DictAction
 from mmengine.dataset import pseudo_collate
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
@@ -25,7 +25,7 @@ from mmaction_centerclip.cli import (
 )
 from mmaction_centerclip.datasets.caching.feature_cache import FeatureCache, recipe_of
 from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import InputError, config_errors
 from mmaction_centerclip.utils.homes import ToolParser
 from mmaction_centerclip.utils.pipelines import find_datasets
 from mmaction_centerclip.utils.progress import Progress
@@ -60,7 +60,8 @@ class Videos(Dataset):
     def __init__(self, config: ConfigDict, cache: FeatureCache) -> None:
         config = copy.deepcopy(config)
         config.features = None
-        self.dataset = DATASETS.build(config)
+        with config_errors('train_dataloader'):
+            self.dataset = DATASETS.build(config)
         infos: dict[tuple, dict] = {}
         for index in range(len(self.dataset)):
             info = self.dataset.get_data_info(index)
@@ -106,9 +107,7 @@ def encode(model: nn.Module, cache: FeatureCache, info: dict, sample: dict) -> N
 
 def main() -> None:
     args = parse_args()
-    cfg: Config = read_config(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     allow_other_settings(cfg, args.allow_other)
     cfg.model.frozen_towers = True
     model = init_retriever(cfg, args.checkpoint, args.device)

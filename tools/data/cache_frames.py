@@ -19,8 +19,8 @@ from mmaction_centerclip.datasets.caching.frame_store import FrameStore
 from mmaction_centerclip.datasets.clip_times import narrow_to_clip
 from mmaction_centerclip.datasets.video.decoding_errors import decoding_errors
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
-from mmaction_centerclip.engine.config_completion import complete_config
-from mmaction_centerclip.errors import InputError, printable
+from mmaction_centerclip.engine.config import prepare_config
+from mmaction_centerclip.errors import InputError, config_errors, printable
 from mmaction_centerclip.utils.homes import ToolParser
 from mmaction_centerclip.utils.parallel import run_each
 from mmaction_centerclip.utils.pipelines import find_datasets, step_type
@@ -74,7 +74,8 @@ def jobs_of(cfg: Config, args: argparse.Namespace) -> list[tuple]:
                     step.get('test_mode') or step.get('frames_per_second')
                     for step in steps[1:]):
                 steps = steps[:1]
-            built = DATASETS.build(dict(dataset, pipeline=steps))
+            with config_errors(f'{split}_dataloader'):
+                built = DATASETS.build(dict(dataset, pipeline=steps))
             for index in range(len(built)):
                 info = built.get_data_info(index)
                 clip = None if args.every_frame else info.get('clip')
@@ -141,12 +142,10 @@ def measure_loss(jobs: list[tuple]) -> list[float]:
 
 def main() -> None:
     args = parse_args()
-    cfg = read_config(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmaction'))
     set_cache(cfg, args)
-    complete_config(cfg)
+    prepare_config(cfg)
     jobs = jobs_of(cfg, args)
     bar = Progress(len(jobs))
     failed, cached, stored, wanted = {}, [], 0, 0

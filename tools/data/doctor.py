@@ -15,7 +15,7 @@ from mmengine.config import DictAction
 
 from mmaction_centerclip.cli import exit_on_input_error, load_config, positive_int
 from mmaction_centerclip.datasets.doctor import diagnose, summarize, write_page
-from mmaction_centerclip.engine.config_completion import complete_config
+from mmaction_centerclip.engine.config import prepare_config
 from mmaction_centerclip.errors import InputError, printable
 from mmaction_centerclip.utils.files import write_text
 from mmaction_centerclip.utils.homes import ToolParser
@@ -39,7 +39,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
-    complete_config(cfg)
+    prepare_config(cfg)
     out = args.out or osp.join(cfg.work_dir, 'doctor')
     try:
         os.makedirs(out, exist_ok=True)

@@ -3,7 +3,7 @@
 from mmaction_centerclip import cli
 from mmaction_centerclip.apis import init_retriever
 from mmaction_centerclip.clip.feature_settings import SETTINGS
-from mmaction_centerclip.engine.weights import settings_of
+from mmaction_centerclip.engine.checkpoints import settings_of
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.retrievers import merge_adapters
 from mmaction_centerclip.utils.files import check_absent, save_tensors
@@ -22,8 +22,7 @@ def main() -> None:
     cli.check_outputs(args.dst)
     check_absent(args.dst)
     cli.check_checkpoint(args.src)
-    cfg = cli.read_config(args.config)
-    cfg.merge_from_dict(args.cfg_options)
+    cfg = cli.read_config(args.config, args.cfg_options)
     cli.allow_other_settings(cfg, args.allow_other)
     if not (cfg.get('model') or {}).get('lora'):
         raise InputError(f'{args.config}: the model has no lora to merge')

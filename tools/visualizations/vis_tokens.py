@@ -24,10 +24,9 @@ from torch import nn
 from mmaction_centerclip import cli
 from mmaction_centerclip.apis import load_pretrained
 from mmaction_centerclip.datasets.video.decoding_errors import run_transform
-from mmaction_centerclip.engine.config_checks import check_pipelines
-from mmaction_centerclip.engine.config_completion import complete_config
-from mmaction_centerclip.engine.weights import load_checkpoint
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.engine.checkpoints import load_checkpoint
+from mmaction_centerclip.engine.config import prepare_config
+from mmaction_centerclip.errors import InputError, config_errors
 from mmaction_centerclip.models import VideoTextRetriever
 from mmaction_centerclip.utils.files import atomic_write
 from mmaction_centerclip.utils.homes import ToolParser
@@ -66,7 +65,8 @@ def parse_args() -> argparse.Namespace:
 def build_model(cfg: Config, args: argparse.Namespace) -> nn.Module:
     """Build the model with the weights that were asked for."""
     torch.manual_seed(0)
-    model = MODELS.build(cfg.model)
+    with config_errors('model'):
+        model = MODELS.build(cfg.model)
     if args.checkpoint is not None:
         load_checkpoint(model, args.checkpoint, cfg)
     elif not args.random:
@@ -95,7 +95,9 @@ def read_video(cfg: Config, path: str) -> dict:
     results = dict(filename=path, text=[osp.basename(path)], label=-1, start_index=0,
                    modality='RGB')
     for config in pipeline:
-        results = run_transform(TRANSFORMS.build(config), results, path)
+        with config_errors('test_dataloader'):
+            transform = TRANSFORMS.build(config)
+        results = run_transform(transform, results, path)
     return pseudo_collate([results])
 
 
@@ -114,13 +116,11 @@ def main() -> None:
         raise InputError(f'--out must be a .png or .jpg file, got {args.out!r}')
     cli.check_outputs(args.out)
     cli.check_checkpoint(args.checkpoint)
-    cfg = cli.read_config(args.config)
-    cfg.merge_from_dict(args.cfg_options)
+    cfg = cli.read_config(args.config, args.cfg_options)
     cli.allow_other_settings(cfg, args.allow_other)
     cli.check_model(cfg)
     init_default_scope('mmaction')
-    complete_config(cfg)
-    check_pipelines(cfg)
+    prepare_config(cfg)
     batch = read_video(cfg, args.video)
     model = build_model(cfg, args)
     videos = tower_inputs(model, batch, 1)

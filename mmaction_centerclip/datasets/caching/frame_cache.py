@@ -47,7 +47,7 @@ class FrameCache:
         resize (dict, optional): The transform that frames go through before
             they are stored: the pipeline's own ``OpenCLIPResize`` or
             ``Resize``, which then finds nothing to change. The runner fills
-            in the one behind ``VideoDecode``, see :func:`complete_config`.
+            in the one behind ``VideoDecode``, see :func:`prepare_config`.
             Defaults to None: frames are stored as large as they are.
         codec (str): ``'jpeg'``, without subsampled colors, or ``'raw'``:
             exactly the frames, 7 to 10 times as large, and faster.

@@ -15,7 +15,7 @@ from mmaction_centerclip.datasets import (
     VideoTextRetrievalDataset,
     read_entries,
 )
-from mmaction_centerclip.errors import InputError, named_errors
+from mmaction_centerclip.errors import InputError, config_errors, named_errors
 from mmaction_centerclip.utils.pipelines import find_datasets
 
 __all__ = ['DataSplit', 'build_dataset', 'clip_of', 'read_data_splits']
@@ -95,7 +95,8 @@ def _read_split(name: str, options: dict, batch_size: int) -> DataSplit:
 def build_dataset(options: dict) -> BaseActionDataset:
     """Build a data set that has not looked for its files yet."""
     # Copied, since building takes things out.
-    return DATASETS.build(dict(copy.deepcopy(options), lazy_init=True))
+    with config_errors('dataset'):
+        return DATASETS.build(dict(copy.deepcopy(options), lazy_init=True))
 
 
 def clip_of(sample: dict) -> tuple:

@@ -3,7 +3,7 @@ from mmaction.datasets.transforms import CenterCrop, Resize
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from mmaction_centerclip.clip.preprocessing import describe_resizing, pictures_for
+from mmaction_centerclip.clip.preprocessing import describe_resizing, preprocessing_for
 from mmaction_centerclip.errors import InputError, named_errors
 
 __all__ = ['OpenCLIPResize']
@@ -28,10 +28,10 @@ class OpenCLIPResize(BaseTransform):
     Args:
         model (str | dict): The model's ``arch``, see :func:`clip_config`. In a
             retriever's config the runner fills it in, see
-            :func:`complete_config`. Defaults to ``'ViT-B-32'``, whose pictures
+            :func:`prepare_config`. Defaults to ``'ViT-B-32'``, whose pictures
             OpenAI's models share.
         pretrained (str, optional): The tag or file of its weights, see
-            :func:`pictures_for`. Defaults to None.
+            :func:`preprocessing_for`. Defaults to None.
 
     Raises:
         InputError: If ``model`` is unknown, or its pictures are resized in a
@@ -41,7 +41,7 @@ class OpenCLIPResize(BaseTransform):
     def __init__(self, model: str | dict = 'ViT-B-32',
                  pretrained: str | None = None) -> None:
         with named_errors('OpenCLIPResize: model'):
-            known = pictures_for(model, pretrained)
+            known = preprocessing_for(model, pretrained)
         self.resizing = describe_resizing(known)
         size, options = known['image_size'], dict(interpolation=known['interpolation'])
         height, width = (size, size) if isinstance(size, int) else size

@@ -1,20 +1,19 @@
-"""Lend the model's head to the metrics that compare features."""
+"""Hook that lends the model's head to the metrics that compare features."""
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
+
+from .common import model_of
 
 __all__ = ['ScoringHeadHook']
 
 
 @HOOKS.register_module()
 class ScoringHeadHook(Hook):
-    """Give ``VideoTextRetrievalMetric`` the head of the model that runs.
+    """Pass the head of the model that runs to ``VideoTextRetrievalMetric``.
 
-    A head that is not separable compares pairs with its own weights. The
-    metric caches the features of videos and captions, and asks the head for
-    the similarities of all pairs at the end. Heads that are separable do
-    without this hook. The head's config, which a file of features needs
-    beside its weights, is ``model.head`` of the runner's config.
+    The metric caches features, and asks a head that is not separable for the
+    similarities of all pairs at the end. The head's config, which a file of
+    features needs beside its weights, is ``model.head`` of the runner's config.
     """
     priority = 'LOW'  # After EMAHook has put its weights into the model.
 
@@ -33,12 +32,9 @@ class ScoringHeadHook(Hook):
 
 
 def _lend(runner, metrics: list) -> None:
-    model = runner.model
-    if is_model_wrapper(model):
-        model = model.module
     config = runner.cfg.get('model', {}).get('head')
     if config is not None:
         config = config.to_dict()
     for metric in metrics:
         if hasattr(metric, 'use_head'):
-            metric.use_head(model.head, config)
+            metric.use_head(model_of(runner).head, config)

@@ -1,8 +1,7 @@
-"""Show, while a model trains, which patches its necks keep."""
+"""Hook that draws which patches the necks keep while a model trains."""
 from mmaction.registry import HOOKS
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from mmaction_centerclip.errors import InputError, check_positive_int
 from mmaction_centerclip.visualization import (
@@ -13,12 +12,14 @@ from mmaction_centerclip.visualization import (
     tower_of,
 )
 
+from .common import model_of
+
 __all__ = ['TokenVisualizationHook']
 
 
 @HOOKS.register_module()
 class TokenVisualizationHook(Hook):
-    """Give pictures of kept tokens to the backends of the visualizer.
+    """Draw kept tokens for the backends of the visualizer.
 
     Of the first videos that this training reads, the same ones each time, so
     that the pictures can be compared. They are drawn as by
@@ -28,13 +29,9 @@ class TokenVisualizationHook(Hook):
     would without this hook.
 
     Args:
-        interval (int): Draw every so many iterations. Defaults to 100.
-        num_videos (int): Videos to draw. Defaults to 1.
-        columns (int): Frames in a row. Defaults to 4.
-
-    Raises:
-        InputError: If an option is not a positive integer, or, before
-            training, if the model has no video tower with necks.
+        interval (int): Draw every so many iterations.
+        num_videos (int): Videos to draw.
+        columns (int): Frames in a row.
 
     Examples:
         >>> # In a config:
@@ -52,16 +49,16 @@ class TokenVisualizationHook(Hook):
 
     def before_train(self, runner) -> None:
         """Refuse a model of which there is nothing to draw."""
-        if not tower_of(_model_of(runner)).necks:
+        if not tower_of(model_of(runner)).necks:
             raise InputError('TokenVisualizationHook: the video tower has no necks, '
                              'so that every patch stays; leave the hook out')
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None,
                          outputs=None) -> None:
-        """Keep the first videos; draw them where it is time."""
+        """Collect the first videos; draw them every ``interval`` iterations."""
         if not is_main_process():
             return
-        model = _model_of(runner)
+        model = model_of(runner)
         if self._videos is None and isinstance(data_batch, dict):
             videos = tower_inputs(model, data_batch, self.num_videos)
             self._videos = videos if len(videos.frames) else None
@@ -76,7 +73,3 @@ class TokenVisualizationHook(Hook):
                 runner.visualizer.add_image(
                     f'tokens_{number}_{neck}_video_{i + 1}',
                     draw_tokens(frames, center, size, self.columns), runner.iter + 1)
-
-
-def _model_of(runner):
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -6,7 +6,7 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from mmaction_centerclip.clip.preprocessing import describe_resizing, pictures_for
+from mmaction_centerclip.clip.preprocessing import describe_resizing, preprocessing_for
 from mmaction_centerclip.clip.weights import load_clip_weights
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.backbones import CLIPTextTower, VideoTower
@@ -47,7 +47,7 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
         lora (dict, optional): Low-rank adapters to train in place of the towers, see
             :func:`add_adapters`; needs ``peft``, and no ``frozen_towers``.
         data_preprocessor (dict, optional): Without ``mean`` and ``std`` it gets those
-            of :func:`pictures_for`.
+            of :func:`preprocessing_for`.
         init_cfg (dict, optional): Initialisation config.
 
     Examples:
@@ -83,7 +83,7 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
                  init_cfg: dict | list | None = None) -> None:
         pictures, self._resizing = {}, None
         if video_pretrained is None:
-            pictures = pictures_for(backbone.get('arch', arch), pretrained)
+            pictures = preprocessing_for(backbone.get('arch', arch), pretrained)
             self._resizing = describe_resizing(pictures)
         if isinstance(data_preprocessor, dict):
             if not {'mean', 'std'} & data_preprocessor.keys():

@@ -1,11 +1,15 @@
-"""Stop a training that has become NaN before it is saved."""
+"""Keep a training's numbers in their range: finite weights, CLIP's temperature."""
+import math
+
 import torch
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 
-from mmaction_centerclip.errors import InputError, check_positive_int
+from mmaction_centerclip.errors import InputError, check_number, check_positive_int
 
-__all__ = ['CheckFiniteHook']
+from .common import is_last_of_its_kind, model_of
+
+__all__ = ['CheckFiniteHook', 'ClampLogitScaleHook']
 
 
 @HOOKS.register_module()
@@ -18,11 +22,7 @@ class CheckFiniteHook(Hook):
 
     Args:
         interval (int): Check every so many iterations; a check waits for the
-            accelerator. Defaults to 1.
-
-    Raises:
-        InputError: If ``interval`` is not a positive integer, or, in
-            training, if a loss or a weight is not finite.
+            accelerator.
     """
     priority = 'HIGH'  # Before averages are updated and checkpoints saved.
 
@@ -66,3 +66,35 @@ class CheckFiniteHook(Hook):
             f'{iteration}, before anything is saved: {reason}; the batch has '
             f'{files or "no named files"}. Lower the learning rate, or look at '
             'the files and at the weights that it started from')
+
+
+@HOOKS.register_module()
+class ClampLogitScaleHook(Hook):
+    """Clamp the head's ``logit_scale`` after every step.
+
+    CLIP (arXiv 2103.00020), Sec. 2.5, clips the scale at 100 to prevent
+    training instability; CenterCLIP also keeps its logarithm above 0.1. A
+    head with a ``logit_bias`` is left alone: SigLIP (arXiv 2303.15343), Alg. 1,
+    clips nothing.
+
+    Args:
+        min (float): Lowest logarithm of the scale.
+        max (float): Highest.
+    """
+
+    def __init__(self, min: float = 0.1, max: float = math.log(100)) -> None:
+        self.max = check_number('ClampLogitScaleHook: max', max,
+                                lambda x: x <= 700, 'at most 700')
+        self.min = check_number('ClampLogitScaleHook: min', min,
+                                lambda x: x <= max, f'at most max={max!r}')
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None,
+                         outputs=None) -> None:
+        """Clamp in place, as the optimizer would change it."""
+        if not is_last_of_its_kind(self, runner):
+            return
+        head = model_of(runner).head
+        if getattr(head, 'logit_bias', None) is not None:
+            return
+        with torch.no_grad():
+            head.logit_scale.clamp_(self.min, self.max)

@@ -1,28 +1,52 @@
-"""Report skipped videos and cut captions at an epoch's end."""
+"""Draws of a training that can be repeated, and a report of its data."""
 from mmaction.registry import HOOKS
 from mmengine.dist import all_gather_object, get_world_size
 from mmengine.hooks import Hook
+from mmengine.runner import EpochBasedTrainLoop
 
 from mmaction_centerclip.errors import InputError
 
-from .last_of_its_kind import is_last_of_its_kind
+from .common import is_last_of_its_kind
 
-__all__ = ['DataReportHook']
+__all__ = ['DataReportHook', 'SampleSeedHook']
+
+
+@HOOKS.register_module()
+class SampleSeedHook(Hook):
+    """Make the draws of a sample depend on seed, epoch and index only.
+
+    Frames and captions drawn in training are then the same whatever the
+    number of workers and processes, and in a run that was killed and resumed.
+    Calls ``set_epoch(seed, epoch)`` of every dataset that has it, inside
+    ``ConcatDataset`` and other wrappers too; the repeats of a
+    ``RepeatDataset`` draw the same within an epoch. Does nothing in an
+    iteration-based loop, whose samples draw from their worker's generator.
+    """
+
+    def before_train_epoch(self, runner) -> None:
+        """Set the epoch before its first batch is fetched."""
+        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+            _set_epoch(runner.train_dataloader.dataset, runner.seed, runner.epoch)
+
+
+def _set_epoch(dataset, seed: int, epoch: int) -> None:
+    if hasattr(dataset, 'set_epoch'):
+        dataset.set_epoch(seed, epoch)
+    for inner in (getattr(dataset, 'dataset', None),
+                  *getattr(dataset, 'datasets', ())):
+        if inner is not None:
+            _set_epoch(inner, seed, epoch)
 
 
 @HOOKS.register_module()
 class DataReportHook(Hook):
     """Count the videos that training skipped and the captions that it cut.
 
-    Unreadable videos are replaced by others while training goes on; this
-    says how many there were, and which. Counts are over all processes.
+    Unreadable videos are replaced by others while training goes on. Counts are
+    over all processes.
 
     Args:
         max_files (int): How many of the skipped files to name.
-            Defaults to 20.
-
-    Raises:
-        InputError: If ``max_files`` is negative.
     """
 
     def __init__(self, max_files: int = 20) -> None:

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from mmaction_centerclip.engine.training_state import check_training_state
+from mmaction_centerclip.engine.checkpoints import check_training_state
 from mmaction_centerclip.errors import InputError
 
 from ..paths import TOOLS

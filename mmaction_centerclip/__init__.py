@@ -13,7 +13,7 @@ from mmaction import registry  # noqa: E402
 from mmengine.registry import Registry  # noqa: E402
 
 from . import datasets, engine, evaluation, models  # noqa: E402
-from .evaluation.registry import RERANKINGS, RETRIEVAL_METRICS  # noqa: E402
+from .evaluation import RERANKINGS, RETRIEVAL_METRICS  # noqa: E402
 from .utils.option_types import check_registered_types  # noqa: E402
 from .version import __version__  # noqa: E402
 

@@ -24,25 +24,34 @@ from .utils.files import explain_refusal, read_checkpoint
 from .utils.homes import ToolParser
 from .utils.option_types import check_options
 
-__all__ = ['add_allow_other', 'add_common_arguments', 'allow_other_settings',
-           'build_runner', 'check_checkpoint', 'check_outputs', 'exit_on_input_error',
-           'is_first_process', 'load_config', 'positive_int', 'prepare_parser',
-           'read_config']
-
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that training and testing share with MMAction2's tools."""
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override settings of the config, as key=value; lists as '
-        'key="[a,b]", nested ones as key="[(a,b),(c,d)]", without spaces')
+    add_cfg_options(parser)
     add_allow_other(parser)
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
                         help=argparse.SUPPRESS)
+
+
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Add the option to override settings of configs."""
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, default={},
+        help='override settings of the config, as key=value; lists as '
+        'key="[a,b]", nested ones as key="[(a,b),(c,d)]", without spaces')
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add the option where to run, by default on a GPU if there is one."""
+    parser.add_argument('--device', type=torch_device,
+                        default='cuda' if torch.cuda.is_available() else 'cpu')
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add the option for :func:`write_json`."""
+    parser.add_argument('--json', metavar='OUT', help='write the figures here')
 
 
 def add_allow_other(parser: argparse.ArgumentParser) -> None:

@@ -1,10 +1,9 @@
 #!/usr/bin/env python
 """Train CenterCLIP and the same model without clustering, and compare them.
 
-Renders the shapes data into data/ of the current folder, trains and tests both
-models from scratch through tools/train.py and tools/test.py, and prints one table.
-Each step that is done already is skipped, so that an interrupted run continues
-where it was.
+Renders the shapes data into data/ of the current folder, trains and tests both models
+from scratch through tools/train.py and tools/test.py, and prints one table. Each step
+that is done already is skipped, so that an interrupted run continues where it was.
 """
 import json
 import statistics
@@ -17,14 +16,11 @@ import mmaction_centerclip  # noqa: F401
 
 # isort: split
 import torch
-from mmaction.registry import DATASETS, MODELS
-from mmengine.config import Config
+from mmaction.registry import DATASETS
 from mmengine.dataset import pseudo_collate
-from mmengine.registry import init_default_scope
-from mmengine.runner import load_checkpoint
 
-from mmaction_centerclip.benchmarking import count_macs, time_turns
-from mmaction_centerclip.engine.config import prepare_config
+from mmaction_centerclip.apis import init_retriever
+from mmaction_centerclip.benchmarking import count_macs, encoding, time_turns
 from mmaction_centerclip.utils.homes import ToolParser
 from mmaction_centerclip.utils.tables import format_table
 
@@ -62,17 +58,12 @@ def last_checkpoint(work_dir: Path) -> str:
 
 def measure(work_dirs: dict[str, Path], num_videos: int = 16) -> dict:
     """Measure GMACs and milliseconds per video of the trained vision towers."""
-    init_default_scope('mmaction')
     encoders = {}
     for name, path in CONFIGS.items():
-        cfg = Config.fromfile(path)
-        prepare_config(cfg)
-        dataset = DATASETS.build(cfg.test_dataloader.dataset)
-        model = MODELS.build(cfg.model).eval()
-        load_checkpoint(model, last_checkpoint(work_dirs[name]), map_location='cpu')
+        model = init_retriever(path, last_checkpoint(work_dirs[name]))
+        dataset = DATASETS.build(model.cfg.test_dataloader.dataset)
         batch = pseudo_collate([dataset[i] for i in range(num_videos)])
-        inputs = model.data_preprocessor(batch)['inputs']
-        encoders[name] = lambda m=model, i=inputs: m.encode_video(i)
+        encoders[name] = encoding(model, model.data_preprocessor(batch)['inputs'])
     times = time_turns(encoders, 15, 3)
     return {name: dict(gmacs=count_macs(encoder) / num_videos / 1e9,
                        ms=statistics.median(times[name]) / num_videos)

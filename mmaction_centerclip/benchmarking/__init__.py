@@ -6,8 +6,6 @@ from .budgets import (
     parse_budget,
     used_budget,
 )
-from .cell_log import CellLog, cell_key
-from .fidelity import fidelity, neighbor_agreement
 from .frames import normalized, read_clips, video_files
 from .measure import (
     check_cpu_time,
@@ -26,7 +24,7 @@ from .models import (
     zoo_backbone,
 )
 from .pairs import PRICES, encoding, measure_pair, training_step
-from .sweep import Quality, Run
+from .sweep import CellLog, Quality, Run, cell_key
 from .tables import (
     format_sweep,
     pareto_front,
@@ -34,7 +32,7 @@ from .tables import (
     summarize_cells,
     sweep_markdown,
 )
-from .twin import Prices
+from .twin import Prices, fidelity, neighbor_agreement
 
 __all__ = ['Budget', 'CellLog', 'PRICES', 'Prices', 'Quality', 'REDUCERS', 'Run',
            'budget_necks', 'build_model', 'build_pair', 'cell_key', 'check_cpu_time',

@@ -1,14 +1,14 @@
 """Reducers by name, and the necks that give one a budget of tokens."""
-import inspect
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from mmaction.registry import MODELS
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.necks import TokenNeck
+from mmaction_centerclip.utils.option_types import init_options
 
 __all__ = ['REDUCERS', 'Budget', 'budget_necks', 'check_reducers', 'parse_budget',
            'used_budget']
@@ -36,13 +36,7 @@ REDUCERS: dict[str, dict] = {
 
 
 class Budget(NamedTuple):
-    """The tokens of a video that are left.
-
-    Attributes:
-        block (int): Block in front of which to reduce, from 1.
-        segments (int): Segments S.
-        tokens (int): Tokens K of a segment.
-    """
+    """Block, from 1, in front of which to leave segments S of tokens K each."""
     block: int
     segments: int
     tokens: int
@@ -136,12 +130,11 @@ def check_reducers(reducers: object, source: str) -> dict[str, dict]:
     return {str(name): dict(options) for name, options in reducers.items()}
 
 
-def _options(reducer: Mapping) -> set[str]:
+def _options(reducer: Mapping) -> Collection[str]:
     """Return the options of a neck's class and its bases."""
     name = str(reducer.get('type'))
     # A dotted name would be imported.
     kind = MODELS.get(name) if name.isidentifier() else None
     if not (isinstance(kind, type) and issubclass(kind, TokenNeck)):
         raise InputError(f'reducer {dict(reducer)}: type must be a registered neck')
-    return {name for cls in kind.__mro__
-            for name in inspect.signature(cls.__init__).parameters}
+    return init_options(kind).keys()

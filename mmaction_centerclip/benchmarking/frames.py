@@ -34,7 +34,7 @@ def read_clips(folder: str | Path, clips: int, frames: int, size: int,
         clips (int): How many clips B.
         frames (int): Frames T of each, at equal steps.
         size (int): Height H and width W in pixels.
-        length (int): Frames of the video that a clip spans. Defaults to 32.
+        length (int): Frames of the video that a clip spans.
 
     Returns:
         Tensor: uint8 (B, T, 3, H, W).

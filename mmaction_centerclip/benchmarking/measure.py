@@ -24,10 +24,10 @@ class _Untracked(contextlib.nullcontext):
 def count_macs(function: Call) -> int:
     """Count multiply-adds of matrix products, convolutions and attention.
 
-    By torch's ``FlopCounterMode``, which counts two per multiply-add. It does not see
-    into the fused inference kernel of ``nn.MultiheadAttention``, nor, in some releases,
-    into that of ``scaled_dot_product_attention`` on the CPU, which are therefore
-    switched off meanwhile. The function is called once, without gradients.
+    By torch's ``FlopCounterMode``, which sees not into the fused inference kernel of
+    ``nn.MultiheadAttention``, nor, in some releases, into that of
+    ``scaled_dot_product_attention`` on the CPU: both are switched off meanwhile. The
+    function is called once, without gradients.
     """
     counter = FlopCounterMode(display=False)
     # torch's own, which counts by module, fails on parameters that are expanded.
@@ -53,7 +53,7 @@ def time_turns(functions: dict[str, Call], repeats: int, warmup: int = 1,
     Args:
         functions (dict[str, Callable]): What to time, by name.
         repeats (int): Timed calls of each.
-        warmup (int): Calls of each before. Defaults to 1.
+        warmup (int): Calls of each before.
         clock (Callable): Returns seconds; ``time.process_time`` those of the
             processor, which other programs do not add to.
     """

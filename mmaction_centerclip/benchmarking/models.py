@@ -8,9 +8,10 @@ from torch import nn
 
 from mmaction_centerclip.errors import InputError, config_errors
 from mmaction_centerclip.models import VideoTower
+from mmaction_centerclip.visualization import tower_of
 
 __all__ = ['build_model', 'build_pair', 'clip_frames', 'frame_size', 'tower_config',
-           'tower_of', 'without_necks', 'zoo_backbone']
+           'without_necks', 'zoo_backbone']
 
 
 def tower_config(cfg: Config) -> dict:
@@ -23,12 +24,6 @@ def tower_config(cfg: Config) -> dict:
         raise InputError(f'{cfg.filename}: the config has no model')
     backbone = cfg.model.get('backbone', cfg.model)
     return backbone.get('tower', backbone)
-
-
-def tower_of(model: nn.Module) -> nn.Module:
-    """Return a model's video tower, see :func:`tower_config`."""
-    backbone = getattr(model, 'backbone', model)
-    return getattr(backbone, 'tower', backbone)
 
 
 def build_model(cfg: Config) -> nn.Module:
@@ -62,12 +57,7 @@ def build_pair(cfg: Config, device: str = 'cpu') -> tuple[nn.Module, nn.Module]:
 def zoo_backbone(cfg: Config, twin: nn.Module) -> nn.Module | None:
     """Build the zoo's own backbone of a recogniser, with the twin's weights.
 
-    Args:
-        cfg (Config): The config.
-        twin (nn.Module): Its model without necks.
-
-    Returns:
-        nn.Module | None: None where the zoo has none, as of CLIP's towers.
+    None where the zoo has none, as of CLIP's towers.
     """
     tower, bases = getattr(twin, 'backbone', None), ()
     if isinstance(tower, VideoTower) and not hasattr(twin, 'encode_video'):
@@ -84,8 +74,8 @@ def zoo_backbone(cfg: Config, twin: nn.Module) -> nn.Module | None:
 def clip_frames(cfg: Config) -> int:
     """Return how many frames of a video the model sees at once in a test.
 
-    All that the test pipeline samples of a retriever, one clip of a recogniser;
-    of a config without data ``num_frames``, or 1.
+    All that the test pipeline samples of a retriever, one clip of a recogniser; of a
+    config without data ``num_frames``, or 1.
     """
     loader = cfg.get('test_dataloader')
     if not loader:

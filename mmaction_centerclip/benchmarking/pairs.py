@@ -38,19 +38,15 @@ def measure_pair(
 
     Args:
         model (nn.Module): A retriever, a recogniser or a video tower.
-        twin (nn.Module): What to compare it with.
         inputs (dict[str, Tensor]): Normalised ``imgs`` (B, T, 3, H, W), and maybe
             ``frame_mask`` (B, T).
-        prices (Sequence[str]): Of ``'tower'``, the encoding of the videos; and, of
-            a retriever, ``'evaluation'``, from frames in memory to the recalls of
-            them and a caption each, and ``'step'``, a whole training step with
-            AdamW, of which a quarter of ``repeats`` are timed.
-        repeats (int): Timed calls of each. Defaults to 40.
+        prices (Sequence[str]): Of ``'tower'``, the encoding of the videos; and, of a
+            retriever, ``'evaluation'``, from frames in memory to the recalls of them
+            and a caption each, and ``'step'``, a training step with AdamW, a quarter of
+            ``repeats`` times.
         clock (Callable): See :func:`time_turns`.
         zoo (nn.Module, optional): The zoo's own backbone, to encode beside them.
-        dtype (torch.dtype): Autocast to it unless it is float32.
-        backend (str, optional): Of ``torch.compile`` for the encoding.
-            Defaults to None: eager.
+        backend (str, optional): Of ``torch.compile`` for the encoding. None: eager.
 
     Returns:
         dict[str, float]: ``gmacs`` of the tower a video and ``mac_ratio``; of the
@@ -142,17 +138,12 @@ def _encoder(model: nn.Module) -> tuple[nn.Module, str]:
 def encoding(model: nn.Module, inputs: dict[str, Tensor]) -> Call:
     """Return a function that encodes videos, without a head.
 
-    Args:
-        model (nn.Module): A retriever, a recogniser, a video tower or a backbone
-            of the zoo's.
-        inputs (dict[str, Tensor]): See :func:`measure_pair`.
+    Of a retriever, a recogniser, a video tower or a backbone of the zoo's.
     """
     owner, name = _encoder(model)
-    argument = inputs
-    if name == 'encode':
-        argument = inputs['imgs']
-    elif name == 'forward':
-        argument = inputs['imgs'].transpose(1, 2)
+    argument = inputs if name == 'encode_video' else inputs['imgs']
+    if name == 'forward':
+        argument = argument.transpose(1, 2)
     # Looked up at each call: it may have been compiled meanwhile.
     return lambda: getattr(owner, name)(argument)
 

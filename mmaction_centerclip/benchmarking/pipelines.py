@@ -31,13 +31,7 @@ CAPTION = 'a man is playing the guitar on a stage'
 
 @dataclass
 class Pipeline:
-    """A data pipeline and the files that it reads.
-
-    Args:
-        name (str): As tables have it.
-        steps (list[dict]): Configs of its transforms.
-        files (list[str]): Videos, the same ones in all that are compared.
-    """
+    """A data pipeline, its transforms' configs, and the videos that it reads."""
     name: str
     steps: list[dict]
     files: list[str]
@@ -73,11 +67,10 @@ def stage_of(step: dict) -> str:
 
 
 def stock_pipeline(steps: list[dict]) -> list[dict]:
-    """Return MMAction2's own pipeline, which draws the frames of another one.
+    """Return the pipeline of MMAction2's CLIP4Clip's test, with decord.
 
-    The pipeline of its CLIP4Clip's test: decord, a short side of 256 and a crop
-    of 224. Sampling and tokenizer are those of ``steps``, so that both draw the
-    same frames and read the same captions.
+    Sampling and tokenizer are those of ``steps``, so that both draw the same frames
+    and read the same captions.
     """
     own = {stage_of(step): step for step in steps}
     stock = []

@@ -1,7 +1,8 @@
-"""Measure the cells of a sweep: a config, a reducer, a budget and a seed each."""
+"""The cells of a sweep: a config, a reducer, a budget and a seed each; their log."""
 import copy
 import hashlib
 import itertools
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,29 +15,25 @@ from torch import nn
 from mmaction_centerclip.apis import init_retriever
 from mmaction_centerclip.engine.config import prepare_config
 from mmaction_centerclip.errors import InputError, config_errors
+from mmaction_centerclip.utils.files import hash_file
 from mmaction_centerclip.utils.weights import hash_weights
+from mmaction_centerclip.visualization import tower_of
 
 from .budgets import Budget, budget_necks, used_budget
-from .cell_log import cell_key
 from .frames import video_files
 from .measure import describe_machine
-from .models import build_model, clip_frames, tower_config, tower_of, without_necks
+from .models import build_model, clip_frames, tower_config, without_necks
 from .twin import MeasuredTwin, Prices, TwinData
 
-__all__ = ['Quality', 'Run', 'train_key']
+__all__ = ['CellLog', 'Quality', 'Run', 'cell_key', 'train_key']
 
 GROUP = ('config', 'reducer', 'block', 'segments', 'tokens')
 Train = Callable[[Config, int, str], str]
+START = b'{"cell": '  # as a row begins
 
 
 class Quality(NamedTuple):
-    """What to measure reducers on.
-
-    Attributes:
-        retrieval (bool): Whether to rank the config's test data.
-        videos (str, optional): A folder, of whose videos clips are cut.
-        clips (int): How many.
-    """
+    """Data to measure reducers on: test data, and clips of a folder's videos."""
     retrieval: bool = True
     videos: str | None = None
     clips: int = 96
@@ -52,13 +49,11 @@ class Run:
         path (str): Of the config of a retriever, whose necks are left out.
         cfg (Config): That config, with the options that go with it.
         seed (int): Of a training, and of what a reducer draws at random.
-        quality (Quality): What to measure on.
-        prices (Prices): What to count and time.
-        checkpoint (str, optional): Of the trained model without necks.
-            Defaults to None: what ``model.pretrained`` names.
-        train (Callable, optional): Trains the model of a config with a seed in a
-            folder of a name, and returns its checkpoint. Defaults to None:
-            reducers are put, as they are, into the model without necks.
+        checkpoint (str, optional): Of the trained model without necks. None: what
+            ``model.pretrained`` names.
+        train (Callable, optional): Trains the model of a config with a seed in a folder
+            of a name, and returns its checkpoint. None: reducers are put, as they are,
+            into the model without necks.
     """
 
     def __init__(self, path: str, cfg: Config, seed: int, quality: Quality,
@@ -81,13 +76,12 @@ class Run:
         digest = hashlib.sha256(repr(config).encode())
         digest.update(describe_machine(self.prices.device).encode())
         loaders = ['test'] if self.quality.retrieval else []
+        files: list = video_files(self.quality.videos) if self.quality.videos else []
         if self.train:
             loaders.append('train')
-            for name in filter(os.path.isfile, _strings(config['model'])):
-                _hash_file(digest, name)
+            files += _strings(config['model'])
         else:
             hash_weights(digest, self.twin())
-        files: list = video_files(self.quality.videos) if self.quality.videos else []
         for name in loaders:
             with config_errors(f'{name}_dataloader'):
                 dataset = DATASETS.build(self.cfg[f'{name}_dataloader'].dataset)
@@ -95,7 +89,7 @@ class Run:
             digest.update(repr(samples).encode())
             files += dict.fromkeys(sample['filename'] for sample in samples)
         for name in filter(os.path.isfile, files):
-            _hash_file(digest, name)
+            digest.update(hash_file(name).encode())
         return digest.hexdigest()[:16]
 
     def cells(self, reducers: Mapping[str, dict], budgets: Sequence[Budget]
@@ -154,6 +148,17 @@ class Run:
         return MeasuredTwin(plain, data, self.prices).measure(necks, model)
 
 
+def cell_key(cell: dict) -> str:
+    """Return the key of a cell: its options, in any order.
+
+    Examples:
+        >>> from mmaction_centerclip.benchmarking import cell_key
+        >>> cell_key(dict(seed=0, block=3)) == cell_key(dict(block=3, seed=0))
+        True
+    """
+    return json.dumps(cell, sort_keys=True)
+
+
 def train_key(cell: dict) -> str:
     """Return the name of a cell's training, which prices have no part in."""
     told = {name: cell[name] for name in (*GROUP, 'options', 'seed', 'contents')}
@@ -169,7 +174,46 @@ def _strings(value: object) -> Iterator[str]:
             yield from _strings(part)
 
 
-def _hash_file(digest, path: str | Path) -> None:
-    with open(path, 'rb') as file:
-        while block := file.read(2**20):
-            digest.update(block)
+
+
+class CellLog:
+    """Rows of finished cells, in JSON, one a line, in the order of finishing.
+
+    A row is on the disk when :meth:`append` returns. A line that a killed program has
+    cut is taken off when the file is opened.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.rows: dict[str, dict] = {}
+        content = self.path.read_bytes() if self.path.is_file() else b''
+        whole = content[:content.rfind(b'\n') + 1]
+        for number, line in enumerate(whole.splitlines(), start=1):
+            try:
+                row = json.loads(line)
+                self.rows[cell_key(row['cell'])] = row
+                known = isinstance(row['failed'], str) if 'failed' in row else all(
+                    isinstance(x, (int, float)) for x in row['figures'].values())
+            except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+                known = False
+            if not known:
+                raise InputError(f'{path}, line {number}: expected a row of a sweep, '
+                                 f'got {line[:40]!r}')
+        cut = content[len(whole):]
+        if cut and not (cut.startswith(START) or START.startswith(cut)):
+            raise InputError(f'{path}, last line: expected a row of a sweep, got '
+                             f'{cut[:40]!r}')
+        if cut:
+            os.truncate(self.path, len(whole))
+
+    def append(self, row: dict) -> None:
+        """Add a row, a dict of plain types with its ``cell``; a later one counts."""
+        try:
+            with open(self.path, 'ab') as file:
+                file.write(json.dumps(row).encode() + b'\n')
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise InputError(f'{self.path} cannot be written: '
+                             f'{error.strerror}') from None
+        self.rows[cell_key(row['cell'])] = row

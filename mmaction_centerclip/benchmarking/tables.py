@@ -29,12 +29,8 @@ COLUMNS = {
 def pareto_front(costs: Sequence[float], qualities: Sequence[float]) -> list[int]:
     """Return the points than which none is better, by cost, then as given.
 
-    A point is off the front if another one costs no more and is no worse, and
-    is better in one of both. Equal points are on it together.
-
-    Args:
-        costs (Sequence[float]): Less is better.
-        qualities (Sequence[float]): More is better.
+    A point is off the front if another one costs no more and is no worse, and is
+    better in one of both. Equal points are on it together.
 
     Examples:
         >>> from mmaction_centerclip.benchmarking import pareto_front
@@ -51,10 +47,7 @@ def pareto_front(costs: Sequence[float], qualities: Sequence[float]) -> list[int
 
 
 def summarize_cells(rows: Sequence[dict]) -> list[dict]:
-    """Average cells over their seeds, in the order of the first of each.
-
-    Args:
-        rows (Sequence[dict]): See :meth:`Run.rows`.
+    """Average cells, see :meth:`Run.rows`, over their seeds, in their order.
 
     Returns:
         list[dict]: ``GROUP``, ``seeds``, ``failed`` (the first reason or ``''``),
@@ -86,15 +79,9 @@ def format_sweep(lines: Sequence[dict]) -> str:
 
 
 def sweep_markdown(lines: Sequence[dict], title: str) -> str:
-    """Format a sweep as a table of Markdown, and as a list what failed.
+    """Format a sweep as a title, a table of Markdown, and a list of what failed.
 
-    Args:
-        lines (Sequence[dict]): From :func:`summarize_cells`.
-        title (str): How it was measured.
-
-    Returns:
-        str: A sentence, the table without the columns of milliseconds and
-        GMACs, whose ratios it has, and the list.
+    Without the columns of milliseconds and GMACs, whose ratios it has.
     """
     columns = [title for title in _measured(lines)
                if not title.endswith((' ms', 'GMACs')) and title != 'ms']
@@ -150,7 +137,7 @@ def plot_sweep(lines: Sequence[dict], quality: str, path: str, title: str = '') 
             a config.
         quality (str): The figure to draw, such as ``'t2v/R1'``.
         path (str): The picture; its suffix says the format.
-        title (str): Over all. Defaults to ``''``.
+        title (str): Over all.
     """
     from matplotlib.figure import Figure
     drawn = [line for line in lines if quality in line]

@@ -5,41 +5,44 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from mmaction.registry import DATASETS, MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from torch import Tensor, nn
 
-from mmaction_centerclip.errors import InputError, check_choice, config_errors
+from mmaction_centerclip.errors import (
+    InputError,
+    check_choice,
+    check_positive_int,
+    config_errors,
+)
 from mmaction_centerclip.evaluation import (
     RetrievalFeatures,
     choose_scorer,
     evaluate_features,
 )
+from mmaction_centerclip.utils.weights import load_strictly
 
-from .fidelity import fidelity
 from .frames import read_clips
 from .measure import check_cpu_time
 from .models import clip_frames, frame_size
 from .pairs import measure_pair
 
-__all__ = ['MeasuredTwin', 'Prices', 'TwinData']
+__all__ = ['MeasuredTwin', 'Prices', 'TwinData', 'fidelity', 'neighbor_agreement']
 
 CLOCKS = dict(wall=time.perf_counter, process=time.process_time)
 BATCH_SIZE = 32  # of what is not timed
 
 
 class Prices(NamedTuple):
-    """What to count and time, see :func:`measure_pair`.
+    """Figures to count and time, see :func:`measure_pair`.
 
     Attributes:
         price (Sequence[str]): Of ``PRICES``.
         clock (str): ``'wall'``, or ``'process'``, the time of one CPU thread.
-        repeats (int): Timed calls of each model, in turns.
         batch_size (int): Videos of a timed call.
-        device (str): Where the models are.
-        compile (bool): Whether to compile the encoding that is timed.
     """
     price: Sequence[str] = ('tower', )
     clock: str = 'wall'
@@ -50,13 +53,7 @@ class Prices(NamedTuple):
 
 
 class TwinData(NamedTuple):
-    """Batches that all models of a config see, decoded once.
-
-    Attributes:
-        test (list[dict]): The config's test data; empty: no retrieval.
-        clips (list[dict]): Clips without captions; empty: none.
-        paragraph (bool): See :class:`RetrievalFeatures`.
-    """
+    """Batches of test data and of clips that all models see, decoded once."""
     test: list[dict]
     clips: list[dict]
     paragraph: bool = False
@@ -93,8 +90,6 @@ class MeasuredTwin:
 
     Args:
         model (nn.Module): A retriever without necks.
-        data (TwinData): What to measure on.
-        prices (Prices): What to count and time.
     """
 
     def __init__(self, model: nn.Module, data: TwinData, prices: Prices) -> None:
@@ -130,11 +125,8 @@ class MeasuredTwin:
         config = copy.deepcopy(self.model.cfg.model)
         config.backbone.necks = list(necks)
         model = MODELS.build(config).eval()
-        missing = model.load_state_dict(
-            self.model.state_dict(), strict=False).missing_keys
-        if missing:
-            raise InputError(f'{missing[0]} is learned in training; measure this '
-                             'reducer with training')
+        load_strictly(model, self.model.state_dict(), 'the model without necks, which '
+                      'lacks what a reducer learns in training,')
         return model
 
     def measure(self, necks: Sequence[dict], trained: nn.Module | None = None
@@ -143,14 +135,14 @@ class MeasuredTwin:
 
         Args:
             necks (Sequence[dict]): Their configs.
-            trained (nn.Module, optional): The model with them, if it was trained
-                so; the features without are no reference then. Defaults to None.
+            trained (nn.Module, optional): The model with them, if it was trained so;
+                the features without are no reference then.
 
         Returns:
             dict[str, float]: Of the test data the metrics of
-            :func:`evaluate_features`; of both data ``test/cosine``,
-            ``test/neighbors`` and so on, see :func:`fidelity`, if a video has
-            one vector; and those of :func:`measure_pair`, beside the twin.
+            :func:`evaluate_features`; of both data ``test/cosine``, ``test/neighbors``
+            and so on, see :func:`fidelity`, if a video has one vector; and those of
+            :func:`measure_pair`, beside the twin.
         """
         model = trained or (self._with_necks(necks) if necks else self.model)
         model, figures = model.to(self.prices.device), {}
@@ -181,3 +173,48 @@ class MeasuredTwin:
             [caption for sample in self.samples for caption in sample.captions],
             self.data.paragraph)
         return evaluate_features(features, choose_scorer(features, model.head))
+
+
+def fidelity(reduced: Tensor, whole: Tensor, neighbors: int = 10) -> dict[str, float]:
+    """Compare features (videos, E) of the same videos with and without a reducer.
+
+    By ``cosine``, the mean over the videos, and, of more videos than neighbours, by
+    ``neighbors``, see :func:`neighbor_agreement`.
+
+    Examples:
+        >>> import torch
+        >>> from mmaction_centerclip.benchmarking import fidelity
+        >>> features = torch.eye(12)
+        >>> fidelity(2 * features, features)
+        {'cosine': 1.0, 'neighbors': 100.0}
+    """
+    if reduced.shape != whole.shape or whole.ndim != 2:
+        raise InputError('features with and without a reducer must be of one shape '
+                         f'(videos, E), got {tuple(reduced.shape)} and '
+                         f'{tuple(whole.shape)}')
+    if not (reduced.isfinite().all() and whole.isfinite().all()):
+        raise InputError('features of videos must be finite, got NaN or infinity')
+    cosine = F.cosine_similarity(reduced.double(), whole.double()).mean().item()
+    if len(whole) <= neighbors:
+        return dict(cosine=cosine)
+    return dict(cosine=cosine, neighbors=neighbor_agreement(reduced, whole, neighbors))
+
+
+def neighbor_agreement(reduced: Tensor, whole: Tensor, neighbors: int = 10) -> float:
+    """Return how many of a video's nearest neighbours stay, in per cent.
+
+    Neighbours are the other videos of the largest cosines, those of the reduced
+    features (videos, E) among the reduced; of equal ones the first.
+    """
+    check_positive_int('neighbors', neighbors)
+    if len(whole) <= neighbors:
+        raise InputError(f'{neighbors} nearest neighbours need at least '
+                         f'{neighbors + 1} videos, got {len(whole)}')
+    found = []
+    for features in (reduced, whole):
+        unit = F.normalize(features.double(), dim=-1)
+        similarity = (unit @ unit.T).fill_diagonal_(-torch.inf)
+        order = similarity.argsort(dim=-1, descending=True, stable=True)
+        mask = torch.zeros_like(similarity, dtype=torch.bool)
+        found.append(mask.scatter_(1, order[:, :neighbors], True))
+    return 100 * (found[0] & found[1]).sum().item() / (neighbors * len(whole))

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 
 from mmaction.registry import MODELS
 from mmengine.config import Config
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmaction_centerclip.clip.feature_settings import (
     SETTINGS,
@@ -18,51 +18,38 @@ from mmaction_centerclip.utils.files import (
     save_tensors,
     write_text,
 )
-from mmaction_centerclip.utils.weights import compare_weights
+from mmaction_centerclip.utils.weights import load_strictly
 
-from .clip4clip import infer_head
-from .necks import give_embeddings
-from .sizes import infer_arch
+from .model_config import give_embeddings, infer_arch, infer_head
 from .sources import SOURCES, convert_state, detect_sources
 
 
-def convert_checkpoint(source: str,
-                       target: str,
-                       kinds: Sequence[str],
-                       necks: Sequence[dict] = (),
-                       num_blocks: int | None = None,
-                       layer_norm_eps: float = 1e-12,
-                       config_file: str | None = None,
-                       base_config: str = '',
-                       num_frames: int = 12,
+def convert_checkpoint(source: str, target: str, kinds: Sequence[str],
+                       necks: Sequence[dict] = (), num_blocks: int | None = None,
+                       layer_norm_eps: float = 1e-12, config_file: str | None = None,
+                       base_config: str = '', num_frames: int = 12,
                        **sizes) -> tuple[dict, dict]:
-    """Convert a checkpoint file.
+    """Convert a checkpoint file; those to write must not exist.
 
     Args:
         source (str): The file to read.
-        target (str): The checkpoint to write; must not exist.
+        target (str): The checkpoint to write.
         kinds (Sequence[str]): Keys of :data:`SOURCES` that are accepted; the
             first that fits is taken.
         necks (Sequence[dict]): Configs of the necks; where the source has a cluster
-            embedding, the neck before that block gets it. Defaults to ().
-        num_blocks (int, optional): How many blocks the vision tower must
-            have. Defaults to None: any number.
-        layer_norm_eps (float): See :func:`infer_head`. Defaults to 1e-12.
-        config_file (str, optional): A config to write that tests the model;
-            must not exist. Defaults to None.
+            embedding, the neck before that block gets it.
+        num_blocks (int, optional): How many blocks the vision tower must have.
+        layer_norm_eps (float): See :func:`infer_head`.
+        config_file (str, optional): A config to write that tests the model.
         base_config (str): The config that gives it data, schedule and runtime.
-        num_frames (int): Frames of a video in it. Defaults to 12.
+        num_frames (int): Frames of a video in it.
         **sizes: ``quick_gelu``, ``head_width`` and ``text_head_width`` of
             :func:`infer_arch`.
 
     Returns:
-        tuple[dict, dict]: The model's config, without pretrained weights; and
-        a report: ``kind``, ``unused`` keys of the source and ``missing`` keys
-        of the model, which keep their initialisation.
-
-    Raises:
-        InputError: If the source is of another kind or does not fit the
-            necks, or a file to write exists.
+        tuple[dict, dict]: The model's config, without pretrained weights; and a report:
+        ``kind``, ``unused`` keys of the source and ``missing`` keys of the model, which
+        keep their initialisation.
     """
     check_absent(target, config_file)
     state, file, _ = read_checkpoint(source)
@@ -75,7 +62,11 @@ def convert_checkpoint(source: str,
         raise InputError(f'{source} has {layers} blocks in its vision tower, '
                          f'got settings for {num_blocks}')
     model = MODELS.build(config)
-    missing, unexpected = _load(model, weights, source)
+    own = model.state_dict()
+    missing = sorted(own.keys() - weights.keys())
+    unused += sorted(weights.keys() - own.keys())
+    load_strictly(model, {key: x for key, x in weights.items() if key in own}, source,
+                  may_lack=('backbone.necks.', 'head.'))
     settings = describe_settings(model)
     if kept_settings(file):  # else the tool says what is assumed
         check_settings(file, settings, source)
@@ -86,7 +77,7 @@ def convert_checkpoint(source: str,
              meta={'converted_from': kind, SETTINGS: settings}), target)
     if config_file:
         write_text(text, config_file)
-    return config, dict(kind=kind, unused=unused + unexpected, missing=missing)
+    return config, dict(kind=kind, unused=unused, missing=missing)
 
 
 def _choose_kind(state: dict[str, Tensor], kinds: Sequence[str], source: str) -> str:
@@ -101,18 +92,6 @@ def _choose_kind(state: dict[str, Tensor], kinds: Sequence[str], source: str) ->
     raise InputError(f'{source} holds {SOURCES[found[0]].title}, expected {expected}')
 
 
-def _load(model: nn.Module, weights: dict[str, Tensor],
-          source: str) -> tuple[list[str], list[str]]:
-    """Load the weights; return the model's missing keys and unexpected ones."""
-    missing, unexpected, other = compare_weights(model.state_dict(), weights)
-    lost = [key for key in missing if not key.startswith(('backbone.necks.', 'head.'))]
-    if lost or other:
-        raise InputError(f'{source} lacks {len(lost)} weights of its towers, '
-                         f'such as {lost[:3]}; {"; ".join(other[:3])}')
-    model.load_state_dict(weights, strict=False)
-    return missing, unexpected
-
-
 def _model_config(weights: dict[str, Tensor], necks: list[dict], head: dict,
                   sizes: dict) -> dict:
     backbone = dict(type='CLIPVisionTower', necks=necks)
@@ -123,7 +102,7 @@ def _model_config(weights: dict[str, Tensor], necks: list[dict], head: dict,
 
 
 def _config_text(model: dict, base: str, num_frames: int) -> str:
-    """Write out a config that tests the model, complete in itself."""
+    """Format a config that tests the model, complete in itself."""
     cfg = Config.fromfile(base)
     size = model['arch']['vision_cfg']['image_size']
     try:

@@ -6,14 +6,12 @@ import re
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
+import torch
 from open_clip.model import convert_to_custom_text_state_dict
 from torch import Tensor
 
 from mmaction_centerclip.clip.weights import rename_clip_weights
 from mmaction_centerclip.errors import InputError
-
-from .clip4clip import rename_clip4clip
-from .huggingface import rename_huggingface
 
 # In CenterCLIP a neck's embedding lies inside the block that it precedes.
 _CLUSTER_EMBED = re.compile(
@@ -21,6 +19,80 @@ _CLUSTER_EMBED = re.compile(
 # What CLIP4Clip and CenterCLIP have beside CLIP, and CLIPSimilarity has not.
 _CLIP4CLIP = re.compile(r'(transformerClip|frame_position_embeddings|lstm_visual|cross|'
                         r'similarity_dense)\.|.*\.tokencluster_inter\.')
+# CLIP4Clip's heads, and how the beginnings of their keys are called here.
+_HEADS = {
+    'SequentialTransformerHead': {
+        'transformerClip.': 'transformer.',
+        'frame_position_embeddings.weight': 'position_embedding',
+    },
+    'SequentialLSTMHead': {'lstm_visual.': 'lstm.'},
+    'TightTransformerHead': {
+        'cross.transformer.': 'transformer.',
+        'cross.embeddings.position_embeddings.weight': 'position_embedding',
+        'cross.pooler.ln_pool.': 'ln_pool.',
+        'cross.pooler.dense.': 'dense.',
+        'similarity_dense.': 'similarity_dense.',
+    },
+}
+# Hugging Face's names, and OpenAI's.
+_RENAMES = {
+    r'^vision_model\.': 'visual.',
+    r'^text_model\.': '',
+    r'embeddings\.': '',
+    r'encoder\.layers\.': 'transformer.resblocks.',
+    r'layer_norm([12])': r'ln_\1',
+    r'mlp\.fc1': 'mlp.c_fc',
+    r'mlp\.fc2': 'mlp.c_proj',
+    r'self_attn\.': 'attn.',
+    r'patch_embedding': 'conv1',
+    r'position_embedding\.weight': 'positional_embedding',
+    r'pre_layrnorm': 'ln_pre',
+    r'post_layernorm': 'ln_post',
+    r'final_layer_norm': 'ln_final',
+    r'visual_projection\.weight': 'visual.proj',
+    r'text_projection\.weight': 'text_projection',
+}
+
+
+def find_head(state: dict[str, Tensor]) -> tuple[str, dict[str, str]]:
+    """Find the head's type, and how it renames beginnings of keys."""
+    for kind, names in _HEADS.items():
+        if any(key.startswith(next(iter(names))) for key in state):
+            return kind, names
+    return 'MeanPoolingHead', {}
+
+
+def rename_clip4clip(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Name the towers' stored weights as OpenAI does, the head's as a retriever."""
+    _, names = find_head(state)
+    renamed = {}
+    for key, value in state.items():
+        old = next((old for old in names if key.startswith(old)), None)
+        if old is not None:
+            key = f'head.{names[old]}{key[len(old):]}'
+        renamed[key.removeprefix('clip.')] = value
+    return renamed
+
+
+def rename_huggingface(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Name the stored weights of ``transformers.CLIPModel`` as OpenAI does."""
+    renamed, packed = {}, {}
+    for key, value in state.items():
+        for theirs, ours in _RENAMES.items():
+            key = re.sub(theirs, ours, key)
+        projection = re.fullmatch(r'(.*attn\.)([qkv])_proj\.(weight|bias)', key)
+        if projection:
+            block, name, kind = projection.groups()
+            packed.setdefault(f'{block}in_proj_{kind}', {})[name] = value
+        else:
+            transposed = key in ('visual.proj', 'text_projection')
+            renamed[key] = value.T.contiguous() if transposed else value
+    for key, parts in packed.items():
+        if len(parts) != 3:
+            raise InputError(f'the weights lack a part of {key}, there is only '
+                             f'{sorted(parts)} of q, k, v')
+        renamed[key] = torch.cat([parts[name] for name in 'qkv'])
+    return renamed
 
 
 class Source(NamedTuple):
@@ -28,10 +100,9 @@ class Source(NamedTuple):
 
     Attributes:
         title (str): What messages call it.
-        matches (Callable): Whether a checkpoint is of this kind, by its keys;
-            several kinds match where the weights do not tell them apart.
-        rename (Callable): Names its state dict as OpenAI's CLIP does, and a
-            head's weights as a retriever, under ``head.``.
+        matches (Callable): Whether a checkpoint may be of this kind, by its keys.
+        rename (Callable): Names its state dict as OpenAI's CLIP does, and a head's
+            weights as a retriever, under ``head.``.
     """
     title: str
     matches: Callable[[Collection[str]], bool]
@@ -62,11 +133,7 @@ SOURCES = {
 
 
 def detect_sources(keys: Collection[str]) -> list[str]:
-    """List the keys of :data:`SOURCES` that a state dict may be of, by its keys.
-
-    Raises:
-        InputError: If there is none, with some of the keys.
-    """
+    """List the keys of :data:`SOURCES` that a state dict may be of, by its keys."""
     if _has(keys, 'text_backbone.'):
         raise InputError('a retriever of this project, which needs no conversion')
     if any('visual.layer1.' in key for key in keys):
@@ -86,17 +153,13 @@ def detect_sources(keys: Collection[str]) -> list[str]:
 
 def convert_state(state: dict[str, Tensor],
                   kind: str) -> tuple[dict[str, Tensor], list[str], dict]:
-    """Name weights as a retriever does.
-
-    Args:
-        state (dict[str, Tensor]): As stored.
-        kind (str): A key of :data:`SOURCES`.
+    """Name the stored weights of a kind in :data:`SOURCES` as a retriever does.
 
     Returns:
-        tuple[dict[str, Tensor], list[str], dict[int, Tensor]]: float32
-        weights under ``backbone.``, ``text_backbone.`` and ``head.``; the
-        keys that have no place; and CenterCLIP's cluster embeddings (K, C)
-        by the block that they precede, counted from 1.
+        tuple[dict[str, Tensor], list[str], dict[int, Tensor]]: float32 weights under
+        ``backbone.``, ``text_backbone.`` and ``head.``; the keys that have no place;
+        and CenterCLIP's cluster embeddings (K, C) by the block that they precede, from
+        1.
     """
     state = SOURCES[kind].rename(state)
     unused = [key for key in state if key.endswith('position_ids')]

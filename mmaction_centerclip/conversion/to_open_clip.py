@@ -7,15 +7,9 @@ from mmaction_centerclip.errors import InputError
 def to_open_clip(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
     """Name a retriever's towers as open_clip does.
 
-    Args:
-        state (dict[str, Tensor]): A retriever's state dict.
-
     Returns:
-        tuple[dict[str, Tensor], list[str]]: The state dict, and the keys
-        that open_clip has no place for, such as the necks' embeddings.
-
-    Raises:
-        InputError: If it is not a retriever's, or has 3-D patches.
+        tuple[dict[str, Tensor], list[str]]: The state dict, and the keys that open_clip
+        has no place for, such as the necks' embeddings.
     """
     if 'text_backbone.positional_embedding' not in state:
         raise InputError('not the weights of a retriever of this project; the '

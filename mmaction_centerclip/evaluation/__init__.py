@@ -1,5 +1,11 @@
 from . import metrics, rerankings
-from .evaluate import RetrievalEvaluation, evaluate_features
+from .evaluate import (
+    PROTOCOLS,
+    RetrievalEvaluation,
+    describe_protocol,
+    evaluate_features,
+    protocol_of,
+)
 from .feature_file import (
     RetrievalFeatures,
     check_new_file,
@@ -8,9 +14,8 @@ from .feature_file import (
     save_features,
 )
 from .functional import expected_ap_and_ndcg, relevance_metrics, retrieval_metrics
-from .protocols import PROTOCOLS, describe_protocol, protocol_of
-from .registry import RERANKINGS, RETRIEVAL_METRICS, Reranking, RetrievalMetric
-from .rerankings import dual_softmax, qb_norm
+from .metrics import RETRIEVAL_METRICS, RetrievalMetric
+from .rerankings import RERANKINGS, Reranking, dual_softmax, qb_norm
 from .retrieval_metric import VideoTextRetrievalMetric
 from .scores import Scorer, Scores, choose_scorer, product_scores, score_matrix
 

@@ -1,32 +1,55 @@
-"""All figures of an evaluation, plain and re-ranked, from its features."""
-from collections.abc import Callable, Iterator, Mapping, Sequence
+"""All figures of an evaluation, plain and re-ranked, and its protocol in words."""
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import torch
+from mmengine.registry import Registry
 
-from mmaction_centerclip.errors import InputError, check_positive_int
+from mmaction_centerclip.errors import InputError, check_choice, check_positive_int
 from mmaction_centerclip.utils.option_types import check_types
 from mmaction_centerclip.utils.tables import format_table
 
 from .feature_file import RetrievalFeatures
 from .functional import TOPK
-from .protocols import describe_protocol
-from .registry import RERANKINGS, RETRIEVAL_METRICS, Reranking, build_registered
+from .metrics import RETRIEVAL_METRICS
+from .rerankings import RERANKINGS, Reranking
 from .scores import Scorer, Scores
 
-__all__ = ['RetrievalEvaluation', 'evaluate_features', 'format_rows']
+__all__ = ['PROTOCOLS', 'RetrievalEvaluation', 'describe_protocol', 'evaluate_features',
+           'format_rows', 'protocol_of']
+
+# The title of each protocol, and how it counts, as in CLIP4Clip (arXiv 2104.08860).
+PROTOCOLS = {
+    'single': (
+        'one caption per video (as MSR-VTT 1k-A and LSMDC)',
+        'each caption ranks all videos, each video ranks all captions'),
+    'multiple': (
+        'several captions per video, all queries (as the MSVD test set with '
+        '27,763 captions of 670 videos, and MSR-VTT full)',
+        'text-to-video: each caption is a query that ranks all videos; '
+        "video-to-text: each video ranks the videos' caption groups, a group "
+        'scoring its best caption (CLIP4Clip, Sec. 4.3)'),
+    'paragraph': (
+        'paragraph retrieval (as ActivityNet and DiDeMo)',
+        'all sentences of a video are joined into one query; each paragraph '
+        'ranks all videos, each video ranks all paragraphs'),
+    'paragraphs': (
+        'paragraph retrieval with several paragraphs per video',
+        'the sentences of each description are joined into one query that '
+        "ranks all videos; video-to-text: each video ranks the videos' groups "
+        'of paragraphs, a group scoring its best one'),
+}
 
 
 @check_types
 class RetrievalEvaluation:
     """Compute recalls and ranks, further metrics, and those of re-rankings.
 
-    All similarities are held at once only where a metric or a re-ranking
-    needs them.
+    All similarities are held at once only where a metric or a re-ranking needs them.
 
     Args:
-        topk (Sequence[int]): The k of R@k. Defaults to (1, 5, 10).
-        more_metrics (Sequence[str | dict]): Names in ``RETRIEVAL_METRICS``,
-            or dicts with the name as ``type`` and options. Defaults to ().
+        more_metrics (Sequence[str | dict]): Names in ``RETRIEVAL_METRICS``, or dicts
+            with the name as ``type`` and options.
         rerank (Sequence[str | dict]): The same of ``RERANKINGS``.
     """
 
@@ -41,17 +64,14 @@ class RetrievalEvaluation:
 
     def __call__(self, features: RetrievalFeatures, scorer: Scorer | None = None,
                  report: Callable[[str], object] | None = None) -> dict[str, float]:
-        """Evaluate features.
+        """Return the figures of features, by name.
+
+        Those of a re-ranking begin with its own, such as ``qb_norm/t2v/R1``.
 
         Args:
-            features (RetrievalFeatures): All videos and captions.
-            scorer (Scorer, optional): See :class:`Scores`. Defaults to None.
+            scorer (Scorer, optional): See :class:`Scores`.
             report (Callable, optional): Called with the protocol and a table
-                of the figures, even if a re-ranking fails. Defaults to None.
-
-        Returns:
-            dict[str, float]: See :func:`retrieval_metrics`; those of a
-            re-ranking under its name, such as ``qb_norm/t2v/R1``.
+                of the figures, even if a re-ranking fails.
         """
         rows: dict[str, dict[str, float]] = {}
         try:
@@ -98,15 +118,10 @@ def _check_cosines(name: str, reranking: Reranking, scores: Scores) -> None:
 
 
 def evaluate_features(
-        features: RetrievalFeatures,
-        scorer: Scorer | None = None,
-        report: Callable[[str], object] | None = None,
-        topk: Sequence[int] = TOPK,
-        more_metrics: Sequence[str | dict] = (),
-        rerank: Sequence[str | dict] = ()) -> dict[str, float]:
-    """Evaluate features, see :class:`RetrievalEvaluation`."""
-    evaluation = RetrievalEvaluation(topk, more_metrics, rerank)
-    return evaluation(features, scorer, report)
+        features: RetrievalFeatures, scorer: Scorer | None = None,
+        report: Callable[[str], object] | None = None, **options) -> dict[str, float]:
+    """Evaluate features, with the options of a :class:`RetrievalEvaluation`."""
+    return RetrievalEvaluation(**options)(features, scorer, report)
 
 
 def format_rows(rows: Mapping[str, Mapping[str, float]]) -> str:
@@ -116,3 +131,62 @@ def format_rows(rows: Mapping[str, Mapping[str, float]]) -> str:
         ['', *(title.replace('/', ' ') for title in titles)],
         [[name, *(f'{figures[title]:.1f}' if title in figures else '-'
                   for title in titles)] for name, figures in rows.items()])
+
+
+def protocol_of(counts: Sequence[int], paragraph: bool = False) -> str:
+    """Return the key in ``PROTOCOLS``, by the captions or paragraphs of each video."""
+    if not any(counts) or min(counts) < 0:
+        raise InputError('counts must be of captions, not negative and of at least one '
+                         f'video above 0, got {list(counts)[:10]}')
+    several = max(counts) > 1
+    if paragraph:
+        return 'paragraphs' if several else 'paragraph'
+    return 'multiple' if several else 'single'
+
+
+def describe_protocol(counts: Sequence[int], paragraph: bool = False,
+                      more_metrics: Iterable[str] = ()) -> str:
+    """Describe how an evaluation counts, and its metrics that count otherwise.
+
+    Examples:
+        >>> describe_protocol([1, 1]).split('; ')[0]
+        'one caption per video (as MSR-VTT 1k-A and LSMDC): 2 captions, 2 videos'
+    """
+    title, rule = PROTOCOLS[protocol_of(counts, paragraph)]
+    queries = _number(sum(counts), 'paragraph' if paragraph else 'caption')
+    text = f'{title}: {queries}, {_number(len(counts), "video")}; {rule}'
+    if max(counts) > 1:
+        notes: dict[str, list[str]] = {}
+        for name in more_metrics:
+            note = RETRIEVAL_METRICS.module_dict[name].several_captions
+            notes.setdefault(note, []).append(name)
+        for note in filter(None, notes):
+            text += f'; {" and ".join(notes[note])}, {note}'
+    silent = sum(not count for count in counts)
+    if silent:
+        text += f'; without a caption and no query: {_number(silent, "video")}'
+    return text
+
+
+def _number(count: int, noun: str) -> str:
+    return f'{count:,} {noun}' + 's' * (count != 1)
+
+
+def build_registered(option: str, registry: Registry,
+                     chosen: Sequence[str | dict]) -> dict:
+    """Build what an option lists, by registered names only."""
+    built = {}
+    for given in chosen:
+        options = dict(given) if isinstance(given, dict) else dict(type=given)
+        name = check_choice(option, options.pop('type', None),
+                            tuple(registry.module_dict))
+        if name in built:
+            raise InputError(f'{option}: {name} may stand once, got {chosen!r}')
+        signature = inspect.signature(registry.module_dict[name])
+        try:
+            signature.bind(**options)
+        except TypeError as error:
+            raise InputError(f'{name}: {error}; its options are '
+                             f'{tuple(signature.parameters)}') from None
+        built[name] = registry.module_dict[name](**options)
+    return built

@@ -1,5 +1,4 @@
 """A file of the features of an evaluation."""
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -8,7 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError, named_errors
-from mmaction_centerclip.utils.files import check_dense, read_tensors, save_tensors
+from mmaction_centerclip.utils.files import (
+    check_absent,
+    check_dense,
+    read_tensors,
+    save_tensors,
+)
 
 from .stored_head import build_stored_head
 
@@ -34,10 +38,9 @@ class RetrievalFeatures(NamedTuple):
         filenames (Sequence[str]): One a video.
         captions (Sequence[str]): Those of all videos in turn.
         paragraph (bool): Whether a caption is all sentences of a video.
-        similarity (Tensor, optional): Shape (texts, videos), where it takes
-            a head to compute it.
-        head (dict, optional): The ``config``, of plain types, and the
-            ``state_dict`` of that head.
+        similarity (Tensor, optional): Shape (texts, videos), where a head computes it.
+        head (dict, optional): That head's ``config``, of plain types, and
+            ``state_dict``.
     """
     video: Features
     text: Features
@@ -77,8 +80,7 @@ class RetrievalFeatures(NamedTuple):
 def first_captions(features: RetrievalFeatures) -> RetrievalFeatures:
     """Keep the first caption of each video that has one."""
     own = features.video_of_text
-    first = torch.ones(len(own), dtype=torch.bool)
-    first[1:] = own[1:] != own[:-1]
+    first = own.diff(prepend=own.new_tensor([-1])) != 0
     return features._replace(
         text={name: x[first] for name, x in features.text.items()},
         video_of_text=own[first],
@@ -168,9 +170,7 @@ def check_new_file(path: str) -> None:
     """Raise an InputError unless features can be written to ``path``."""
     if not path.endswith(('.pth', '.pt')):
         raise InputError(f'features go to a .pth or .pt file, got {path!r}')
-    if os.path.exists(path):
-        raise InputError(f'{path} exists and is not overwritten; move it or give '
-                         'another name')
+    check_absent(path)
 
 
 def save_features(features: RetrievalFeatures, path: str) -> None:

@@ -19,10 +19,9 @@ def retrieval_metrics(similarity: Tensor | np.ndarray,
                       topk: Sequence[int] = TOPK) -> dict[str, float]:
     """Compute recall, median and mean rank, text-to-video and video-to-text.
 
-    Text-to-video: every caption is a query that ranks all videos.
-    Video-to-text: every video with a caption is a query that ranks the
-    videos' caption groups, a group scoring its best caption, as CLIP4Clip
-    does for several captions per video (arXiv 2104.08860, Sec. 4.3).
+    Text-to-video: every caption is a query that ranks all videos. Video-to-text: every
+    video with a caption is a query that ranks the videos' caption groups, a group
+    scoring its best caption, as in CLIP4Clip (arXiv 2104.08860, Sec. 4.3).
 
     Ties count by their expected value under random tie-breaking: with b candidates
     better and t others tied, the rank is uniform on b + 1 to b + t + 1, so that R@k is
@@ -30,14 +29,11 @@ def retrieval_metrics(similarity: Tensor | np.ndarray,
 
     Args:
         similarity (Tensor | ndarray): Shape (texts, videos), finite.
-        video_of_text (Tensor | ndarray): Column of each caption's own video,
-            integer (texts, ).
-        topk (Sequence[int]): The k of R@k. Defaults to (1, 5, 10).
+        video_of_text (Tensor | ndarray): Each caption's own video, integer (texts, ).
 
     Returns:
-        dict[str, float]: For ``t2v`` and ``v2t``: ``/R1`` ... in per cent,
-        ``/MdR`` and ``/MnR``, the median and mean of the (expected) ranks,
-        which count from 1.
+        dict[str, float]: For ``t2v`` and ``v2t``: ``/R1`` ... in per cent, ``/MdR`` and
+        ``/MnR``, the median and mean of the (expected) ranks, which count from 1.
 
     Examples:
         >>> import torch
@@ -65,10 +61,9 @@ def metrics_of_counts(counts: dict[str, Counts],
 
 
 def better_and_tied(similarity: Tensor, target: Tensor) -> Counts:
-    """Count the candidates that beat each query's own, and those that tie.
+    """Count the candidates that beat each query's own, and the others that tie with it.
 
-    Of similarities (queries, candidates) and each query's own candidate, int64
-    (queries, ), which is in neither count; float64 (queries, ) each.
+    Of similarities (queries, candidates); float64 (queries, ) each.
     """
     own = similarity.gather(1, target[:, None])
     better = (similarity > own).sum(dim=1)
@@ -100,10 +95,10 @@ def relevance_metrics(similarity: Tensor | np.ndarray,
                       directions: Sequence[str] = ('t2v', 'v2t')) -> dict[str, float]:
     """Compute mean average precision and NDCG in per cent, in both directions.
 
-    At the level of single captions, unlike :func:`retrieval_metrics`: text-to-video,
-    every caption ranks all videos, one of which is relevant; video-to-text, every video
-    with a caption ranks all captions, of which its own are relevant. Ties count by
-    their expected value, see :func:`expected_ap_and_ndcg`.
+    Of single captions: text-to-video, every caption ranks all videos, one of which is
+    relevant; video-to-text, every video with a caption ranks all captions, of which its
+    own are relevant. Ties count by their expected value, see
+    :func:`expected_ap_and_ndcg`.
 
     Examples:
         >>> import torch
@@ -134,19 +129,19 @@ def relevance_metrics(similarity: Tensor | np.ndarray,
 def expected_ap_and_ndcg(scores: Tensor, relevant: Tensor) -> tuple[Tensor, Tensor]:
     """Average AP and NDCG exactly over all orders of tied candidates.
 
-    Let a group of n tied candidates, r of them relevant, follow T better
-    candidates, of which R are relevant. Its j-th place holds a relevant one
-    with the probability r / n, before which stand R + (j - 1) (r - 1) / (n - 1)
-    relevant ones in the mean. So, as McSherry and Najork derive ("Computing
-    Information Retrieval Performance Measures Efficiently in the Presence of
-    Tied Scores", ECIR 2008), the group adds the sum over j = 1 to n of
+    A group of n tied candidates, r of them relevant, follows T better candidates, of
+    which R are relevant. Its j-th place holds a relevant one with the probability
+    r / n, before which stand R + (j - 1) (r - 1) / (n - 1) relevant ones in the mean.
+    So, as McSherry and Najork derive ("Computing Information Retrieval Performance
+    Measures Efficiently in the Presence of Tied Scores", ECIR 2008), the group adds the
+    sum over j = 1 to n of
 
     .. code-block:: text
 
         r / n * (R + 1 + (j - 1) (r - 1) / (n - 1)) / (T + j)
 
-    to the average precision times the number of relevant candidates, and the
-    sum of r / n / log2(1 + T + j) to the DCG of binary gains.
+    to the average precision times the number of relevant candidates, and the sum of
+    r / n / log2(1 + T + j) to the DCG of binary gains.
 
     Args:
         scores (Tensor): Shape (queries, candidates), finite.

@@ -1,8 +1,29 @@
 """Further metrics, registered by the names that ``more_metrics`` lists."""
 import math
+from abc import ABC, abstractmethod
 
-from .registry import RETRIEVAL_METRICS, RetrievalMetric
+from mmengine.registry import Registry
+
 from .scores import Scores
+
+RETRIEVAL_METRICS = Registry('retrieval metric')
+
+
+class RetrievalMetric(ABC):
+    """Further figures, which ``more_metrics`` lists by a name of ``RETRIEVAL_METRICS``.
+
+    Attributes:
+        needs_matrix (bool): Whether it reads ``scores.matrices``, which are then
+            computed at once.
+        several_captions (str): How it counts videos with several captions, if not as
+            the recalls do.
+    """
+    needs_matrix = False
+    several_captions = ''
+
+    @abstractmethod
+    def __call__(self, scores: Scores) -> dict[str, float]:
+        """Return figures by name, such as ``t2v/gmean``."""
 
 
 @RETRIEVAL_METRICS.register_module(name='gmean')

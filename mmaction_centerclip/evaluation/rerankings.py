@@ -1,23 +1,40 @@
 """Re-rankings, registered by the names that ``rerank`` lists."""
 import os
+from abc import ABC, abstractmethod
 
 import torch
+from mmengine.registry import Registry
 from torch import Tensor
 
 from mmaction_centerclip.errors import InputError, check_number, check_positive_int
 
 from .feature_file import check_same_model, load_features
 from .functional import check_matrix
-from .registry import RERANKINGS, Reranking
 from .scores import Scores, raised_together, score_matrix
+
+RERANKINGS = Registry('re-ranking')
+
+
+class Reranking(ABC):
+    """A change of similarities, which ``rerank`` lists by a name of ``RERANKINGS``.
+
+    The name is also that of its row of figures; ``__init__`` checks its options.
+
+    Attributes:
+        needs_cosines (bool): Whether it is for similarities from -1 to 1 only.
+    """
+    needs_cosines = False
+
+    @abstractmethod
+    def __call__(self, scores: Scores) -> Scores:
+        """Return new scores, see :meth:`Scores.replace`."""
 
 
 @RERANKINGS.register_module(name='dual_softmax')
 class DualSoftmax(Reranking):
-    """Re-rank with :func:`dual_softmax`.
+    """Re-rank with :func:`dual_softmax`, which sees all queries of a test set at once.
 
-    State its use beside any figure: it sees all queries of the test set at
-    once, which a retriever that is asked one query at a time does not.
+    State its use beside any figure: a retriever is asked one query at a time.
     """
     needs_cosines = True
 
@@ -31,28 +48,22 @@ class DualSoftmax(Reranking):
 def dual_softmax(similarity: Tensor, temperature: float = 100.0) -> dict[str, Tensor]:
     """Multiply similarities by their softmax over the queries.
 
-    The revision of the dual softmax loss of CAMoE (arXiv 2109.04290) applied
-    to the similarities S of a test set, with temperature c:
+    As CAMoE's dual softmax loss (arXiv 2109.04290), for the cosine similarities S of a
+    test set, with temperature c:
 
     .. code-block:: text
 
         t2v[t, v] = S[t, v] * exp(c S[t, v]) / sum over texts u of exp(c S[u, v])
         v2t[t, v] = S[t, v] * exp(c S[t, v]) / sum over videos w of exp(c S[t, w])
 
-    For cosine similarities, which c multiplies to logits. A softmax weight
-    below 1e-308, of a similarity that lies more than about 700 / c under the
-    best of its softmax, is zero, and such candidates tie. As the formula
-    stands, negative similarities rank higher the *lower* their weight.
-
-    Args:
-        similarity (Tensor): Shape (texts, videos), finite.
-        temperature (float): c, not negative; with 0 the rankings are those of
-            ``similarity``. Defaults to 100.
+    Similarities more than about 700 / c under the best of their softmax have a weight
+    of zero, and tie. As the formula stands, negative similarities rank higher the
+    *lower* their weight.
 
     Returns:
-        dict[str, Tensor]: ``t2v``, whose rows rank the videos, and ``v2t``,
-        whose columns rank the texts, float64 (texts, videos) both: the small
-        weights would be ties in float32.
+        dict[str, Tensor]: ``t2v``, whose rows rank the videos, and ``v2t``, whose
+        columns rank the texts, float64 (texts, videos): small weights would be ties in
+        float32.
     """
     check_matrix('similarity', similarity, '(texts, videos)')
     _check_temperature(temperature)
@@ -71,11 +82,8 @@ def _check_temperature(value: object) -> float:
 class QBNorm(Reranking):
     """Re-rank with :func:`qb_norm` and a bank of the training set.
 
-    Args:
-        bank (str): A file of features of the same model, whose captions are
-            the bank of ``t2v``, and whose videos are that of ``v2t``.
-        beta (float): See there.
-        top (int): See there.
+    The bank is a file of features of the same model: its captions for ``t2v``, its
+    videos for ``v2t``.
     """
 
     def __init__(self, bank: str | os.PathLike, beta: float = 20.0,
@@ -102,38 +110,26 @@ def qb_norm(similarity: Tensor, bank: Tensor, beta: float = 20.0,
             top: int = 1) -> Tensor:
     """Normalise similarities by those of a bank, with the dynamic inverted softmax.
 
-    From Bogolin et al., "Cross Modal Retrieval with Querybank Normalisation"
-    (arXiv 2112.12777, Sec. 3). The activation set A holds the gallery items
-    that are among the ``top`` best of some query of the bank. A query whose
-    best gallery item is in A has its similarities s normalised by the bank's
-    similarities b, and all others keep theirs:
+    From "Cross Modal Retrieval with Querybank Normalisation" (arXiv 2112.12777, Sec.
+    3). The activation set A holds the gallery items that are among the ``top`` best of
+    some query of the bank. A query whose best gallery item is in A has its similarities
+    s normalised by the bank's similarities b, and all others keep theirs:
 
     .. code-block:: text
 
         exp(beta s[q, g]) / sum over bank queries i of exp(beta b[i, g])
 
-    A normalised query gets the logarithm of that, over beta, which ranks
-    alike, cannot overflow, and has the scale of s:
-
-    .. code-block:: text
-
-        s[q, g] - log(sum over i of exp(beta b[i, g])) / beta
-
-    Only a query's own row may be ranked: normalised and other rows do not
-    compare. Of tied items, all count as the best of their query.
-
-    The bank of texts is other texts, such as those of the training set. For
-    video-to-text, give ``similarity.T`` and a bank of videos, and transpose.
+    A normalised query gets the logarithm of that, over beta, which ranks alike, cannot
+    overflow, and has the scale of s: ``s[q, g] - log(sum over i of exp(beta b[i, g])) /
+    beta``. Normalised and other rows do not compare. Of tied items, all count as the
+    best of their query. For video-to-text, all is transposed.
 
     Args:
-        similarity (Tensor): s, shape (queries, gallery), finite.
+        similarity (Tensor): s, shape (queries, gallery), finite; so is the result, in
+            float64.
         bank (Tensor): b, shape (bank queries, gallery), finite.
-        beta (float): The inverse temperature, positive. Defaults to 20.
-        top (int): How many best items of a bank query are in A, from 1 to the
-            size of the gallery. Defaults to 1.
-
-    Returns:
-        Tensor: Float64 (queries, gallery).
+        beta (float): The inverse temperature, positive.
+        top (int): How many best items of a bank query are in A.
     """
     check_matrix('similarity', similarity, '(queries, gallery)')
     check_matrix('bank', bank, '(bank queries, gallery)')

@@ -24,45 +24,35 @@ __all__ = ['VideoTextRetrievalMetric']
 class VideoTextRetrievalMetric(BaseMetric):
     """Compute recall and ranks, text-to-video and video-to-text.
 
-    Any number of captions per video; see :func:`retrieval_metrics` for what
-    is counted and how ties are. A video that a distributed sampler repeats
-    counts once. Each process scores its share of the pairs, with the head
-    where it is not separable (``ScoringHeadHook`` lends it).
+    See :func:`retrieval_metrics` for what is counted and how ties are. A video that a
+    distributed sampler repeats counts once. Each process scores its share of the pairs,
+    with the head where it is not separable (``ScoringHeadHook`` lends it).
 
     Args:
-        topk (Sequence[int]): The k of R@k. Defaults to (1, 5, 10).
-        more_metrics (Sequence[str | dict]): Such as ``'gmean'``, ``'Rsum'``,
-            ``'mAP'``, ``'NDCG'``. Defaults to ().
+        more_metrics (Sequence[str | dict]): Such as ``'gmean'``, ``'Rsum'``, ``'mAP'``,
+            ``'NDCG'``.
         rerank (Sequence[str | dict]): Such as ``'dual_softmax'`` or
-            ``dict(type='qb_norm', bank='bank.pth')``. Defaults to ().
+            ``dict(type='qb_norm', bank='bank.pth')``.
         max_pairs (int): Pairs to score at a time, which bounds the memory.
-            Defaults to 2 ** 18.
-        score_dtype (str): In which a head that is not separable compares
-            pairs. In ``'float64'``, rounded to float32 after, figures do not
-            depend on ``max_pairs`` or the number of processes, and equal
-            features tie; ``'float32'`` is faster, on GPUs that are slow in
-            float64 by far. Defaults to ``'float64'``.
+        score_dtype (str): In which a head that is not separable compares pairs. In
+            ``'float64'``, rounded to float32 after, figures do not depend on
+            ``max_pairs`` or the number of processes, and equal features tie;
+            ``'float32'`` is faster, on GPUs that are slow in float64 by far.
         dump (str, optional): A new ``.pth`` file for the features, see
-            :class:`RetrievalFeatures`. Defaults to None.
-        dump_only (bool): Whether to write the features without comparing any,
-            as for a bank of ``qb_norm``. Defaults to False.
-        allow_missing (bool): Whether to go on without videos that cannot be
-            read, and report ``coverage``. Defaults to False: the first one is
-            an error.
-        **kwargs: As for ``BaseMetric``.
+            :class:`RetrievalFeatures`.
+        dump_only (bool): Whether to write the features without comparing any, as for a
+            bank of ``qb_norm``.
+        allow_missing (bool): Whether to go on without videos that cannot be read, and
+            report ``coverage``, instead of raising an error at the first one.
     """
     default_prefix = 'retrieval'
 
-    def __init__(self,
-                 topk: Sequence[int] = TOPK,
+    def __init__(self, topk: Sequence[int] = TOPK,
                  more_metrics: Sequence[str | dict] = (),
-                 rerank: Sequence[str | dict] = (),
-                 max_pairs: int = 2**18,
+                 rerank: Sequence[str | dict] = (), max_pairs: int = 2**18,
                  score_dtype: Literal['float64', 'float32'] = 'float64',
-                 dump: str | None = None,
-                 dump_only: bool = False,
-                 allow_missing: bool = False,
-                 **kwargs) -> None:
+                 dump: str | None = None, dump_only: bool = False,
+                 allow_missing: bool = False, **kwargs) -> None:
         super().__init__(**kwargs)
         if dump is not None:
             check_new_file(dump)
@@ -73,11 +63,10 @@ class VideoTextRetrievalMetric(BaseMetric):
                                               () if dump_only else rerank)
         self.max_pairs = check_positive_int('max_pairs', max_pairs)
         self.score_dtype = getattr(torch, score_dtype)
-        self.dump = dump
-        self.dump_only = dump_only
+        self.dump, self.dump_only = dump, dump_only
+        self.allow_missing = allow_missing
         self.head: nn.Module | None = None
         self.head_config: dict | None = None
-        self.allow_missing = allow_missing
 
     def metric_names(self) -> set[str]:
         """Return the names of the figures, for ``save_best`` to choose from."""
@@ -116,10 +105,9 @@ class VideoTextRetrievalMetric(BaseMetric):
         return {f'{self.prefix}/{k}': v for k, v in metrics.items()}
 
     def use_head(self, head: nn.Module, config: dict | None = None) -> None:
-        """Set the head that compares the features, and the config it was built from.
+        """Set the head that compares the features, and the config to store with them.
 
-        The head has ``similarity(text, video)``, ``cosine`` and ``logit_scale``;
-        the config is stored with the features.
+        The head has ``similarity(text, video)``, ``cosine`` and ``logit_scale``.
         """
         for name, reranking in self.evaluation.rerankings.items():
             if reranking.needs_cosines and not head.cosine:
@@ -197,6 +185,4 @@ class VideoTextRetrievalMetric(BaseMetric):
 
 def _to_cpu(tensor: Tensor) -> Tensor:
     """Copy to the CPU, so that nothing holds the whole batch."""
-    if tensor.is_floating_point():
-        tensor = tensor.float()
-    return tensor.cpu().clone()
+    return (tensor.float() if tensor.is_floating_point() else tensor).cpu().clone()

@@ -34,13 +34,11 @@ class Scorer:
     """Compare features of texts with features of videos.
 
     Attributes:
-        function (Callable): Features of some texts and of some videos to
-            their similarities (texts, videos).
-        device (str | torch.device): Where to compare. Defaults to ``'cpu'``.
-        dtype (torch.dtype, optional): Dtype of the features that the function
-            gets. Defaults to None: as they are.
-        max_pairs (int): Pairs to compare at a time. Defaults to 2 ** 18.
-        progress (bool): Whether to show a progress bar. Defaults to False.
+        function (Callable): Features of some texts and of some videos to their
+            similarities (texts, videos).
+        dtype (torch.dtype, optional): Of the features that the function gets; None: as
+            they are.
+        max_pairs (int): Pairs to compare at a time.
     """
     function: Callable[[Features, Features], Tensor]
     device: str | torch.device = 'cpu'
@@ -66,17 +64,15 @@ class Scorer:
 class Scores:
     """Similarities of all texts and videos, which metrics read and re-rankings change.
 
-    They are computed when they are asked for: :attr:`counts` alone, of a
-    bounded part at a time; :attr:`matrices` all at once.
+    They are computed when they are asked for: :attr:`counts` alone, of a bounded part
+    at a time; :attr:`matrices` all at once.
 
     Args:
-        features (RetrievalFeatures): All videos and captions.
-        scorer (Scorer, optional): Compares them where their similarities are
-            not known. Defaults to None: :func:`choose_scorer`.
-        matrices (dict[str, Tensor], optional): Similarities (texts, videos) of
-            ``t2v`` and ``v2t``, such as of a re-ranking, each of which means
-            nothing in the other direction. Defaults to None: those of the
-            features.
+        scorer (Scorer, optional): Compares features whose similarities are not known;
+            None: of :func:`choose_scorer`.
+        matrices (dict[str, Tensor], optional): Similarities (texts, videos) of ``t2v``
+            and ``v2t``, such as of a re-ranking, each of which means nothing in the
+            other direction. None: those of the features.
     """
 
     def __init__(self, features: RetrievalFeatures, scorer: Scorer | None = None,
@@ -126,9 +122,8 @@ class Scores:
     def _counts_in_chunks(self) -> dict[str, Counts]:
         """Count without the whole matrix.
 
-        Each process scores a part of the texts with all videos, and holds
-        ``max_pairs`` pairs or one text's, and, for the video-to-text direction,
-        the best caption of every group for every video (videos, videos).
+        Each process scores a part of the texts, ``max_pairs`` pairs at a time, and
+        holds the best caption of every group for every video (videos, videos).
         """
         text, video, own = self.features.text, self.features.video, self.video_of_text
         counts = torch.zeros(2, _count(text), dtype=torch.float64)
@@ -142,24 +137,17 @@ class Scores:
         return dict(t2v=(counts[0], counts[1]), v2t=group_counts(groups, own))
 
 
-def choose_scorer(features: RetrievalFeatures,
-                  head: nn.Module | None = None,
+def choose_scorer(features: RetrievalFeatures, head: nn.Module | None = None,
                   device: str | torch.device | None = None,
-                  dtype: torch.dtype = torch.float64,
-                  max_pairs: int = 2**18,
+                  dtype: torch.dtype = torch.float64, max_pairs: int = 2**18,
                   progress: bool = False) -> Scorer:
-    """Decide who compares features: products of vectors, or a head.
+    """Decide who compares features: products of vectors, in float64, or a head.
 
     Args:
-        features (RetrievalFeatures): What is to be compared.
-        head (nn.Module, optional): The head that they are of, which is
-            copied. Defaults to None: the one that the features know.
-        device (str | torch.device, optional): Defaults to None: where the
-            head is, or the CPU.
-        dtype (torch.dtype): In which a head compares; products of vectors are
-            float64. Defaults to ``torch.float64``.
-        max_pairs (int): See :class:`Scorer`.
-        progress (bool): Of a head, see there.
+        head (nn.Module, optional): The head that they are of, which is copied; None:
+            the one that the features know.
+        device (str | torch.device, optional): None: where the head is, or the CPU.
+        dtype (torch.dtype): In which a head compares.
     """
     if device is None:
         device = 'cpu' if head is None else head.logit_scale.device
@@ -178,18 +166,14 @@ def choose_scorer(features: RetrievalFeatures,
 def product_scores(text: Features, video: Features) -> Tensor:
     """Multiply vectors ``text`` (texts, E) and ``video`` (videos, E).
 
-    In float64, rounded to float32 (texts, videos), so that values, and ties,
-    do not depend on how many of them a matrix product is asked for at once.
+    In float64, rounded to float32, so that values, and ties, do not depend on how many
+    of them a matrix product is asked for at once.
     """
     return (text['text'].double() @ video['video'].double().T).float()
 
 
 def score_matrix(scorer: Scorer, text: Features, video: Features) -> Tensor:
-    """Score all pairs; float32 (texts, videos).
-
-    Features are alike on every process, and so is what is returned; an
-    InputError if a similarity is not finite.
-    """
+    """Score all pairs, float32 (texts, videos), alike on every process."""
     matrix = torch.full((_count(text), _count(video)), -torch.inf)
     with raised_together():
         for rows, scores in _own_rows(scorer, text, video):
@@ -223,8 +207,8 @@ def _own_rows(scorer: Scorer, text: Features,
 def _equal_slices(count: int, size: int) -> Iterator[tuple[slice, int]]:
     """Yield slices of one size, and the first item of each that is new.
 
-    A matrix product of another shape rounds otherwise; so the last slice
-    overlaps the one before it instead of being shorter.
+    A matrix product of another shape rounds otherwise: the last slice overlaps the one
+    before it instead of being shorter.
     """
     for new in range(0, count, size):
         start = min(new, count - size)
@@ -233,10 +217,7 @@ def _equal_slices(count: int, size: int) -> Iterator[tuple[slice, int]]:
 
 @contextlib.contextmanager
 def raised_together() -> Iterator[None]:
-    """Raise an error in all processes, which would wait for the one otherwise.
-
-    In the others it is an InputError with the error's text.
-    """
+    """Raise an error in all processes, in the others as an InputError of its text."""
     error = None
     try:
         yield

@@ -1,13 +1,12 @@
 """Build a head out of a file of data: the one place where that happens."""
-import inspect
-from collections.abc import Iterator
-
 import torch
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.files import check_dense
+from mmaction_centerclip.utils.option_types import init_options
+from mmaction_centerclip.utils.weights import compare_weights
 
 __all__ = ['build_stored_head']
 
@@ -17,20 +16,13 @@ _ROOMS = ('mmaction_centerclip.models.heads.', 'mmaction_centerclip.models.losse
 def build_stored_head(stored: object) -> nn.Module:
     """Build a similarity head from its config and weights, safely.
 
-    A registry calls whatever a ``type`` names, dotted paths included, which
-    is not for a file to choose. So only classes are built that are registered
-    under the very name and are a head or a loss of this package, or a
-    subclass of one, with options that their constructors have. Everything is
-    checked before anything is built.
+    A registry calls whatever a ``type`` names, dotted paths included, which is not for
+    a file to choose. So only classes are built that are registered under the very name
+    and are a head or a loss of this package, or a subclass of one, with options that
+    their constructors have. Everything is checked before anything is built.
 
     Args:
         stored (object): As read: a dict with ``config`` and ``state_dict``.
-
-    Returns:
-        nn.Module: The head, on the CPU, for evaluation.
-
-    Raises:
-        InputError: If it is anything else, or the weights do not fit.
     """
     if not isinstance(stored, dict) or stored.keys() != {'config', 'state_dict'}:
         raise InputError('the head must have a config and a state_dict, got '
@@ -54,8 +46,8 @@ def build_stored_head(stored: object) -> nn.Module:
     try:
         # Without values first: a file must not say how much memory is taken.
         with torch.device('meta'):
-            shapes = {k: x.shape for k, x in cls(**options).state_dict().items()}
-        if shapes != {k: x.shape for k, x in state.items()}:
+            differ = compare_weights(cls(**options).state_dict(), state)
+        if any(differ):
             raise InputError(f'the head {config!r} cannot be built: its weights have '
                              'other names or shapes than those that are stored')
         head = cls(**options)
@@ -77,7 +69,7 @@ def _check_config(config: object, place: str) -> None:
         raise InputError(
             f'{place}: type must be a head or a loss of this project by its '
             f'registered name, got {name!r}')
-    allowed = set(_options(cls)) - {'init_cfg', 'self'}
+    allowed =init_options(cls).keys() - {'init_cfg', 'self'}
     for option, value in config.items():
         if option == 'type':
             continue
@@ -90,15 +82,3 @@ def _check_config(config: object, place: str) -> None:
                 value, (bool, int, float, str)):
             raise InputError(f'{place}: {option} must be a number, a text or a '
                              f'config, got {value!r}')
-
-
-def _options(cls: type) -> Iterator[str]:
-    """Yield the options of a class, those that it passes on included."""
-    for base in cls.__mro__:
-        if '__init__' not in vars(base):
-            continue
-        parameters = inspect.signature(base.__init__).parameters.values()
-        yield from (p.name for p in parameters if p.kind not in (
-            p.VAR_KEYWORD, p.VAR_POSITIONAL))
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            return

@@ -127,3 +127,17 @@ def _describe(hint: object) -> str:
         parts = ', '.join(_describe(each) for each in args if each is not Ellipsis)
         return f'a list ({parts})' if parts else 'a list'
     return _WORDS.get(kind, getattr(kind, '__name__', str(kind)))
+
+
+def init_options(cls: type) -> dict[str, inspect.Parameter]:
+    """Return the options of a class by name, those that it passes on included."""
+    options: dict[str, inspect.Parameter] = {}
+    for base in cls.__mro__:
+        if '__init__' in vars(base):
+            parameters = inspect.signature(base.__init__).parameters
+            options = {**{name: parameter for name, parameter in parameters.items()
+                          if parameter.kind not in _VARIADIC}, **options}
+            if all(parameter.kind is not inspect.Parameter.VAR_KEYWORD
+                   for parameter in parameters.values()):
+                break
+    return options

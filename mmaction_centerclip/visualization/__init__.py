@@ -1,10 +1,8 @@
 from .failures import Confusion, Failure, confusable_captions, worst_queries
-from .film_strips import VideoFolder, film_strip
 from .result_page import result_page
-from .result_sheets import Hit, result_sheet
+from .result_sheets import Hit, VideoFolder, film_strip, result_sheet
 from .token_pictures import draw_tokens
-from .token_views import TokenView, see_tokens
-from .tower_inputs import TowerInputs, tower_inputs, tower_of
+from .token_views import TokenView, TowerInputs, see_tokens, tower_inputs, tower_of
 
 __all__ = ['Confusion', 'Failure', 'Hit', 'TokenView', 'TowerInputs', 'VideoFolder',
            'confusable_captions', 'draw_tokens', 'film_strip', 'result_page',

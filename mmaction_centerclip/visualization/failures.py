@@ -5,10 +5,7 @@ import torch
 from torch import Tensor
 
 from mmaction_centerclip.errors import check_positive_int
-from mmaction_centerclip.evaluation.functional import (
-    better_and_tied,
-    check_similarity,
-)
+from mmaction_centerclip.evaluation.functional import better_and_tied, check_similarity
 
 __all__ = ['Confusion', 'Failure', 'confusable_captions', 'worst_queries']
 
@@ -19,7 +16,7 @@ class Failure(NamedTuple):
     Attributes:
         text (int): The caption.
         rank (float): Of its video, from 1; the expected one in a tie.
-        videos (list[int]): The first videos, the most similar one first.
+        videos (list[int]): The most similar videos, the first one first.
     """
     text: int
     rank: float
@@ -30,11 +27,10 @@ class Confusion(NamedTuple):
     """Captions of two videos that are alike to the model.
 
     Attributes:
-        texts (tuple[int, int]): The captions. The first one finds the second
-            one's video, at least as soon as its own.
+        texts (tuple[int, int]): The first one finds the second one's video, at least as
+            soon as its own.
         videos (tuple[int, int]): Their own videos.
-        difference (float): Of their similarities to all videos, the root mean
-            square; 0 where the model cannot tell them apart.
+        difference (float): Of their similarities to all videos, the root mean square.
     """
     texts: tuple[int, int]
     videos: tuple[int, int]
@@ -45,14 +41,14 @@ def worst_queries(similarity: Tensor, video_of_text: Tensor, count: int,
                   topk: int = 5) -> list[Failure]:
     """Return the captions whose own videos have the highest ranks, first.
 
-    Ranks are those of :func:`retrieval_metrics`. Those that find their own
-    video, and nothing beside it, at the first place are no failures.
+    Those that find their own video, and nothing beside it, at the first place are no
+    failures.
 
     Args:
         similarity (Tensor): Shape (texts, videos), finite.
         video_of_text (Tensor): Each caption's own video, int64 (texts, ).
         count (int): Captions to return, at most.
-        topk (int): Videos of each to return. Defaults to 5.
+        topk (int): Videos of each.
 
     Examples:
         >>> similarity = torch.tensor([[.9, .1, .2], [.9, .1, .2], [.3, .3, .1]])
@@ -79,10 +75,7 @@ def confusable_captions(similarity: Tensor, video_of_text: Tensor,
     of the first other video whose similarities to all videos are most like its
     own. Works on similarities, and so for heads of any kind.
 
-    Args:
-        similarity (Tensor): Shape (texts, videos), finite.
-        video_of_text (Tensor): Each caption's own video, int64 (texts, ).
-        count (int): Pairs to return, at most.
+    Args as for :func:`worst_queries`.
 
     Examples:
         >>> similarity = torch.tensor([[.5, .7, .1], [.5, .7, .1], [.1, .2, .9]])

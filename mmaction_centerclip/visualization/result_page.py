@@ -9,8 +9,7 @@ from mmaction_centerclip.evaluation import RetrievalFeatures
 from mmaction_centerclip.utils.html_page import data_url, render_page
 
 from .failures import Confusion, Failure
-from .film_strips import VideoFolder, film_strip
-from .result_sheets import Hit, result_sheet
+from .result_sheets import Hit, VideoFolder, film_strip, result_sheet
 
 __all__ = ['result_page']
 
@@ -46,13 +45,12 @@ def result_page(title: str, summary: str, features: RetrievalFeatures,
     Args:
         title (str): Such as the name of the file of features.
         summary (str): Figures of the evaluation.
-        features (RetrievalFeatures): With the captions and names, and with the
-            ``similarity`` of all pairs.
+        features (RetrievalFeatures): With the ``similarity`` of all pairs.
         failures (Sequence[Failure]): See :func:`worst_queries`.
         confusions (Sequence[Confusion]): See :func:`confusable_captions`.
-        folder (VideoFolder): Where the videos are. One that cannot be read is
-            shown by the reason why.
-        frames (int): Of a film strip. Defaults to 5.
+        folder (VideoFolder): Where the videos are; of one that cannot be read stands
+            the reason.
+        frames (int): Of a film strip.
     """
     strips: dict[int, tuple[np.ndarray | None, str]] = {}
     own, captions = features.video_of_text.tolist(), features.captions

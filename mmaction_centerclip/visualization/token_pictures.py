@@ -19,19 +19,19 @@ def draw_tokens(frames: np.ndarray, center: np.ndarray,
                 patch_pixels: int = 24) -> np.ndarray:
     """Draw the frames of a clip with their kept patches.
 
-    Patches that were dropped are dimmed. Those that a token stands for have a
-    border in the color of their cluster, the token's own, which is clear, a
-    bold one; it is white where no other patch is known to belong to it.
+    Patches that were dropped are dimmed. Those that a token stands for have a border in
+    the color of their cluster, the token's own, which is clear, a bold one; it is white
+    where no other patch is known to belong to it.
 
     Args:
         frames (ndarray): RGB, uint8 (T, H, W, 3).
         center (ndarray): See :class:`TokenView`, integers (T', N). T' divides
             T: of a tubelet of frames, each is drawn.
-        size (ndarray, optional): See :class:`TokenView`, integers (T', N): is
-            written on tokens that stand for several patches. Defaults to None.
-        columns (int): Frames in a row. Defaults to 4.
-        patch_pixels (int): Height that a patch is enlarged to, at least, by a
-            whole number. Defaults to 24.
+        size (ndarray, optional): See :class:`TokenView`, integers (T', N): is written
+            on tokens that stand for several patches.
+        columns (int): Frames in a row.
+        patch_pixels (int): Height that a patch is enlarged to, at least, by a whole
+            number.
 
     Returns:
         ndarray: RGB, uint8 (height, width, 3).
@@ -80,8 +80,7 @@ def _check_shapes(frames: np.ndarray, center: np.ndarray) -> None:
 
 
 def patch_grid(patches: int, height: int, width: int) -> tuple[int, int]:
-    """Return the rows and columns of square patches that fill a frame.
-    """
+    """Return the rows and columns of square patches that fill a frame."""
     rows = round(math.sqrt(patches * height / width))
     if rows < 1 or patches % rows or height * (patches // rows) != width * rows:
         raise InputError(f'{patches} patches are no grid of squares in frames of '
@@ -91,15 +90,14 @@ def patch_grid(patches: int, height: int, width: int) -> tuple[int, int]:
 
 def tile(images: np.ndarray, columns: int) -> np.ndarray:
     """Put images (T, H, W, 3) in rows, with white gaps between them."""
-    count, height, width, _ = images.shape
-    columns = min(columns, count)
-    rows = math.ceil(count / columns)
-    out = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3),
-                  255, dtype=np.uint8)
-    for i, image in enumerate(images):
-        y, x = i // columns * (height + GAP), i % columns * (width + GAP)
-        out[y:y + height, x:x + width] = image
-    return out
+    columns = min(columns, len(images))
+    rows = math.ceil(len(images) / columns)
+    images = np.pad(images, ((0, rows * columns - len(images)), (0, GAP), (0, GAP),
+                             (0, 0)), constant_values=255)
+    height, width = images.shape[1:3]
+    whole = images.reshape(rows, columns, height, width, 3).swapaxes(1, 2).reshape(
+        rows * height, columns * width, 3)
+    return whole[:-GAP, :-GAP]
 
 
 def _cluster_colors(center: np.ndarray) -> dict[int, tuple[int, ...]]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +14,62 @@ from mmaction_centerclip.models.necks import TokenNeck
 from mmaction_centerclip.models.video_tokens import VideoTokens
 from mmaction_centerclip.ops import mask_or_all
 
-__all__ = ['TokenView', 'see_tokens']
+__all__ = ['TokenView', 'TowerInputs', 'see_tokens', 'tower_inputs', 'tower_of']
+
+
+class TowerInputs(NamedTuple):
+    """Videos as they were sampled, and as a tower takes them.
+
+    Attributes:
+        frames (ndarray): RGB, uint8 (B, T, H, W, 3).
+        imgs (Tensor): Normalised, shape (B, T, 3, H, W).
+        frame_mask (Tensor | None): Frames that are real, bool (B, T).
+    """
+    frames: np.ndarray
+    imgs: Tensor
+    frame_mask: Tensor | None
+
+
+def tower_of(model: nn.Module) -> VideoTower:
+    """Return the video tower of a retriever or a recogniser."""
+    for module in model.modules():
+        if isinstance(module, VideoTower):
+            return module
+    raise InputError(f'{type(model).__name__} has no video tower, whose tokens could '
+                     'be seen')
+
+
+def tower_inputs(model: nn.Module, batch: dict, count: int) -> TowerInputs:
+    """Prepare the first videos of a batch that could be read.
+
+    Args:
+        model (BaseModel): A retriever, or a recogniser of clips, whose data
+            preprocessor normalises.
+        batch (dict): Of a data loader of its config. Of several clips or crops of a
+            video the first is taken.
+        count (int): Videos to take, at most.
+    """
+    inputs, samples = batch['inputs'], batch['data_samples']
+    if isinstance(inputs, dict):
+        readable = [i for i, x in enumerate(inputs['imgs']) if x is not None][:count]
+        inputs = {k: [x[i] for i in readable] for k, x in inputs.items()}
+        clips = inputs['imgs']
+    else:
+        readable = list(range(len(inputs)))[:count]
+        inputs = [inputs[i] for i in readable]
+        clips = [clip[0].transpose(0, 1) for clip in inputs]
+    if not clips:
+        return TowerInputs(np.empty((0, 0, 0, 0, 3), np.uint8), torch.empty(0), None)
+    if clips[0].dtype != torch.uint8:
+        raise InputError('frames to draw on must be uint8, as the pipelines of this '
+                         f'project pack them, got {clips[0].dtype}')
+    frames = torch.stack(clips).permute(0, 1, 3, 4, 2).cpu().numpy()
+    batch = dict(inputs=inputs, data_samples=[samples[i] for i in readable])
+    ready = model.data_preprocessor(batch, False)['inputs']
+    if isinstance(ready, dict):
+        mask = ready.get('frame_mask')
+        return TowerInputs(frames, ready['imgs'], None if mask is None else mask.bool())
+    return TowerInputs(frames, ready[:, 0].transpose(1, 2), None)
 
 
 class TokenView(NamedTuple):
@@ -23,11 +79,11 @@ class TokenView(NamedTuple):
 
     Attributes:
         neck (str): The neck, with its options.
-        center (Tensor): The place of the token that stands for each patch, its
-            own where it is kept, int64 (B, T, N). -1 where it is dropped, and
-            where it is merged by a neck that does not say into which token.
-        size (Tensor): How many patches the token at each place stands for,
-            int64 (B, T, N); 0 where there is none.
+        center (Tensor): The place of the token that stands for each patch, its own
+            where it is kept, int64 (B, T, N). -1 where it is dropped, and where it is
+            merged by a neck that does not say into which token.
+        size (Tensor): How many patches the token at each place stands for, or 0, int64
+            (B, T, N).
     """
     neck: str
     center: Tensor
@@ -44,21 +100,19 @@ def see_tokens(tower: VideoTower, imgs: Tensor,
                frame_mask: Tensor | None = None) -> list[TokenView]:
     """Run a tower in evaluation, and see what its necks keep.
 
-    Holds for every neck that hands on ``positions``, also for those that run
-    the step in front of them in another way: it looks at what goes in and out
-    of each neck's step. Which cluster a
-    dropped patch belongs to is known of those that have a ``select`` with an
-    assignment, see :class:`TokenSelection`, and followed from neck to neck.
+    Holds for every neck that hands on ``positions``: it looks at what goes in and out
+    of each neck's step. Which cluster a dropped patch belongs to is known of those that
+    have a ``select`` with an assignment, see :class:`TokenSelection`, and followed from
+    neck to neck.
 
     Args:
         tower (VideoTower): With necks; as before afterwards.
         imgs (Tensor): Normalised frames, shape (B, T, 3, H, W).
         frame_mask (Tensor, optional): See :meth:`VideoTower.encode`.
-            Defaults to None.
 
     Returns:
-        list[TokenView]: One a neck, in the order of the blocks. Frames are
-        those of the tower's tokens, such as the tubelets of VideoMAE.
+        list[TokenView]: One a neck, in the order of the blocks. Frames are those of the
+        tower's tokens, such as the tubelets of VideoMAE.
 
     Examples:
         >>> import torch
@@ -96,10 +150,8 @@ def _view(neck: TokenNeck, tokens: VideoTokens, behind: VideoTokens, calls: dict
     if positions is None or positions.shape != behind.patches.shape[:3]:
         raise InputError(f'{neck}: hands on no positions of its tokens, so that nobody '
                          'can see where they come from')
-    if views:
-        center = views[-1].center
-    else:  # Every patch is at its place.
-        center = tokens.positions
+    # At first every patch is at its place.
+    center = views[-1].center if views else tokens.positions
     before = center.flatten(1)
     places = before.shape[1]
     if sizes is None:
@@ -132,20 +184,15 @@ def _follow_clusters(onto: Tensor, calls: dict) -> None:
 def _recorded(neck: TokenNeck, *names: str) -> Iterator[dict[str, tuple]]:
     """Keep arguments and results of the last call of methods, if there are any."""
     calls: dict[str, tuple] = {}
+    methods = {name: getattr(neck, name) for name in names if hasattr(neck, name)}
 
-    def record(name):
-        method = getattr(neck, name)
-
-        def recorded(*args):
-            calls[name] = args, method(*args)
-            return calls[name][1]
-
-        return recorded
+    def record(name: str, *args) -> object:
+        calls[name] = args, methods[name](*args)
+        return calls[name][1]
 
     with contextlib.ExitStack() as stack:
-        for name in names:
-            if hasattr(neck, name):
-                stack.enter_context(_replaced(neck, name, record(name)))
+        for name in methods:
+            stack.enter_context(_replaced(neck, name, partial(record, name)))
         yield calls
 
 

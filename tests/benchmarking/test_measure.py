@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from mmaction_centerclip.benchmarking import (
+    check_cpu_time,
     count_macs,
     describe_machine,
     measure,
@@ -10,6 +11,7 @@ from mmaction_centerclip.benchmarking import (
     peak_mib,
     time_turns,
 )
+from mmaction_centerclip.errors import InputError
 
 
 @pytest.mark.parametrize('training', [True, False])
@@ -133,3 +135,8 @@ def test_what_the_backward_pass_needs_is_alive_until_it_has_run():
 
     assert peak_mib(forward) == 3 * 4 / 1024  # exp's input is there until it returns
     assert peak_mib(lambda: forward().backward()) > 3 * 4 / 1024
+
+
+def test_cpu_time_of_a_gpu_is_refused():
+    with pytest.raises(InputError, match='on one CPU thread only, got .* on cuda:0'):
+        check_cpu_time('cuda:0')

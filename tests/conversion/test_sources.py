@@ -1,16 +1,17 @@
 import pytest
 import torch
+from mmaction.registry import MODELS
 from open_clip.model import CLIP
 
 from mmaction_centerclip.conversion import (
     convert_state,
     detect_sources,
-    find_parameter,
     infer_arch,
     infer_head,
     to_open_clip,
 )
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.utils.option_types import init_options
 
 
 @pytest.fixture
@@ -130,8 +131,9 @@ def test_the_head_is_told_by_its_weights(keys, head):
     ('TokenClustering', True), ('SparseTokenSampling', True),
     ('SegmentMeanPooling', None), ('TokenShift', None)])
 def test_options_of_a_class_and_of_its_bases_are_found(kind, required):
-    parameter = find_parameter(kind, 'num_centers')
+    options = init_options(MODELS.get(kind))
+    parameter = options.get('num_centers')
     assert (parameter is not None) == bool(required)
     if required:
         assert parameter.default is parameter.empty
-    assert find_parameter(kind, 'before_block') is not None
+    assert 'before_block' in options

@@ -110,7 +110,7 @@ def test_a_file_keeps_everything(tmp_path):
     assert again.paragraph and again.captions == f.captions
     assert torch.equal(again.similarity, f.similarity)
     assert torch.equal(again.text['text'], f.text['text'])
-    with pytest.raises(InputError, match='exists and is not overwritten'):
+    with pytest.raises(InputError, match='exists already'):
         save_features(f, path)
 
 

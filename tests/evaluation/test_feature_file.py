@@ -25,7 +25,7 @@ def test_what_was_saved_is_loaded(tmp_path):
     again = load_features(path)
     assert torch.equal(again.video['video'], features().video['video'])
     assert again.captions == list('uvwxy') and again.similarity.shape == (5, 3)
-    with pytest.raises(InputError, match='exists and is not overwritten'):
+    with pytest.raises(InputError, match='exists already'):
         save_features(features(), path)
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from mmaction_centerclip.evaluation.protocols import (
+from mmaction_centerclip.evaluation.evaluate import (
     PROTOCOLS,
     describe_protocol,
     protocol_of,

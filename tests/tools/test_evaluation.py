@@ -85,7 +85,7 @@ def test_a_video_is_decoded_and_encoded_once(config_of, shapes_captions,
                                              monkeypatch, tmp_path):
     decoded = record_calls(monkeypatch, VideoInit, 'transform',
                       lambda results: results['filename'])
-    encoded = record_calls(monkeypatch, CLIPVisionTower, 'encode',
+    encoded = record_calls(monkeypatch, CLIPVisionTower, 'encode_segments',
                       lambda imgs, *_: len(imgs))
     captions = {name: [f'{texts[0]} {i}' for i in range(40)]
                 for name, texts in shapes_captions.items()}
@@ -222,7 +222,7 @@ def test_features_are_not_overwritten(here, config_of, tmp_path):  # noqa: F811
     mine = tmp_path / 'mine.pth'
     mine.write_text('precious')
     message = here(config, checkpoint, '--dump', mine, script='test.py')
-    assert 'mine.pth exists and is not overwritten' in message
+    assert 'mine.pth exists already' in message
     assert mine.read_text() == 'precious'
     message = here(mine, script='analysis_tools/eval_features.py')
     assert 'mine.pth: not a readable checkpoint' in message

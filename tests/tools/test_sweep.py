@@ -88,7 +88,7 @@ def test_a_cell_that_fails_is_a_row_that_says_why(run_tool, trained, tmp_path):
     assert failed.pop('none') is None
     for name, reason in dict(
             odd='type must be a registered neck', mine="got 'far'",
-            learned='is learned in training',
+            learned='lacks what a reducer learns in training',
             sparse='num_segments must divide the number of frames').items():
         assert reason in failed[name] and failed[name] in printed
     assert (tmp_path / 'sweep.png').is_file()

@@ -12,19 +12,11 @@ import tempfile
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmaction_centerclip.benchmarking import (
-    build_model,
-    clip_frames,
-    describe_machine,
-    encoding,
-    frame_size,
-    time_turns,
-    training_step,
-    video_files,
-)
+import mmaction_centerclip.benchmarking as bench
+from mmaction_centerclip import cli
 from mmaction_centerclip.benchmarking.pipelines import (
     STAGES,
     Pipeline,
@@ -32,14 +24,6 @@ from mmaction_centerclip.benchmarking.pipelines import (
     read_samples,
     stock_pipeline,
     time_stages,
-)
-from mmaction_centerclip.cli import (
-    check_outputs,
-    exit_on_input_error,
-    positive_int,
-    read_config,
-    torch_device,
-    write_json,
 )
 from mmaction_centerclip.datasets.compression import Compression, compress_video
 from mmaction_centerclip.engine.config import prepare_config
@@ -58,23 +42,22 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='test')
     parser.add_argument('--pipelines', nargs='+', choices=NAMES, default=NAMES,
                         help='what to time beside each other')
-    parser.add_argument('--short-side', type=positive_int, default=224,
+    parser.add_argument('--short-side', type=cli.positive_int, default=224,
                         help='of the compressed videos')
-    parser.add_argument('--repeats', type=positive_int, default=9)
+    parser.add_argument('--repeats', type=cli.positive_int, default=9)
     parser.add_argument('--workers', type=int, nargs='*', default=[1],
                         help="of a data loader, whose wall time counts; none: don't")
-    parser.add_argument('--batch-size', type=positive_int, default=4)
-    parser.add_argument('--rounds', type=positive_int, default=8,
+    parser.add_argument('--batch-size', type=cli.positive_int, default=4)
+    parser.add_argument('--rounds', type=cli.positive_int, default=8,
                         help='how often an epoch of the loader has each video')
-    parser.add_argument('--device', type=torch_device,
-                        default='cuda' if torch.cuda.is_available() else 'cpu')
+    cli.add_device(parser)
     speed = parser.add_mutually_exclusive_group()
     speed.add_argument('--model-ms', type=float,
                        help='milliseconds that the model takes for a video')
     speed.add_argument('--measure-model', action='store_true',
                        help="measure the config's model, with random weights")
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
-    parser.add_argument('--json', metavar='OUT', help='write all figures here')
+    cli.add_cfg_options(parser)
+    cli.add_json(parser)
     return parser.parse_args()
 
 
@@ -93,7 +76,7 @@ def find_steps(cfg: Config, split: str) -> list[dict]:
 def make_pipelines(steps: list[dict], args: argparse.Namespace,
                    folder: Path) -> list[Pipeline]:
     """Make the pipelines, and in a folder the files that they read."""
-    files = list(map(str, video_files(args.videos)))
+    files = list(map(str, bench.video_files(args.videos)))
     init = {k: v for k, v in steps[0].items() if k != 'cache'}
     resize = steps[0]['cache'].get('resize')
     pipelines = []
@@ -117,7 +100,7 @@ def make_pipelines(steps: list[dict], args: argparse.Namespace,
 
 
 def compare_frames(pipelines: list[Pipeline]) -> dict[str, dict]:
-    """Say whether all draw the frames of the first, and how ours differ."""
+    """Compare frames' numbers with the first pipeline's, pixels with the original's."""
     frames = {pipeline.name: list(read_samples(pipeline)) for pipeline in pipelines}
     first = next(iter(frames.values()))
     result = {}
@@ -133,35 +116,34 @@ def compare_frames(pipelines: list[Pipeline]) -> dict[str, dict]:
 def model_ms(cfg: Config, args: argparse.Namespace) -> float:
     """Measure what the config's model takes for a video, with random weights.
 
-    A training step of ``--split train``, else the encoding of videos.
+    A training step of ``--split train``, else the bench.encoding of videos.
     """
-    model, count = build_model(cfg).to(args.device), args.batch_size
-    size = frame_size(cfg, model)[0]
+    model, count = bench.build_model(cfg).to(args.device), args.batch_size
+    size = bench.frame_size(cfg, model)[0]
     inputs = dict(imgs=torch.randn(
-        count, clip_frames(cfg), 3, size, size, device=args.device))
-    call = (training_step if args.split == 'train' else encoding)(model, inputs)
-    return statistics.median(time_turns(dict(model=call), 3)['model']) / count
+        count, bench.clip_frames(cfg), 3, size, size, device=args.device))
+    make_call = bench.training_step if args.split == 'train' else bench.encoding
+    times = bench.time_turns(dict(model=make_call(model, inputs)), 3)['model']
+    return statistics.median(times) / count
 
 
 def tables_of(report: dict) -> list[str]:
     """Format what was measured."""
-    rows = report['pipelines']
+    rows, lines = report['pipelines'], []
     stages = [stage for stage in STAGES if any(row['ms'][stage] for row in rows)]
-    ms = report.get('model_ms')
-    has_stock = rows[0]['name'] == 'stock'
-    titles = ['CPU ms a sample', *stages, 'all', 'samples/s', 'same frames', 'differ']
-    titles += ['times stock'] * has_stock + ['workers to keep up'] * bool(ms)
-    lines = []
     for row in rows:
-        differ = row.get('differ')
-        line = [row['name'], *(f'{row["ms"][stage]:.2f}' for stage in stages),
-                f'{row["ms"]["total"]:.2f}', f'{1e3 / row["ms"]["total"]:.1f}',
-                'yes' if row['same_frames'] else 'NO',
-                '' if differ is None else f'{differ:.2f}']
-        line += [f'{row["times_stock"]:.1f}'] * has_stock
-        line += [math.ceil(row['ms']['total'] / ms)] if ms else []
+        total = row['ms']['total']
+        line = {'CPU ms a sample': row['name'],
+                **{stage: f'{row["ms"][stage]:.2f}' for stage in stages},
+                'all': f'{total:.2f}', 'samples/s': f'{1e3 / total:.1f}',
+                'same frames': 'yes' if row['same_frames'] else 'NO',
+                'differ': f'{row["differ"]:.2f}' if 'differ' in row else ''}
+        if 'times_stock' in row:
+            line['times stock'] = f'{row["times_stock"]:.1f}'
+        if report['model_ms']:
+            line['workers to keep up'] = math.ceil(total / report['model_ms'])
         lines.append(line)
-    tables = [format_table(titles, lines)]
+    tables = [format_table([*lines[0]], map(dict.values, lines))]
     tables.append(format_table(
         ['CPU ms of each video', *report['videos']],
         [[row['name'], *(f'{video["total"]:.2f}' for video in row['videos'])]
@@ -175,10 +157,11 @@ def tables_of(report: dict) -> list[str]:
     return tables
 
 
+@cli.exit_on_input_error()
 def main() -> None:
     args = parse_args()
-    check_outputs(args.json)
-    cfg = read_config(args.config, args.cfg_options)
+    cli.check_outputs(args.json)
+    cfg = cli.read_config(args.config, args.cfg_options)
     init_default_scope('mmaction')
     steps = find_steps(cfg, args.split)
     report = dict(config=Path(args.config).stem, split=args.split)
@@ -200,16 +183,15 @@ def main() -> None:
         if rows[0]['name'] == 'stock':
             rows[-1]['times_stock'] = rows[0]['ms']['total'] / mean['total']
     report['model_ms'] = model_ms(cfg, args) if args.measure_model else args.model_ms
-    report['machine'] = describe_machine(args.device)
+    report['machine'] = bench.describe_machine(args.device)
     print(f'{report["machine"]}, {len(report["videos"])} videos of {args.videos}, '
           f'{args.split}, medians of {args.repeats}')
     print('\n\n'.join(tables_of(report)))
     if report['model_ms']:
         print(f'\nThe model takes {report["model_ms"]:.2f} ms a video: data that take '
               'longer need as many workers as the last column says.')
-    write_json(report, args.json)
+    cli.write_json(report, args.json)
 
 
 if __name__ == '__main__':
-    with exit_on_input_error():
-        main()
+    main()

@@ -1,23 +1,14 @@
 #!/usr/bin/env python
 """Write the failures of an evaluation as a page to look at.
 
-The page has the captions whose own videos come last, with film strips of what
-they found, and the captions that the model takes for each other. It is one
-file of HTML. The features are those that ``tools/test.py CONFIG CHECKPOINT
---dump FILE`` stored.
+The page has the captions whose own videos come last, with film strips of what they
+found, and the captions that the model takes for each other. It is one file of HTML. The
+features are those that ``tools/test.py CONFIG CHECKPOINT --dump FILE`` stored.
 """
 import argparse
 import os.path as osp
 
-import torch
-
-import mmaction_centerclip  # noqa: F401
-from mmaction_centerclip.cli import (
-    check_outputs,
-    exit_on_input_error,
-    positive_int,
-    torch_device,
-)
+from mmaction_centerclip import cli
 from mmaction_centerclip.evaluation import (
     choose_scorer,
     evaluate_features,
@@ -41,23 +32,22 @@ def parse_args() -> argparse.Namespace:
                         help='where the videos are')
     parser.add_argument('--out', required=True, metavar='FILE',
                         help='the page to write, such as results.html')
-    parser.add_argument('--count', type=positive_int, default=20,
+    parser.add_argument('--count', type=cli.positive_int, default=20,
                         help='queries, and pairs of captions, to show')
-    parser.add_argument('--topk', type=positive_int, default=5,
+    parser.add_argument('--topk', type=cli.positive_int, default=5,
                         help='videos of a query to show')
-    parser.add_argument('--frames', type=positive_int, default=5,
+    parser.add_argument('--frames', type=cli.positive_int, default=5,
                         help='frames of a film strip')
-    parser.add_argument('--max-pairs', type=positive_int, default=2**18,
+    parser.add_argument('--max-pairs', type=cli.positive_int, default=2**18,
                         help='pairs to score at a time, which bounds the memory')
-    parser.add_argument(
-        '--device', type=torch_device,
-        default='cuda' if torch.cuda.is_available() else 'cpu')
+    cli.add_device(parser)
     return parser.parse_args()
 
 
-def browse(args: argparse.Namespace) -> None:
-    """Rank all pairs and write the page."""
-    check_outputs(args.out)
+@cli.exit_on_input_error()
+def main() -> None:
+    args = parse_args()
+    cli.check_outputs(args.out)
     features = load_features(args.features)
     folder = VideoFolder(args.videos, features.filenames)
     if features.similarity is None:
@@ -67,21 +57,14 @@ def browse(args: argparse.Namespace) -> None:
             similarity=score_matrix(scorer, features.text, features.video))
     said: list[str] = []
     evaluate_features(features, report=said.append)
-    failures = worst_queries(
-        features.similarity, features.video_of_text, args.count, args.topk)
-    confusions = confusable_captions(
-        features.similarity, features.video_of_text, args.count)
+    similarities = features.similarity, features.video_of_text
+    failures = worst_queries(*similarities, args.count, args.topk)
+    confusions = confusable_captions(*similarities, args.count)
     page = result_page(osp.basename(args.features), said[0], features, failures,
                        confusions, folder, args.frames)
     write_text(page, args.out)
     print(f'{said[0]}\n{args.out}: {len(failures)} worst queries, '
           f'{len(confusions)} pairs of captions')
-
-
-def main() -> None:
-    args = parse_args()
-    with exit_on_input_error():
-        browse(args)
 
 
 if __name__ == '__main__':

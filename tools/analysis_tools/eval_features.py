@@ -1,8 +1,7 @@
 #!/usr/bin/env python
 """Compute metrics, protocols and re-rankings from features, without the model.
 
-The features are those that ``tools/test.py CONFIG CHECKPOINT --dump FILE``
-stored.
+The features are those that ``tools/test.py CONFIG CHECKPOINT --dump FILE`` stored.
 """
 import argparse
 import re
@@ -11,14 +10,7 @@ import torch
 from mmengine.config import DictAction
 from mmengine.utils import import_modules_from_strings
 
-import mmaction_centerclip  # noqa: F401
-from mmaction_centerclip.cli import (
-    check_outputs,
-    exit_on_input_error,
-    positive_int,
-    torch_device,
-    write_json,
-)
+from mmaction_centerclip import cli
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.evaluation import (
     RERANKINGS,
@@ -36,34 +28,26 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('features', help='a .pth file of test.py --dump')
     parser.add_argument('--captions', choices=['all', 'first'], default='all',
                         help='all captions are queries, or the first one of each video')
-    parser.add_argument('--topk', type=positive_int, nargs='+', default=[1, 5, 10])
+    parser.add_argument('--topk', type=cli.positive_int, nargs='+', default=[1, 5, 10])
     parser.add_argument(
-        '--more-metrics',
-        nargs='+',
-        default=[],
-        metavar='METRIC',
+        '--more-metrics', nargs='+', default=[], metavar='METRIC',
         help=f'of {", ".join(RETRIEVAL_METRICS.module_dict)}, and what '
         '--custom-imports registers')
     parser.add_argument(
-        '--rerank',
-        nargs='+',
-        default=[],
-        metavar='NAME[:OPTION=VALUE,...]',
+        '--rerank', nargs='+', default=[], metavar='NAME[:OPTION=VALUE,...]',
         help='such as dual_softmax:temperature=100 or '
         f'qb_norm:bank=bank.pth,beta=20; of {", ".join(RERANKINGS.module_dict)}, '
         'and what --custom-imports registers')
     parser.add_argument(
         '--custom-imports', nargs='+', metavar='MODULE',
         help='modules to import, which register metrics and re-rankings')
-    parser.add_argument('--max-pairs', type=positive_int, default=2**18,
+    parser.add_argument('--max-pairs', type=cli.positive_int, default=2**18,
                         help='pairs to score at a time, which bounds the memory')
     parser.add_argument('--score-dtype', choices=['float64', 'float32'],
                         default='float64',
                         help='in which a pairwise head compares the pairs of a bank')
-    parser.add_argument(
-        '--device', type=torch_device,
-        default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--json', metavar='OUT', help='write the metrics here')
+    cli.add_device(parser)
+    cli.add_json(parser)
     return parser.parse_args()
 
 
@@ -81,8 +65,10 @@ def parse_reranking(given: str) -> dict:
     return dict(parsed.options, type=name)
 
 
-def evaluate(args: argparse.Namespace) -> dict[str, float]:
-    """Print the protocol and a row of figures for each re-ranking."""
+@cli.exit_on_input_error()
+def main() -> None:
+    args = parse_args()
+    cli.check_outputs(args.json)
     try:
         import_modules_from_strings(args.custom_imports)
     except ImportError as error:
@@ -93,17 +79,10 @@ def evaluate(args: argparse.Namespace) -> dict[str, float]:
     scorer = choose_scorer(
         features, device=args.device, dtype=getattr(torch, args.score_dtype),
         max_pairs=args.max_pairs)
-    return evaluate_features(
+    metrics = evaluate_features(
         features, scorer, print, topk=args.topk, more_metrics=args.more_metrics,
         rerank=[parse_reranking(given) for given in args.rerank])
-
-
-def main() -> None:
-    args = parse_args()
-    with exit_on_input_error():
-        check_outputs(args.json)
-        metrics = evaluate(args)
-        write_json(metrics, args.json)
+    cli.write_json(metrics, args.json)
 
 
 if __name__ == '__main__':

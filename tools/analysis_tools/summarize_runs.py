@@ -9,7 +9,7 @@ import json
 import statistics
 from pathlib import Path
 
-from mmaction_centerclip.cli import check_outputs, exit_on_input_error, write_json
+from mmaction_centerclip import cli
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.homes import ToolParser
 from mmaction_centerclip.utils.tables import format_table
@@ -25,7 +25,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--prefix', default='retrieval', help="of the metrics' names")
     parser.add_argument('--which', choices=['val', 'test'], default='val',
                         help='the last validation of a training, or the last test')
-    parser.add_argument('--json', metavar='OUT', help='write the means here')
+    cli.add_json(parser)
     return parser.parse_args()
 
 
@@ -62,24 +62,24 @@ def read_run(work_dir: str, args: argparse.Namespace) -> tuple[str, str, list[fl
                      f'in {pattern}')
 
 
+@cli.exit_on_input_error()
 def main() -> None:
     args = parse_args()
     groups, rows, means = {}, [], {}
-    with exit_on_input_error():
-        check_outputs(args.json)
-        for work_dir in dict.fromkeys(args.work_dir):
-            config, start, values = read_run(work_dir, args)
-            groups.setdefault(config, []).append(values)
-            rows.append([f'{work_dir}, {start}', *(f'{x:.2f}' for x in values)])
-        for config, runs in groups.items():
-            pairs = [(statistics.fmean(x), statistics.stdev(x) if x[1:] else None)
-                     for x in zip(*runs)]
-            means[config] = dict(runs=len(runs), **dict(zip(args.metrics, pairs)))
-            rows.append([f'{config}, {len(runs)} runs', *(
-                f'{mean:.2f} ± {"-" if std is None else f"{std:.2f}"}'
-                for mean, std in pairs)])
-        print(format_table(['run, or mean of a config', *args.metrics], rows))
-        write_json(means, args.json)
+    cli.check_outputs(args.json)
+    for work_dir in dict.fromkeys(args.work_dir):
+        config, start, values = read_run(work_dir, args)
+        groups.setdefault(config, []).append(values)
+        rows.append([f'{work_dir}, {start}', *(f'{x:.2f}' for x in values)])
+    for config, runs in groups.items():
+        pairs = [(statistics.fmean(x), statistics.stdev(x) if x[1:] else None)
+                 for x in zip(*runs)]
+        means[config] = dict(runs=len(runs), **dict(zip(args.metrics, pairs)))
+        rows.append([f'{config}, {len(runs)} runs', *(
+            f'{mean:.2f} ± {"-" if std is None else f"{std:.2f}"}'
+            for mean, std in pairs)])
+    print(format_table(['run, or mean of a config', *args.metrics], rows))
+    cli.write_json(means, args.json)
 
 
 if __name__ == '__main__':

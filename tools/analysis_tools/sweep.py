@@ -2,47 +2,28 @@
 """Measure quality and price of many reducers at many budgets, as one table.
 
 Each cell is a config, a reducer, a budget and a seed. With --checkpoint and
---pretrained a reducer is put, as it is, into a trained model of the config
-without necks; with --train and --finetune the model is trained with it.
-Finished cells are in WORK_DIR/cells.jsonl: the same command goes on where a
-killed one ended, and one with more cells measures those. A cell that fails is
-a row that says why.
+--pretrained a reducer is put, as it is, into a trained model of the config without
+necks; with --train and --finetune the model is trained with it. Finished cells are in
+WORK_DIR/cells.jsonl: the same command goes on where a killed one ended, and one with
+more cells measures those. A cell that fails is a row that says why.
 """
 import argparse
 import csv
+import io
 import subprocess
 import sys
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
-from mmaction_centerclip.benchmarking import (
-    PRICES,
-    REDUCERS,
-    CellLog,
-    Prices,
-    Quality,
-    Run,
-    cell_key,
-    check_reducers,
-    describe_machine,
-    format_sweep,
-    parse_budget,
-    plot_sweep,
-    summarize_cells,
-    sweep_markdown,
-)
-from mmaction_centerclip.cli import (
-    check_checkpoint,
-    exit_on_input_error,
-    positive_int,
-    read_config,
-    torch_device,
-)
+import mmaction_centerclip.benchmarking as bench
+from mmaction_centerclip import cli
 from mmaction_centerclip.engine import find_resumable, lock_work_dir
 from mmaction_centerclip.errors import InputError, check_choice
+from mmaction_centerclip.utils.files import write_text
 from mmaction_centerclip.utils.homes import ToolParser
 from mmaction_centerclip.utils.progress import Progress
 
@@ -57,13 +38,13 @@ def add_figures(parser: argparse.ArgumentParser) -> None:
     quality.add_argument('--videos', metavar='FOLDER',
                          help='also compare features of clips of these videos with and '
                          'without the reducer')
-    quality.add_argument('--clips', type=positive_int, default=96,
+    quality.add_argument('--clips', type=cli.positive_int, default=96,
                          help='clips to cut from --videos; default: 96')
     quality.add_argument('--quality', help='the figure to draw; default: t2v/R1, or '
                          'clips/cosine with --no-retrieval')
     price = parser.add_argument_group('price')
     price.add_argument(
-        '--price', nargs='+', choices=PRICES, default=[],
+        '--price', nargs='+', choices=bench.PRICES, default=[],
         help='what to time beside the tower: the evaluation, from frames in memory to '
         'recalls, and the whole training step')
     price.add_argument('--compile', action='store_true',
@@ -71,12 +52,12 @@ def add_figures(parser: argparse.ArgumentParser) -> None:
     price.add_argument('--clock', choices=['wall', 'process'], default='wall',
                        help='process: CPU time of one thread, for a machine that is '
                        'shared; default: wall')
-    price.add_argument('--repeats', type=positive_int, default=40,
+    price.add_argument('--repeats', type=cli.positive_int, default=40,
                        help='timed calls, in turns with the model without necks; of '
                        'training steps a quarter')
-    price.add_argument('--batch-size', type=positive_int, default=8,
+    price.add_argument('--batch-size', type=cli.positive_int, default=8,
                        help='videos of a timed call')
-    price.add_argument('--device', type=torch_device, default='cpu')
+    price.add_argument('--device', type=cli.torch_device, default='cpu')
 
 
 def parse_args() -> argparse.Namespace:
@@ -87,8 +68,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--work-dir', required=True,
                         help='where cells.jsonl, table.csv, table.md and sweep.png go')
     what = parser.add_argument_group('what to measure')
-    what.add_argument('--reducers', nargs='+', metavar='NAME', default=[*REDUCERS],
-                      help=f'of {", ".join(REDUCERS)}, and of --reducer-file; '
+    what.add_argument('--reducers', nargs='+', metavar='NAME',
+                      default=[*bench.REDUCERS],
+                      help=f'of {", ".join(bench.REDUCERS)}, and of --reducer-file; '
                       'default: all. The model without any is always there')
     what.add_argument(
         '--reducer-file', metavar='FILE',
@@ -115,8 +97,7 @@ def parse_args() -> argparse.Namespace:
                          'names, with tools/train.py, in WORK_DIR/train')
     weights.add_argument('--finetune', metavar='PATTERN',
                          help='likewise from a checkpoint, of a pattern as above')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={},
-                        help='override settings of all configs, as key=value')
+    cli.add_cfg_options(parser)
     add_figures(parser)
     parser.add_argument('--retry-failed', action='store_true',
                         help='measure failed cells again')
@@ -127,10 +108,10 @@ def parse_args() -> argparse.Namespace:
 
 def read_reducers(args: argparse.Namespace) -> dict[str, dict]:
     """Return the options of the chosen reducers."""
-    known = dict(REDUCERS)
+    known = dict(bench.REDUCERS)
     if args.reducer_file:
-        known.update(check_reducers(read_config(args.reducer_file).get('reducers'),
-                                    args.reducer_file))
+        given = cli.read_config(args.reducer_file).get('reducers')
+        known.update(bench.check_reducers(given, args.reducer_file))
     for name in args.reducers:
         check_choice('--reducers', name, known)
     return {name: known[name] for name in args.reducers}
@@ -139,22 +120,22 @@ def read_reducers(args: argparse.Namespace) -> dict[str, dict]:
 def fill_in(pattern: str, path: str, seed: int) -> str:
     """Put seed and config into the pattern of a checkpoint, which must be there."""
     found = pattern.replace('{seed}', str(seed)).replace('{config}', Path(path).stem)
-    check_checkpoint(found)
+    cli.check_checkpoint(found)
     return found
 
 
-def make_run(path: str, seed: int, args: argparse.Namespace) -> Run:
+def make_run(path: str, seed: int, args: argparse.Namespace) -> bench.Run:
     """Make the run of a config and a seed."""
-    cfg = read_config(path, args.cfg_options)
+    cfg = cli.read_config(path, args.cfg_options)
     checkpoint = args.checkpoint and fill_in(args.checkpoint, path, seed)
     if args.pretrained or args.finetune:
         cfg.model.pretrained = args.pretrained or fill_in(args.finetune, path, seed)
     train = partial(run_training, args) if args.train or args.finetune else None
-    return Run(
-        path, cfg, seed, Quality(not args.no_retrieval, args.videos, args.clips),
-        Prices([name for name in PRICES if name in ('tower', *args.price)], args.clock,
-               args.repeats, args.batch_size, args.device, args.compile),
-        checkpoint, train)
+    quality = bench.Quality(not args.no_retrieval, args.videos, args.clips)
+    prices = [name for name in bench.PRICES if name in ('tower', *args.price)]
+    prices = bench.Prices(prices, args.clock, args.repeats, args.batch_size,
+                          args.device, args.compile)
+    return bench.Run(path, cfg, seed, quality, prices, checkpoint, train)
 
 
 def run_training(args: argparse.Namespace, cfg: Config, seed: int, name: str) -> str:
@@ -174,32 +155,17 @@ def run_training(args: argparse.Namespace, cfg: Config, seed: int, name: str) ->
     return find_resumable(str(folder))
 
 
-def write_csv(lines: list[dict], path: Path) -> None:
-    """Write a row for each line, with the columns of all."""
-    names = dict.fromkeys(name for line in lines for name in line)
-    with path.open('w', newline='', encoding='utf-8') as file:
-        writer = csv.DictWriter(file, names)
-        writer.writeheader()
-        writer.writerows(lines)
 
 
-def sweep(args: argparse.Namespace) -> None:
-    """Measure the cells that are not yet, and write table and picture."""
-    reducers, budgets = read_reducers(args), list(map(parse_budget, args.budgets))
-    plan = [(run, run.cells(reducers, budgets)) for run in (
-        make_run(path, seed, args) for path in args.config for seed in args.seeds)]
-    lock_work_dir(args.work_dir)
-    log = CellLog(Path(args.work_dir, 'cells.jsonl'))
-    measure_cells(plan, log, args.retry_failed)
-    write_results([log.rows[cell_key(cell)] for _, cells in plan for cell in cells],
-                  args)
-
-
-def measure_cells(plan: list[tuple[Run, list[dict]]], log: CellLog, again: bool
-                  ) -> None:
+def measure_cells(plan: list[tuple[bench.Run, list[dict]]], log: bench.CellLog,
+                  again: bool) -> None:
     """Add the rows that are not in the log, or, again, failed."""
-    pending = [(run, [cell for cell in cells if cell_key(cell) not in log.rows or (
-        again and 'failed' in log.rows[cell_key(cell)])]) for run, cells in plan]
+
+    def pends(cell: dict) -> bool:
+        row = log.rows.get(bench.cell_key(cell))
+        return row is None or again and 'failed' in row
+
+    pending = [(run, list(filter(pends, cells))) for run, cells in plan]
     left, every = (sum(len(cells) for _, cells in part) for part in (pending, plan))
     print(f'{every} cells, {every - left} of them done before')
     bar, path, data = Progress(left), None, None
@@ -216,28 +182,40 @@ def measure_cells(plan: list[tuple[Run, list[dict]]], log: CellLog, again: bool
 
 def write_results(rows: list[dict], args: argparse.Namespace) -> None:
     """Print the table, and write it and the picture."""
-    lines, folder = summarize_cells(rows), Path(args.work_dir)
+    lines, folder = bench.summarize_cells(rows), Path(args.work_dir)
     clock = 'CPU time' if args.clock == 'process' else 'wall time'
-    title = (f'{describe_machine(args.device)}, {clock}, {args.batch_size} videos a '
-             f'call, {args.repeats} calls in turns{", compiled" * args.compile}; '
-             'mean ± sample standard deviation over seeds')
-    print(f'\n{title}\n{format_sweep(lines)}')
-    write_csv(lines, folder / 'table.csv')
-    (folder / 'table.md').write_text(sweep_markdown(lines, title), encoding='utf-8')
+    title = (f'{bench.describe_machine(args.device)}, {clock}, {args.batch_size} '
+             f'videos a call, {args.repeats} calls in turns'
+             f'{", compiled" * args.compile}; mean ± sample standard deviation over '
+             'seeds')
+    print(f'\n{title}\n{bench.format_sweep(lines)}')
+    table = io.StringIO()
+    writer = csv.DictWriter(table, dict.fromkeys(chain.from_iterable(lines)))
+    writer.writeheader()
+    writer.writerows(lines)
+    write_text(table.getvalue(), folder / 'table.csv')
+    write_text(bench.sweep_markdown(lines, title), folder / 'table.md')
     if not any('figures' in row for row in rows):
         raise InputError('every cell failed; the table above says why')
     quality = args.quality or ('clips/cosine' if args.no_retrieval else 't2v/R1')
     picture = folder / f'sweep.{args.format}'
-    plot_sweep(lines, quality, str(picture), title)
+    bench.plot_sweep(lines, quality, str(picture), title)
     print(f'Saved {folder / "table.csv"}, table.md and {picture.name}')
 
 
+@cli.exit_on_input_error()
 def main() -> None:
     args = parse_args()
     if args.clock == 'process':
         torch.set_num_threads(1)
-    with exit_on_input_error():
-        sweep(args)
+    reducers, budgets = read_reducers(args), list(map(bench.parse_budget, args.budgets))
+    plan = [(run, run.cells(reducers, budgets)) for run in (
+        make_run(path, seed, args) for path in args.config for seed in args.seeds)]
+    lock_work_dir(args.work_dir)
+    log = bench.CellLog(Path(args.work_dir, 'cells.jsonl'))
+    measure_cells(plan, log, args.retry_failed)
+    keys = [bench.cell_key(cell) for _, cells in plan for cell in cells]
+    write_results([log.rows[key] for key in keys], args)
 
 
 if __name__ == '__main__':

@@ -11,10 +11,12 @@ tokens) inside each block, or by the blocks before which to cluster:
 import argparse
 from pathlib import Path
 
-from mmaction_centerclip.cli import check_outputs, exit_on_input_error, positive_int
-from mmaction_centerclip.conversion import SOURCES, convert_checkpoint, find_parameter
+from mmaction_centerclip import cli
+from mmaction_centerclip.conversion import SOURCES, convert_checkpoint
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models import necks
 from mmaction_centerclip.utils.homes import ToolParser
+from mmaction_centerclip.utils.option_types import init_options
 
 BASE = (Path(__file__).resolve().parents[2] / 'configs' / 'retrieval' / 'clip4clip'
         / 'clip4clip_vit-base-p32-res224-clip-pre_2xb64-u12-5e_msrvtt-9k-rgb.py')
@@ -60,11 +62,11 @@ def parse_args() -> argparse.Namespace:
         '--base-config', default=str(BASE),
         help='what gives the written config its data, schedule and runtime')
     parser.add_argument(
-        '--num-frames', type=positive_int, help='frames of a video; default: 12')
+        '--num-frames', type=cli.positive_int, help='frames of a video; default: 12')
     parser.add_argument(
-        '--head-width', type=positive_int, default=64,
+        '--head-width', type=cli.positive_int, default=64,
         help='width of an attention head of the vision tower; default: 64')
-    parser.add_argument('--text-head-width', type=positive_int, default=64,
+    parser.add_argument('--text-head-width', type=cli.positive_int, default=64,
                         help='likewise of the text')
     parser.add_argument('--no-quick-gelu', dest='quick_gelu', action='store_false',
                         help='the activation is GELU, not the QuickGELU of OpenAI')
@@ -79,7 +81,7 @@ def parse_args() -> argparse.Namespace:
             ('--num-segments', 'segments, one a clustering'),
             ('--num-centers', 'centers, one a clustering or one for all')):
         center.add_argument(name, type=integers, help=what)
-    center.add_argument('--algorithm', choices=list(NECKS), help='default: kmedoids')
+    center.add_argument('--algorithm', choices=NECKS, help='default: kmedoids')
     for name, options in NECK_OPTIONS.items():
         center.add_argument(f'--{name.replace("_", "-")}', **options)
     args = parser.parse_args()
@@ -135,37 +137,35 @@ def places_from_frames(num_frames: int | None, frames: list[int],
 def make_necks(args: argparse.Namespace) -> list[dict]:
     """Make the necks' configs."""
     algorithm = args.algorithm or 'kmedoids'
-    kind, options = NECKS[algorithm], {}
-    for name in NECK_OPTIONS:
-        value = getattr(args, name)
-        if value is None:
-            continue
-        if find_parameter(kind, name) is None:
-            raise InputError(f'--{name.replace("_", "-")} does not go with '
-                             f'--algorithm {algorithm}')
-        options[name] = value
-    necks = []
+    kind = NECKS[algorithm]
+    taken = init_options(getattr(necks, kind))
+    options = {name: getattr(args, name) for name in NECK_OPTIONS
+               if getattr(args, name) is not None}
+    if other := [name for name in options if name not in taken]:
+        raise InputError(f'--{other[0].replace("_", "-")} does not go with '
+                         f'--algorithm {algorithm}')
+    configs = []
     for block, segments, centers in neck_places(args):
-        neck = dict(type=kind, before_block=block, **options)
-        for name, value in (('num_segments', segments), ('num_centers', centers)):
-            if value is not None and find_parameter(kind, name):
-                neck[name] = value
-        necks.append(neck)
-    return necks
+        sizes = dict(num_segments=segments, num_centers=centers)
+        sizes = {name: value for name, value in sizes.items()
+                 if value is not None and name in taken}
+        configs.append(dict(type=kind, before_block=block, **options, **sizes))
+    return configs
 
 
-def convert(args: argparse.Namespace) -> None:
-    """Convert, and print what was left over."""
-    check_outputs(args.dst, args.config)
+@cli.exit_on_input_error()
+def main() -> None:
+    args = parse_args()
+    cli.check_outputs(args.dst, args.config)
     if args.config and not args.config.endswith('.py'):
         raise InputError(f'--config must name a .py file, got {args.config}')
     if args.config and not Path(args.base_config).is_file():
         raise InputError(f'--base-config: no such file: {args.base_config}')
-    necks, frames = make_necks(args), args.frames or [None]
     _, report = convert_checkpoint(
         args.src, args.dst, ['clip4clip', 'openai'] if args.centerclip else
-        list(SOURCES), necks, config_file=args.config, base_config=args.base_config,
-        num_frames=args.num_frames or frames[0] or 12,
+        list(SOURCES), make_necks(args), config_file=args.config,
+        base_config=args.base_config,
+        num_frames=args.num_frames or (args.frames or [12])[0],
         num_blocks=args.frames and len(args.frames),
         layer_norm_eps=1e-5 if args.centerclip else 1e-12, quick_gelu=args.quick_gelu,
         head_width=args.head_width, text_head_width=args.text_head_width)
@@ -181,5 +181,4 @@ def convert(args: argparse.Namespace) -> None:
 
 
 if __name__ == '__main__':
-    with exit_on_input_error():
-        convert(parse_args())
+    main()

@@ -9,28 +9,20 @@ how many patches a merged token stands for.
 import argparse
 import os.path as osp
 
+# First: only then does mmaction take a newer mmcv.
+import mmaction_centerclip  # noqa: F401
+
+# isort: split
 import cv2
 import torch
 from mmaction.registry import MODELS, TRANSFORMS
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from torch import nn
 
-# First: only then does mmaction take a newer mmcv.
-import mmaction_centerclip  # noqa: F401
+from mmaction_centerclip import cli
 from mmaction_centerclip.apis import load_pretrained
-from mmaction_centerclip.cli import (
-    add_allow_other,
-    allow_other_settings,
-    check_checkpoint,
-    check_model,
-    check_outputs,
-    exit_on_input_error,
-    positive_int,
-    read_config,
-    torch_device,
-)
 from mmaction_centerclip.datasets.video.decoding_errors import run_transform
 from mmaction_centerclip.engine.checkpoints import load_checkpoint
 from mmaction_centerclip.engine.config import prepare_config
@@ -57,15 +49,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', required=True, metavar='FILE',
                         help='the picture to write, such as tokens.png; of several '
                         'necks, one each: tokens_1.png, tokens_2.png ...')
-    parser.add_argument('--columns', type=positive_int, default=4,
+    parser.add_argument('--columns', type=cli.positive_int, default=4,
                         help='frames in a row')
     parser.add_argument('--random', action='store_true',
                         help='draw what random weights keep, to try a config')
-    parser.add_argument('--device', type=torch_device, default='cpu')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction,
-        help='override settings of the config, as key=value')
-    add_allow_other(parser)
+    parser.add_argument('--device', type=cli.torch_device, default='cpu')
+    cli.add_cfg_options(parser)
+    cli.add_allow_other(parser)
     args = parser.parse_args()
     if args.random and args.checkpoint:
         parser.error('--random goes without a checkpoint')
@@ -73,11 +63,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def build_model(cfg: Config, args: argparse.Namespace) -> nn.Module:
-    """Build the model with the weights that were asked for.
-
-    Raises:
-        InputError: If there are none, or they do not fit.
-    """
+    """Build the model with the weights that were asked for."""
     torch.manual_seed(0)
     with config_errors('model'):
         model = MODELS.build(cfg.model)
@@ -89,11 +75,7 @@ def build_model(cfg: Config, args: argparse.Namespace) -> nn.Module:
 
 
 def load_named_weights(model: nn.Module, config: str) -> None:
-    """Load the weights that the config starts the video tower from.
-
-    Raises:
-        InputError: If it names none, or they leave a part of it untrained.
-    """
+    """Load the weights that the config starts the video tower from."""
     if isinstance(model, VideoTextRetriever) and (
             model.video_pretrained is not None or model.pretrained is not None):
         load_pretrained(model, video_only=True)
@@ -127,15 +109,16 @@ def write_picture(picture, path: str) -> None:
         file.write(content.tobytes())
 
 
-def draw(args: argparse.Namespace) -> None:
-    """Draw one picture for each neck, and say how much it keeps."""
+@cli.exit_on_input_error()
+def main() -> None:
+    args = parse_args()
     if osp.splitext(args.out)[1].lower() not in ('.png', '.jpg', '.jpeg'):
         raise InputError(f'--out must be a .png or .jpg file, got {args.out!r}')
-    check_outputs(args.out)
-    check_checkpoint(args.checkpoint)
-    cfg = read_config(args.config, args.cfg_options)
-    allow_other_settings(cfg, args.allow_other)
-    check_model(cfg)
+    cli.check_outputs(args.out)
+    cli.check_checkpoint(args.checkpoint)
+    cfg = cli.read_config(args.config, args.cfg_options)
+    cli.allow_other_settings(cfg, args.allow_other)
+    cli.check_model(cfg)
     init_default_scope('mmaction')
     prepare_config(cfg)
     batch = read_video(cfg, args.video)
@@ -149,12 +132,6 @@ def draw(args: argparse.Namespace) -> None:
         write_picture(draw_tokens(videos.frames[0], center, size, args.columns), path)
         print(f'{path}: {(size > 0).sum()} of {size.size} patches kept by {view.neck}'
               + ', with random weights' * args.random)
-
-
-def main() -> None:
-    args = parse_args()
-    with exit_on_input_error():
-        draw(args)
 
 
 if __name__ == '__main__':

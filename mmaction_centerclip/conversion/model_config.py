@@ -1,0 +1,111 @@
+"""Infer the config of a model from someone else's weights."""
+import math
+import re
+from collections.abc import Sequence
+
+from mmaction.registry import MODELS
+from torch import Tensor
+
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.utils.option_types import init_options
+
+from .sources import find_head
+
+
+def infer_arch(state: dict[str, Tensor], quick_gelu: bool = True, head_width: int = 64,
+               text_head_width: int = 64) -> dict:
+    """Infer the architecture that a retriever's weights belong to.
+
+    The width of an attention head and the activation leave no trace in them; every
+    CLIP of OpenAI has 64 and QuickGELU.
+
+    Args:
+        state (dict[str, Tensor]): Under ``backbone.`` and ``text_backbone.``.
+
+    Returns:
+        dict: As :func:`clip_config` takes it.
+    """
+    try:
+        vision = _infer_tower(state, 'backbone.', 'vision', head_width)
+        text = _infer_tower(state, 'text_backbone.', 'text', text_head_width)
+        patch = state['backbone.conv1.weight'].shape[-1]
+        positions = len(state['backbone.positional_embedding'])
+        text.update(context_length=len(state['text_backbone.positional_embedding']),
+                    vocab_size=len(state['text_backbone.token_embedding.weight']),
+                    heads=text['width'] // text_head_width)
+        embed_dim = state['backbone.proj'].shape[1]
+    except KeyError as error:
+        raise InputError(f'the weights lack {error}, which tells a size of '
+                         'the model') from None
+    grid = math.isqrt(positions - 1)
+    if grid**2 != positions - 1:
+        raise InputError('the positional embedding must be of a class token '
+                         f'and a square grid, got {positions} positions')
+    vision.update(image_size=grid * patch, patch_size=patch, head_width=head_width)
+    return dict(embed_dim=embed_dim, quick_gelu=quick_gelu, vision_cfg=vision,
+                text_cfg=text)
+
+
+def _infer_tower(state: dict[str, Tensor], prefix: str, name: str,
+                 head_width: int) -> dict:
+    """Infer what both towers have: width, layers and the MLP's ratio."""
+    width = state[f'{prefix}positional_embedding'].shape[1]
+    if width % head_width:
+        raise InputError(f'the width of an attention head, {head_width}, must '
+                         f'divide the {name} width {width}')
+    blocks = f'{prefix}transformer.resblocks.'
+    hidden = len(state[f'{blocks}0.mlp.c_fc.weight'])
+    numbers = {key[len(blocks):].split('.')[0]
+               for key in state if key.startswith(blocks)}
+    return dict(width=width, layers=len(numbers), mlp_ratio=hidden / width)
+
+
+def infer_head(state: dict[str, Tensor], layer_norm_eps: float = 1e-12) -> dict:
+    """Infer the config of the head that weights, as stored, belong to.
+
+    They do not tell the epsilon of its layer norms; 1e-12 is CLIP4Clip's.
+    """
+    kind, names = find_head(state)
+    if not names:
+        return dict(type=kind)
+    config = dict(type=kind, embed_dims=state['clip.text_projection'].shape[1])
+    for old, new in names.items():
+        if new == 'position_embedding':
+            tight = kind == 'TightTransformerHead'
+            config['max_positions' if tight else 'max_segments'] = len(state[old])
+        elif new == 'transformer.':
+            blocks = {re.search(r'resblocks\.(\d+)', key)[1]
+                      for key in state if key.startswith(old)}
+            config.update(num_layers=len(blocks), layer_norm_eps=layer_norm_eps)
+    return config
+
+
+def give_embeddings(necks: Sequence[dict], embeddings: dict[int, Tensor],
+                    weights: dict[str, Tensor], source: str) -> list[dict]:
+    """Return necks with the options of cluster embeddings, which ``weights`` get.
+
+    Args:
+        embeddings (dict[int, Tensor]): By the block that each precedes (K, C).
+        weights (dict[str, Tensor]): A retriever's, changed in place.
+        source (str): The file, for messages.
+    """
+    necks = [dict(neck) for neck in necks]
+    for block, embedding in embeddings.items():
+        has = (f'{source} has a cluster embedding of {len(embedding)} centers in '
+               f'front of block {block}')
+        found = [i for i, n in enumerate(necks) if n['before_block'] == block]
+        if not found:
+            raise InputError(f'{has}, so a neck stands there; give '
+                             f'--before-block {block} and --num-segments')
+        neck = necks[found[0]]
+        if neck.setdefault('num_centers', len(embedding)) != len(embedding):
+            raise InputError(f'{has}, got --num-centers {neck["num_centers"]}')
+        neck['cluster_embed'] = 'zeros'
+        weights[f'backbone.necks.{found[0]}.cluster_embed'] = embedding
+    for neck in necks:
+        centers = init_options(MODELS.get(neck['type'])).get('num_centers')
+        if centers and centers.default is centers.empty and (
+                'num_centers' not in neck):
+            raise InputError('--num-centers is required, the weights do not '
+                             f'tell it for block {neck["before_block"]}')
+    return necks

@@ -22,9 +22,6 @@ def lock_folder(folder: str, name: str, work: str) -> None:
         folder (str): The folder.
         name (str): How messages name it.
         work (str): What the process does there, in one word.
-
-    Raises:
-        InputError: If it cannot be written to, or another process has it.
     """
     path = osp.realpath(osp.join(folder, '.lock'))
     if path in _HELD:

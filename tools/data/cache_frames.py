@@ -96,9 +96,6 @@ def _steps_to_decoding(pipeline: list[dict], split: str) -> list[dict]:
 
 def cache_video(job: tuple) -> tuple[int, int]:
     """Store a video's frames; how many of how many wanted are there then.
-
-    Raises:
-        InputError: If the cache cannot be written.
     """
     configs, name, clip = job
     key = repr(configs)

@@ -10,9 +10,6 @@ import pickle
 from collections.abc import Callable, Collection, Iterator
 from numbers import Real
 
-__all__ = ['InputError', 'check_choice', 'check_number', 'check_positive_int',
-           'config_errors', 'named_errors', 'printable']
-
 
 class InputError(ValueError):
     """Bad input from the user: a file, an option, or a value in either.

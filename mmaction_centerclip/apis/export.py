@@ -10,8 +10,6 @@ from mmaction_centerclip.errors import InputError, check_positive_int
 from mmaction_centerclip.utils.files import atomic_write, check_absent
 from mmaction_centerclip.utils.option_types import check_types
 
-__all__ = ['export_towers']
-
 
 class _Videos(nn.Module):
     """Normalised frames (B, T, 3, H, W) to features of videos (B, E)."""

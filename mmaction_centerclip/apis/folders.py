@@ -4,8 +4,6 @@ from collections import deque
 
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['list_files']
-
 
 def list_files(folder: str | os.PathLike) -> tuple[list[str], dict[str, str]]:
     """List the files in a folder and all folders in it, but for hidden ones.

@@ -24,8 +24,6 @@ from .folders import list_files
 from .loading import init_retriever
 from .video_pipeline import VideoPipeline
 
-__all__ = ['Encoded', 'VideoTextRetrievalInferencer']
-
 Videos = str | os.PathLike | np.ndarray | Sequence
 
 

@@ -16,8 +16,6 @@ from mmaction_centerclip.models.towers import load_tower_weights
 from mmaction_centerclip.utils.homes import expand_home
 from mmaction_centerclip.utils.option_types import check_types
 
-__all__ = ['init_retriever', 'load_pretrained']
-
 
 @check_types
 def init_retriever(config: str | os.PathLike | Config,

@@ -13,8 +13,6 @@ from mmaction_centerclip.datasets.video_text_retrieval import check_sampling
 from mmaction_centerclip.errors import InputError, config_errors
 from mmaction_centerclip.utils.pipelines import find_pipelines, step_type
 
-__all__ = ['VideoPipeline']
-
 
 class VideoPipeline:
     """The test pipeline of a retriever's config, in two parts.

@@ -10,9 +10,6 @@ from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.necks import TokenNeck
 from mmaction_centerclip.utils.option_types import init_options
 
-__all__ = ['REDUCERS', 'Budget', 'budget_necks', 'check_reducers', 'parse_budget',
-           'used_budget']
-
 REDUCERS: dict[str, dict] = {
     'kmedoids': dict(type='TokenClustering'),
     'kmedoids-mean': dict(type='TokenClustering', aggregation='mean'),

@@ -10,8 +10,6 @@ from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.files import VIDEO_SUFFIXES
 
-__all__ = ['normalized', 'read_clips', 'video_files']
-
 
 def video_files(folder: str | Path) -> list[Path]:
     """List the video files in a folder, by name; at least one."""

@@ -10,9 +10,6 @@ from mmaction_centerclip.errors import InputError, config_errors
 from mmaction_centerclip.models import VideoTower
 from mmaction_centerclip.visualization import tower_of
 
-__all__ = ['build_model', 'build_pair', 'clip_frames', 'frame_size', 'tower_config',
-           'without_necks', 'zoo_backbone']
-
 
 def tower_config(cfg: Config) -> dict:
     """Return the part of a config that is the video tower's.

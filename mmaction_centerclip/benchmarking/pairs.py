@@ -18,8 +18,6 @@ from mmaction_centerclip.models import VideoTower
 
 from .measure import Call, count_macs, median_ratio, peak_mib, time_turns
 
-__all__ = ['PRICES', 'encoding', 'measure_pair', 'training_step']
-
 PRICES = {'tower': '', 'evaluation': 'eval_', 'step': 'step_'}
 """What can be timed, and how the names of its figures begin."""
 STEPS = 4  # times as many calls of the others as training steps, which take longer

@@ -18,9 +18,6 @@ from mmaction_centerclip.utils.pipelines import step_type
 
 from .measure import synchronize
 
-__all__ = ['STAGES', 'Pipeline', 'loader_rates', 'read_samples', 'stage_of',
-           'stock_pipeline', 'time_stages']
-
 STAGES = ('open', 'sample', 'decode', 'resize', 'tokenise', 'pack', 'collate',
           'transfer')
 PASSES = 3  # over the videos in a turn

@@ -25,8 +25,6 @@ from .measure import describe_machine
 from .models import build_model, clip_frames, tower_config, without_necks
 from .twin import MeasuredTwin, Prices, TwinData
 
-__all__ = ['CellLog', 'Quality', 'Run', 'cell_key', 'train_key']
-
 GROUP = ('config', 'reducer', 'block', 'segments', 'tokens')
 Train = Callable[[Config, int, str], str]
 START = b'{"cell": '  # as a row begins

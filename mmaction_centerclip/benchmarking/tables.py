@@ -7,9 +7,6 @@ from mmaction_centerclip.utils.tables import format_table
 
 from .sweep import GROUP
 
-__all__ = ['format_sweep', 'pareto_front', 'plot_sweep', 'summarize_cells',
-           'sweep_markdown']
-
 COSTS = {'time_ratio': 'time ratio', 'mac_ratio': 'multiply-add ratio'}
 COLUMNS = {
     't2v R@1': ('t2v/R1', '.1f'), 'v2t R@1': ('v2t/R1', '.1f'),

@@ -30,8 +30,6 @@ from .measure import check_cpu_time
 from .models import clip_frames, frame_size
 from .pairs import measure_pair
 
-__all__ = ['MeasuredTwin', 'Prices', 'TwinData', 'fidelity', 'neighbor_agreement']
-
 CLOCKS = dict(wall=time.perf_counter, process=time.process_time)
 BATCH_SIZE = 32  # of what is not timed
 

@@ -12,9 +12,6 @@ from mmaction_centerclip.utils.files import atomic_write
 
 from .views import view_of
 
-__all__ = ['allow_mmengine_checkpoints', 'leave_stored_configs_unread',
-           'write_files_whole']
-
 _NUMBERS = [np.dtype(code)
             for code in '?' + np.typecodes['AllInteger'] + np.typecodes['AllFloat']]
 

@@ -9,8 +9,6 @@ import numpy as np
 
 from .views import view_of
 
-__all__ = ['keep_hues_in_range', 'measure_tubes', 'restore_numpy_names']
-
 _USERS_OF_OLD_NAMES = (
     'mmaction.datasets.transforms.pose_transforms',
     # Its ImgAug sets np.bool to bool, which breaks numpy 2's masked arrays.

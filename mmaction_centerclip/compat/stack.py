@@ -5,9 +5,6 @@ import sys
 import types
 from pathlib import Path
 
-__all__ = ['accept_newer_mmcv', 'leave_out_vindlu', 'provide_missing_drn',
-           'require_mmcv', 'use_the_zoos_scope']
-
 
 def require_mmcv() -> None:
     """Explain how to get mmcv and mmengine, which are not hard requirements.

@@ -2,8 +2,6 @@
 import functools
 import types
 
-__all__ = ['view_of']
-
 
 def view_of(module: types.ModuleType, **names: object) -> types.ModuleType:
     """Return a module with names of its own, and else all that ``module`` has.

@@ -20,9 +20,6 @@ from mmaction_centerclip.utils.weights import compare_weights
 
 from .config import pipeline_settings
 
-__all__ = ['check_resumed', 'check_training_state', 'check_weights', 'find_resumable',
-           'load_checkpoint', 'lock_work_dir', 'settings_of']
-
 # Where a schedule is, as opposed to how long it is.
 _PLACE = ('last_step', '_global_step', '_last_value', 'verbose')
 

@@ -16,8 +16,6 @@ from mmaction_centerclip.models import check_host
 from mmaction_centerclip.utils.homes import expand_home
 from mmaction_centerclip.utils.pipelines import find_pipelines, step_type
 
-__all__ = ['is_retriever', 'pipeline_settings', 'prepare_config', 'read_config']
-
 LOADERS = 'train_dataloader', 'val_dataloader', 'test_dataloader'
 
 

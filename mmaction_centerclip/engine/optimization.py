@@ -16,8 +16,6 @@ from torch import nn
 
 from mmaction_centerclip.errors import InputError, check_number
 
-__all__ = ['CLIPOptimWrapperConstructor', 'LinearWarmupCosineLR']
-
 _OPTIONS = ('clip_lr_mult', 'clip_keys', 'no_decay_keys')
 
 

@@ -10,8 +10,6 @@ from mmaction_centerclip.errors import config_errors
 
 from .config import prepare_config
 
-__all__ = ['RetrievalRunner']
-
 # What the runner builds when, and from what in a config.
 _PARTS = dict(
     setup_env='env_cfg', set_randomness='randomness',

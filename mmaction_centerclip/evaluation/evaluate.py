@@ -15,9 +15,6 @@ from .metrics import RETRIEVAL_METRICS
 from .rerankings import RERANKINGS, Reranking
 from .scores import Scorer, Scores
 
-__all__ = ['PROTOCOLS', 'RetrievalEvaluation', 'describe_protocol', 'evaluate_features',
-           'format_rows', 'protocol_of']
-
 # The title of each protocol, and how it counts, as in CLIP4Clip (arXiv 2104.08860).
 PROTOCOLS = {
     'single': (

@@ -16,9 +16,6 @@ from mmaction_centerclip.utils.files import (
 
 from .stored_head import build_stored_head
 
-__all__ = ['Features', 'RetrievalFeatures', 'check_features', 'check_new_file',
-           'check_same_model', 'first_captions', 'load_features', 'save_features']
-
 Features = dict[str, Tensor]
 """Tensors (B, ...) of videos or captions, which a head compares."""
 

@@ -17,8 +17,6 @@ from .feature_file import NO_HEAD, RetrievalFeatures, check_new_file, save_featu
 from .functional import TOPK
 from .scores import choose_scorer, raised_together, score_matrix
 
-__all__ = ['VideoTextRetrievalMetric']
-
 
 @METRICS.register_module()
 class VideoTextRetrievalMetric(BaseMetric):

@@ -8,8 +8,6 @@ from mmaction_centerclip.utils.files import check_dense
 from mmaction_centerclip.utils.option_types import init_options
 from mmaction_centerclip.utils.weights import compare_weights
 
-__all__ = ['build_stored_head']
-
 _ROOMS = ('mmaction_centerclip.models.heads.', 'mmaction_centerclip.models.losses')
 
 

@@ -14,8 +14,6 @@ from mmaction_centerclip.utils.mp4 import write_mp4
 
 from .ranking import Hit
 
-__all__ = ['cut_clip', 'export_hits']
-
 
 def cut_clip(hit: Hit, path: str | os.PathLike) -> None:
     """Write the pictures of a moment to a new MP4 file, encoded anew (H.264).

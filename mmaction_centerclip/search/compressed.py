@@ -11,8 +11,6 @@ from mmengine.logging import print_log
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.files import atomic_write
 
-__all__ = ['CompressedVectors', 'can_compress', 'open_compressed']
-
 BITS = 4
 TRAINED_ON = 16_384  # vectors
 AT_A_TIME = 65_536  # vectors, to be float32 for a moment

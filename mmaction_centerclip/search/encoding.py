@@ -22,8 +22,6 @@ from mmaction_centerclip.utils.weights import hash_weights
 from .store import Segments
 from .windows import find_cuts, segment_frames, split_video
 
-__all__ = ['SegmentEncoder', 'model_hash', 'run_ahead']
-
 ITEMS_AHEAD = 4  # windows of a file that wait to be encoded
 
 

@@ -15,8 +15,6 @@ from mmaction_centerclip.utils.files import hash_file
 from .encoding import SegmentEncoder, run_ahead
 from .store import FileRecord, IndexStore
 
-__all__ = ['COMPRESSED', 'Added', 'FolderUpdate']
-
 COMPRESSED = '.rows.npz'  # how the file of compressed vectors ends
 PICTURE = 'has one frame, a picture'
 

@@ -10,9 +10,6 @@ from mmaction_centerclip.errors import InputError
 
 from .store import Segments
 
-__all__ = ['Hit', 'Ranking', 'PartialRanking', 'draw_background', 'exact_scores',
-           'exclude_vectors', 'find_hits', 'product']
-
 REFINED = 1024  # the best segments, whose scores are computed in float32
 NEIGHBOURS = 64
 BACKGROUND = 4096  # segments whose scores have the median of all

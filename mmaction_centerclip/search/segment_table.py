@@ -22,8 +22,6 @@ from .ranking import (
 )
 from .store import IndexStore, Segments
 
-__all__ = ['Reranker', 'SegmentTable', 'head_scores']
-
 # From where comparing all segments takes longer than 20 ms on two cores.
 COMPRESSED_FROM = 200_000
 CANDIDATES = 1024  # the best compressed vectors, which are compared themselves

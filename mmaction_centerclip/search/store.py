@@ -15,8 +15,6 @@ from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.homes import expand_home
 from mmaction_centerclip.utils.sqlite_file import SQLiteFile
 
-__all__ = ['FileRecord', 'IndexStore', 'Segments']
-
 APPLICATION = 0x43434C50  # marks the file as an index of ours
 VERSION = 3
 SCHEMA = (

@@ -19,8 +19,6 @@ from .ranking import Hit, exclude_vectors
 from .segment_table import Reranker, SegmentTable
 from .store import FileRecord, IndexStore
 
-__all__ = ['Added', 'VideoIndex']
-
 SPLITS = ('length', 'cuts')
 SHORTEST_WINDOW = 0.01  # seconds: less than a frame of any film lasts
 Query = str | os.PathLike | np.ndarray | Hit

@@ -5,8 +5,6 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-__all__ = ['find_cuts', 'segment_frames', 'split_video']
-
 # Of the range of grey values: less is motion, or noise.
 LEAST_CHANGE = 0.06
 # A cut changes so many times as much as the frames around it do.

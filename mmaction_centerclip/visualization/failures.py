@@ -7,8 +7,6 @@ from torch import Tensor
 from mmaction_centerclip.errors import check_positive_int
 from mmaction_centerclip.evaluation.functional import better_and_tied, check_similarity
 
-__all__ = ['Confusion', 'Failure', 'confusable_captions', 'worst_queries']
-
 
 class Failure(NamedTuple):
     """A caption whose own video comes late.

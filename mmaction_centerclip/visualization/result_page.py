@@ -11,8 +11,6 @@ from mmaction_centerclip.utils.html_page import data_url, render_page
 from .failures import Confusion, Failure
 from .result_sheets import Hit, VideoFolder, film_strip, result_sheet
 
-__all__ = ['result_page']
-
 BODY = '''
 {% macro sheet(hits) %}
 <img alt="

@@ -19,8 +19,6 @@ from mmaction_centerclip.datasets.video.decoding_errors import (
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.errors import InputError
 
-__all__ = ['Hit', 'VideoFolder', 'film_strip', 'result_sheet']
-
 GAP = 4  # pixels between the frames of a strip
 RIGHT = '#0a8a0a'
 DPI = 100

@@ -7,8 +7,6 @@ from matplotlib.colors import hsv_to_rgb
 
 from mmaction_centerclip.errors import InputError, check_positive_int
 
-__all__ = ['draw_tokens', 'patch_grid', 'tile']
-
 DIM = 4  # Dropped patches have a fourth of their brightness.
 GAP = 4  # Pixels between frames.
 WHITE = (255, 255, 255)

@@ -14,8 +14,6 @@ from mmaction_centerclip.models.necks import TokenNeck
 from mmaction_centerclip.models.video_tokens import VideoTokens
 from mmaction_centerclip.ops import mask_or_all
 
-__all__ = ['TokenView', 'TowerInputs', 'see_tokens', 'tower_inputs', 'tower_of']
-
 
 class TowerInputs(NamedTuple):
     """Videos as they were sampled, and as a tower takes them.

@@ -23,8 +23,6 @@ from mmaction_centerclip.utils.files import write_text
 
 from .common import model_of
 
-__all__ = ['CheckCheckpointHook', 'ValidateResumedHook', 'WholeCheckpointHook']
-
 _LOWER_IS_BETTER = ('MdR', 'MnR')
 
 

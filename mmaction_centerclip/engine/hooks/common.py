@@ -3,8 +3,6 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from torch import nn
 
-__all__ = ['is_last_of_its_kind', 'model_of']
-
 
 def is_last_of_its_kind(hook: Hook, runner) -> bool:
     """Return True if no hook of the same class was registered after this one.

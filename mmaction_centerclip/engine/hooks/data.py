@@ -8,8 +8,6 @@ from mmaction_centerclip.errors import InputError
 
 from .common import is_last_of_its_kind
 
-__all__ = ['DataReportHook', 'SampleSeedHook']
-
 
 @HOOKS.register_module()
 class SampleSeedHook(Hook):

@@ -9,8 +9,6 @@ from mmaction_centerclip.errors import InputError, check_number, check_positive_
 
 from .common import is_last_of_its_kind, model_of
 
-__all__ = ['CheckFiniteHook', 'ClampLogitScaleHook']
-
 
 @HOOKS.register_module()
 class CheckFiniteHook(Hook):

@@ -4,8 +4,6 @@ from mmengine.hooks import Hook
 
 from .common import model_of
 
-__all__ = ['ScoringHeadHook']
-
 
 @HOOKS.register_module()
 class ScoringHeadHook(Hook):

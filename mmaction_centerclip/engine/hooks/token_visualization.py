@@ -14,8 +14,6 @@ from mmaction_centerclip.visualization import (
 
 from .common import model_of
 
-__all__ = ['TokenVisualizationHook']
-
 
 @HOOKS.register_module()
 class TokenVisualizationHook(Hook):

@@ -27,8 +27,6 @@ from mmaction_centerclip.search import Hit
 from .media import MOST_SECONDS, ClipFolder, TokenPicture, media_type, thumbnail
 from .moments import Moments, clock
 
-__all__ = ['make_app']
-
 STATIC = Path(__file__).with_name('static')
 MOST_BYTES = 256 * 2**20  # of a clip or picture that is looked for
 MOST_HITS = 100

@@ -30,8 +30,6 @@ from mmaction_centerclip.visualization import (
     tower_of,
 )
 
-__all__ = ['ClipFolder', 'TokenPicture', 'media_type', 'thumbnail', 'token_pictures']
-
 LARGEST = 480  # pixels of a thumbnail's longer side
 TOUCHING = 1e-6  # seconds, by which a time may miss that of its frame
 # What all of Chromium, Firefox and Safari play, by the name of the file.

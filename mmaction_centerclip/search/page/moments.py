@@ -14,8 +14,6 @@ from mmaction_centerclip.search.store import FileRecord
 
 from .media import token_pictures
 
-__all__ = ['Moments', 'clock']
-
 
 class Moments:
     """An index and its model, for the requests of many threads.

@@ -17,8 +17,6 @@ from mmaction_centerclip.utils.files import path_below
 from .app import make_app
 from .moments import Moments
 
-__all__ = ['copy_videos', 'find_demo', 'hosts_of', 'serve']
-
 ANY_ADDRESS = ('0.0.0.0', '::', '')  # of this machine
 
 

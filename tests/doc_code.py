@@ -173,7 +173,7 @@ def check_tool(tool: str, args: list[str]) -> None:
 def check_command(program: str, args: list[str]) -> None:
     """Check that a program exists and takes the arguments."""
     if program == 'pip':
-        extras = re.findall(r"'(\w+)': \[", (ROOT / 'setup.py').read_text())
+        extras = re.findall(r"'(\w+)': (?:\[|[A-Z]+,)", (ROOT / 'setup.py').read_text())
         assert args[:2] == ['install', '-e']
         assert set(re.findall(r'\w+', args[2])) <= set(extras)
     elif program == 'pytest':

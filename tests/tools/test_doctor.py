@@ -7,7 +7,7 @@ import shutil
 import pytest
 from mmengine.config import Config
 
-from mmaction_centerclip.datasets.doctor import diagnose, summarize
+from mmaction_centerclip.datasets.doctor import diagnose
 from mmaction_centerclip.datasets.doctor.captions import (
     find_false_negatives,
     find_leaks,
@@ -15,6 +15,7 @@ from mmaction_centerclip.datasets.doctor.captions import (
 from mmaction_centerclip.datasets.doctor.files import find_decoders
 from mmaction_centerclip.datasets.doctor.splits import read_data_splits
 from mmaction_centerclip.datasets.doctor.videos import examine_video
+from mmaction_centerclip.errors import InputError
 
 from ..datasets.clips import CLIPS, write_clip
 from ..paths import CONFIGS
@@ -177,28 +178,27 @@ def test_leaks_and_false_negatives(config):
 
 def test_one_video_has_one_name(config, spoilt, tmp_path):
     (tmp_path / 'link.mp4').symlink_to(spoilt / 'videos/20.mp4')
-    names = ['20.mp4', './20.mp4', str(spoilt / 'videos/../videos/20.mp4'),
-             str(tmp_path / 'link.mp4')]
+    link = str(tmp_path / 'link.mp4')
     cfg = Config.fromfile(config)
-    for loader, few in (('train', names[:2] + ['21.mp4']), ('val', names[2:])):
-        path = tmp_path / f'{loader}.json'
-        path.write_text(json.dumps({name: [f'{loader} {name}'] for name in few}))
-        cfg[f'{loader}_dataloader'].dataset.ann_file = str(path)
     cfg.pop('test_dataloader')
-    report = diagnose(cfg, str(tmp_path / 'videos.jsonl'), 1)
-    train, val = report['splits']
-    assert train['videos'] == 2 and val['videos'] == 1
-    assert [len(split['repeated'][0]) for split in (train, val)] == [2, 2]
-    assert train['false_negatives']['same_video']['samples'] == 2
-    assert len(report['leaks'][0]['same_name']) == 1
-    assert not report['leaks'][0]['same_content']
-    assert '  one video under 2 names: ' in '\n'.join(summarize(report))
+
+    def diagnosed(**names):
+        for loader, few in names.items():
+            path = tmp_path / f'{loader}.json'
+            path.write_text(json.dumps({name: [f'{loader} {name}'] for name in few}))
+            cfg[f'{loader}_dataloader'].dataset.ann_file = str(path)
+        return diagnose(cfg, str(tmp_path / 'videos.jsonl'), 1)
+
+    with pytest.raises(InputError, match='val.json.*link.mp4 are one video'):
+        diagnosed(train=['21.mp4'], val=['20.mp4', link])
+    leak, = diagnosed(train=['20.mp4', '21.mp4'], val=[link])['leaks']
+    assert len(leak['same_name']) == 1 and not leak['same_content']
 
 
 def test_a_recogniser_s_videos(run_tool, spoilt, tmp_path):
     config = CONFIGS / ('recognition/videomae/'
                         'vit-tiny-p16-res64_8x1x1_1xb72-20e_shapes-color-rgb.py')
-    (tmp_path / 'labels.txt').write_text('\x1b[2J.mp4 0\n8.mp4 1\n20.mp4 1\n')
+    (tmp_path / 'labels.txt').write_text('\x1b[2J.mp4 0\n8.mp4 1\n20.mp4 1\n./20.mp4 1\n')
     options = [f'{loader}_dataloader.dataset.{name}={value}'
                for loader in ('train', 'val', 'test') for name, value in (
                    ('data_root', ''), ('ann_file', tmp_path / 'labels.txt'),
@@ -208,6 +208,7 @@ def test_a_recogniser_s_videos(run_tool, spoilt, tmp_path):
     report = json.loads((tmp_path / 'report.json').read_text())
     states = report['splits'][0]['states']
     assert [states[name] for name in ('missing', 'unreadable', 'ok')] == [1, 1, 1]
+    assert '  one video under 2 names: ' in said
     assert 'it is a text' in said and 'captions' not in said
     assert '/\\x1b[2J.mp4: not there' in said
     assert (tmp_path / 'report.html').is_file()

@@ -238,7 +238,7 @@ def test_evaluation_stops_at_a_bad_video_unless_allowed(
     (['model.data_preprocessor=None'], 'model.data_preprocessor must be .* got None'),
     (['model.head.loss.type=CrossEntropyLoss'],
      "loss: 'CrossEntropyLoss' is none of similarities: .*forward"),
-    (['work_dir=3'], 'work_dir must be a folder, got 3'),
+    (['work_dir=3'], 'work_dir must be a text or None, got 3'),
     (['model.backbone.necks.0.before_block=9'], 'before_block .* got 9'),
     (['model.backbone.necks.0.num_segments=3'], '3 segments for 8 frames'),
     (['model.backbone.necks.0.num_centers=99'], 'num_centers=99'),

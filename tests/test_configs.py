@@ -12,6 +12,7 @@ from mmengine.dataset import Compose
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
 from mmaction_centerclip.clip.models import clip_config
+from mmaction_centerclip.engine.config_checks import check_pipelines
 from mmaction_centerclip.engine.config_completion import complete_config
 
 from .paths import CONFIGS
@@ -114,6 +115,7 @@ def _features_of(model, frames):
 def test_a_config_is_what_its_name_says(path):
     cfg, name = config(path), of_name(path)
     complete_config(cfg)
+    check_pipelines(cfg)  # Its model is fed what it knows.
     folder, train, test, words = DATA[name['dataset']]
     assert cfg.model.text_backbone.get('context_length', words) == words
     for loader, annotations in ((cfg.train_dataloader, train),

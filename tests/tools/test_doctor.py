@@ -99,6 +99,7 @@ def examine(config, run_tool, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_every_fault_is_found(examine, spoilt):
     said, report, out = examine()
     train, val = report['splits']
@@ -198,7 +199,8 @@ def test_one_video_has_one_name(config, spoilt, tmp_path):
 def test_a_recogniser_s_videos(run_tool, spoilt, tmp_path):
     config = CONFIGS / ('recognition/videomae/'
                         'vit-tiny-p16-res64_8x1x1_1xb72-20e_shapes-color-rgb.py')
-    (tmp_path / 'labels.txt').write_text('\x1b[2J.mp4 0\n8.mp4 1\n20.mp4 1\n./20.mp4 1\n')
+    (tmp_path / 'labels.txt').write_text(
+        '\x1b[2J.mp4 0\n8.mp4 1\n20.mp4 1\n./20.mp4 1\n')
     options = [f'{loader}_dataloader.dataset.{name}={value}'
                for loader in ('train', 'val', 'test') for name, value in (
                    ('data_root', ''), ('ann_file', tmp_path / 'labels.txt'),
@@ -252,6 +254,7 @@ def test_data_sets_that_are_joined(config):
         'train 1', 'train 2', 'val']
 
 
+@pytest.mark.slow
 def test_another_decoder_that_reads_it_is_named(config, run_tool, tmp_path):
     cfg = Config.fromfile(config)
     pipeline = cfg.train_dataloader.dataset.pipeline

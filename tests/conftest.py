@@ -2,8 +2,8 @@ import copy
 import gc
 import json
 import os
-import subprocess
-import sys
+import shutil
+from pathlib import Path
 
 # Before torch is imported, here and in the tools that tests run: toy models
 # gain nothing from threads that wait for each other.
@@ -24,7 +24,8 @@ from mmaction_centerclip.clip.feature_settings import SETTINGS  # noqa: E402
 from mmaction_centerclip.engine.checkpoints import settings_of  # noqa: E402
 from mmaction_centerclip.engine.config import prepare_config  # noqa: E402
 
-from .paths import CONFIGS, TOOLS  # noqa: E402
+from . import processes  # noqa: E402
+from .paths import CONFIGS  # noqa: E402
 
 # Each dataset of mmengine collects garbage, for half a second if what was
 # imported is looked through too.
@@ -92,10 +93,8 @@ def inputs():
 def shapes(tmp_path_factory):
     """A few rendered videos: 24 to train, 9 to test."""
     folder = tmp_path_factory.mktemp('data') / 'shapes'
-    subprocess.run([
-        sys.executable, TOOLS / 'data/shapes/prepare_shapes.py', '--out',
-        folder, '--num-train', '24', '--num-test', '9'
-    ], check=True, capture_output=True)
+    processes.run_tool('data/shapes/prepare_shapes.py', '--out', folder,
+                       '--num-train', 24, '--num-test', 9)
     return folder
 
 
@@ -121,8 +120,8 @@ def tiny_config(shapes, tmp_path_factory):
         for transform in cfg[loader].dataset.pipeline:
             if transform['type'] == 'OpenCLIPTokenize':
                 transform['context_length'] = 16
-    cfg.train_cfg.update(max_epochs=3, val_interval=3)
-    cfg.param_scheduler.end = 3
+    cfg.train_cfg.update(max_epochs=2, val_interval=2)
+    cfg.param_scheduler.end = 2
     cfg.default_hooks.checkpoint.max_keep_ckpts = 10
     cfg.default_hooks.logger.interval = 1
     cfg.env_cfg.mp_cfg = dict(mp_start_method='fork', opencv_num_threads=0)
@@ -142,6 +141,24 @@ def tiny_checkpoint(tiny_config, tmp_path_factory):
     torch.save(dict(state_dict=model.state_dict(),
                     meta={SETTINGS: settings_of(model, cfg)}), path)
     return str(path)
+
+
+@pytest.fixture(scope='session')
+def trained(tiny_config, tmp_path_factory):
+    """The work dir of a training of the two epochs, and what it printed."""
+    folder = tmp_path_factory.mktemp('trained')
+    return folder, processes.run_tool('train.py', tiny_config, '--work-dir', folder)
+
+
+@pytest.fixture
+def work(trained, tmp_path):
+    """A copy of the work dir of that training."""
+    return Path(shutil.copytree(trained[0], tmp_path / 'work'))
+
+
+@pytest.fixture
+def run_tool():
+    return processes.run_tool
 
 
 @pytest.fixture(scope='session')

@@ -1,30 +1,40 @@
 """The packages that the zoo needs, and what it finds without a config."""
 import importlib.metadata
 import importlib.util
+import runpy
 import subprocess
 import sys
+from pathlib import Path
 
 import mmaction
 import mmcv
 import pytest
 import torch
+from mmaction.registry import DATASETS, MODELS
 from mmaction.utils import dependency
+from mmengine.config import Config
+from mmengine.logging import MessageHub
+from mmengine.registry import DefaultScope, init_default_scope
 
 from mmaction_centerclip import compat
 
+from .processes import start
 
-def in_a_new_process(code, *args, **kwargs):
-    return subprocess.run([sys.executable, '-c', code, *map(str, args)],
-                          capture_output=True, text=True, **kwargs)
+
+def test_the_stock_models_import():
+    from mmaction.models.localizers import DRN
+    with pytest.raises(ImportError, match='issues/2714'):
+        DRN()
 
 
 @pytest.mark.slow  # imports everything anew
-def test_the_stock_models_import():
-    result = in_a_new_process(
-        'import mmaction_centerclip, mmaction.models\n'
-        'from mmaction.models.localizers import DRN\n'
-        'try:\n    DRN()\nexcept ImportError as e: print(e)', check=True)
-    assert 'issues/2714' in result.stdout
+def test_the_zoos_own_tool_trains_the_config(tiny_config, tmp_path):
+    script = Path(mmaction.__file__).parent / '.mim' / 'tools' / 'train.py'
+    result = subprocess.run(
+        [sys.executable, script, tiny_config, '--work-dir', tmp_path, '--cfg-options',
+         'train_cfg.max_epochs=1'], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / 'epoch_1.pth').exists()
 
 
 @pytest.mark.parametrize('version, kept', [('4.55.4', True), ('5.2.0', False)])
@@ -66,50 +76,46 @@ def test_others_are_refused_by_the_zoo(monkeypatch, version):
         import_mmaction_anew(monkeypatch, version)
 
 
-@pytest.mark.slow  # imports everything anew
-def test_a_notebook_finds_the_zoos_modules(tiny_config):
-    result = in_a_new_process(
-        'import sys, mmaction_centerclip\n'
-        'from mmaction.registry import DATASETS, MODELS\n'
-        'from mmengine.config import Config\n'
-        'cfg = Config.fromfile(sys.argv[1])\n'
-        'dataset = DATASETS.build(cfg.train_dataloader.dataset)\n'
-        'print(dataset[0]["inputs"]["imgs"].shape)\n'
-        'print(type(MODELS.build(cfg.model)).__name__)', tiny_config)
-    assert result.stdout.splitlines() == [
-        'torch.Size([8, 3, 64, 64])', 'VideoTextRetriever'], result.stderr
+def build_in_a_notebook(path):
+    cfg = Config.fromfile(path)
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    print(dataset[0]['inputs']['imgs'].shape)
+    print(type(MODELS.build(cfg.model)).__name__)
 
 
-@pytest.mark.slow  # imports everything anew
+@pytest.mark.slow
+def test_a_notebook_finds_the_zoos_modules(tiny_config, tmp_path):
+    """In a process where nothing but the package has chosen a scope."""
+    process = start(build_in_a_notebook, str(tiny_config), log=tmp_path / 'log')
+    process.join()
+    assert (tmp_path / 'log').read_text().splitlines()[-2:] == [
+        'torch.Size([8, 3, 64, 64])', 'VideoTextRetriever']
+
+
 def test_a_scope_that_someone_chose_stays():
-    result = in_a_new_process(
-        'from mmengine.registry import DefaultScope, init_default_scope\n'
-        'init_default_scope("mmengine")\n'
-        'import mmaction_centerclip\n'
-        'print(DefaultScope.get_current_instance().scope_name)', check=True)
-    assert result.stdout == 'mmengine\n'
+    init_default_scope('mmengine')
+    compat.use_the_zoos_scope()
+    assert DefaultScope.get_current_instance().scope_name == 'mmengine'
 
 
-@pytest.mark.slow  # imports everything anew
-def test_a_tool_of_the_zoo_that_reads_no_config(tmp_path):
+def test_a_tool_of_the_zoo_that_reads_no_config(tmp_path, monkeypatch):
     """Its torch.load needs what the package allows."""
-    from mmengine.logging import MessageHub
     hub = MessageHub.get_instance('published')
     hub.update_scalar('train/loss', .5)
     checkpoint = dict(state_dict=dict(weight=torch.ones(1)),
                       message_hub=hub.state_dict())
     torch.save(checkpoint, tmp_path / 'in.pth')
-    command = [sys.executable, '-m', 'mmaction_centerclip']
-    result = subprocess.run(
-        [*command, 'deployment/publish_model.py', tmp_path / 'in.pth',
-         tmp_path / 'out.pth'], capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
+
+    def run(*args):
+        monkeypatch.setattr(sys, 'path', [*sys.path])
+        monkeypatch.setattr(sys, 'argv', ['mmaction_centerclip', *map(str, args)])
+        runpy.run_module('mmaction_centerclip', run_name='__main__')
+
+    run('deployment/publish_model.py', tmp_path / 'in.pth', tmp_path / 'out.pth')
     published, = tmp_path.glob('out_*.pth')
     assert torch.load(published, weights_only=True).keys() == {'state_dict'}
-    result = subprocess.run([*command, 'no_tool.py'], capture_output=True,
-                            text=True)
-    assert result.returncode == 1
-    assert 'TOOL must be a file' in result.stderr
+    with pytest.raises(SystemExit, match='TOOL must be a file'):
+        run('no_tool.py')
 
 
 def test_the_repairs_are_idempotent():

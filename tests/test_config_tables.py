@@ -4,8 +4,6 @@ import csv
 import json
 import re
 import runpy
-import subprocess
-import sys
 
 import open_clip
 import pytest
@@ -13,7 +11,7 @@ import torch
 from mmengine.config import DictAction
 from mmengine.fileio import load
 
-from .paths import CONFIGS, ROOT, SHARED, TOOLS
+from .paths import CONFIGS, ROOT, SHARED
 from .test_configs import RETRIEVAL, build, config, encode, of_name
 
 DATA = ROOT / 'tests' / 'data'
@@ -189,15 +187,14 @@ def test_results_of_the_metafile_are_ours(leaf):
 
 
 @pytest.mark.slow
-def test_counts_of_the_metafile(tmp_path):
+def test_counts_of_the_metafile(run_tool, tmp_path):
     leaves = [leaf for leaf in NAMES if re.match(
         r'clip4clip-wti_.*shapes|centerclip-(spectral-)?b6-3-49_.*msvd', leaf)]
     assert len(leaves) == 3
     paths = {leaf: str(path) for leaf in leaves for path in RETRIEVAL
              if path.stem == leaf}
     out = tmp_path / 'out.json'
-    subprocess.run([sys.executable, TOOLS / 'analysis_tools' / 'get_flops.py',
-                    *paths.values(), '--json', out], check=True)
+    run_tool('analysis_tools/get_flops.py', *paths.values(), '--json', out)
     counts = json.loads(out.read_text())
     for leaf, path in paths.items():
         metadata = ENTRIES[leaf]['Metadata']

@@ -113,7 +113,7 @@ def _features_of(model, frames):
 @every_config
 def test_a_config_is_what_its_name_says(path):
     cfg, name = config(path), of_name(path)
-    prepare_config(cfg)
+    prepare_config(cfg)  # Its model is fed what it knows.
     folder, train, test, words = DATA[name['dataset']]
     assert cfg.model.text_backbone.get('context_length', words) == words
     for loader, annotations in ((cfg.train_dataloader, train),

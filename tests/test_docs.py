@@ -34,9 +34,10 @@ from .doc_code import (
 from .paths import ROOT
 
 
-def each_page_with(language):
-    found = {name: path for name, path in DOCS.items() if blocks_of(path, language)}
-    return pytest.mark.parametrize('page', found.values(), ids=list(found))
+def each_page_with(language, slow=()):
+    return pytest.mark.parametrize('page', [
+        pytest.param(path, id=name, marks=pytest.mark.slow if name in slow else ())
+        for name, path in DOCS.items() if blocks_of(path, language)])
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def films(folder, shapes, tiny_config, tiny_checkpoint):
     Path('my_checkpoint.pth').symlink_to(tiny_checkpoint)
 
 
-@each_page_with('python')
+@each_page_with('python', slow=('usage', 'search'))
 def test_python(page, folder, features, monkeypatch, request):
     if page.stem == 'search':
         request.getfixturevalue('films')

@@ -8,8 +8,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from .tools.conftest import run_tool  # noqa: F401
-
 TRAIN, TEST = 'train.py', 'test.py'
 FEATURES = 'analysis_tools/eval_features.py'
 CONVERT = 'model_converters/any_to_mmaction.py'
@@ -218,7 +216,7 @@ FAULTS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize('fault', FAULTS)
-def test_a_fault_is_one_line(fault, place, run_tool, monkeypatch):  # noqa: F811
+def test_a_fault_is_one_line(fault, place, run_tool, monkeypatch):
     command, named = FAULTS[fault]
     monkeypatch.chdir(place)
     before = {path: path.read_bytes() for path in place.glob('*.*') if path.is_file()}

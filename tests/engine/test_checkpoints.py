@@ -1,17 +1,11 @@
 """What a checkpoint holds beside weights is checked before it is resumed."""
-import copy
 import shutil
-import subprocess
-import sys
 
 import pytest
 import torch
 
 from mmaction_centerclip.engine.checkpoints import check_training_state
 from mmaction_centerclip.errors import InputError
-
-from ..paths import TOOLS
-from ..tools.conftest import run_tool  # noqa: F401
 
 OPTIMIZER = dict(state={}, param_groups=[dict(lr=1.)])
 GOOD = dict(
@@ -53,16 +47,10 @@ def test_weights_only_are_told_apart():
         check_training_state(dict(meta={}), 'a.pth')
 
 
-@pytest.fixture(scope='module')
-def trained(tiny_config, tmp_path_factory):
-    """The work dir of a training of one epoch of two, and its checkpoint."""
-    folder = tmp_path_factory.mktemp('state')
-    options = ['train_cfg.max_epochs=2', 'param_scheduler.end=2']
-    subprocess.run(
-        [sys.executable, TOOLS / 'train.py', tiny_config, '--work-dir', folder,
-         '--no-validate', '--cfg-options', *options], check=True, capture_output=True)
-    (folder / 'epoch_2.pth').unlink()
-    return folder, torch.load(folder / 'epoch_1.pth', weights_only=False), options
+@pytest.fixture
+def content(trained):
+    """The checkpoint of the first epoch of two."""
+    return torch.load(trained[0] / 'epoch_1.pth', weights_only=False)
 
 
 @pytest.mark.slow
@@ -76,15 +64,12 @@ def trained(tiny_config, tmp_path_factory):
     (lambda c: c['param_schedulers'][0].update(_global_step=10**6),
      'that of step 1000000, its weights are of 6'),
 ])
-def test_a_state_of_another_training_is_not_resumed(trained, run_tool,  # noqa: F811
-                                                    tiny_config, tmp_path, edit,
-                                                    message):
-    _, content, options = trained
-    content = copy.deepcopy(content)
+def test_a_state_of_another_training_is_not_resumed(content, run_tool, tiny_config,
+                                                    tmp_path, edit, message):
     edit(content)
     torch.save(content, tmp_path / 'epoch_1.pth')
     said = run_tool('train.py', tiny_config, '--work-dir', tmp_path, '--resume',
-                    '--no-validate', '--cfg-options', *options)
+                    '--no-validate')
     assert said.startswith('error: ') and 'epoch_1.pth' in said
     with pytest.raises(InputError, match=message):
         raise InputError(said)
@@ -93,9 +78,8 @@ def test_a_state_of_another_training_is_not_resumed(trained, run_tool,  # noqa: 
 
 @pytest.mark.slow
 def test_old_checkpoints_are_deleted_late_and_no_other_files(
-        trained, run_tool, tiny_config, tmp_path):  # noqa: F811
-    folder, content, options = trained
-    work = shutil.copytree(folder, tmp_path / 'work')
+        work, content, run_tool, tiny_config):
+    (work / 'epoch_2.pth').unlink()
     # As if a kill had come before epoch 0 was deleted; and a hostile name.
     shutil.copy(work / 'epoch_1.pth', work / 'epoch_0.pth')
     info = content['message_hub']['runtime_info']
@@ -103,7 +87,7 @@ def test_old_checkpoints_are_deleted_late_and_no_other_files(
     torch.save(content, work / 'epoch_1.pth')
     (work / 'notes.txt').write_text('mine')
     run_tool('train.py', tiny_config, '--work-dir', work, '--resume', '--cfg-options',
-             *options, 'default_hooks.checkpoint.max_keep_ckpts=1',
+             'default_hooks.checkpoint.max_keep_ckpts=1',
              'default_hooks.checkpoint.save_best=auto')
     assert [p.name for p in work.glob('epoch_*')] == ['epoch_2.pth']
     assert (work / 'notes.txt').read_text() == 'mine'

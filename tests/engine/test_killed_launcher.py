@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from ..paths import TOOLS
-from ..tools.conftest import run_tool  # noqa: F401
 
 
 def children(pid: int) -> list[int]:
@@ -19,7 +18,7 @@ def children(pid: int) -> list[int]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path('/proc/self/task').is_dir(), reason='needs Linux')
-def test_workers_that_train_on_keep_the_work_dir(run_tool, tiny_config,  # noqa: F811
+def test_workers_that_train_on_keep_the_work_dir(run_tool, tiny_config,
                                                  tmp_path):
     work_dir = tmp_path / 'work'
     length = ['train_cfg.max_epochs=500', 'param_scheduler.end=500',

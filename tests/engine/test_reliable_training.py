@@ -2,9 +2,6 @@
 import json
 import os
 import re
-import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,38 +13,19 @@ from mmengine.fileio import LocalBackend
 from mmaction_centerclip.engine import find_resumable, lock_work_dir
 from mmaction_centerclip.errors import InputError
 
-from ..paths import TOOLS
-from ..tools.conftest import run_tool  # noqa: F401
+from .. import processes
 
 
 @pytest.fixture
-def train(run_tool, tiny_config, tmp_path):  # noqa: F811
+def train(run_tool, tiny_config, tmp_path):
     """Train a tiny config in this process; what it printed, or its error."""
 
     def run(*options, resume=False, work_dir=tmp_path / 'work', more=()):
         return run_tool('train.py', tiny_config, '--work-dir', work_dir,
-                        *(['--resume'] if resume else []), *more, '--cfg-options',
-                        'train_cfg.max_epochs=2', 'param_scheduler.end=2',
-                        'train_cfg.val_interval=2', *options)
+                        *(['--resume'] if resume else []), *more,
+                        *(['--cfg-options', *options] if options else []))
 
     return run
-
-
-@pytest.fixture(scope='module')
-def trained(tiny_config, tmp_path_factory):
-    """The work dir of a training of two epochs."""
-    folder = tmp_path_factory.mktemp('trained')
-    subprocess.run(
-        [sys.executable, TOOLS / 'train.py', tiny_config, '--work-dir', folder,
-         '--cfg-options', 'train_cfg.max_epochs=2', 'param_scheduler.end=2',
-         'train_cfg.val_interval=2'], check=True, capture_output=True)
-    return folder
-
-
-@pytest.fixture
-def work(trained, tmp_path):
-    shutil.copytree(trained, tmp_path / 'work')
-    return tmp_path / 'work'
 
 
 def change(path, edit):
@@ -75,7 +53,7 @@ def test_nan_stops_the_training_before_it_is_saved(train, work, spoil):
 
 
 @pytest.mark.slow
-def test_other_weights_are_not_tested_or_resumed(run_tool, tiny_config, work):  # noqa: F811
+def test_other_weights_are_not_tested_or_resumed(run_tool, tiny_config, work):
     path = work / 'epoch_2.pth'
     content = torch.load(path, weights_only=False)
 
@@ -85,26 +63,22 @@ def test_other_weights_are_not_tested_or_resumed(run_tool, tiny_config, work):  
         torch.save(dict(content, state_dict=state), work / 'other.pth')
         where = ['--resume', work / 'other.pth'] if script == 'train.py' else [
             work / 'other.pth']
-        return run_tool(script, tiny_config, *where, '--work-dir', work / 'out',
-                        *(['--cfg-options', 'train_cfg.max_epochs=2',
-                           'param_scheduler.end=2'] if script == 'train.py' else []))
+        return run_tool(script, tiny_config, *where, '--work-dir', work / 'out')
 
     assert not said(lambda s: None).startswith('error')
     key = 'backbone.conv1.weight'
     for edit, message in (
         (lambda s: s.pop(key), f'missing .{key!r}'),
-        (lambda s: [s.pop(k) for k in list(s)[::2]], 'keys fit'),
-        (lambda s: s.update({key: s[key][:5]}), r"type .* \(5, 3, 16, 16\), not"),
-        (lambda s: s.update({key: s[key].int()}), r'\) of torch.int32, not'),
+        (lambda s: s.update({key: s[key][:5]}), r'type .* \(5, 3, 16, 16\), exp'),
+        (lambda s: s.update({key: s[key].int()}), r'\) of torch.int32, exp'),
         (lambda s: s.update({key: s[key] * torch.nan}), f'{key!r} .*not a number'),
         (lambda s: s.update(more=s[key]), "not part of the model .'more'"),
-        (lambda s: [s.update({f'model.{k}': s.pop(k)}) for k in list(s)], '0 of'),
         (lambda s: [s.update({f'x{i}': torch.ones(1)}) or s.pop(k)
                     for i, k in enumerate(list(s))], '0 of')):
-        for script in ('test.py', 'train.py'):
-            printed = said(edit, script)
-            assert printed.startswith('error: ') and 'other.pth' in printed
-            assert re.search(message, printed), printed
+        printed = said(edit)
+        assert printed.startswith('error: ') and 'other.pth' in printed
+        assert re.search(message, printed), printed
+    assert f'missing {[key]}' in said(lambda s: s.pop(key), 'train.py')
     from open_clip.model import CLIP
 
     from ..conftest import TINY_ARCH
@@ -115,15 +89,15 @@ def test_other_weights_are_not_tested_or_resumed(run_tool, tiny_config, work):  
 
 @pytest.mark.slow
 def test_load_from_may_start_another_head(train, trained, tmp_path):
-    printed = train(f'load_from={trained / "epoch_2.pth"}',
-                    'train_cfg.max_epochs=1', 'param_scheduler.end=1',
+    start = f'load_from={trained[0] / "epoch_2.pth"}'
+    printed = train(start, 'train_cfg.max_epochs=1', 'param_scheduler.end=1',
                     'model.head.type=SequentialLSTMHead', 'model.head.embed_dims=16',
                     'model.video_projection=True')
     assert (tmp_path / 'work/epoch_1.pth').is_file(), printed
     log, = (tmp_path / 'work').glob('*/*.log')
     assert '5 keys of the model are new' in log.read_text()
-    printed = train(f'load_from={trained / "epoch_2.pth"}',
-                    'model.arch.vision_cfg.width=64', work_dir=tmp_path / 'other')
+    printed = train(start, 'model.arch.vision_cfg.width=64',
+                    work_dir=tmp_path / 'other')
     assert 'of another shape' in printed
 
 
@@ -163,19 +137,21 @@ def test_the_newest_readable_checkpoint_of_the_folder(work, tmp_path, capsys):
     assert find_resumable(str(tmp_path / 'none')) is None
 
 
+def hold(work_dir, sign):
+    lock_work_dir(work_dir)
+    Path(sign).touch()
+    time.sleep(60)
+
+
 @pytest.mark.slow
 def test_a_work_dir_has_one_training(tmp_path):
-    code = ('import sys, time; from mmaction_centerclip.engine import lock_work_dir; '
-            f'lock_work_dir({str(tmp_path)!r}); print("held", flush=True); '
-            'time.sleep(60)')
-    other = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE,
-                             stderr=subprocess.DEVNULL, text=True)
-    assert other.stdout.readline() == 'held\n'
+    other = processes.start(hold, str(tmp_path / 'work'), str(tmp_path / 'held'))
+    while other.is_alive() and not (tmp_path / 'held').exists():
+        time.sleep(.01)
     with pytest.raises(InputError, match=f'another training .*process {other.pid}'):
-        lock_work_dir(str(tmp_path))
-    other.kill()
-    other.wait()
-    lock_work_dir(str(tmp_path))
+        lock_work_dir(str(tmp_path / 'work'))
+    processes.kill(other)
+    lock_work_dir(str(tmp_path / 'work'))
     # Not even a child that outlives this process would hold it.
     child = os.fork()
     if not child:
@@ -227,6 +203,7 @@ def test_old_checkpoints_go_when_the_new_one_is_there(train, tmp_path, monkeypat
     assert [p.name for p in work.glob('epoch_*')] == ['epoch_2.pth']
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('options, message', [
     (['default_hooks.checkpoint.save_best=retrieval/t2v/R2'], 'got .retrieval/t2v/R2'),
     (['default_hooks.checkpoint.max_keep_ckpts=0'], 'max_keep_ckpts.* got 0'),
@@ -245,11 +222,8 @@ def test_old_checkpoints_go_when_the_new_one_is_there(train, tmp_path, monkeypat
     (['train_dataloader.dataset.max_refetch=-1'], 'max_refetch .* got -1'),
     (['train_dataloader.dataset.nonsense=3'], "nonsense"),
     (['val_evaluator.allow_missing=foo'], "allow_missing .* got 'foo'"),
-    (['train_dataloader.batch_size=0'], 'batch_size.*0'),
     (['train_dataloader.batch_size=1.5'], 'batch_size.*1.5'),
-    (['train_dataloader.num_workers=-1'], 'num_workers'),
     (['model.type=NoSuchModel'], 'NoSuchModel'),
-    (['model.head.nonsense=1'], 'nonsense'),
     (['train_cfg.type=NoSuchLoop'], 'NoSuchLoop'),
     (['randomness.seed=x'], 'seed'),
     (['model.backbone.necks.0.num_segments=True'], 'num_segments .* got True'),
@@ -286,9 +260,12 @@ def test_a_video_listed_twice_is_an_error(train, shapes, tmp_path):
 
 @pytest.mark.slow
 def test_a_resumed_copy_leaves_the_original_alone(work, trained, train):
-    before = {p: p.stat().st_mtime_ns for p in trained.glob('*.pth')}
+    before = {p: p.stat().st_mtime_ns for p in trained[0].glob('*.pth')}
     (work / 'epoch_2.pth').unlink()
-    train(resume=True)
-    assert (work / 'epoch_2.pth').is_file()
-    assert {p: p.stat().st_mtime_ns for p in trained.glob('*.pth')} == before
+    printed = train(resume=True)
+    assert re.search(r'Resuming from .*work/epoch_1\.pth', printed)
+    assert {p: p.stat().st_mtime_ns for p in trained[0].glob('*.pth')} == before
+    expected, got = (torch.load(folder / 'epoch_2.pth')['state_dict']
+                     for folder in (trained[0], work))
+    assert all(torch.equal(got[name], value) for name, value in expected.items())
     assert Config.fromfile(next(work.glob('*.py'))).resume

@@ -1,4 +1,3 @@
-import multiprocessing
 import os
 
 import pytest
@@ -21,6 +20,8 @@ from mmaction_centerclip.models import (
     WeightedTokenInteractionHead,
 )
 from mmaction_centerclip.models.backbones import TextFeatures
+
+from ..processes import SERVER
 
 COUNTS = [3, 1, 0, 4, 2, 1, 5, 1, 1, 2, 3]
 SIZES = [1, 7, 20, 10**6]
@@ -138,10 +139,9 @@ def worker(rank, world_size, init, queue):
 @pytest.mark.slow
 @pytest.mark.parametrize('world_size', [2, 3])
 def test_processes_equal_one_exactly(world_size, tmp_path):
-    context = multiprocessing.get_context('spawn')
-    queue = context.Queue()
+    queue = SERVER.Queue()
     processes = [
-        context.Process(target=worker, args=(r, world_size, tmp_path / 'init', queue))
+        SERVER.Process(target=worker, args=(r, world_size, tmp_path / 'init', queue))
         for r in range(world_size)
     ]
     for process in processes:

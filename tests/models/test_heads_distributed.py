@@ -8,6 +8,7 @@ import torch
 import torch.multiprocessing as mp
 from mmaction.registry import MODELS
 
+from ..processes import SERVER
 from .head_cases import DIMS, HEADS
 from .test_retriever import _gradients, samples_of
 
@@ -19,7 +20,8 @@ SIGMOID = dict(loss=dict(type='SigmoidLoss'), init_logit_scale=2.3, init_logit_b
 PAIRS = [(1, 1), (1, 2), None, (2, 2)]
 
 
-def _gradients_of_all(rank, world_size, folder, models, inputs, results):
+def _gradients_of_all(rank, world_size, folder, results):
+    models, inputs = torch.load(os.path.join(folder, 'models'), weights_only=False)
     for i, model in enumerate(models):
         for parameter in model.parameters():
             if not parameter.requires_grad:
@@ -62,13 +64,12 @@ def test_two_processes_give_the_gradients_of_one(retriever_cfg, inputs):
             for k, p in model.named_parameters()}))
         model.zero_grad(set_to_none=True)
         models.append(model)
-    results = mp.get_context('spawn').SimpleQueue()
+    results = SERVER.SimpleQueue()
     with tempfile.TemporaryDirectory() as folder:
-        mp.start_processes(
-            _gradients_of_all, (2, folder, models, inputs, results),
-            nprocs=2,
-            start_method='spawn',
-            join=False)
+        # More tensors than a process can be sent files of.
+        torch.save((models, inputs), os.path.join(folder, 'models'))
+        mp.start_processes(_gradients_of_all, (2, folder, results), nprocs=2,
+                           start_method='forkserver', join=False)
         # Both processes are done with one model before the next.
         got = [results.get() for _ in range(2 * len(models))]
     for i, (_, local_loss, grads) in enumerate(got):

@@ -69,6 +69,7 @@ def test_a_config_changes_type_and_necks_only(path):
             assert cfg.get(part) == zoo.get(part)
 
 
+@pytest.mark.slow
 @each_config
 def test_a_checkpoint_of_the_zoos_loads_strictly(path, tmp_path, shapes):
     """And a real clip goes forward and backward through the stock pipeline."""

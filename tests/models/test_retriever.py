@@ -15,6 +15,7 @@ from mmaction_centerclip.models import VideoTextRetriever
 
 from ..conftest import NECK
 from ..hf_tokenizers import build_arch
+from ..processes import SERVER
 
 
 @pytest.mark.parametrize('necks, segments', [((), 4), ((NECK, ), 2)])
@@ -197,14 +198,13 @@ def test_two_processes_give_the_gradients_of_one(build_retriever, inputs,
     loss.backward()
     expected = {n: p.grad.clone() for n, p in model.named_parameters()}
     model.zero_grad(set_to_none=True)
-    context = mp.get_context('spawn')
-    results = context.SimpleQueue()
+    results = SERVER.SimpleQueue()
     with tempfile.TemporaryDirectory() as folder:
         mp.start_processes(
             _gradients,
             (2, os.path.join(folder, 'store'), model, inputs, results),
             nprocs=2,
-            start_method='spawn',
+            start_method='forkserver',
             join=False)
         both = [results.get() for _ in range(2)]
     for _, local_loss, grads in both:

@@ -3,31 +3,8 @@ import runpy
 import sys
 
 import pytest
-from mmengine.logging import MessageHub, MMLogger
-from mmengine.visualization import Visualizer
 
 from ..paths import TOOLS
-
-
-@pytest.fixture
-def run_tool(monkeypatch, capsys):
-    """Run a tool in this process; what it printed, or the error that ended it."""
-
-    def run(script, *args):
-        path = TOOLS / script
-        # Of a run that began in the same second, which would be gone on with.
-        for manager in (MMLogger, MessageHub, Visualizer):
-            manager._instance_dict.clear()
-        monkeypatch.setattr(sys, 'argv', [path.name, *map(str, args)])
-        monkeypatch.syspath_prepend(str(path.parent))
-        capsys.readouterr()
-        try:
-            runpy.run_path(str(path), run_name='__main__')
-        except SystemExit as error:
-            return str(error)
-        return capsys.readouterr().out
-
-    return run
 
 
 @pytest.fixture

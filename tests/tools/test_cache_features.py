@@ -70,6 +70,7 @@ def train(cfg, checkpoint, work_dir, features=None):
     return [json.loads(line)['loss'] for line in lines], runner.model.state_dict()
 
 
+@pytest.mark.slow
 def test_training_on_features_is_training_on_videos(cfg, checkpoint, tmp_path, run_tool,
                                                     monkeypatch):
     assert 'features of 6 of 6 videos' in fill(cfg, checkpoint, tmp_path, run_tool)

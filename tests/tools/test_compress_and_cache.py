@@ -20,7 +20,7 @@ from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.utils.folder_lock import lock_folder
 
 from ..datasets.clips import FRAMES, h264, numbers_of, write_clip
-from .killing import kill_at_random
+from ..processes import kill_at_random
 
 COMPRESS, CACHE = 'data/compress_videos.py', 'data/cache_frames.py'
 
@@ -124,6 +124,7 @@ def cached_frames(folder, name):
     return video, video.stored()
 
 
+@pytest.mark.slow
 def test_caching_what_a_config_draws(folder, run_tool):
     said = run_tool(CACHE, folder / 'config.py', '--splits', 'val', '--workers', 2)
     assert said.startswith('error: 2 of 5 videos were not cached')
@@ -146,6 +147,7 @@ def test_caching_what_a_config_draws(folder, run_tool):
     assert 'Resize' in recipe and recipe.endswith('jpeg; 90')
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_caching(folder, run_tool, monkeypatch):
     write_config(folder, ['a.mp4', 'b.avi'])
     monkeypatch.setattr(frame_store, 'SCHEMA', (
@@ -156,6 +158,7 @@ def test_a_full_disk_ends_the_caching(folder, run_tool, monkeypatch):
         assert said.startswith('error: ') and 'frames.db cannot be used as' in said
 
 
+@pytest.mark.slow
 def test_of_a_clip_its_own_frames_are_cached(folder, run_tool, monkeypatch):
     (folder / 'captions.json').write_text(json.dumps(dict(schema_version=1, videos=[
         dict(id='1', video='a.mp4', captions=['a'], start=0.5, end=1.5),

@@ -100,6 +100,7 @@ def examine(config, run_tool, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_every_fault_is_found(examine, spoilt):
     said, report, out = examine()
     train, val = report['splits']
@@ -253,6 +254,7 @@ def test_data_sets_that_are_joined(config):
         'train 1', 'train 2', 'val']
 
 
+@pytest.mark.slow
 def test_another_decoder_that_reads_it_is_named(config, run_tool, tmp_path):
     cfg = Config.fromfile(config)
     pipeline = cfg.train_dataloader.dataset.pipeline

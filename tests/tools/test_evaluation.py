@@ -2,9 +2,6 @@
 import json
 import os
 import re
-import socket
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -16,8 +13,7 @@ from mmaction_centerclip.datasets.transforms import VideoInit
 from mmaction_centerclip.evaluation import load_features
 from mmaction_centerclip.models import CLIPVisionTower
 
-from ..paths import TOOLS
-from .test_train_and_test import here, losses, tool  # noqa: F401
+from .test_train_and_test import launch, losses
 
 pytestmark = pytest.mark.slow
 
@@ -107,13 +103,12 @@ def test_a_video_is_decoded_and_encoded_once(config_of, shapes_captions,
 
 
 @pytest.mark.parametrize('head', ['sequential', 'tight'])
-def test_heads_train_and_evaluate(config_of, tmp_path, head):
+def test_heads_train_and_evaluate(config_of, inside, tmp_path, head):
     _, config, _ = config_of(head)
-    result = tool(config, '--work-dir', tmp_path / 'work')
-    assert result.returncode == 0, result.stderr
-    assert len(losses(result)) == 6
-    assert float(re.search(r'retrieval/v2t/MnR: (\S+)', result.stdout)[1]) >= 1
-    assert 'several captions per video, all queries' in result.stdout
+    printed = inside(config, '--work-dir', tmp_path / 'work', script='train.py')
+    assert len(losses(printed)) == 6
+    assert float(re.search(r'retrieval/v2t/MnR: (\S+)', printed)[1]) >= 1
+    assert 'several captions per video, all queries' in printed
 
 
 @pytest.mark.parametrize('head', [None, 'lstm', 'interaction', 'xpool', 'tight'])
@@ -187,42 +182,31 @@ def test_padding_of_short_videos_counts_for_nothing(config_of, inside, tmp_path)
     torch.testing.assert_close(features[12], features[8])
 
 
-def test_three_processes_evaluate_as_one(config_of, inside, tmp_path):
+def test_two_processes_evaluate_as_one(config_of, inside, tmp_path):
     _, config, checkpoint = config_of('interaction')
     more = ('test_evaluator.rerank=[dual_softmax]', 'test_evaluator.more_metrics=[mAP]')
     inside(config, checkpoint, '--work-dir', tmp_path / 'alone', '--dump',
            tmp_path / 'alone.pth', '--cfg-options', *more, script='test.py')
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    result = subprocess.run(
-        ['bash', str(TOOLS / 'dist_test.sh'), str(config), str(checkpoint),
-         '3', '--work-dir', str(tmp_path / 'three'), '--dump',
-         str(tmp_path / 'three.pth'), '--cfg-options', *more,
-         'test_dataloader.batch_size=2', 'test_evaluator.max_pairs=20'],
-        capture_output=True, text=True,
-        env=dict(os.environ, PORT=str(port), OMP_NUM_THREADS='1',
-                 PATH=f'{os.path.dirname(sys.executable)}:'
-                 f'{os.environ["PATH"]}'))
-    assert result.returncode == 0, result.stderr
-    got, expected = metrics_in(tmp_path / 'three'), metrics_in(tmp_path / 'alone')
+    launch('dist_test.sh', config, checkpoint, 2, '--work-dir', tmp_path / 'two',
+           '--dump', tmp_path / 'two.pth', '--cfg-options', *more,
+           'test_dataloader.batch_size=2', 'test_evaluator.max_pairs=20')
+    got, expected = metrics_in(tmp_path / 'two'), metrics_in(tmp_path / 'alone')
     assert 'retrieval/dual_softmax/t2v/mAP' in expected
     for name in expected:
         if name.startswith('retrieval/'):
             assert got[name] == expected[name], name
-    three, alone = (load_features(str(tmp_path / f'{n}.pth'))
-                    for n in ('three', 'alone'))
-    assert three.captions == alone.captions
+    two, alone = (load_features(str(tmp_path / f'{n}.pth')) for n in ('two', 'alone'))
+    assert two.captions == alone.captions
     # Encoded in batches of other sizes.
-    torch.testing.assert_close(three.similarity, alone.similarity)
+    torch.testing.assert_close(two.similarity, alone.similarity)
 
 
-def test_features_are_not_overwritten(here, config_of, tmp_path):  # noqa: F811
+def test_features_are_not_overwritten(run_tool, config_of, tmp_path):
     _, config, checkpoint = config_of()
     mine = tmp_path / 'mine.pth'
     mine.write_text('precious')
-    message = here(config, checkpoint, '--dump', mine, script='test.py')
+    message = run_tool('test.py', config, checkpoint, '--dump', mine)
     assert 'mine.pth exists already' in message
     assert mine.read_text() == 'precious'
-    message = here(mine, script='analysis_tools/eval_features.py')
+    message = run_tool('analysis_tools/eval_features.py', mine)
     assert 'mine.pth: not a readable checkpoint' in message

@@ -1,13 +1,7 @@
 """A reducer and a host from outside the package, trained by the tool."""
-import os
-import subprocess
-import sys
 from textwrap import dedent
 
-import pytest
 from mmengine.config import Config
-
-from ..paths import TOOLS
 
 OUTSIDE = '''
     from mmaction.registry import MODELS
@@ -39,8 +33,8 @@ OUTSIDE = '''
 '''  # noqa: E501
 
 
-@pytest.mark.slow
-def test_a_config_trains_a_reducer_and_a_host_from_outside(tiny_config, tmp_path):
+def test_a_config_trains_a_reducer_and_a_host_from_outside(
+        run_tool, tiny_config, tmp_path, monkeypatch):
     (tmp_path / 'outside.py').write_text(dedent(OUTSIDE))
     cfg = Config.fromfile(tiny_config)
     cfg.custom_imports.imports.append('outside')
@@ -52,12 +46,9 @@ def test_a_config_trains_a_reducer_and_a_host_from_outside(tiny_config, tmp_path
                dict(type='TokenClustering', before_block=3, num_segments=2,
                     num_centers=5)])
     cfg.dump(tmp_path / 'config.py')
-    command = [sys.executable, TOOLS / 'train.py', tmp_path / 'config.py',
-               '--work-dir', tmp_path / 'work', '--cfg-options',
-               'train_cfg.max_epochs=1', 'train_cfg.val_interval=1']
-    result = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True,
-        env=dict(os.environ, PYTHONPATH=os.pathsep.join([str(tmp_path), *sys.path])))
-    assert result.returncode == 0, result.stderr[-2000:]
+    monkeypatch.syspath_prepend(tmp_path)
+    said = run_tool('train.py', tmp_path / 'config.py', '--work-dir', tmp_path / 'work',
+                    '--cfg-options', 'train_cfg.max_epochs=1',
+                    'train_cfg.val_interval=1')
     assert (tmp_path / 'work' / 'epoch_1.pth').is_file()
-    assert 't2v/R1' in result.stdout + result.stderr
+    assert 't2v/R1' in said

@@ -46,6 +46,7 @@ def test_a_videomae_trains_and_tests_as_a_video_tower(run_tool, config, tmp_path
     assert tested == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_without_the_projection_the_tool_says_so(run_tool, config, tmp_path):
     said = run_tool('train.py', config, '--work-dir', tmp_path, '--cfg-options',
                     'model.video_projection=False')

@@ -7,7 +7,7 @@ import pytest
 from mmaction_centerclip.datasets import read_entries
 
 from ..datasets.clips import h264, write_clip
-from .killing import kill_at_random
+from ..processes import kill_at_random
 
 NAMES = [f'video{i}' for i in range(60)]
 

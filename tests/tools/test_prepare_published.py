@@ -1,20 +1,17 @@
 """Published files become annotations, with the published counts."""
 import csv
 import json
-import os
 import pickle
 import random
 import re
-import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
 from mmaction_centerclip.datasets import read_annotations, read_entries
 
-from ..paths import ROOT, SHARED, TOOLS
+from ..paths import SHARED
+from ..processes import kill, start_tool
 
 REAL = SHARED / 'annotations'
 MSVD = {'train': 'a_0_9\nb_1_2\n', 'val': 'c_3_4\n', 'test': '-d_5_6'}
@@ -276,14 +273,12 @@ def test_killed_at_any_moment_it_resumes(publish, prepare, tmp_path):
     rng = random.Random(0)
     for number in range(2):
         out = tmp_path / f'out{number}'
-        process = subprocess.Popen(
-            [sys.executable, TOOLS / 'data/activitynet/prepare_activitynet.py', source,
-             '--any-count', '--out', out], env=dict(os.environ, PYTHONPATH=str(ROOT)))
-        while not out.exists() and process.poll() is None:
+        process = start_tool('data/activitynet/prepare_activitynet.py', source,
+                             '--any-count', '--out', out)
+        while not out.exists() and process.is_alive():
             time.sleep(.001)  # It is about to write.
         time.sleep(rng.uniform(0, .15))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        kill(process)
         for name, content in content_of(out).items():
             assert name.endswith('.partial') or content == whole[name]
         status, said = prepare('activitynet', source, '--any-count', '--out', out)

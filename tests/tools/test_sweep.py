@@ -1,10 +1,7 @@
 """The sweep: rows, what is done is kept, failures, table and picture."""
 import csv
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
 import time
 
@@ -15,7 +12,7 @@ from mmengine.config import Config
 from mmaction_centerclip.benchmarking import build_model, cell_key
 from mmaction_centerclip.benchmarking.sweep import train_key
 
-from ..paths import ROOT, TOOLS
+from ..processes import kill, start_tool
 
 TOOL = 'analysis_tools/sweep.py'
 REDUCERS = ['--reducers', 'kmedoids', 'random']
@@ -46,6 +43,7 @@ def without_times(rows):
                                if name not in TIMES}) for row in rows]
 
 
+@pytest.mark.slow
 def test_a_sweep_and_what_is_done_is_kept(run_tool, trained, tmp_path):
     printed = run_tool(TOOL, *trained, *REDUCERS, *BUDGETS, *FAST, '--work-dir',
                        tmp_path)
@@ -74,6 +72,7 @@ def test_a_sweep_and_what_is_done_is_kept(run_tool, trained, tmp_path):
     assert rows_of(tmp_path)[:10] == rows and len(rows_of(tmp_path)) == 14
 
 
+@pytest.mark.slow
 def test_a_cell_that_fails_is_a_row_that_says_why(run_tool, trained, tmp_path):
     reducers = tmp_path / 'own.py'
     reducers.write_text("reducers = dict(odd=dict(type='NoNeck'),\n"
@@ -103,6 +102,7 @@ def test_clips_without_captions(run_tool, trained, shapes, tmp_path):
     assert said.startswith('error: ') and 'there are 0 clips of 32 frames' in said
 
 
+@pytest.mark.slow
 def test_cells_are_told_by_what_made_them(load_tool, tiny_config, shapes, tmp_path,
                                           monkeypatch):
     """By the contents of weights, annotations and videos, whatever their names."""
@@ -150,6 +150,7 @@ def test_cells_are_told_by_what_made_them(load_tool, tiny_config, shapes, tmp_pa
                        [*ways, clips], ways]
 
 
+@pytest.mark.slow
 def test_the_whole_evaluation_and_step_have_a_price(run_tool, trained, tmp_path):
     printed = run_tool(TOOL, *trained, '--reducers', 'segment-mean', '--budgets',
                        '2,2,8', *FAST, '--seeds', 0, '--price', 'step', 'evaluation',
@@ -165,15 +166,12 @@ def test_the_whole_evaluation_and_step_have_a_price(run_tool, trained, tmp_path)
 def test_a_killed_sweep_goes_on_with_equal_rows(run_tool, trained, tmp_path):
     options = [*map(str, trained), *REDUCERS, *BUDGETS, *FAST, '--work-dir']
     killed, whole = tmp_path / 'killed', tmp_path / 'whole'
-    process = subprocess.Popen(
-        [sys.executable, TOOLS / TOOL, *options, killed], stdout=subprocess.DEVNULL,
-        env={**os.environ, 'PYTHONPATH': str(ROOT)})
+    process = start_tool(TOOL, *options, killed)
     log = killed / 'cells.jsonl'
-    while process.poll() is None and not (log.is_file() and log.read_bytes().count(
+    while process.is_alive() and not (log.is_file() and log.read_bytes().count(
             b'\n') >= 3):
         time.sleep(.002)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    kill(process)
     before = rows_of(killed)
     assert 3 <= len(before) < 10
     with log.open('a') as file:

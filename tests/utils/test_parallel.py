@@ -1,16 +1,13 @@
 """Many items in processes, of which some fail or die."""
 import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from mmaction_centerclip.utils.parallel import ProcessDied, run_each
 
-from ..paths import ROOT
+from ..processes import start
 
 
 def work(item):
@@ -33,16 +30,12 @@ def test_one_item_does_not_end_the_others(workers):
 
 @pytest.mark.slow
 def test_processes_end_with_a_killed_parent(tmp_path):
-    # Not a fork of this process, which may have threads.
-    parent = subprocess.Popen([
-        sys.executable, '-W', 'ignore', '-m', 'tests.utils.test_parallel', tmp_path],
-        cwd=ROOT, env=dict(os.environ, PYTHONPATH=str(ROOT)))
+    parent = start(_write_pids, tmp_path)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and len(list(tmp_path.glob('*'))) < 2:
         time.sleep(.05)
     workers = {int(path.read_text() or 0) for path in tmp_path.glob('*')}
-    parent.kill()
-    parent.wait()
+    os.kill(parent.pid, signal.SIGKILL)
     while time.monotonic() < deadline and any(map(_is_running, workers)):
         time.sleep(.05)
     assert workers and not any(map(_is_running, workers))
@@ -61,6 +54,5 @@ def _is_running(pid):
         return False
 
 
-if __name__ == '__main__':
-    for _ in run_each(_write_pid, [Path(sys.argv[1]) / str(i) for i in range(2)], 2):
-        pass
+def _write_pids(folder):
+    list(run_each(_write_pid, [folder / str(i) for i in range(2)], 2))

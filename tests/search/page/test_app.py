@@ -46,6 +46,7 @@ def hits(ask):
     return hits
 
 
+@pytest.mark.slow
 def test_words_find_what_the_index_finds(ask, hits, index_file, inferencer):
     expected = VideoIndex(index_file, inferencer).search('a red circle', topk=100)
     found = hits()

@@ -1,0 +1,98 @@
+"""Tools, in this process or in others that begin with everything imported."""
+import contextlib
+import io
+import multiprocessing
+import os
+import random
+import runpy
+import signal
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.visualization import Visualizer
+
+from .paths import TOOLS
+
+# Forks of a server that imports once, and that, unlike this process, has no threads.
+SERVER = multiprocessing.get_context('forkserver')
+SERVER.set_forkserver_preload(['mmaction_centerclip.apis', 'mmaction_centerclip.cli',
+                               'mmaction.models'])
+
+
+def run_tool(script, *args) -> str:
+    """Run a tool in this process; what it printed, or the error that ended it."""
+    path = TOOLS / script
+    # Of a run that began in the same second, which would be gone on with.
+    for manager in (MMLogger, MessageHub, Visualizer):
+        manager._instance_dict.clear()
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setattr(sys, 'argv', [path.name, *map(str, args)])
+        patch.syspath_prepend(str(path.parent))
+        try:
+            runpy.run_path(str(path), run_name='__main__')
+        except SystemExit as error:
+            return str(error)
+    return printed.getvalue()
+
+
+def start(function: Callable, *args, log=os.devnull) -> multiprocessing.Process:
+    """Start a function in a process that leads a group; what it prints is a file's."""
+    process = SERVER.Process(target=_lead, args=(function, args, str(log)))
+    process.start()
+    with contextlib.suppress(ProcessLookupError):  # It has ended.
+        while process.is_alive() and os.getpgid(process.pid) != process.pid:
+            time.sleep(.001)
+    return process
+
+
+def start_tool(script, *args, log=os.devnull) -> multiprocessing.Process:
+    """Start a tool in a process of its own."""
+    return start(_run, str(TOOLS / script), list(map(str, args)), log=log)
+
+
+def _lead(function, args, log):
+    os.setsid()
+    multiprocessing.set_start_method(None, force=True)  # as in a user's process
+    for number in (1, 2):
+        os.dup2(os.open(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY), number)
+    function(*args)
+
+
+def _run(path, args):
+    sys.argv = [path, *args]
+    sys.path.insert(0, os.path.dirname(path))
+    runpy.run_path(path, run_name='__main__')
+
+
+def kill(process: multiprocessing.Process) -> None:
+    """Kill a process with all that it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.join()
+
+
+def kill_at_random(script, args, moments, check, restart, progress, steps=24):
+    """Start a tool and kill it with all its processes, again and again.
+
+    A random while after it has done a random number of its steps, such as videos,
+    so that the moments are of its work however fast the machine is.
+    """
+    draw, killed = random.Random(7), 0
+    while killed < moments:
+        process, target = start_tool(script, *args), draw.randrange(steps)
+        while process.is_alive() and progress() < target:
+            time.sleep(.002)
+        time.sleep(draw.uniform(0, .03))
+        if not process.is_alive():
+            check()
+            restart()
+            continue
+        kill(process)
+        killed += 1
+        check()
+        if draw.random() < .5:  # else the next one goes on from there
+            restart()

@@ -221,6 +221,18 @@ def test_settings_that_no_index_has_are_refused(index, films, tmp_path, change):
         VideoIndex(tmp_path / 'my.index', index.inferencer)
 
 
+@pytest.mark.parametrize('mistake', [AttributeError, ImportError])
+def test_its_own_mistakes_are_no_file_s_fault(index, films, monkeypatch, mistake):
+    def fail(*_, **__):
+        raise mistake('of ours')
+
+    for place in ((VideoReader, 'get_batch'), (av, 'open')):
+        with monkeypatch.context() as patch, pytest.raises(mistake, match='of ours'):
+            patch.setattr(*place, fail)
+            index.add(films)
+    assert names(index.add(films).indexed) == ['long.mp4', 'short.mp4']
+
+
 def test_options_and_vectors_of_another_kind_are_refused(index, inferencer, tmp_path):
     for window in (1e-9, 0, -1, float('nan'), '10', True):
         with pytest.raises(InputError, match='window must be'):

@@ -1,9 +1,7 @@
 """CenterCLIP and CLIP4Clip for MMAction2.
 
-Importing the package repairs the stock zoo where the installed versions need
-it and registers everything here in MMAction2's registries. In a config::
-
-    custom_imports = dict(imports=['mmaction_centerclip'])
+Importing the package repairs the stock zoo where needed and registers everything here,
+in a config by ``custom_imports = dict(imports=['mmaction_centerclip'])``.
 """
 from . import compat
 

@@ -1,8 +1,7 @@
 """Run a tool of the zoo with this package imported first.
 
-Most tools import the package themselves, by the ``custom_imports`` of a
-config. This is for those that read no config, and for all of them with a
-package that the zoo refuses (``docs/installation.md``)::
+For tools that read no config, and all of them with a package that the zoo refuses
+(``docs/installation.md``)::
 
     python -m mmaction_centerclip deployment/publish_model.py IN.pth OUT.pth
 """
@@ -13,10 +12,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Run the tool named by the first argument with the others.
-
-    It is a file, or a path in the folder of tools that the zoo installs.
-    """
+    """Run the tool named by the first argument: a file, or one of the zoo's tools."""
     if len(sys.argv) < 2 or sys.argv[1] in ('-h', '--help'):
         sys.exit('usage: python -m mmaction_centerclip TOOL [ARGUMENT ...]')
     del sys.argv[0]

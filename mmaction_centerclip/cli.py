@@ -1,7 +1,4 @@
-"""Options, checks and errors that the command line tools share.
-
-``torch_device`` and ``positive_int`` are for the ``type`` of argparse options.
-"""
+"""Options, checks and errors that the command line tools share."""
 import argparse
 import contextlib
 import errno
@@ -135,11 +132,7 @@ def _check_config(cfg: Config) -> None:
 
 
 def _use_cpu_processes(cfg: Config) -> None:
-    """Distribute over processes on a machine without a GPU.
-
-    mmengine's ``init_dist`` selects a CUDA device whatever the backend, and
-    its default wrapper names one, so both are given here.
-    """
+    """Distribute over processes without a GPU, which mmengine's defaults do not."""
     if cfg.launcher != 'pytorch':
         raise InputError('without a GPU, processes are launched with '
                          f'--launcher pytorch (torchrun), got {cfg.launcher}')
@@ -226,8 +219,7 @@ def exit_on_input_error() -> Iterator[None]:
 def describe_error(error: BaseException) -> str | None:
     """Describe an error of the input or the system in one line.
 
-    Returns:
-        str | None: None if the code may be at fault, whose traceback is then of use.
+    None if the code may be at fault, whose traceback is then of use.
     """
     if isinstance(error, pickle.UnpicklingError):
         return explain_refusal(error)
@@ -245,11 +237,7 @@ def describe_error(error: BaseException) -> str | None:
 def prepare_parser(doc: str, out: str, suffix: str | None) -> argparse.ArgumentParser:
     """Make the parser of a tool that prepares a data set.
 
-    Args:
-        doc (str): The tool's docstring.
-        out (str): The folder to which it writes unless told otherwise.
-        suffix (str, optional): How the files of the videos end unless told
-            otherwise; None if the published names say.
+    ``suffix`` is how the files of the videos end; None if the published names say.
     """
     parser = ToolParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -1,7 +1,6 @@
 """The exception that says the input is wrong, and the checks that raise it.
 
-Whatever takes an option raises an :class:`InputError` if it is a bad one; docstrings
-do not repeat that.
+Whatever takes an option raises an :class:`InputError` if it is a bad one.
 """
 import contextlib
 import math
@@ -12,11 +11,7 @@ from numbers import Real
 
 
 class InputError(ValueError):
-    """Bad input from the user: a file, an option, or a value in either.
-
-    The message names the file or option, the value received and what was
-    expected. The command line tools print it without a traceback.
-    """
+    """Bad input from the user: the message names it, its value and what is expected."""
 
 
 def check_positive_int(name: str, value: object) -> int:
@@ -28,14 +23,7 @@ def check_positive_int(name: str, value: object) -> int:
 
 def check_number(name: str, value: object, accepts: Callable[[Real], bool],
                  expected: str) -> Real:
-    """Return an option's value if it is a finite number of a range.
-
-    Args:
-        name (str): The option, as the message names it.
-        value (object): Its value; neither a bool nor a text is a number here.
-        accepts (Callable[[Real], bool]): Returns True of a number in the range.
-        expected (str): The range, such as ``'at least 0 and below 1'``.
-    """
+    """Return an option's value if it is a finite number, not a bool, in a range."""
     try:
         is_finite = isinstance(value, Real) and math.isfinite(value)
     except OverflowError:  # an integer of hundreds of digits
@@ -79,8 +67,7 @@ def named_errors(name: str) -> Iterator[None]:
 def config_errors(part: str | os.PathLike) -> Iterator[None]:
     """Turn errors of building into an InputError that names a part of the config.
 
-    To be put around what reads a config, and what builds objects from it, and
-    nothing else: elsewhere such an error is a mistake of the code.
+    Put it only around what reads a config or builds from it: elsewhere it hides bugs.
     """
     try:
         yield

@@ -35,12 +35,10 @@ def export_towers(model: nn.Module, folder: str | os.PathLike, num_frames: int,
                   image_size: int | tuple[int, int], batch_size: int = 1) -> None:
     """Write ``videos.pt2`` and ``texts.pt2`` by ``torch.export`` to a folder.
 
-    The product of what the two programs give is the similarity. Videos come
-    in the batches and sizes (height and width) given here; their frames are
-    normalised as the model's data preprocessor does, and none is padding.
-    Clustered towers are exported too; their programs need
-    ``import mmaction_centerclip`` for the operators that cluster. The retriever
-    is in evaluation mode, on the CPU, and has a separable head.
+    Videos come in the batches and sizes (height and width) given here, normalised as by
+    the data preprocessor, without padding. Programs of clustered towers need
+    this package for its operators. The retriever is in evaluation mode, on the CPU, and
+    has a separable head: the product of what both programs give is the similarity.
     """
     if not model.head.separable:
         raise InputError(f'{type(model.head).__name__} compares pairs, so that a video '

@@ -8,13 +8,9 @@ from mmaction_centerclip.errors import InputError
 def list_files(folder: str | os.PathLike) -> tuple[list[str], dict[str, str]]:
     """List the files in a folder and all folders in it, but for hidden ones.
 
-    Links are followed, and what is there twice by a link is listed once: under
-    its own path where that is in the folder.
-
-    Returns:
-        tuple[list[str], dict[str, str]]: The files' paths, which begin with
-        ``folder``, in order; and the folders whose files are missing there,
-        with the reason.
+    Links are followed, and a file that is there twice is listed once, under its own
+    path where that is in the folder. Return paths, which begin with ``folder``, in
+    order; and the folders whose files are missing there, with the reason.
     """
     if not os.path.isdir(folder):
         raise InputError(f'no such folder: {folder}')

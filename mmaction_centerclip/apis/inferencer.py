@@ -31,9 +31,8 @@ Videos = str | os.PathLike | np.ndarray | Sequence
 class Encoded:
     """Features of videos, or of texts.
 
-    They are what the head compares, float32 or bool tensors on the CPU whose
-    first dimension counts the names: ``video`` or ``text`` (N, E) of a separable
-    head.
+    Tensors that the head compares, float32 or bool on the CPU, one row a name:
+    ``video`` or ``text`` (N, E) of a separable head.
     """
     names: list[str]  # of the videos, or the texts
     features: dict[str, Tensor]
@@ -45,17 +44,13 @@ class VideoTextRetrievalInferencer:
     """Find videos by words, with any retriever.
 
     Called as MMAction2's ``MMAction2Inferencer`` is. Videos are paths, URLs that
-    mmengine reads, folders (all files in them), arrays of frames (T, H, W, 3) in
-    RGB, uint8, or lists of these. A video that cannot be read is reported, and
-    the others are ranked.
+    mmengine reads, folders (all files in them), arrays of frames (T, H, W, 3) in RGB,
+    uint8, or lists of these. Those that cannot be read are reported.
 
     Args:
         config (str | os.PathLike | Config): As for :func:`init_retriever`.
-        checkpoint (str | os.PathLike, optional): Likewise. Defaults to None: the
-            config's ``pretrained``.
-        device (str | torch.device, optional): Defaults to None: a GPU where there
-            is one.
-        show_progress (bool): Whether to show a progress bar.
+        checkpoint (str | os.PathLike, optional): Likewise.
+        device (str | torch.device, optional): None: a GPU where there is one.
     """
 
     def __init__(self, config: str | os.PathLike | Config,
@@ -72,15 +67,12 @@ class VideoTextRetrievalInferencer:
                  print_result: bool = False) -> dict:
         """Rank videos for each text.
 
+        Return ``predictions``, of :meth:`rank`, and ``unreadable``, reasons by video.
+
         Args:
             batch_size (int): Videos to encode at a time.
             topk (int): Videos a text.
-            pred_out_dir (str): A folder for ``predictions.json``, if it is given;
-                made where it is missing.
-            print_result (bool): Whether to print the result.
-
-        Returns:
-            dict: ``predictions``, of :meth:`rank`; ``unreadable``, reasons by video.
+            pred_out_dir (str): A folder for ``predictions.json``, if it is given.
         """
         # Before the videos: a mistake in them is to be known at once.
         texts = self.encode_texts(texts)
@@ -155,10 +147,7 @@ class VideoTextRetrievalInferencer:
         return score_matrix(scorer, texts.features, videos.features)
 
     def rank(self, texts: Encoded, videos: Encoded, topk: int = 10) -> list[dict]:
-        """Return ``text``, ``videos`` (names) and their ``scores`` of each text.
-
-        The ``topk`` best videos, equal ones in their order.
-        """
+        """Return ``text``, ``topk`` ``videos`` (names) and ``scores`` of each text."""
         topk = min(check_positive_int('topk', topk), len(videos.names))
         scores, order = self.score(texts, videos).sort(
             dim=1, descending=True, stable=True)

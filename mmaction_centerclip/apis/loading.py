@@ -21,20 +21,14 @@ from mmaction_centerclip.utils.option_types import check_types
 def init_retriever(config: str | os.PathLike | Config,
                    checkpoint: str | os.PathLike | None = None,
                    device: str | torch.device = 'cpu') -> nn.Module:
-    """Build a retriever, to encode videos and captions.
+    """Build a retriever in evaluation mode, to encode videos and captions.
 
     Args:
-        config (str | os.PathLike | Config): The config, or its file. One that
-            a checkpoint stores is never looked at: it would be run.
-        checkpoint (str | os.PathLike, optional): A local file of a training, all
-            of whose weights must be the model's, and the settings that it records,
-            see :class:`CheckCheckpointHook`. Without, the weights that
-            ``model.pretrained`` names, zero-shot.
-        device (str | torch.device): Where the model is.
-
-    Returns:
-        VideoTextRetriever: In evaluation mode; its ``cfg`` is the config, as
-        :func:`prepare_config` prepares it.
+        config (str | os.PathLike | Config): The config, or its file. One that a
+            checkpoint stores is never looked at: it would be run.
+        checkpoint (str | os.PathLike, optional): A local file, all of whose weights and
+            settings must be the model's, see :class:`CheckCheckpointHook`. Without, the
+            weights that ``model.pretrained`` names, zero-shot.
     """
     if torch.device(device).type == 'meta':
         raise InputError("device must be one with memory, got 'meta'")
@@ -59,12 +53,9 @@ def init_retriever(config: str | os.PathLike | Config,
 
 
 def load_pretrained(model: nn.Module, video_only: bool = False) -> None:
-    """Load the weights that the config starts a training from.
+    """Load the weights that the config starts a training from, in place.
 
-    Args:
-        model (VideoTextRetriever): Changed in place.
-        video_only (bool): Whether the video tower is all that is used; else all
-            parts of the model must have weights.
+    All parts of the model must have some; with ``video_only``, the video tower.
     """
     if model.video_pretrained is not None:
         if video_only:

@@ -17,11 +17,8 @@ from mmaction_centerclip.utils.pipelines import find_pipelines, step_type
 class VideoPipeline:
     """The test pipeline of a retriever's config, in two parts.
 
-    It must open videos with ``VideoInit``, tokenize, and pack ``imgs``, and
-    sample no frames at random.
-
-    Args:
-        cfg (Config): Of a retriever, prepared by :func:`prepare_config`.
+    It must open videos with ``VideoInit``, tokenize, and pack ``imgs``, and sample no
+    frames at random. ``cfg`` is prepared by :func:`prepare_config`.
     """
 
     def __init__(self, cfg: Config) -> None:
@@ -67,11 +64,9 @@ class VideoPipeline:
     def open(self, source: str | os.PathLike | np.ndarray, name: str = 'array') -> dict:
         """Open a video, as ``VideoInit`` does.
 
-        Args:
-            source (str | os.PathLike | np.ndarray): A file of a video or a
-                picture, a URL that mmengine reads, or the frames themselves,
-                RGB uint8 (T, H, W, 3), or (H, W, 3) of a picture.
-            name (str): What to call an array.
+        ``source`` is a file of a video or a picture, a URL that mmengine reads, or
+        frames, RGB uint8 (T, H, W, 3), or (H, W, 3) of a picture; ``name`` is of an
+        array.
         """
         if isinstance(source, np.ndarray):
             reader = _FrameArray(source, name)
@@ -86,10 +81,8 @@ class VideoPipeline:
     def prepare(self, video: dict, first: int = 0, end: int | None = None) -> dict:
         """Sample frames of a video, from ``first`` to before ``end``, for the model.
 
-        Returns:
-            dict: ``inputs`` with ``imgs`` uint8 (T, 3, H, W) and maybe
-            ``frame_mask``, and ``data_samples``, which knows its ``filename``
-            and ``frame_inds``, the numbers of the sampled frames.
+        Return ``inputs`` with ``imgs`` uint8 (T, 3, H, W) and maybe ``frame_mask``, and
+        ``data_samples``, with ``filename`` and the sampled ``frame_inds``.
         """
         name, end = video['filename'], video['total_frames'] if end is None else end
         results = data = dict(

@@ -56,19 +56,12 @@ def parse_budget(text: str) -> Budget:
 
 def budget_necks(reducer: Mapping, budget: Budget, seed: int, depth: int,
                  frame_tokens: tuple[int, int]) -> list[dict]:
-    """Return the necks that give a reducer a budget.
+    """Return the necks that give a reducer, a neck's config, a budget.
 
     A budget sets the options that the reducer leaves open and its class takes.
-    ``TokenMerging``, which loses ``r`` tokens a block, gets a neck in each block
-    from the budget's to the last, whose steps are of equal shares and end at the
-    budget: it works on more tokens than the others meanwhile.
-
-    Args:
-        reducer (Mapping): A neck's config, such as one of ``REDUCERS``.
-        budget (Budget): What to leave.
-        seed (int): For a neck that draws at random.
-        depth (int): Blocks of the tower.
-        frame_tokens (tuple[int, int]): Frames T of a video, patches N of a frame.
+    ``TokenMerging``, which loses ``r`` tokens a block, gets a neck in each block from
+    the budget's to the last, with steps of equal shares: it works on more tokens
+    meanwhile. ``frame_tokens`` are frames T of a video, patches N of a frame.
 
     Examples:
         >>> from mmaction_centerclip.benchmarking import REDUCERS, Budget, budget_necks

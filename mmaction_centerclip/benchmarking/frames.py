@@ -22,20 +22,11 @@ def video_files(folder: str | Path) -> list[Path]:
 
 def read_clips(folder: str | Path, clips: int, frames: int, size: int,
                length: int = 32) -> Tensor:
-    """Cut many clips from a few videos, at equal steps through all of them.
+    """Cut clips, uint8 (B, T, 3, H, W), from a few videos, at equal steps through all.
 
-    Neighbouring clips of a video overlap where there are more than fit side by
-    side. Videos that are shorter than a clip are left out.
-
-    Args:
-        folder (str | Path): The folder with video files.
-        clips (int): How many clips B.
-        frames (int): Frames T of each, at equal steps.
-        size (int): Height H and width W in pixels.
-        length (int): Frames of the video that a clip spans.
-
-    Returns:
-        Tensor: uint8 (B, T, 3, H, W).
+    A clip is ``frames`` T at equal steps out of ``length`` of a video. Clips overlap
+    where more are asked for than fit side by side; videos shorter than a clip are left
+    out.
     """
     span = torch.linspace(0, length - 1, frames).long()
     starts, readers = [], []

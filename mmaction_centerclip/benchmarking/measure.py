@@ -24,10 +24,9 @@ class _Untracked(contextlib.nullcontext):
 def count_macs(function: Call) -> int:
     """Count multiply-adds of matrix products, convolutions and attention.
 
-    By torch's ``FlopCounterMode``, which sees not into the fused inference kernel of
-    ``nn.MultiheadAttention``, nor, in some releases, into that of
-    ``scaled_dot_product_attention`` on the CPU: both are switched off meanwhile. The
-    function is called once, without gradients.
+    ``FlopCounterMode`` sees not into the fused inference kernel of
+    ``MultiheadAttention``, nor, in some releases, into attention on the CPU: both are
+    off meanwhile.
     """
     counter = FlopCounterMode(display=False)
     # torch's own, which counts by module, fails on parameters that are expanded.
@@ -48,14 +47,8 @@ def time_turns(functions: dict[str, Call], repeats: int, warmup: int = 1,
     """Return the milliseconds of each call of each function, by turns.
 
     Every other turn goes the other way round, so that none always comes first.
-    Without gradients; CUDA work is waited for.
-
-    Args:
-        functions (dict[str, Callable]): What to time, by name.
-        repeats (int): Timed calls of each.
-        warmup (int): Calls of each before.
-        clock (Callable): Returns seconds; ``time.process_time`` those of the
-            processor, which other programs do not add to.
+    ``clock`` returns seconds; other programs add none to those of
+    ``time.process_time``. Without gradients; CUDA work is waited for.
     """
     times: dict[str, list[float]] = {name: [] for name in functions}
     with torch.no_grad():
@@ -73,8 +66,7 @@ def time_turns(functions: dict[str, Call], repeats: int, warmup: int = 1,
 def median_ratio(times: Sequence[float], others: Sequence[float]) -> float:
     """Return the median of the ratios of times that were taken in the same turn.
 
-    What slows a machine down for longer than a turn is in both, and goes out of
-    their ratio.
+    What slows a machine down for longer than a turn goes out of their ratio.
 
     Examples:
         >>> from mmaction_centerclip.benchmarking import median_ratio
@@ -110,9 +102,8 @@ class _Storages(TorchDispatchMode):
 def peak_mib(function: Call, device: str | torch.device = 'cpu') -> float:
     """Return the MiB that a call's tensors hold at most, beyond those before it.
 
-    On a GPU by torch's own count. The CPU has none, nor is that of the process
-    of use, which keeps what it once had: there the storages count that torch's
-    operations create.
+    On a GPU by torch's own count. The CPU has none, and the process keeps memory that
+    it once had: there the storages count that torch's operations create.
     """
     if torch.device(device).type == 'cuda':
         torch.cuda.reset_peak_memory_stats()

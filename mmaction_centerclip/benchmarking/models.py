@@ -12,11 +12,7 @@ from mmaction_centerclip.visualization import tower_of
 
 
 def tower_config(cfg: Config) -> dict:
-    """Return the part of a config that is the video tower's.
-
-    Of a retriever or a recogniser it is the backbone, or the backbone's
-    ``tower``; ``model`` may also be a tower itself.
-    """
+    """Return the video tower's part of a config: a backbone, its tower or ``model``."""
     if not isinstance(cfg.get('model'), dict):
         raise InputError(f'{cfg.filename}: the config has no model')
     backbone = cfg.model.get('backbone', cfg.model)
@@ -52,10 +48,7 @@ def build_pair(cfg: Config, device: str = 'cpu') -> tuple[nn.Module, nn.Module]:
 
 
 def zoo_backbone(cfg: Config, twin: nn.Module) -> nn.Module | None:
-    """Build the zoo's own backbone of a recogniser, with the twin's weights.
-
-    None where the zoo has none, as of CLIP's towers.
-    """
+    """Build the zoo's own backbone with a recogniser's weights; None if it has none."""
     tower, bases = getattr(twin, 'backbone', None), ()
     if isinstance(tower, VideoTower) and not hasattr(twin, 'encode_video'):
         bases = type(tower).__mro__
@@ -71,8 +64,7 @@ def zoo_backbone(cfg: Config, twin: nn.Module) -> nn.Module | None:
 def clip_frames(cfg: Config) -> int:
     """Return how many frames of a video the model sees at once in a test.
 
-    All that the test pipeline samples of a retriever, one clip of a recogniser; of a
-    config without data ``num_frames``, or 1.
+    Of a recogniser those of one clip; of a config without data ``num_frames``, or 1.
     """
     loader = cfg.get('test_dataloader')
     if not loader:

@@ -31,27 +31,23 @@ def measure_pair(
 ) -> dict[str, float]:
     """Count and time a model beside the same without necks, in turns.
 
-    A ratio is the median of the ratios of calls of the same turn. Both models
-    are copied, so that what a training step does to them stays here.
+    A ratio is the median of the ratios of calls of the same turn. Both models are
+    copied, so that what a training step does to them stays here. ``'tower'`` is the
+    encoding of the videos; of a retriever, ``'evaluation'`` goes from frames in memory
+    to recalls, and ``'step'`` trains with AdamW, a quarter of ``repeats`` times. The
+    ``zoo``'s own backbone is encoded beside them.
 
     Args:
-        model (nn.Module): A retriever, a recogniser or a video tower.
         inputs (dict[str, Tensor]): Normalised ``imgs`` (B, T, 3, H, W), and maybe
             ``frame_mask`` (B, T).
-        prices (Sequence[str]): Of ``'tower'``, the encoding of the videos; and, of a
-            retriever, ``'evaluation'``, from frames in memory to the recalls of them
-            and a caption each, and ``'step'``, a training step with AdamW, a quarter of
-            ``repeats`` times.
-        clock (Callable): See :func:`time_turns`.
-        zoo (nn.Module, optional): The zoo's own backbone, to encode beside them.
         backend (str, optional): Of ``torch.compile`` for the encoding. None: eager.
 
     Returns:
-        dict[str, float]: ``gmacs`` of the tower a video and ``mac_ratio``; of the
-        tower ``ms`` a video, ``twin_ms``, ``time_ratio``, ``mib`` (eager, at the
-        peak) and ``mib_ratio``; likewise ``eval_ms``, ``eval_ratio`` and so on;
-        compiled, ``cold_ms`` of the first call, with the compilation that is new;
-        with ``zoo``, ``zoo_ms`` and ``zoo_ratio`` of the twin's time to the zoo's.
+        ``gmacs`` a video and ``mac_ratio``; of the tower ``ms`` a video, ``twin_ms``,
+        ``time_ratio``, ``mib`` (eager, at the peak) and ``mib_ratio``; likewise
+        ``eval_ms`` and so on; compiled, ``cold_ms`` of the first call, with the
+        compilation that is new; with ``zoo``, ``zoo_ms`` and ``zoo_ratio`` of the
+        twin's time to the zoo's.
     """
     for price in prices:
         check_choice('prices', price, PRICES)
@@ -134,10 +130,7 @@ def _encoder(model: nn.Module) -> tuple[nn.Module, str]:
 
 
 def encoding(model: nn.Module, inputs: dict[str, Tensor]) -> Call:
-    """Return a function that encodes videos, without a head.
-
-    Of a retriever, a recogniser, a video tower or a backbone of the zoo's.
-    """
+    """Return a function that encodes videos, by any model or backbone, without head."""
     owner, name = _encoder(model)
     argument = inputs if name == 'encode_video' else inputs['imgs']
     if name == 'forward':
@@ -167,8 +160,7 @@ def training_step(model: nn.Module, inputs: dict[str, Tensor],
                   autocast: contextlib.AbstractContextManager | None = None) -> Call:
     """Put a retriever into training, and return a function that trains one step.
 
-    The captions are made up, and the rate is so small that weights stay what
-    they are, but for rounding.
+    Captions are made up, and the tiny rate leaves the weights, but for rounding.
     """
     model.train()
     autocast = autocast or contextlib.nullcontext()

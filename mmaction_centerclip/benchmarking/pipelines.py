@@ -64,11 +64,7 @@ def stage_of(step: dict) -> str:
 
 
 def stock_pipeline(steps: list[dict]) -> list[dict]:
-    """Return the pipeline of MMAction2's CLIP4Clip's test, with decord.
-
-    Sampling and tokenizer are those of ``steps``, so that both draw the same frames
-    and read the same captions.
-    """
+    """Return the zoo's CLIP4Clip pipeline, with sampling and tokenizer of ``steps``."""
     own = {stage_of(step): step for step in steps}
     stock = []
     for step in get_config(MMACTION2_CONFIG).test_pipeline:
@@ -84,15 +80,9 @@ def time_stages(pipelines: Sequence[Pipeline], repeats: int,
                 device: str = 'cpu') -> dict[str, list[dict[str, float]]]:
     """Time each stage of each pipeline on each video, in turns.
 
-    Args:
-        pipelines (Sequence[Pipeline]): Of the same videos.
-        repeats (int): Turns of each, of three passes over the videos, after
-            one that is not counted.
-        device (str): Where batches go. Defaults to ``'cpu'``: they stay.
-
-    Returns:
-        dict[str, list[dict[str, float]]]: For each pipeline and video, medians of
-        stages and their ``total`` in milliseconds, CPU time but for ``transfer``.
+    For each pipeline and video, medians of stages and their ``total`` in milliseconds
+    of CPU time, but of wall time for ``transfer``. Each of ``repeats`` turns is three
+    passes over the videos, after one that is not counted.
     """
     times = {pipeline.name: [[] for _ in pipeline.files] for pipeline in pipelines}
     for turn in range(repeats + 1):
@@ -150,8 +140,7 @@ def loader_rates(pipelines: Sequence[Pipeline], workers: int, batch_size: int,
                  rounds: int, repeats: int) -> dict[str, float]:
     """Return the samples that a data loader gives in a second of wall time.
 
-    They take turns; the median of ``repeats`` epochs counts, after one that does
-    not. An epoch has each video ``rounds`` times.
+    The median of ``repeats`` epochs, each video ``rounds`` times, after one uncounted.
     """
     loaders = {pipeline.name: DataLoader(
         _Epoch(pipeline, rounds), batch_size, num_workers=workers,

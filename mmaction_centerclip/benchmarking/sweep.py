@@ -40,18 +40,14 @@ class Quality(NamedTuple):
 class Run:
     """The cells of a config and a seed: reducers at budgets, beside none.
 
-    A cell is told by what made it: ``contents`` is a hash of the config, the
-    weights, the annotations, all videos and the machine; the rest are options.
+    A cell is told by its options and ``contents``, a hash of the config, the weights,
+    the annotations, all videos and the machine. The model is a retriever, whose necks
+    are left out. ``checkpoint`` None: what ``model.pretrained`` names.
 
     Args:
-        path (str): Of the config of a retriever, whose necks are left out.
-        cfg (Config): That config, with the options that go with it.
-        seed (int): Of a training, and of what a reducer draws at random.
-        checkpoint (str, optional): Of the trained model without necks. None: what
-            ``model.pretrained`` names.
         train (Callable, optional): Trains the model of a config with a seed in a folder
-            of a name, and returns its checkpoint. None: reducers are put, as they are,
-            into the model without necks.
+            of a name, and returns its checkpoint. None: reducers are put into the model
+            as it is.
     """
 
     def __init__(self, path: str, cfg: Config, seed: int, quality: Quality,
@@ -170,8 +166,6 @@ def _strings(value: object) -> Iterator[str]:
     elif isinstance(value, (dict, list, tuple)):
         for part in value.values() if isinstance(value, dict) else value:
             yield from _strings(part)
-
-
 
 
 class CellLog:

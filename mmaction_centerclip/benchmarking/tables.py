@@ -24,10 +24,7 @@ COLUMNS = {
 
 
 def pareto_front(costs: Sequence[float], qualities: Sequence[float]) -> list[int]:
-    """Return the points than which none is better, by cost, then as given.
-
-    A point is off the front if another one costs no more and is no worse, and is
-    better in one of both. Equal points are on it together.
+    """Return the points that none beats, equal ones too, by cost, then as given.
 
     Examples:
         >>> from mmaction_centerclip.benchmarking import pareto_front
@@ -46,10 +43,9 @@ def pareto_front(costs: Sequence[float], qualities: Sequence[float]) -> list[int
 def summarize_cells(rows: Sequence[dict]) -> list[dict]:
     """Average cells, see :meth:`Run.rows`, over their seeds, in their order.
 
-    Returns:
-        list[dict]: ``GROUP``, ``seeds``, ``failed`` (the first reason or ``''``),
-        and of each figure the mean, by its name, and the sample standard
-        deviation as ``'<name> std'``, None of one seed; of those that succeeded.
+    Of those that succeeded, there is each figure's mean and ``'<name> std'``, the
+    sample standard deviation, None of one seed; ``failed`` is the first reason or
+    ``''``.
     """
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
@@ -76,10 +72,7 @@ def format_sweep(lines: Sequence[dict]) -> str:
 
 
 def sweep_markdown(lines: Sequence[dict], title: str) -> str:
-    """Format a sweep as a title, a table of Markdown, and a list of what failed.
-
-    Without the columns of milliseconds and GMACs, whose ratios it has.
-    """
+    """Format a sweep as Markdown: a title, a table without times, and what failed."""
     columns = [title for title in _measured(lines)
                if not title.endswith((' ms', 'GMACs')) and title != 'ms']
     titles, rows = _table(lines, columns, '–')
@@ -127,15 +120,7 @@ def _cell(line: dict, title: str) -> str:
 
 
 def plot_sweep(lines: Sequence[dict], quality: str, path: str, title: str = '') -> None:
-    """Draw quality against time and multiply-adds, with the Pareto front.
-
-    Args:
-        lines (Sequence[dict]): From :func:`summarize_cells`; a row of pictures
-            a config.
-        quality (str): The figure to draw, such as ``'t2v/R1'``.
-        path (str): The picture; its suffix says the format.
-        title (str): Over all.
-    """
+    """Draw quality against both costs with the Pareto front, a row a config."""
     from matplotlib.figure import Figure
     drawn = [line for line in lines if quality in line]
     if not drawn:

@@ -35,17 +35,11 @@ BATCH_SIZE = 32  # of what is not timed
 
 
 class Prices(NamedTuple):
-    """Figures to count and time, see :func:`measure_pair`.
-
-    Attributes:
-        price (Sequence[str]): Of ``PRICES``.
-        clock (str): ``'wall'``, or ``'process'``, the time of one CPU thread.
-        batch_size (int): Videos of a timed call.
-    """
-    price: Sequence[str] = ('tower', )
-    clock: str = 'wall'
+    """Figures to count and time, see :func:`measure_pair`."""
+    price: Sequence[str] = ('tower', )  # of ``PRICES``
+    clock: str = 'wall'  # or 'process', the time of one CPU thread
     repeats: int = 40
-    batch_size: int = 8
+    batch_size: int = 8  # videos of a timed call
     device: str = 'cpu'
     compile: bool = False
 
@@ -84,11 +78,7 @@ class TwinData(NamedTuple):
 
 
 class MeasuredTwin:
-    """A trained model without necks, and the features that it gives.
-
-    Args:
-        model (nn.Module): A retriever without necks.
-    """
+    """A trained retriever without necks, and the features that it gives."""
 
     def __init__(self, model: nn.Module, data: TwinData, prices: Prices) -> None:
         check_choice('clock', prices.clock, CLOCKS)
@@ -129,18 +119,11 @@ class MeasuredTwin:
 
     def measure(self, necks: Sequence[dict], trained: nn.Module | None = None
                 ) -> dict[str, float]:
-        """Measure the model with necks, or as it is.
+        """Measure the model with necks, or as it is, beside the twin.
 
-        Args:
-            necks (Sequence[dict]): Their configs.
-            trained (nn.Module, optional): The model with them, if it was trained so;
-                the features without are no reference then.
-
-        Returns:
-            dict[str, float]: Of the test data the metrics of
-            :func:`evaluate_features`; of both data ``test/cosine``, ``test/neighbors``
-            and so on, see :func:`fidelity`, if a video has one vector; and those of
-            :func:`measure_pair`, beside the twin.
+        Figures are those of :func:`evaluate_features`, :func:`measure_pair` and, if a
+        video has one vector, :func:`fidelity`, as ``test/cosine``. A model ``trained``
+        with its necks has no fidelity: the features without them are no reference.
         """
         model = trained or (self._with_necks(necks) if necks else self.model)
         model, figures = model.to(self.prices.device), {}
@@ -176,8 +159,8 @@ class MeasuredTwin:
 def fidelity(reduced: Tensor, whole: Tensor, neighbors: int = 10) -> dict[str, float]:
     """Compare features (videos, E) of the same videos with and without a reducer.
 
-    By ``cosine``, the mean over the videos, and, of more videos than neighbours, by
-    ``neighbors``, see :func:`neighbor_agreement`.
+    By the mean ``cosine`` and, of more videos than neighbours, ``neighbors``, see
+    :func:`neighbor_agreement`.
 
     Examples:
         >>> import torch
@@ -201,8 +184,7 @@ def fidelity(reduced: Tensor, whole: Tensor, neighbors: int = 10) -> dict[str, f
 def neighbor_agreement(reduced: Tensor, whole: Tensor, neighbors: int = 10) -> float:
     """Return how many of a video's nearest neighbours stay, in per cent.
 
-    Neighbours are the other videos of the largest cosines, those of the reduced
-    features (videos, E) among the reduced; of equal ones the first.
+    Those of the reduced features (videos, E) are by cosine; of equal ones the first.
     """
     check_positive_int('neighbors', neighbors)
     if len(whole) <= neighbors:

@@ -22,9 +22,6 @@ from .models import clip_config
 def vision_tower_type(arch: str | dict) -> str:
     """Name the class that hosts a model's vision transformer.
 
-    ``'CLIPVisionTower'``, or ``'CLIPTimmVisionTower'`` where open_clip takes the model
-    from timm.
-
     Examples:
         >>> vision_tower_type('ViT-B-32'), vision_tower_type('PE-Core-B-16')
         ('CLIPVisionTower', 'CLIPTimmVisionTower')

@@ -1,4 +1,4 @@
-"""What changes a model's features, but no key and no shape of its weights."""
+"""Settings that change a model's features, but no key or shape of its weights."""
 import math
 from collections.abc import Sequence
 
@@ -21,11 +21,7 @@ _START = ('head.', 'cls_head.', 'num_frames', 'frames_per_second', 'resizing',
 
 
 def describe_settings(model: nn.Module) -> dict[str, object]:
-    """Return the settings of a model, but for its necks, as plain data.
-
-    By the names of its parts, such as ``backbone.lora_scale``: numbers, texts, or
-    lists of them where a part's modules differ.
-    """
+    """Return the settings of a model, but for its necks, as plain data."""
     found: dict[str, set] = {}
     for name, module in model.named_modules():
         part = name.partition('.')[0]
@@ -57,15 +53,10 @@ def check_settings(file: dict, own: dict[str, object], source: str,
                    starts: bool = False) -> None:
     """Refuse weights that were trained with other settings than a model has.
 
-    Args:
-        file (dict): What a checkpoint holds beside its weights. Where it records
-            nothing, as of others and of earlier versions, the log says so.
-        own (dict[str, object]): The model's, see :func:`describe_settings`.
-        source (str): Where the weights are from, for messages.
-        allow_other (Sequence[str], optional): Settings that may differ, such as
-            ``'backbone.lora_scale'`` or ``'lora_scale'``. None: no such choice.
-        starts (bool): Whether a training starts from the weights, maybe with
-            another head and other pipelines.
+    ``allow_other`` names those that may differ, such as ``'backbone.lora_scale'`` or
+    ``'lora_scale'``. ``starts`` says that a training starts from the weights, maybe
+    with another head and other pipelines. Where ``file`` records nothing, the log says
+    so.
     """
     recorded = kept_settings(file).get(SETTINGS)
     if recorded is None:

@@ -17,9 +17,8 @@ _TOKENIZERS: dict[str, Callable] = {}
 def clip_config(arch: str | dict) -> dict:
     """Return a copy of the sizes of a CLIP model.
 
-    Of a name of ``open_clip.list_models()``, or of a dict of the form that
-    ``open_clip.get_model_config`` returns: ``embed_dim``, ``vision_cfg``, ``text_cfg``
-    and, for OpenAI's weights, ``quick_gelu=True``.
+    Of a name of ``open_clip.list_models()``, or of a dict of the form of
+    ``open_clip.get_model_config``; for OpenAI's weights with ``quick_gelu=True``.
     """
     if isinstance(arch, str):
         try:
@@ -48,10 +47,9 @@ def _sizes(embed_dim: PositiveInt, vision_cfg: dict, text_cfg: dict,
 
 
 def stored_config(place: str) -> dict:
-    """Read what ``open_clip_config.json`` of a model says.
+    """Read what ``open_clip_config.json`` of a model says, if there is such a file.
 
-    Maybe ``model_cfg`` and ``preprocess_cfg``; nothing where there is no such file.
-    ``place`` is a folder, or an architecture that starts with ``local-dir:`` or
+    ``place`` is a folder, or an ``arch`` that starts with ``local-dir:`` or
     ``hf-hub:``.
     """
     path = os.path.join(place.removeprefix('local-dir:'), 'open_clip_config.json')
@@ -76,8 +74,7 @@ def stored_config(place: str) -> dict:
 def tokenizer_of(arch: str | dict) -> str:
     """Name the tokenizer that a model takes its token ids from.
 
-    By its name, the size of the model's vocabulary, and the options of the tokenizer;
-    equal names give equal ids.
+    By name, vocabulary size and options: equal names give equal ids.
     """
     text = clip_config(arch)['text_cfg']
     name = text.get('hf_tokenizer_name')
@@ -92,8 +89,7 @@ def tokenizer_of(arch: str | dict) -> str:
 def context_length_of(arch: str | dict, at_most: int | None = None) -> int:
     """Return the model's context length, start and end token included.
 
-    Or ``at_most``, the longest caption wanted, which has no effect on a model whose
-    feature is that of its last position, such as SigLIP's.
+    At most ``at_most``, unless the feature is that of the last position, as SigLIP's.
     """
     text = clip_config(arch)['text_cfg']
     if at_most is not None and text.get('pool_type') != 'last':
@@ -102,10 +98,7 @@ def context_length_of(arch: str | dict, at_most: int | None = None) -> int:
 
 
 def check_tokenizer(name: str, arch: str | dict) -> None:
-    """Refuse captions that another model's tokenizer cut into tokens.
-
-    ``name`` is that of :func:`tokenizer_of` the captions.
-    """
+    """Refuse captions that the tokenizer of this name cut for another model."""
     expected = tokenizer_of(arch)
     if name != expected:
         model = repr(arch) if isinstance(arch, str) else "the model's arch"
@@ -115,11 +108,7 @@ def check_tokenizer(name: str, arch: str | dict) -> None:
 
 
 def build_tokenizer(arch: str | dict) -> Callable:
-    """Return the tokenizer of a model, built once in a process.
-
-    Called with a list of captions and ``context_length``, it gives their ids, int64
-    (captions, length).
-    """
+    """Return the tokenizer of a model, built once in a process."""
     name = tokenizer_of(arch)
     if name not in _TOKENIZERS:
         try:

@@ -21,15 +21,10 @@ from .models import clip_config, stored_config
 def pretrained_preprocessing(arch: str | dict, pretrained: str | None) -> dict | None:
     """Return the preprocessing that pretrained weights were trained with.
 
-    Args:
-        arch (str | dict): See :func:`clip_config`.
-        pretrained (str, optional): A tag of open_clip, or a local file, which may
-            have an ``open_clip_config.json`` beside it.
-
-    Returns:
-        dict | None: ``mean`` and ``std`` of 8-bit channels, ``interpolation``,
-        ``resize_mode`` and ``image_size``; None if nothing is known of it, as
-        of most local files.
+    ``mean`` and ``std`` of 8-bit channels, ``interpolation``, ``resize_mode`` and
+    ``image_size``; None if nothing is known of it, as of most local files.
+    ``pretrained`` is a tag, or a file, with maybe an ``open_clip_config.json`` beside
+    it.
     """
     if not pretrained:
         return None
@@ -43,16 +38,9 @@ def pretrained_preprocessing(arch: str | dict, pretrained: str | None) -> dict |
 def preprocessing_for(arch: str | dict, pretrained: str | None) -> dict:
     """Return the preprocessing to give a model, assumed where nothing says it.
 
-    That of its weights. Where they have none, as a local file, that of the
-    folder that ``arch`` names, of the tag whose file has this name, or of all of
-    the architecture's tags if they agree; else, as the log says, OpenAI's.
-
-    Args:
-        arch (str | dict): See :func:`clip_config`.
-        pretrained (str, optional): A tag of open_clip, or a local file.
-
-    Returns:
-        dict: As of :func:`pretrained_preprocessing`.
+    That of its weights. Where they have none, as a local file, that of the folder that
+    ``arch`` names, of the tag whose file has this name, or of all of the architecture's
+    tags if they agree; else, as the log says, OpenAI's.
     """
     known = pretrained_preprocessing(arch, pretrained)
     if known is None and isinstance(arch, str):
@@ -114,14 +102,7 @@ def describe_resizing(pictures: dict) -> str:
 def check_normalization(known: dict | None, source: str,
                         mean: Sequence[float] | None,
                         std: Sequence[float] | None) -> None:
-    """Refuse a normalisation that is off by more than 0.1 of 255.
-
-    Args:
-        known (dict | None): Of :func:`pretrained_preprocessing`.
-        source (str): The weights, for messages.
-        mean (Sequence[float], optional): The data preprocessor's.
-        std (Sequence[float], optional): The data preprocessor's.
-    """
+    """Refuse a normalisation that is off by more than 0.1 of 255."""
     if known is None:
         return
     expected = dict(mean=known['mean'], std=known['std'])

@@ -27,10 +27,9 @@ _PARTS = {
 def load_clip_weights(model: nn.Module, pretrained: str, arch: str | dict) -> list[str]:
     """Load CLIP's weights into a retriever, and return the keys that they lack.
 
-    Each tower takes its part, but for a video tower that has weights of its own
-    (``video_pretrained``). Necks, the head's own layers and a projection keep their
-    initialisation, or repeat it where it comes from CLIP's weights. For ``pretrained``
-    see :func:`read_clip_weights`.
+    A video tower with weights of its own (``video_pretrained``) takes none. Necks, the
+    head's own layers and a projection keep their initialisation, or repeat it where it
+    comes from CLIP's weights. For ``pretrained`` see :func:`read_clip_weights`.
     """
     own = getattr(model, 'data_preprocessor', None)
     source = f'pretrained={pretrained!r} for arch {arch!r}'
@@ -106,12 +105,10 @@ def read_clip_weights(pretrained: str, arch: str | dict,
                       settings: dict[str, object] | None = None) -> dict:
     """Read a CLIP state dict, float32, and name it as a retriever does.
 
-    Args:
-        pretrained (str): A tag of ``open_clip.list_pretrained()`` that goes with
-            ``arch``, downloaded on first use, or a local file: an open_clip checkpoint,
-            an archive of OpenAI's, or a checkpoint of a retriever.
-        settings (dict[str, object], optional): The model's, to compare with those
-            that the file records, see :func:`check_settings`.
+    ``pretrained`` is a tag of ``open_clip.list_pretrained()`` that goes with ``arch``,
+    or a local file: an open_clip checkpoint, an archive of OpenAI's, or a checkpoint of
+    a retriever, whose settings are compared with ``settings``, see
+    :func:`check_settings`.
     """
     if os.path.exists(pretrained):
         path = pretrained

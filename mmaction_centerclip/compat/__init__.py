@@ -1,10 +1,8 @@
 """Repair the stock zoo where today's Python stack breaks it.
 
-One function per repair. Each names its upstream cause and does nothing where
-the repair is not needed. :func:`apply` runs them all; importing
-:mod:`mmaction_centerclip` calls it, so that ``custom_imports`` in a config is
-enough for MMAction2's own tools too, but for those named in
-``docs/installation.md``.
+Each repair names its upstream cause and does nothing where it is not needed.
+:func:`apply` runs them all; importing :mod:`mmaction_centerclip` calls it, so that a
+config's ``custom_imports`` is enough for MMAction2's own tools, too.
 """
 from .checkpoints import (
     allow_mmengine_checkpoints,

@@ -19,11 +19,9 @@ _NUMBERS = [np.dtype(code)
 def allow_mmengine_checkpoints() -> None:
     """Read mmengine's checkpoints with ``torch.load``, safe loading left on.
 
-    ``torch.load`` refuses the globals that mmengine 0.10 stores with the
-    message hub. See https://github.com/open-mmlab/mmengine/issues/1655.
-    Exactly those are allowed here; a checkpoint with any other one is still
-    refused with an error that names it. Arrays must be of numbers or bools, in
-    the byte order of this machine.
+    ``torch.load`` refuses the globals that mmengine 0.10 stores with the message hub,
+    see https://github.com/open-mmlab/mmengine/issues/1655. Exactly those are allowed.
+    Arrays must be of numbers or bools, in the byte order of this machine.
     """
     from mmengine.logging.history_buffer import HistoryBuffer
     reconstruct = np.empty(0).__reduce__()[0]
@@ -45,12 +43,10 @@ def allow_mmengine_checkpoints() -> None:
 
 
 def _get_number_dtype(code: object, *_) -> np.dtype:
-    """Return one of numpy's own dtypes of numbers, and nothing else.
+    """Return one of numpy's own dtypes of numbers, in place of ``np.dtype``.
 
-    Stands in for ``np.dtype`` while a checkpoint is unpickled. There it makes
-    a new dtype, into which the file then writes: fields of objects, say, that
-    numpy would follow to wherever the file's bytes point. Numpy ignores what
-    is written into the dtypes returned here.
+    That would make a new one, into which a file writes, such as fields of objects that
+    point anywhere. Numpy ignores what is written into its own dtypes.
     """
     for dtype in _NUMBERS:
         if code == dtype.str[1:]:
@@ -61,10 +57,7 @@ def _get_number_dtype(code: object, *_) -> np.dtype:
 
 
 def _get_statistics_method(source: object, name: str):
-    """Return a statistics method of HistoryBuffer, and nothing else.
-
-    Stands in for ``getattr`` while a checkpoint is unpickled.
-    """
+    """Return a statistics method of HistoryBuffer, in place of ``getattr``."""
     from mmengine.logging.history_buffer import HistoryBuffer
     if source is HistoryBuffer and name in ('min', 'max', 'current', 'mean'):
         return getattr(HistoryBuffer, name)
@@ -76,10 +69,8 @@ def _get_statistics_method(source: object, name: str):
 def leave_stored_configs_unread() -> None:
     """Do not execute the config stored in a checkpoint on resume.
 
-    The runners of mmengine 0.10 give the text to ``Config.fromstring``, which
-    runs it as Python, to look for ``gpu_ids``: a check that came over from
-    mmcv (https://github.com/open-mmlab/mmcv/pull/844), of an option that no
-    runner of mmengine has.
+    mmengine 0.10 runs it as Python to look for ``gpu_ids``, an option of mmcv's runners
+    (https://github.com/open-mmlab/mmcv/pull/844).
     """
     import mmengine
     unread = types.SimpleNamespace(fromstring=lambda text, file_format: {})
@@ -91,8 +82,7 @@ def leave_stored_configs_unread() -> None:
 def write_files_whole() -> None:
     """Make mmengine write local files atomically.
 
-    mmengine 0.10 writes checkpoints in place, so that a kill, or a full disk,
-    leaves half of one under its name. No issue of its own was found.
+    mmengine 0.10 writes in place: a kill, or a full disk, leaves half a checkpoint.
     """
     from mmengine.fileio import LocalBackend
     if hasattr(LocalBackend.put, 'in_place'):

@@ -1,8 +1,4 @@
-"""Repair the zoo's modules on numpy 2.
-
-None changes numpy itself, in which a user's own code, or another library, may
-look for what numpy 2 took away to learn the version.
-"""
+"""Repair the zoo's modules on numpy 2, and not numpy, whose names tell its version."""
 import importlib
 
 import numpy as np
@@ -23,11 +19,8 @@ _USERS_OF_OLD_NAMES = (
 def restore_numpy_names() -> None:
     """Bring back, for the zoo alone, names that numpy 2.0 to 2.4 removed.
 
-    ``np.Inf`` in ``PoseCompact``, ``MMCompact`` and ``frame_extract``,
-    ``np.NAN`` in AVA's metrics, ``np.in1d`` in ``RetrievalRecall`` and
-    ``np.trapz`` in the average recall of ActivityNet. See
-    https://numpy.org/doc/stable/numpy_2_0_migration_guide.html. The modules
-    that use them get an ``np`` of their own with them.
+    See https://numpy.org/doc/stable/numpy_2_0_migration_guide.html. The modules that
+    use them get an ``np`` of their own with them.
     """
     names = dict(Inf=np.inf, NAN=np.nan, in1d=np.isin,
                  trapz=getattr(np, 'trapezoid', None))
@@ -40,8 +33,7 @@ def restore_numpy_names() -> None:
 def keep_hues_in_range() -> None:
     """Lower hues in ``ColorJitter`` without an overflow.
 
-    It adds a negative integer to uint8, for which numpy 1 took a wider type;
-    numpy 2 raises ``OverflowError`` (NEP 50, https://numpy.org/neps/nep-0050).
+    Numpy 2 adds no negative integer to uint8 (NEP 50, https://numpy.org/neps/nep-0050).
     """
     if np.lib.NumpyVersion(np.__version__) < '2.0.0':
         return
@@ -61,8 +53,7 @@ def keep_hues_in_range() -> None:
 def measure_tubes() -> None:
     """Find the frames that two tubes of ``MultiSportsMetric`` share.
 
-    ``iou3dt_voc`` takes ``int`` of arrays of one index, an error since numpy
-    2.4 (deprecated since 1.25).
+    ``iou3dt_voc`` takes ``int`` of arrays of one index, an error since numpy 2.4.
     """
     if np.lib.NumpyVersion(np.__version__) < '2.4.0':
         return

@@ -9,9 +9,7 @@ from pathlib import Path
 def require_mmcv() -> None:
     """Explain how to get mmcv and mmengine, which are not hard requirements.
 
-    ``mmcv`` (with compiled ops), ``mmcv-lite`` and ``onedl-mmcv`` install the
-    same files, as do ``mmengine`` and ``onedl-mmengine``, so that requiring
-    one would break another.
+    Several packages install each of them, so that requiring one would break another.
     """
     for name in ('mmcv', 'mmengine'):
         if importlib.util.find_spec(name) is None:
@@ -26,9 +24,8 @@ def require_mmcv() -> None:
 def accept_newer_mmcv() -> None:
     """Import the zoo with mmcv 2.2 and later ones of mmcv 2.
 
-    The zoo asserts ``mmcv<2.2``, and uses nothing that they changed. See
-    https://github.com/open-mmlab/mmdetection/issues/12312 for the same
-    assertion; no issue of mmaction2's own was found. Where mmaction is imported
+    The zoo asserts ``mmcv<2.2``, and uses nothing that they changed, like mmdetection:
+    https://github.com/open-mmlab/mmdetection/issues/12312. Where mmaction is imported
     first, its AssertionError comes before this repair.
     """
     import mmcv
@@ -46,10 +43,9 @@ def accept_newer_mmcv() -> None:
 def provide_missing_drn() -> None:
     """Import ``mmaction.models`` of the mmaction2 1.2.0 wheel.
 
-    The wheel lacks ``mmaction/models/localizers/drn``, which
-    ``localizers/__init__.py`` imports. See
-    https://github.com/open-mmlab/mmaction2/issues/2714. A placeholder stands
-    in for the one missing class and says so when it is built.
+    It lacks ``localizers/drn``, see
+    https://github.com/open-mmlab/mmaction2/issues/2714. A placeholder stands in for the
+    one missing class and says so when it is built.
     """
     localizers = Path(
         importlib.util.find_spec('mmaction').submodule_search_locations[0],
@@ -80,11 +76,9 @@ def provide_missing_drn() -> None:
 def leave_out_vindlu() -> None:
     """Import ``mmaction.models`` where a new transformers is installed.
 
-    The zoo imports VindLU if it finds transformers, and VindLU imports
-    functions that transformers 4.56 moved away from ``modeling_utils``. The
-    zoo's own placeholders, which it registers without transformers, stand in.
-    See https://github.com/xinyu1205/recognize-anything/issues/219 for the
-    move; no issue of mmaction2's own was found.
+    VindLU imports functions that transformers 4.56 moved (see
+    https://github.com/xinyu1205/recognize-anything/issues/219). The zoo's own
+    placeholders, which it registers without transformers, stand in.
     """
     from mmengine.utils import digit_version
     try:
@@ -100,11 +94,9 @@ def leave_out_vindlu() -> None:
 def use_the_zoos_scope() -> None:
     """Use the zoo's registries for what is built without a runner.
 
-    mmengine builds the transforms of a dataset, and the like, in its own
-    registry, which finds the zoo's only if the default scope is ``mmaction``.
-    A config says so, and the zoo's ``register_all_modules``; a notebook that
-    builds a dataset does not. A scope that someone has chosen stays, and one
-    that is chosen later replaces this one.
+    mmengine's registries find the zoo's only if the default scope is ``mmaction``,
+    which a notebook that builds a dataset does not set. A scope that someone has chosen
+    stays, and one that is chosen later replaces this one.
     """
     from mmengine.registry import DefaultScope, init_default_scope
     if DefaultScope.get_current_instance() is None:

@@ -4,10 +4,7 @@ import types
 
 
 def view_of(module: types.ModuleType, **names: object) -> types.ModuleType:
-    """Return a module with names of its own, and else all that ``module`` has.
-
-    What is set on the view stays there; ``module`` is as it was.
-    """
+    """Return a module with names of its own, and else all that ``module`` has."""
     view = types.ModuleType(module.__name__, module.__doc__)
     view.__getattr__ = functools.partial(getattr, module)
     vars(view).update(names)

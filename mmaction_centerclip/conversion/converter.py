@@ -31,25 +31,16 @@ def convert_checkpoint(source: str, target: str, kinds: Sequence[str],
                        **sizes) -> tuple[dict, dict]:
     """Convert a checkpoint file; those to write must not exist.
 
-    Args:
-        source (str): The file to read.
-        target (str): The checkpoint to write.
-        kinds (Sequence[str]): Keys of :data:`SOURCES` that are accepted; the
-            first that fits is taken.
-        necks (Sequence[dict]): Configs of the necks; where the source has a cluster
-            embedding, the neck before that block gets it.
-        num_blocks (int, optional): How many blocks the vision tower must have.
-        layer_norm_eps (float): See :func:`infer_head`.
-        config_file (str, optional): A config to write that tests the model.
-        base_config (str): The config that gives it data, schedule and runtime.
-        num_frames (int): Frames of a video in it.
-        **sizes: ``quick_gelu``, ``head_width`` and ``text_head_width`` of
-            :func:`infer_arch`.
+    The first of ``kinds``, keys of :data:`SOURCES`, that fits is taken. A neck gets the
+    source's cluster embedding of its block. ``num_blocks`` is how many the vision tower
+    must have. ``config_file`` is a config to write that tests the model, with data,
+    schedule and runtime of ``base_config``; ``sizes`` are options of
+    :func:`infer_arch`.
 
     Returns:
-        tuple[dict, dict]: The model's config, without pretrained weights; and a report:
-        ``kind``, ``unused`` keys of the source and ``missing`` keys of the model, which
-        keep their initialisation.
+        The model's config, without pretrained weights; and a report: ``kind``,
+        ``unused`` keys of the source and ``missing`` keys of the model, which keep
+        their initialisation.
     """
     check_absent(target, config_file)
     state, file, _ = read_checkpoint(source)

@@ -14,16 +14,10 @@ from .sources import find_head
 
 def infer_arch(state: dict[str, Tensor], quick_gelu: bool = True, head_width: int = 64,
                text_head_width: int = 64) -> dict:
-    """Infer the architecture that a retriever's weights belong to.
+    """Infer a retriever's architecture from its weights, for :func:`clip_config`.
 
-    The width of an attention head and the activation leave no trace in them; every
-    CLIP of OpenAI has 64 and QuickGELU.
-
-    Args:
-        state (dict[str, Tensor]): Under ``backbone.`` and ``text_backbone.``.
-
-    Returns:
-        dict: As :func:`clip_config` takes it.
+    They do not tell the width of an attention head and the activation; every CLIP of
+    OpenAI has 64 and QuickGELU.
     """
     try:
         vision = _infer_tower(state, 'backbone.', 'vision', head_width)
@@ -61,10 +55,7 @@ def _infer_tower(state: dict[str, Tensor], prefix: str, name: str,
 
 
 def infer_head(state: dict[str, Tensor], layer_norm_eps: float = 1e-12) -> dict:
-    """Infer the config of the head that weights, as stored, belong to.
-
-    They do not tell the epsilon of its layer norms; 1e-12 is CLIP4Clip's.
-    """
+    """Infer a stored head's config; the default epsilon is CLIP4Clip's."""
     kind, names = find_head(state)
     if not names:
         return dict(type=kind)
@@ -82,12 +73,9 @@ def infer_head(state: dict[str, Tensor], layer_norm_eps: float = 1e-12) -> dict:
 
 def give_embeddings(necks: Sequence[dict], embeddings: dict[int, Tensor],
                     weights: dict[str, Tensor], source: str) -> list[dict]:
-    """Return necks with the options of cluster embeddings, which ``weights`` get.
+    """Return necks with the options of cluster embeddings, put into ``weights``.
 
-    Args:
-        embeddings (dict[int, Tensor]): By the block that each precedes (K, C).
-        weights (dict[str, Tensor]): A retriever's, changed in place.
-        source (str): The file, for messages.
+    The embeddings (K, C) are by the block that each precedes.
     """
     necks = [dict(neck) for neck in necks]
     for block, embedding in embeddings.items():

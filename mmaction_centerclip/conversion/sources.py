@@ -1,7 +1,4 @@
-"""Detect a checkpoint's origin and map its keys.
-
-A new source is one entry of :data:`SOURCES`.
-"""
+"""Detect a checkpoint's origin, an entry of :data:`SOURCES`, and map its keys."""
 import re
 from collections.abc import Callable, Collection
 from typing import NamedTuple
@@ -96,17 +93,10 @@ def rename_huggingface(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 class Source(NamedTuple):
-    """A kind of checkpoint that can be converted.
-
-    Attributes:
-        title (str): What messages call it.
-        matches (Callable): Whether a checkpoint may be of this kind, by its keys.
-        rename (Callable): Names its state dict as OpenAI's CLIP does, and a head's
-            weights as a retriever, under ``head.``.
-    """
-    title: str
-    matches: Callable[[Collection[str]], bool]
-    rename: Callable[[dict[str, Tensor]], dict[str, Tensor]]
+    """A kind of checkpoint that can be converted."""
+    title: str  # as messages call it
+    matches: Callable[[Collection[str]], bool]  # by the keys of a checkpoint
+    rename: Callable[[dict[str, Tensor]], dict[str, Tensor]]  # as OpenAI does
 
 
 def _has(keys: Collection[str], prefix: str) -> bool:
@@ -156,10 +146,8 @@ def convert_state(state: dict[str, Tensor],
     """Name the stored weights of a kind in :data:`SOURCES` as a retriever does.
 
     Returns:
-        tuple[dict[str, Tensor], list[str], dict[int, Tensor]]: float32 weights under
-        ``backbone.``, ``text_backbone.`` and ``head.``; the keys that have no place;
-        and CenterCLIP's cluster embeddings (K, C) by the block that they precede, from
-        1.
+        float32 weights; the keys that have no place; and CenterCLIP's cluster
+        embeddings (K, C) by the block that they precede, from 1.
     """
     state = SOURCES[kind].rename(state)
     unused = [key for key in state if key.endswith('position_ids')]

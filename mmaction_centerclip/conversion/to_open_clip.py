@@ -5,12 +5,7 @@ from mmaction_centerclip.errors import InputError
 
 
 def to_open_clip(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Name a retriever's towers as open_clip does.
-
-    Returns:
-        tuple[dict[str, Tensor], list[str]]: The state dict, and the keys that open_clip
-        has no place for, such as the necks' embeddings.
-    """
+    """Name a retriever's weights as open_clip does, and list keys without a place."""
     if 'text_backbone.positional_embedding' not in state:
         raise InputError('not the weights of a retriever of this project; the '
                          f'first keys are {sorted(state)[:5]}')

@@ -25,13 +25,7 @@ _PLACE = ('last_step', '_global_step', '_last_value', 'verbose')
 
 
 def load_checkpoint(model: nn.Module, path: str, cfg: Config) -> None:
-    """Load a checkpoint of exactly this model, in place.
-
-    Args:
-        model (nn.Module): As ``cfg`` builds it.
-        path (str): A local file.
-        cfg (Config): What its ``CheckCheckpointHook`` allows is allowed.
-    """
+    """Load a local checkpoint of exactly this model, which ``cfg`` builds, in place."""
     state, file, _ = read_checkpoint(path)
     check_weights(model.state_dict(), state, path)
     hook = cfg.get('default_hooks', {}).get('check_checkpoint') or {}
@@ -57,12 +51,9 @@ def lock_work_dir(work_dir: str) -> None:
 def find_resumable(work_dir: str) -> str | None:
     """Find the newest readable checkpoint of a training in a work dir.
 
-    Only files of the folder itself count: what ``last_checkpoint`` names may
-    lie where the folder was copied from.
-
-    Returns:
-        str | None: Its path, None where there is no checkpoint. If there are some,
-        but none is readable, that is an ``InputError``.
+    Only files of the folder itself count: what ``last_checkpoint`` names may lie where
+    the folder was copied from. Return None where there is no checkpoint; if there are
+    some, but none is readable, that is an ``InputError``.
     """
     folder = Path(work_dir)
     numbered = {path: int(match[1]) for path in folder.glob('*.pth')
@@ -94,15 +85,9 @@ def check_weights(own: dict[str, Tensor], state: dict[str, Tensor], source: str,
                   new: tuple[str, ...] = ()) -> tuple[list[str], list[str]]:
     """Check that weights are all of a model's, and no others.
 
-    Args:
-        own (dict[str, Tensor]): The model's state dict.
-        state (dict[str, Tensor]): The weights, without a wrapper's ``module.``.
-        source (str): Where they are from, for messages.
-        new (tuple[str, ...]): Starts of keys that need not fit.
-
-    Returns:
-        tuple[list[str], list[str]]: Keys of the model that do not fit or are
-        missing, and keys that the model has not; all of them are ``new``.
+    The weights have no wrapper's ``module.``; keys that start with one of ``new`` need
+    not fit. Return the model's keys that do not fit or are missing, and keys that the
+    model has not; ``source`` is for messages.
     """
     missing, unknown, other = compare_weights(own, state)
     # One of another shape is new, as one that is missing.
@@ -136,11 +121,7 @@ def _describe(state: dict, own: dict) -> tuple[str, str]:
 
 
 def check_training_state(checkpoint: dict, source: str) -> None:
-    """Check the form of what a checkpoint holds beside weights.
-
-    MMEngine takes it as it is: a count of another kind ends in the middle of
-    its code, and a file may be named there that is deleted later.
-    """
+    """Check the form of what a checkpoint has beside weights, which MMEngine trusts."""
     if not {'optimizer', 'meta'} <= checkpoint.keys():
         raise InputError(
             f'{source} has weights only, without the state of a training to '

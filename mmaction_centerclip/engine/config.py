@@ -33,20 +33,16 @@ def prepare_config(cfg: Config) -> Config:
     """Complete and check a config, in place; a second time changes nothing.
 
     ``model.arch`` and ``model.pretrained`` alone choose a model: a retriever's
-    ``OpenCLIPResize`` and ``OpenCLIPTokenize`` without a ``model`` get those,
-    and the latter the text tower's ``context_length`` unless it has its own.
-    Workers hand over stacked batches, see :func:`stack_in_worker`, where this
-    package's preprocessor takes them. What a config says is left as it is, and
-    compared with the model: captions must come from its tokenizer, and frames
-    be normalised and resized as those that the tag in ``pretrained`` was
-    trained on. Of a local file nothing is known, and nothing is checked.
+    ``OpenCLIPResize`` and ``OpenCLIPTokenize`` without a ``model`` get those, and the
+    latter the text tower's ``context_length`` unless it has its own. Workers hand over
+    stacked batches, see :func:`stack_in_worker`, where this package's preprocessor
+    takes them. What a config says is compared with the model: captions must come from
+    its tokenizer, and frames be normalised and resized as the tag in ``pretrained``
+    asks. Of a local file nothing is checked.
 
-    Of any model a leading ``~`` is the home folder, loaders without workers lose
-    the options of workers, and a frame cache (``VideoInit(cache=...)``) gets the
-    resizing behind ``VideoDecode``, so that it keeps frames of that size.
-
-    Returns:
-        Config: The same one.
+    Of any model a leading ``~`` is the home folder, loaders without workers lose the
+    options of workers, and a frame cache (``VideoInit(cache=...)``) gets the resizing
+    behind ``VideoDecode``, so that it keeps frames of that size.
     """
     expand_home(cfg)
     pipelines = [(name, pipeline) for name in LOADERS
@@ -75,9 +71,7 @@ def is_retriever(cfg: Config) -> bool:
 def pipeline_settings(cfg: Config) -> dict[str, object]:
     """Return how a retriever's pipeline, that of the test if any, makes frames.
 
-    Returns:
-        dict[str, object]: ``num_frames``, ``frames_per_second`` and ``resizing``
-        where it says so.
+    ``num_frames``, ``frames_per_second`` and ``resizing``, where it says so.
     """
     settings = {}
     for name in reversed(LOADERS):
@@ -175,10 +169,7 @@ def _check_resizing(pipeline: list[dict], visual: dict, known: dict,
 
 def _find_resizing(pipeline: list[dict], visual: dict,
                    known: dict | None = None) -> Iterator[tuple[str, dict]]:
-    """Find what resizes, and how; a crop has no proportions of the frame to keep.
-
-    ``known`` is the preprocessing of ``visual``, if it was looked up.
-    """
+    """Find what resizes, and how; a crop has no proportions of the frame to keep."""
     is_cropped = False
     for step in pipeline:
         name = step_type(step)

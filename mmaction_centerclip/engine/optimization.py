@@ -23,21 +23,16 @@ _OPTIONS = ('clip_lr_mult', 'clip_keys', 'no_decay_keys')
 class CLIPOptimWrapperConstructor:
     """Parameter groups as in CLIP4Clip and CenterCLIP.
 
-    CLIP's weights, and what lies inside its towers such as a neck's
-    embedding, learn at ``clip_lr_mult`` of the rate of new layers; biases do
-    not decay, norm weights do (arXiv 2104.08860, Sec. 4.2, and the authors'
-    groups). LoRA's matrices, and a learned projection of the videos, are new
-    layers.
+    CLIP's weights, and what lies inside its towers such as a neck's embedding, learn at
+    ``clip_lr_mult`` of the rate of new layers; biases do not decay, norm weights do
+    (arXiv 2104.08860, Sec. 4.2, and the authors' groups). LoRA's matrices, and a
+    learned projection of the videos, are new layers.
 
     Args:
-        optim_wrapper_cfg (dict): Config of the optimizer wrapper, with the
-            ``optimizer``.
-        paramwise_cfg (dict, optional): ``clip_lr_mult`` (float, defaults to
-            1e-3); ``clip_keys`` (list[str], prefixes of the names of
-            CLIP's parameters, defaults to the towers and the head's
-            ``logit_scale`` and ``logit_bias``, which SigLIP's weights have);
-            ``no_decay_keys`` (list[str], parts of the names without decay,
-            defaults to ``['bias']``).
+        paramwise_cfg (dict, optional): ``clip_lr_mult`` (float, defaults to 1e-3);
+            ``clip_keys`` (list[str], prefixes of the names of CLIP's parameters,
+            defaults to the towers and the head's ``logit_scale`` and ``logit_bias``);
+            ``no_decay_keys`` (list[str], parts of names, defaults to ``['bias']``).
     """
 
     def __init__(self, optim_wrapper_cfg: dict,
@@ -97,21 +92,12 @@ class CLIPOptimWrapperConstructor:
 class LinearWarmupCosineLR(LRSchedulerMixin, _ParamScheduler):
     """Warm up linearly over a share of the steps, then decay by a cosine.
 
-    At step t of T with warm-up of w = int(``warmup_ratio`` * T) steps the
-    rate is, relative to the group's own, ``floor_ratio`` + (1 -
-    ``floor_ratio``) t / w before w, and after it (1 + cos(pi (t - w) /
-    (T - w))) / 2, never below ``floor_ratio``. (SGDR, arXiv 1608.03983,
-    Eq. 5, without restarts.) mmengine's ``LinearLR`` followed by
-    ``CosineAnnealingLR`` reaches the peak one step earlier.
-
-    Args:
-        optimizer (Optimizer or OptimWrapper): Wrapped optimizer.
-        warmup_ratio (float): Share of the steps, from 0 to 1 exclusive.
-        floor_ratio (float): Lowest rate relative to the group's own; also
-            where the warm-up starts.
-        begin (int): First step, or epoch.
-        end (int): End of the training, in the same unit; required.
-        **kwargs: ``last_step``, ``by_epoch`` and ``verbose`` as in mmengine.
+    At step t of T with warm-up of w = int(``warmup_ratio`` * T) steps the rate is,
+    relative to the group's own, ``floor_ratio`` + (1 - ``floor_ratio``) t / w before w,
+    and after it (1 + cos(pi (t - w) / (T - w))) / 2, never below ``floor_ratio``.
+    (SGDR, arXiv 1608.03983, Eq. 5, without restarts.) mmengine's ``LinearLR`` followed
+    by ``CosineAnnealingLR`` reaches the peak one step earlier. ``end`` is that of the
+    training, in the unit of ``begin``; required.
 
     Examples:
         >>> # In a config, for five epochs:

@@ -27,7 +27,6 @@ _PARTS = dict(
 class RetrievalRunner(Runner):
     """MMEngine's runner, of configs that :func:`prepare_config` has prepared.
 
-    ``runner_type`` of the configs, so that the zoo's own tools prepare them too.
     What goes wrong while something is built, or a checkpoint is read, is an
     ``InputError`` that names the part of the config, or the file.
     """

@@ -42,12 +42,8 @@ PROTOCOLS = {
 class RetrievalEvaluation:
     """Compute recalls and ranks, further metrics, and those of re-rankings.
 
-    All similarities are held at once only where a metric or a re-ranking needs them.
-
-    Args:
-        more_metrics (Sequence[str | dict]): Names in ``RETRIEVAL_METRICS``, or dicts
-            with the name as ``type`` and options.
-        rerank (Sequence[str | dict]): The same of ``RERANKINGS``.
+    ``more_metrics`` and ``rerank`` list registered names, or dicts with the name as
+    ``type`` and options. All similarities are held at once only where one needs them.
     """
 
     def __init__(self, topk: Sequence[int] = TOPK,
@@ -61,14 +57,9 @@ class RetrievalEvaluation:
 
     def __call__(self, features: RetrievalFeatures, scorer: Scorer | None = None,
                  report: Callable[[str], object] | None = None) -> dict[str, float]:
-        """Return the figures of features, by name.
+        """Return the figures by name, a re-ranking's such as ``qb_norm/t2v/R1``.
 
-        Those of a re-ranking begin with its own, such as ``qb_norm/t2v/R1``.
-
-        Args:
-            scorer (Scorer, optional): See :class:`Scores`.
-            report (Callable, optional): Called with the protocol and a table
-                of the figures, even if a re-ranking fails.
+        ``report`` gets the protocol and a table, even if a re-ranking fails.
         """
         rows: dict[str, dict[str, float]] = {}
         try:

@@ -26,27 +26,15 @@ _FORMAT = 'mmaction_centerclip.features.v1'
 
 
 class RetrievalFeatures(NamedTuple):
-    """All videos and captions of an evaluation.
-
-    Attributes:
-        video (dict[str, Tensor]): Features of the videos (videos, ...).
-        text (dict[str, Tensor]): Features of the captions (texts, ...).
-        video_of_text (Tensor): Ascending, int64 (texts, ).
-        filenames (Sequence[str]): One a video.
-        captions (Sequence[str]): Those of all videos in turn.
-        paragraph (bool): Whether a caption is all sentences of a video.
-        similarity (Tensor, optional): Shape (texts, videos), where a head computes it.
-        head (dict, optional): That head's ``config``, of plain types, and
-            ``state_dict``.
-    """
-    video: Features
-    text: Features
-    video_of_text: Tensor
-    filenames: Sequence[str]
-    captions: Sequence[str]
-    paragraph: bool = False
-    similarity: Tensor | None = None
-    head: dict | None = None
+    """All videos and captions of an evaluation."""
+    video: Features  # (videos, ...)
+    text: Features  # (texts, ...)
+    video_of_text: Tensor  # ascending, int64 (texts, )
+    filenames: Sequence[str]  # one a video
+    captions: Sequence[str]  # those of all videos in turn
+    paragraph: bool = False  # whether a caption is all sentences of a video
+    similarity: Tensor | None = None  # (texts, videos), where a head computes it
+    head: dict | None = None  # its ``config``, of plain types, and ``state_dict``
 
     @property
     def separable(self) -> bool:

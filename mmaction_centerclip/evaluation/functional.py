@@ -19,21 +19,12 @@ def retrieval_metrics(similarity: Tensor | np.ndarray,
                       topk: Sequence[int] = TOPK) -> dict[str, float]:
     """Compute recall, median and mean rank, text-to-video and video-to-text.
 
-    Text-to-video: every caption is a query that ranks all videos. Video-to-text: every
-    video with a caption is a query that ranks the videos' caption groups, a group
-    scoring its best caption, as in CLIP4Clip (arXiv 2104.08860, Sec. 4.3).
-
-    Ties count by their expected value under random tie-breaking: with b candidates
-    better and t others tied, the rank is uniform on b + 1 to b + t + 1, so that R@k is
-    the probability of a rank up to k and a constant similarity scores chance.
-
-    Args:
-        similarity (Tensor | ndarray): Shape (texts, videos), finite.
-        video_of_text (Tensor | ndarray): Each caption's own video, integer (texts, ).
-
-    Returns:
-        dict[str, float]: For ``t2v`` and ``v2t``: ``/R1`` ... in per cent, ``/MdR`` and
-        ``/MnR``, the median and mean of the (expected) ranks, which count from 1.
+    Every caption ranks all videos; every video with a caption ranks the videos' caption
+    groups, a group scoring its best caption (CLIP4Clip, arXiv 2104.08860, Sec. 4.3).
+    With b candidates better and t others tied, the rank is uniform on b + 1 to b + t +
+    1, so that R@k is the probability of a rank up to k and a constant similarity scores
+    chance. Recalls ``/R1`` ... are in per cent, ``/MdR`` and ``/MnR`` of expected ranks
+    from 1.
 
     Examples:
         >>> import torch
@@ -61,10 +52,7 @@ def metrics_of_counts(counts: dict[str, Counts],
 
 
 def better_and_tied(similarity: Tensor, target: Tensor) -> Counts:
-    """Count the candidates that beat each query's own, and the others that tie with it.
-
-    Of similarities (queries, candidates); float64 (queries, ) each.
-    """
+    """Count each query's better and tied candidates, of (queries, candidates)."""
     own = similarity.gather(1, target[:, None])
     better = (similarity > own).sum(dim=1)
     tied = (similarity == own).sum(dim=1) - 1
@@ -95,10 +83,8 @@ def relevance_metrics(similarity: Tensor | np.ndarray,
                       directions: Sequence[str] = ('t2v', 'v2t')) -> dict[str, float]:
     """Compute mean average precision and NDCG in per cent, in both directions.
 
-    Of single captions: text-to-video, every caption ranks all videos, one of which is
-    relevant; video-to-text, every video with a caption ranks all captions, of which its
-    own are relevant. Ties count by their expected value, see
-    :func:`expected_ap_and_ndcg`.
+    Every caption ranks all videos; every video with a caption ranks all captions, of
+    which its own are relevant. Ties count as in :func:`expected_ap_and_ndcg`.
 
     Examples:
         >>> import torch
@@ -129,26 +115,19 @@ def relevance_metrics(similarity: Tensor | np.ndarray,
 def expected_ap_and_ndcg(scores: Tensor, relevant: Tensor) -> tuple[Tensor, Tensor]:
     """Average AP and NDCG exactly over all orders of tied candidates.
 
-    A group of n tied candidates, r of them relevant, follows T better candidates, of
-    which R are relevant. Its j-th place holds a relevant one with the probability
-    r / n, before which stand R + (j - 1) (r - 1) / (n - 1) relevant ones in the mean.
-    So, as McSherry and Najork derive ("Computing Information Retrieval Performance
-    Measures Efficiently in the Presence of Tied Scores", ECIR 2008), the group adds the
-    sum over j = 1 to n of
-
-    .. code-block:: text
+    A group of n tied candidates, r of them relevant, follows T better ones, of which R
+    are relevant. Its j-th place is relevant with the probability r / n, after a mean of
+    R + (j - 1) (r - 1) / (n - 1). So, as McSherry and Najork derive ("Computing
+    Information Retrieval Performance Measures Efficiently in the Presence of Tied
+    Scores", ECIR 2008), it adds the sum over j = 1 to n of::
 
         r / n * (R + 1 + (j - 1) (r - 1) / (n - 1)) / (T + j)
 
-    to the average precision times the number of relevant candidates, and the sum of
-    r / n / log2(1 + T + j) to the DCG of binary gains.
+    to AP times the number of relevant candidates, and of r / n / log2(1 + T + j) to the
+    DCG of binary gains. Both are float64 (queries, ), from 0 to 1.
 
     Args:
-        scores (Tensor): Shape (queries, candidates), finite.
         relevant (Tensor): Bool (queries, candidates), at least one a query.
-
-    Returns:
-        tuple[Tensor, Tensor]: AP and NDCG, float64 (queries, ), from 0 to 1.
     """
     place = torch.arange(
         1, scores.shape[1] + 1, dtype=torch.float64, device=scores.device)

@@ -10,16 +10,9 @@ RETRIEVAL_METRICS = Registry('retrieval metric')
 
 
 class RetrievalMetric(ABC):
-    """Further figures, which ``more_metrics`` lists by a name of ``RETRIEVAL_METRICS``.
-
-    Attributes:
-        needs_matrix (bool): Whether it reads ``scores.matrices``, which are then
-            computed at once.
-        several_captions (str): How it counts videos with several captions, if not as
-            the recalls do.
-    """
-    needs_matrix = False
-    several_captions = ''
+    """Further figures, which ``more_metrics`` lists by a registered name."""
+    needs_matrix = False  # True: it reads ``scores.matrices``, computed at once
+    several_captions = ''  # how it counts videos with several, if not as recalls
 
     @abstractmethod
     def __call__(self, scores: Scores) -> dict[str, float]:

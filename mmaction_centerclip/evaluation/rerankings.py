@@ -16,14 +16,8 @@ RERANKINGS = Registry('re-ranking')
 
 
 class Reranking(ABC):
-    """A change of similarities, which ``rerank`` lists by a name of ``RERANKINGS``.
-
-    The name is also that of its row of figures; ``__init__`` checks its options.
-
-    Attributes:
-        needs_cosines (bool): Whether it is for similarities from -1 to 1 only.
-    """
-    needs_cosines = False
+    """A change of similarities, which ``rerank`` lists by a name of ``RERANKINGS``."""
+    needs_cosines = False  # True: only for similarities from -1 to 1
 
     @abstractmethod
     def __call__(self, scores: Scores) -> Scores:
@@ -32,10 +26,7 @@ class Reranking(ABC):
 
 @RERANKINGS.register_module(name='dual_softmax')
 class DualSoftmax(Reranking):
-    """Re-rank with :func:`dual_softmax`, which sees all queries of a test set at once.
-
-    State its use beside any figure: a retriever is asked one query at a time.
-    """
+    """Re-rank with :func:`dual_softmax`, which sees all queries of a test at once."""
     needs_cosines = True
 
     def __init__(self, temperature: float = 100.0) -> None:
@@ -48,22 +39,17 @@ class DualSoftmax(Reranking):
 def dual_softmax(similarity: Tensor, temperature: float = 100.0) -> dict[str, Tensor]:
     """Multiply similarities by their softmax over the queries.
 
-    As CAMoE's dual softmax loss (arXiv 2109.04290), for the cosine similarities S of a
-    test set, with temperature c:
-
-    .. code-block:: text
+    As CAMoE's dual softmax loss (arXiv 2109.04290), for cosine similarities S and a
+    temperature c::
 
         t2v[t, v] = S[t, v] * exp(c S[t, v]) / sum over texts u of exp(c S[u, v])
         v2t[t, v] = S[t, v] * exp(c S[t, v]) / sum over videos w of exp(c S[t, w])
 
-    Similarities more than about 700 / c under the best of their softmax have a weight
-    of zero, and tie. As the formula stands, negative similarities rank higher the
-    *lower* their weight.
-
-    Returns:
-        dict[str, Tensor]: ``t2v``, whose rows rank the videos, and ``v2t``, whose
-        columns rank the texts, float64 (texts, videos): small weights would be ties in
-        float32.
+    State its use beside any figure: a retriever is asked one query at a time.
+    Similarities more than about 700 / c under the best of their softmax weigh zero, and
+    tie; negative ones rank higher the *lower* their weight. Both are float64 (texts,
+    videos), since small weights would tie in float32; rows of ``t2v`` rank videos,
+    columns of ``v2t`` texts.
     """
     check_matrix('similarity', similarity, '(texts, videos)')
     _check_temperature(temperature)
@@ -80,11 +66,7 @@ def _check_temperature(value: object) -> float:
 
 @RERANKINGS.register_module(name='qb_norm')
 class QBNorm(Reranking):
-    """Re-rank with :func:`qb_norm` and a bank of the training set.
-
-    The bank is a file of features of the same model: its captions for ``t2v``, its
-    videos for ``v2t``.
-    """
+    """Re-rank with :func:`qb_norm` and a bank, a file of training features."""
 
     def __init__(self, bank: str | os.PathLike, beta: float = 20.0,
                  top: int = 1) -> None:
@@ -111,25 +93,18 @@ def qb_norm(similarity: Tensor, bank: Tensor, beta: float = 20.0,
     """Normalise similarities by those of a bank, with the dynamic inverted softmax.
 
     From "Cross Modal Retrieval with Querybank Normalisation" (arXiv 2112.12777, Sec.
-    3). The activation set A holds the gallery items that are among the ``top`` best of
-    some query of the bank. A query whose best gallery item is in A has its similarities
-    s normalised by the bank's similarities b, and all others keep theirs:
-
-    .. code-block:: text
+    3). The set A holds the gallery items among the ``top`` best of some bank query. A
+    query whose best item, or one of those tied, is in A has its similarities s
+    normalised by the bank's b; all others keep theirs::
 
         exp(beta s[q, g]) / sum over bank queries i of exp(beta b[i, g])
 
-    A normalised query gets the logarithm of that, over beta, which ranks alike, cannot
-    overflow, and has the scale of s: ``s[q, g] - log(sum over i of exp(beta b[i, g])) /
-    beta``. Normalised and other rows do not compare. Of tied items, all count as the
-    best of their query. For video-to-text, all is transposed.
+    It gets the logarithm of that over beta, which ranks alike, cannot overflow, and has
+    the scale of s; rows normalised and not do not compare.
 
     Args:
-        similarity (Tensor): s, shape (queries, gallery), finite; so is the result, in
-            float64.
-        bank (Tensor): b, shape (bank queries, gallery), finite.
-        beta (float): The inverse temperature, positive.
-        top (int): How many best items of a bank query are in A.
+        similarity (Tensor): s (queries, gallery); so is the result, in float64.
+        bank (Tensor): b (bank queries, gallery).
     """
     check_matrix('similarity', similarity, '(queries, gallery)')
     check_matrix('bank', bank, '(bank queries, gallery)')

@@ -22,9 +22,9 @@ from .scores import choose_scorer, raised_together, score_matrix
 class VideoTextRetrievalMetric(BaseMetric):
     """Compute recall and ranks, text-to-video and video-to-text.
 
-    See :func:`retrieval_metrics` for what is counted and how ties are. A video that a
-    distributed sampler repeats counts once. Each process scores its share of the pairs,
-    with the head where it is not separable (``ScoringHeadHook`` lends it).
+    See :func:`retrieval_metrics`. A video that a distributed sampler repeats counts
+    once. Each process scores its share of the pairs, with the head where it is not
+    separable (``ScoringHeadHook`` lends it).
 
     Args:
         more_metrics (Sequence[str | dict]): Such as ``'gmean'``, ``'Rsum'``, ``'mAP'``,
@@ -32,16 +32,13 @@ class VideoTextRetrievalMetric(BaseMetric):
         rerank (Sequence[str | dict]): Such as ``'dual_softmax'`` or
             ``dict(type='qb_norm', bank='bank.pth')``.
         max_pairs (int): Pairs to score at a time, which bounds the memory.
-        score_dtype (str): In which a head that is not separable compares pairs. In
-            ``'float64'``, rounded to float32 after, figures do not depend on
-            ``max_pairs`` or the number of processes, and equal features tie;
-            ``'float32'`` is faster, on GPUs that are slow in float64 by far.
-        dump (str, optional): A new ``.pth`` file for the features, see
-            :class:`RetrievalFeatures`.
-        dump_only (bool): Whether to write the features without comparing any, as for a
-            bank of ``qb_norm``.
+        score_dtype (str): In which a head compares pairs. In ``'float64'`` figures do
+            not depend on ``max_pairs`` or the number of processes, and equal features
+            tie; ``'float32'`` is faster, on GPUs that are slow in float64 by far.
+        dump (str, optional): A new ``.pth`` file for the features.
+        dump_only (bool): Whether to compare none, as for a bank of ``qb_norm``.
         allow_missing (bool): Whether to go on without videos that cannot be read, and
-            report ``coverage``, instead of raising an error at the first one.
+            report ``coverage``.
     """
     default_prefix = 'retrieval'
 
@@ -103,10 +100,7 @@ class VideoTextRetrievalMetric(BaseMetric):
         return {f'{self.prefix}/{k}': v for k, v in metrics.items()}
 
     def use_head(self, head: nn.Module, config: dict | None = None) -> None:
-        """Set the head that compares the features, and the config to store with them.
-
-        The head has ``similarity(text, video)``, ``cosine`` and ``logit_scale``.
-        """
+        """Set a head (``similarity``, ``cosine``, ``logit_scale``) and its config."""
         for name, reranking in self.evaluation.rerankings.items():
             if reranking.needs_cosines and not head.cosine:
                 raise InputError(

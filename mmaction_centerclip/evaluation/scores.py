@@ -31,19 +31,11 @@ MIN_ROW_BLOCKS = 64  # at least, to be shared among processes and shown
 
 @dataclass(frozen=True)
 class Scorer:
-    """Compare features of texts with features of videos.
-
-    Attributes:
-        function (Callable): Features of some texts and of some videos to their
-            similarities (texts, videos).
-        dtype (torch.dtype, optional): Of the features that the function gets; None: as
-            they are.
-        max_pairs (int): Pairs to compare at a time.
-    """
-    function: Callable[[Features, Features], Tensor]
+    """Compare features of texts with features of videos."""
+    function: Callable[[Features, Features], Tensor]  # (texts, videos)
     device: str | torch.device = 'cpu'
-    dtype: torch.dtype | None = None
-    max_pairs: int = 2**18
+    dtype: torch.dtype | None = None  # None: as they are
+    max_pairs: int = 2**18  # to compare at a time
     progress: bool = False
 
     def __post_init__(self) -> None:
@@ -64,15 +56,9 @@ class Scorer:
 class Scores:
     """Similarities of all texts and videos, which metrics read and re-rankings change.
 
-    They are computed when they are asked for: :attr:`counts` alone, of a bounded part
-    at a time; :attr:`matrices` all at once.
-
-    Args:
-        scorer (Scorer, optional): Compares features whose similarities are not known;
-            None: of :func:`choose_scorer`.
-        matrices (dict[str, Tensor], optional): Similarities (texts, videos) of ``t2v``
-            and ``v2t``, such as of a re-ranking, each of which means nothing in the
-            other direction. None: those of the features.
+    They are computed when asked for: :attr:`counts` a bounded part at a time,
+    :attr:`matrices` at once. Of those given, as by a re-ranking, ``t2v`` and ``v2t``
+    each mean nothing in the other direction.
     """
 
     def __init__(self, features: RetrievalFeatures, scorer: Scorer | None = None,
@@ -120,11 +106,7 @@ class Scores:
         return Scores(self.features, self.scorer, matrices)
 
     def _counts_in_chunks(self) -> dict[str, Counts]:
-        """Count without the whole matrix.
-
-        Each process scores a part of the texts, ``max_pairs`` pairs at a time, and
-        holds the best caption of every group for every video (videos, videos).
-        """
+        """Count a few texts at a time; each process holds groups (videos, videos)."""
         text, video, own = self.features.text, self.features.video, self.video_of_text
         counts = torch.zeros(2, _count(text), dtype=torch.float64)
         groups = torch.full((_count(video), ) * 2, -torch.inf)
@@ -143,11 +125,8 @@ def choose_scorer(features: RetrievalFeatures, head: nn.Module | None = None,
                   progress: bool = False) -> Scorer:
     """Decide who compares features: products of vectors, in float64, or a head.
 
-    Args:
-        head (nn.Module, optional): The head that they are of, which is copied; None:
-            the one that the features know.
-        device (str | torch.device, optional): None: where the head is, or the CPU.
-        dtype (torch.dtype): In which a head compares.
+    A given ``head`` is copied; None: the one that the features know, where it is
+    needed. ``device`` None: where the head is, or the CPU.
     """
     if device is None:
         device = 'cpu' if head is None else head.logit_scale.device
@@ -164,11 +143,7 @@ def choose_scorer(features: RetrievalFeatures, head: nn.Module | None = None,
 
 
 def product_scores(text: Features, video: Features) -> Tensor:
-    """Multiply vectors ``text`` (texts, E) and ``video`` (videos, E).
-
-    In float64, rounded to float32, so that values, and ties, do not depend on how many
-    of them a matrix product is asked for at once.
-    """
+    """Multiply vectors (count, E), in float64 lest ties depend on the chunk size."""
     return (text['text'].double() @ video['video'].double().T).float()
 
 
@@ -205,11 +180,8 @@ def _own_rows(scorer: Scorer, text: Features,
 
 
 def _equal_slices(count: int, size: int) -> Iterator[tuple[slice, int]]:
-    """Yield slices of one size, and the first item of each that is new.
-
-    A matrix product of another shape rounds otherwise: the last slice overlaps the one
-    before it instead of being shorter.
-    """
+    """Yield slices of one size, the last overlapping, and each one's first new item."""
+    # A matrix product of another shape rounds otherwise.
     for new in range(0, count, size):
         start = min(new, count - size)
         yield slice(start, start + size), new

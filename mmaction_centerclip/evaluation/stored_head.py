@@ -12,15 +12,11 @@ _ROOMS = ('mmaction_centerclip.models.heads.', 'mmaction_centerclip.models.losse
 
 
 def build_stored_head(stored: object) -> nn.Module:
-    """Build a similarity head from its config and weights, safely.
+    """Build a similarity head from its ``config`` and ``state_dict``, safely.
 
     A registry calls whatever a ``type`` names, dotted paths included, which is not for
-    a file to choose. So only classes are built that are registered under the very name
-    and are a head or a loss of this package, or a subclass of one, with options that
-    their constructors have. Everything is checked before anything is built.
-
-    Args:
-        stored (object): As read: a dict with ``config`` and ``state_dict``.
+    a file to choose. So only registered heads and losses of this package are built, or
+    subclasses, with options of their constructors, and after all checks.
     """
     if not isinstance(stored, dict) or stored.keys() != {'config', 'state_dict'}:
         raise InputError('the head must have a config and a state_dict, got '

@@ -13,12 +13,9 @@ from mmaction_centerclip.errors import InputError, check_choice, check_number
 class VideoTextDataPreprocessor(ActionDataPreprocessor):
     """Normalise frames and stack them with their captions.
 
-    A sample of the dataset has ``imgs`` (T, 3, H, W) uint8, ``text`` (C, L) int64 of
-    its C captions, and may have ``frame_mask`` (T, ) bool. Samples whose video could
-    not be read (``missing``) have None instead; they are left out here, so that a model
-    never meets them. Videos to encode without captions have no ``text``. Inputs may
-    also be stacked already, (B, ...). Features of the towers in place of frames and
-    text are stacked.
+    A sample has ``imgs`` (T, 3, H, W) uint8, and may have ``frame_mask`` (T, ) bool and
+    ``text`` (C, L) int64 of its C captions. Videos that could not be read (``missing``)
+    are left out. Inputs may be stacked already, or features of the towers.
     """
 
     def __init__(self, mean: Sequence[float] | None = None,
@@ -35,13 +32,10 @@ class VideoTextDataPreprocessor(ActionDataPreprocessor):
         super().__init__(mean=mean, std=std, **kwargs)
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Stack a batch.
+        """Stack a batch of the B videos that could be read, empty if none could.
 
-        Returns:
-            dict: ``inputs`` with ``imgs`` float32 (B, T, 3, H, W), ``text`` int64 (sum
-            of C, L) and maybe ``frame_mask`` bool (B, T), of the videos that could be
-            read, empty if none could; and ``data_samples``, first of those B videos,
-            then of the others.
+        Captions follow each other, int64 (sum of C, L). The ``data_samples`` are first
+        those of these videos, then the others.
         """
         data = self.cast_data(data)
         samples = sorted(data['data_samples'],

@@ -14,17 +14,16 @@ _TOWERS = ('backbone', 'text_backbone')
 def add_adapters(model: nn.Module, lora: dict) -> None:
     """Freeze both towers, and put adapters into the blocks of one or both.
 
-    LoRA (arXiv 2106.09685), Sec. 4.1: a frozen weight W acts as W + alpha / r B A,
-    where the matrices A and B of rank r are learned and B starts as zero. Of a tower,
-    what its library's class does not have (necks, 3-D patches) is trained as before.
-    The keys of an adapted layer's weights in the state dict get a ``base_layer.``.
+    LoRA (arXiv 2106.09685), Sec. 4.1: a frozen weight W acts as W + alpha / r B A, with
+    matrices A and B of rank r learned, B from zero. What a tower's library class does
+    not have (necks, 3-D patches) is trained as before. The keys of an adapted layer's
+    weights in the state dict get a ``base_layer.``.
 
-    Args:
-        lora (dict): By tower, ``backbone`` or ``text_backbone``, options of
-            ``peft.LoraConfig``: ``r`` (8), ``lora_alpha`` (16), ``lora_dropout`` (0.0),
-            ``use_rslora`` (False), and the ends of the names of ``target_modules``,
-            linear layers inside the blocks, and ``target_parameters``, their matrices,
-            by default ``['attn.in_proj_weight']``: CLIP's queries, keys and values.
+    ``lora`` has by tower, ``backbone`` or ``text_backbone``, options of
+    ``peft.LoraConfig``: ``r`` (8), ``lora_alpha`` (16), ``lora_dropout`` (0.0),
+    ``use_rslora`` (False), and the ends of the names of ``target_modules``, linear
+    layers inside the blocks, and ``target_parameters``, their matrices, by default
+    ``['attn.in_proj_weight']``: CLIP's queries, keys and values.
     """
     if not lora or not lora.keys() <= set(
             _TOWERS) or not all(isinstance(x, dict) for x in lora.values()):
@@ -116,8 +115,7 @@ def without_adapters(model: nn.Module) -> Iterator[None]:
 def watch_adapters(model: nn.Module) -> Iterator[None]:
     """Refuse adapters without an effect, in the first pass of a training.
 
-    An adapter acts where its layer is called. A block may read the weight instead, as
-    MMAction2's VideoMAE does that of its ``qkv``.
+    A block may read the weight without a call of the layer, as VideoMAE's ``qkv``.
     """
     if not model.lora or model.adapters_seen:
         yield

@@ -11,14 +11,11 @@ from mmaction_centerclip.utils.option_types import NotNegative, Positive, Share
 class SymmetricInfoNCELoss(nn.Module):
     """InfoNCE over the rows and over the columns of a similarity matrix.
 
-    CLIP (arXiv 2103.00020), Fig. 3; CLIP4Clip (arXiv 2104.08860), Eq. 8 to 10. The
-    total is the mean of the two directions.
-
-    Where another pair of the batch has the same video or the same caption, it is no
-    wrong answer. Such ``repeats`` are left out of the candidates (false negative
-    elimination, arXiv 2011.11765) rather than made right answers too: each pair then
-    counts once. ``label_smoothing`` is the share of the target that is spread evenly
-    over all candidates, the right one included.
+    CLIP (arXiv 2103.00020), Fig. 3; CLIP4Clip (arXiv 2104.08860), Eq. 8 to 10: the mean
+    of the two directions. ``repeats``, other pairs with the same video or caption, are
+    left out of the candidates (false negative elimination, arXiv 2011.11765) rather
+    than made right answers too: each pair then counts once. ``label_smoothing`` is the
+    share of the target spread evenly over all candidates, the right one included.
     """
 
     def __init__(self, loss_weight: NotNegative = 1.0,
@@ -29,11 +26,7 @@ class SymmetricInfoNCELoss(nn.Module):
 
     def forward(self, logits: Tensor,
                 repeats: Tensor | None = None) -> dict[str, Tensor]:
-        """Compute the two halves of the loss, which add up to the total.
-
-        Of scaled similarities (texts, videos), pairs on the diagonal, without the
-        ``repeats`` of :func:`repeated_pairs`.
-        """
+        """Compute the two halves of the loss of scaled similarities (texts, videos)."""
         if repeats is None:
             return dict(loss_t2v=self.one_way(logits), loss_v2t=self.one_way(logits.T))
         return dict(loss_t2v=self.one_way(logits, repeats),

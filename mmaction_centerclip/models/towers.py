@@ -36,8 +36,7 @@ def build_tower(option: str, config: dict, kind: type, arch: str | dict) -> nn.M
 def load_tower_weights(tower: nn.Module, path: str) -> None:
     """Load a video tower's weights, in place; necks keep their initialisation.
 
-    From a local file, with the tower's own keys, or with those under ``backbone.`` as
-    in a recogniser's checkpoint, of which the rest is left out.
+    From a local file, with the tower's own keys, or with those under ``backbone.``.
     """
     state, file, _ = read_checkpoint(path)
     settings = describe_settings(nn.ModuleDict(dict(backbone=tower)))

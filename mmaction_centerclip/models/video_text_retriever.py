@@ -22,24 +22,22 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
     """CLIP4Clip (arXiv 2104.08860), and CenterCLIP (2205.00823) with necks.
 
     Args:
-        arch (str | dict): The CLIP architecture of both towers, see
-            :func:`clip_config`.
+        arch (str | dict): See :func:`clip_config`.
         backbone (dict): The video tower, without its ``arch``.
         text_backbone (dict): The text tower, without its ``arch``.
-        pretrained (str, optional): A tag of open_clip or a local file to start from;
-            None trains from scratch. Loaded by ``init_weights()``, which the runner
-            calls before it trains.
+        pretrained (str, optional): A tag of open_clip or a local file to start from,
+            loaded by ``init_weights()``; None trains from scratch.
         video_pretrained (str, optional): A local file to start the video tower from,
             where it is no CLIP's, see :func:`load_tower_weights`; ``pretrained`` then
             gives the text tower and the head only.
         video_projection (bool): Whether a learned linear layer takes the video tower's
-            features to the width of the text tower's. Without, both must be the same.
+            features to the width of the text tower's.
         frozen_layers (int): Blocks to freeze in both towers, from the first. 0 freezes
-            the embeddings in front of the blocks only, -1 nothing.
-        frozen_towers (bool): Whether nothing in the towers trains, what pools their
-            features included; see :class:`FrozenTowers`.
-        lora (dict, optional): Low-rank adapters to train in place of the towers, see
-            :func:`add_adapters`; needs ``peft``, and no ``frozen_towers``.
+            the embeddings in front of them only, -1 nothing.
+        frozen_towers (bool): Whether nothing in the towers trains, see
+            :class:`FrozenTowers`.
+        lora (dict, optional): See :func:`add_adapters`; needs ``peft``, and no
+            ``frozen_towers``.
         data_preprocessor (dict, optional): Without ``mean`` and ``std`` it gets those
             of :func:`preprocessing_for`.
     """
@@ -124,14 +122,13 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
         Args:
             inputs (dict[str, Tensor]): Normalised ``imgs`` (B, T, 3, H, W); ``text``,
                 int64 token ids (B, L), in mode ``'predict'`` of all captions of all
-                videos in turn; and, if frames are padding, ``frame_mask``, bool (B, T).
-            data_samples (list, optional): One a video, for ``'predict'``; in ``'loss'``
-                too they may say whose ``tokenizer`` the captions come from, the frames'
-                ``resizing``, and ``pair_ids``, see :meth:`SimilarityHead.loss`.
+                videos in turn; and maybe ``frame_mask``, bool (B, T).
+            data_samples (list, optional): One a video. For ``'loss'`` too they may have
+                the captions' ``tokenizer``, the frames' ``resizing``, and ``pair_ids``.
             mode (str): ``'loss'`` returns the loss terms; ``'predict'`` the samples
-                with ``video_features`` and ``text_features`` (of C captions, (C, ...)),
-                dicts of what the head compares; ``'tensor'`` a dict of both, of all
-                videos and captions, with ``segments`` (B, S, E) and ``segment_mask``.
+                with ``video_features`` and ``text_features`` (C, ...), dicts of what
+                the head compares; ``'tensor'`` a dict of both, with ``segments`` and
+                ``segment_mask``.
         """
         if mode in ('loss', 'predict') and 'imgs' in inputs:
             read = (data_samples or ())[:len(inputs['imgs'])]
@@ -205,10 +202,7 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
                               torch.tensor(ids, device=segments.device))
 
     def predict(self, inputs: dict[str, Tensor], data_samples: list) -> list:
-        """Store each video's features, and its captions', on its sample.
-
-        Samples of videos that could not be read come last, without inputs.
-        """
+        """Store each video's features, and its captions'; unread videos come last."""
         if not inputs:
             return data_samples
         read = data_samples[:len(inputs['imgs'])]

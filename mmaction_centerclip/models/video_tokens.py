@@ -10,35 +10,21 @@ from mmaction_centerclip.ops import segment_mask, weighted_mean
 
 @dataclass(eq=False)
 class VideoTokens:
-    """The tokens of B videos of S frames (later segments) in a transformer's layout.
-
-    Attributes:
-        x (Tensor): P prefix tokens (class, registers), then N patches of each frame,
-            shape (B * S, P + N, C).
-        num_prefix (int): P, which may differ from step to step.
-        frame_mask (Tensor, optional): True where a frame is real, bool (B, S).
-        positions (Tensor, optional): Where each patch token comes from, int64 (B, S,
-            N): frame * patches of a frame + patch, as the frames were before the first
-            neck. None where every patch is at its place.
-        size (Tensor, optional): How many patches each patch token stands for, int64 (B,
-            S, N). None where that is one.
-        keys (Tensor, optional): What the block's attention compared the patch tokens
-            by, averaged over its heads, (B, S, N, D). Only inside a block, for a neck
-            that needs them.
-        first_frames (Tensor, optional): The first of the tower's frames that each
-            frame, or segment, stands for, int64 (B, S). None: every frame its own.
-        attend_masked (bool): Whether attention that joins the frames of a video attends
-            to those that are not real.
-    """
-    x: Tensor
+    """The tokens of B videos of S frames (later segments) in a transformer's layout."""
+    x: Tensor  # P prefix tokens, then N patches of each frame, (B * S, P + N, C)
     batch_size: int
-    num_prefix: int
-    frame_mask: Tensor | None = None
+    num_prefix: int  # P, which may differ from step to step
+    frame_mask: Tensor | None = None  # True where a frame is real, bool (B, S)
+    # Where each patch token comes from, int64 (B, S, N): frame * patches of a frame +
+    # patch, as before the first neck. None where every patch is at its place.
     positions: Tensor | None = None
-    size: Tensor | None = None
+    size: Tensor | None = None  # patches of each token, int64 (B, S, N); None: one
+    # What attention compared the patch tokens by, averaged over its heads,
+    # (B, S, N, D). Only inside a block, for a neck that needs them.
     keys: Tensor | None = None
+    # First of the tower's frames that each stands for, int64 (B, S). None: its own.
     first_frames: Tensor | None = None
-    attend_masked: bool = True
+    attend_masked: bool = True  # Attention that joins frames sees those not real.
 
     @classmethod
     def of(cls, x: Tensor, batch_size: int, num_prefix: int,
@@ -76,8 +62,7 @@ class VideoTokens:
         """Return the tokens with other prefix, patches, or fields.
 
         Patches of other number need their ``positions`` and ``size``, and other frames
-        their ``first_frames``, which are unknown otherwise. The keys are those of the
-        patches before, and go with them.
+        their ``first_frames``, else unknown. The keys go with the patches before.
         """
         fields = dict(x=self.x, batch_size=self.batch_size, num_prefix=self.num_prefix,
                       frame_mask=self.frame_mask, positions=self.positions,

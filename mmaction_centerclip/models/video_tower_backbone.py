@@ -15,15 +15,10 @@ from .backbones import VideoTower, check_host
 class VideoTowerBackbone(BaseModule):
     """A video tower in ``Recognizer3D``: the mean of its segments' features.
 
-    For towers of images, such as CLIP's and timm's. Those of the zoo's video
-    transformers, ``VideoMAETower`` and others, stand in a recogniser as they are.
-
-    Args:
-        tower (dict): Of a :class:`VideoTower`, such as a :class:`CLIPVisionTower` with
-            its ``arch`` and ``necks``.
-        pretrained (str, optional): CLIP's weights for the tower's ``arch``, see
-            :func:`read_clip_weights`. The recogniser's data preprocessor must normalise
-            as the tag was trained with, which this project's tools check.
+    For towers of images; ``VideoMAETower`` and the like stand in a recogniser as they
+    are. ``tower`` is a config of a :class:`VideoTower`, and ``pretrained`` CLIP's
+    weights for its ``arch``, see :func:`read_clip_weights`. The data preprocessor must
+    normalise as the tag was trained with, which this project's tools check.
     """
 
     def __init__(self, tower: dict, pretrained: str | None = None,

@@ -23,18 +23,11 @@ def agglomerative(tokens: Tensor, num_centers: int, *, linkage: str = 'average',
     """Join the two nearest clusters of tokens until ``num_centers`` are left.
 
     ATC (Agglomerative Token Clustering, arXiv 2409.11923, Sec. 3). By
-    ``scipy.cluster.hierarchy``, on the CPU and one problem after the other, in float64
-    on distances of float32. Arguments and result are those of :func:`kmedoids`, but:
-
-    Args:
-        linkage (str): The distance of two clusters: the smallest of their tokens'
-            (``'single'``), the largest (``'complete'``), the mean (``'average'``), or
-            what joining them adds to the squared distances from the mean (``'ward'``,
-            which is not the paper's, and for Euclidean distances only).
-
-    Returns:
-        tuple[Tensor, Tensor]: ``medoids`` (B, K), of each cluster the token with the
-        smallest sum of distances to the others, and ``assignment`` (B, N).
+    ``scipy.cluster.hierarchy``, on the CPU, one problem at a time, in float64 on
+    distances of float32. ``linkage`` is ``'single'``, ``'complete'``, ``'average'``, or
+    ``'ward'``, which is not the paper's, and for Euclidean distances only. A medoid has
+    the smallest sum of distances to the others of its cluster. Arguments and result are
+    else those of :func:`kmedoids`.
 
     Examples:
         >>> tokens = torch.tensor([[[0.], [1], [2], [10], [11], [12]]])

@@ -1,7 +1,6 @@
 """KKZ initialisation and the alternation of k-medoids, on known distances.
 
-Both work on all problems of a batch at once, with nothing larger than a (B, N, N)
-tensor. (Katsavounidis, Kuo and Zhang, 1994; CenterCLIP, arXiv 2205.00823, Sec. 3.3.)
+Katsavounidis, Kuo and Zhang (1994); CenterCLIP, arXiv 2205.00823, Sec. 3.3.
 """
 import torch
 from torch import Tensor
@@ -36,13 +35,9 @@ def kkz_init(distances: Tensor, num_centers: int, first: Tensor,
 def alternate(distances: Tensor, tokens: Tensor, num_centers: int,
               first: Tensor, valid: Tensor | None, max_iters: int,
               tol: float) -> tuple[Tensor, Tensor]:
-    """Run KKZ and the alternation on known distances.
+    """Run KKZ and the alternation on known distances, see :func:`kmedoids`.
 
-    Args:
-        distances (Tensor): Symmetric, zero diagonal, shape (B, N, N).
-        tokens (Tensor): For the medoids' displacement, shape (B, N, C).
-
-    The other arguments and the result are those of :func:`kmedoids`.
+    ``distances`` (B, N, N) are symmetric with a zero diagonal.
     """
     # Tokens that overflowed upstream must not break the invariants.
     distances = distances.nan_to_num(0)

@@ -16,20 +16,15 @@ def density_peaks(tokens: Tensor, num_centers: int, *, neighbors: int = 5,
     """Cluster tokens around those that are dense and far from denser ones.
 
     DPC-KNN, as in TCFormer (arXiv 2204.08680, Sec. 3.2). With d the distance of two
-    tokens, a token's density is exp(-mean of d^2) over its k nearest neighbours, itself
-    not among them; its separation is d to the nearest token of larger density, and for
-    the densest d to the farthest of all. The centers are the K tokens with the largest
+    tokens, divided by ``scale`` (None: sqrt(C); the papers leave the unit open), a
+    token's density is exp(-mean of d^2) over its k nearest ``neighbors``, itself not
+    among them; its separation is d to the nearest token of larger density, and for the
+    densest d to the farthest of all. The centers are the K tokens with the largest
     product of both, and all others go to the nearest center.
 
-    The product is compared by its logarithm, which does not underflow. Of two equally
-    dense tokens the first one is the denser, so that copies of a token do not all
-    become centers; every tie goes to the lowest index. The papers leave the unit of d
-    open, which their exponent depends on. Other arguments and the result are those of
-    :func:`kmedoids`.
-
-    Args:
-        neighbors (int): k; all other tokens where there are fewer.
-        scale (float, optional): What Euclidean distances are divided by. None: sqrt(C).
+    Of two equally dense tokens the first one is the denser, so that copies of a token
+    do not all become centers; every tie goes to the lowest index. Other arguments and
+    the result are those of :func:`kmedoids`.
 
     Examples:
         >>> tokens = torch.tensor([[[0.], [1], [2], [10], [11], [12]]])

@@ -18,14 +18,10 @@ def pairwise_distances(tokens: Tensor, distance: str = 'euclidean',
                        p: float = 2.0) -> Tensor:
     """Distances (B, N, N) between all tokens (B, N, C) of each problem.
 
-    The result is exactly symmetric with an exactly zero diagonal, whatever the
-    rounding, so that the two members of a two-token cluster tie exactly. The largest
-    temporary has the size of the result. Half precision is computed in float32,
-    whatever autocast says.
-
-    Args:
-        distance (str): ``'euclidean'`` (Minkowski of order ``p``) or ``'cosine'`` (1 -
-            cos, with 1e-6 added to each norm).
+    Exactly symmetric with an exactly zero diagonal, whatever the rounding, so that the
+    two members of a two-token cluster tie exactly. Half precision is computed in
+    float32. ``'euclidean'`` is Minkowski of order ``p``, ``'cosine'`` 1 - cos, with
+    1e-6 added to each norm.
     """
     check_choice('distance', distance, DISTANCES)
     check_order(p)
@@ -64,10 +60,8 @@ def _symmetric_gram(tokens: Tensor) -> Tensor:
 def squared_euclidean(tokens: Tensor) -> Tensor:
     """Squared Euclidean distances, |x|^2 + |y|^2 - 2xy on centred tokens.
 
-    Centring takes out the part that all tokens share, which is what cancels badly:
-    tokens of one video have a large common component. The norms come from the product
-    itself, so that duplicated tokens are at distance zero. (B, N, N), symmetric to the
-    last bit and not negative.
+    Centring takes out the large part that tokens of one video share, which cancels
+    badly. The norms come from the product itself: duplicates are at distance zero.
     """
     gram = _symmetric_gram(tokens - tokens.mean(dim=1, keepdim=True))
     squared = gram.diagonal(dim1=-2, dim2=-1)

@@ -36,12 +36,12 @@ def kmedoids(tokens: Tensor, num_centers: int, *, distance: str = 'euclidean',
 
     Deterministic and canonical: distances are symmetric with a zero diagonal, every tie
     goes to the lowest index, a medoid belongs to its own cluster, and the medoids are
-    distinct even where tokens are not. A problem's result does not depend on its
-    neighbours in the batch.
+    distinct even where tokens are not. Returns ``medoids``, int64 (B, K), ascending
+    token indices, and ``assignment``, int64 (B, N), each token's position in
+    ``medoids``.
 
     Args:
-        tokens (Tensor): Shape (B, N, C), any floating point dtype. No gradient flows
-            through the decision; gather with the result.
+        tokens (Tensor): Shape (B, N, C), floating point; the decision has no gradient.
         num_centers (int): K, from 1 to N.
         distance (str): ``'euclidean'`` or ``'cosine'``, see :func:`pairwise_distances`.
         p (float): Order of the Minkowski distance.
@@ -49,21 +49,14 @@ def kmedoids(tokens: Tensor, num_centers: int, *, distance: str = 'euclidean',
         max_iters (int): Limit of update steps.
         tol (float): A problem is done when the Euclidean displacements of its medoids
             sum to less than this.
-        first (Tensor, optional): Forced first picks, int64 (B, ). None: the token of
-            the largest norm.
-        valid (Tensor, optional): False for padding, bool (B, N). Padding counts in no
+        first (Tensor, optional): First picks, int64 (B, ). None: the largest norm.
+        valid (Tensor, optional): False for padding, bool (B, N), which counts in no
             sum, and is a medoid only where fewer than K tokens are valid.
-        dtype (torch.dtype): What distances are computed in; float64 is the exact mode.
-        chunk_size (int, optional): Problems worked on at a time, which bounds the
-            memory.
-        backend (str): ``'torch'``; ``'triton'`` for one fused launch on an accelerator,
-            in float32, without ``valid``, of up to 1024 tokens and 512 centers;
-            ``'auto'`` for ``'triton'`` where it is installed and takes the problem, and
-            ``'torch'`` elsewhere.
-
-    Returns:
-        tuple[Tensor, Tensor]: ``medoids``, int64 (B, K), ascending token indices; and
-        ``assignment``, int64 (B, N), each token's position in ``medoids``.
+        dtype (torch.dtype): What distances are computed in.
+        chunk_size (int, optional): Problems at a time, which bounds the memory.
+        backend (str): ``'triton'`` for one fused launch on an accelerator, in float32,
+            without ``valid``, of up to 1024 tokens and 512 centers; ``'auto'`` for it
+            where it is installed and takes the problem, and ``'torch'`` elsewhere.
     """
     check_problem(tokens, num_centers)
     masked = valid is not None

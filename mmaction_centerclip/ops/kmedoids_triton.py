@@ -1,9 +1,7 @@
 """k-medoids++ on known distances in one launch, one program per problem.
 
-The same algorithm as :mod:`.kmedoids`, fused for accelerators, where its cost is
-launches and synchronisation: KKZ, the alternation with its stop test, the sort of the
-medoids and the last assignment. Every tie goes to the lowest index, as there. Import it
-only where Triton is installed.
+The algorithm of :mod:`.kmedoids`, ties too, fused for accelerators, where its cost is
+launches and synchronisation. Import it only where Triton is installed.
 """
 import torch
 import triton
@@ -135,11 +133,10 @@ def _kmedoids_kernel(distances, first, medoids, assignment, cheapest, count,
 
 def alternate_fused(distances: Tensor, num_centers: int, first: Tensor, max_iters: int,
                     tol: float | None = None) -> tuple[Tensor, Tensor]:
-    """Run KKZ and the alternation in one launch.
+    """Run KKZ and the alternation in one launch, see :func:`kmedoids`.
 
-    Arguments and result are those of :func:`kmedoids`, but ``distances`` (B, N, N) are
-    symmetric, finite float32 with a zero diagonal, and ``tol`` is None where they are
-    not Euclidean: stop when no medoid moved.
+    ``distances`` (B, N, N) are symmetric, finite float32 with a zero diagonal. ``tol``
+    is None where they are not Euclidean: stop when no medoid moved.
     """
     batch, count, _ = distances.shape
     if count > MAX_TOKENS or num_centers > MAX_CENTERS:

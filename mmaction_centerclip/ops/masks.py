@@ -11,9 +11,8 @@ def mask_or_all(mask: Tensor) -> Tensor:
 def segment_mask(frame_mask: Tensor, num_segments: int) -> Tensor:
     """Reduce the mask of frames (B, T) to that of segments (B, S).
 
-    A segment takes the mask of its last frame, as in CenterCLIP. Where that leaves a
-    video with no segment at all (fewer valid frames than one segment holds), every
-    segment with a valid frame counts instead.
+    That of a segment's last frame, as in CenterCLIP. Where that leaves a video with no
+    segment at all, every segment with a valid frame counts instead.
     """
     frames = frame_mask.unflatten(1, (num_segments, -1))
     last = frames[:, :, -1]
@@ -21,10 +20,7 @@ def segment_mask(frame_mask: Tensor, num_segments: int) -> Tensor:
 
 
 def weighted_mean(tokens: Tensor, frame_mask: Tensor | None) -> Tensor:
-    """Average over the frames that count, or over all where none does.
-
-    Tokens (M, F, N, C), of which ``frame_mask`` (M, F) counts some, to (M, 1, N, C).
-    """
+    """Average tokens (M, F, N, C) over frames that count, or all if none does."""
     if frame_mask is None:
         return tokens.mean(dim=1, keepdim=True)
     frame_mask = mask_or_all(frame_mask)
@@ -35,9 +31,8 @@ def weighted_mean(tokens: Tensor, frame_mask: Tensor | None) -> Tensor:
 def repeated_pairs(ids: Tensor) -> Tensor:
     """Find which other pairs of a batch share something with a pair.
 
-    Of integers (N, K), K things that each of N pairs consists of, such as its video and
-    its caption; a negative one is not known, and like no other. Bool (N, N), symmetric,
-    False on the diagonal.
+    Of integers (N, K), such as numbers of video and caption; a negative one is not
+    known, and like no other. Bool (N, N), symmetric, False on the diagonal.
     """
     same = (ids[:, None] == ids[None]) & (ids[:, None] >= 0)
     return same.any(dim=-1) & ~torch.eye(len(ids), dtype=torch.bool, device=ids.device)

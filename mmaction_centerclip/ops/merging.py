@@ -36,10 +36,7 @@ def cluster_sum(values: Tensor, assignment: Tensor, num_centers: int) -> Tensor:
 
 def alternate(num_tokens: int, first: bool,
               device: torch.device | str | None = None) -> tuple[Tensor, Tensor]:
-    """Return the sources and the destinations among tokens that alternate.
-
-    With ``first`` the first token is a source.
-    """
+    """Return alternating sources and destinations, the first token a source or not."""
     tokens = torch.arange(num_tokens, device=device)
     even, odd = tokens[::2], tokens[1::2]
     return (even, odd) if first else (odd, even)
@@ -51,19 +48,13 @@ def bipartite_matching(metric: Tensor, num_merges: int, sources: Tensor,
     """Match the sources that are most like a destination with it.
 
     Sec. 3 and Appendix D of the paper: each source has an edge to the destination whose
-    cosine similarity is largest, and the ``num_merges`` largest edges stay. Computed in
-    float32, or in float64 of such a metric; every tie goes to the lowest index.
+    cosine similarity is largest, and the r = ``num_merges`` largest edges stay. In
+    float32, or float64 of such a metric (B, N, D); ties go to the lowest index.
+    ``sources``, int64 (A, ), and ``destinations``, int64 (N - A, ), are ascending.
 
-    Args:
-        metric (Tensor): What tokens are compared by, shape (B, N, D).
-        num_merges (int): r, from 0 to the number of sources.
-        sources (Tensor): Which tokens they are, int64 (A, ), ascending.
-        destinations (Tensor): All other tokens, int64 (N - A, ), ascending.
-
-    Returns:
-        tuple[Tensor, Tensor]: ``kept``, int64 (B, N - r): the sources without an edge,
-        then the destinations, both ascending, as in the paper; and ``assignment``,
-        int64 (B, N): for each token, where what it merges into is in ``kept``.
+    Returns ``kept``, int64 (B, N - r): the sources without an edge, then the
+    destinations, both ascending; and ``assignment``, int64 (B, N): for each token,
+    where what it merges into is in ``kept``.
 
     Examples:
         >>> metric = torch.tensor([[[1., 0], [1, 0], [0, 1], [0, 1]]])
@@ -103,23 +94,14 @@ def bipartite_matching(metric: Tensor, num_merges: int, sources: Tensor,
 @torch.no_grad()
 def clip_matching(tokens: Tensor, num_tokens: int, num_clips: int,
                   cross_share: float = 0.8) -> tuple[Tensor, Tensor]:
-    """Match the tokens of joined clips across them, and then within.
+    """Match the tokens (B, F * N, C) of joined clips across them, and then within.
 
-    After TempMe (arXiv 2409.01156, Sec. 3), which merges the tokens of neighbouring
-    clips, and then those of the clip that this makes. Across: the sources are the
-    tokens of all clips but the first, the destinations those of the first. Within:
-    tokens alternate, the second one is a source; repeated where more than half of them
-    are to go. Tokens are compared by themselves, merged ones by the mean of what they
-    hold.
-
-    Args:
-        tokens (Tensor): Clip after clip, shape (B, F * N, C).
-        cross_share (float): Share of the F * N - K merges to make across the clips, as
-            far as there are sources.
-
-    Returns:
-        tuple[Tensor, Tensor]: As of :func:`bipartite_matching`, but ``kept`` is
-        ascending.
+    After TempMe (arXiv 2409.01156, Sec. 3). Across: the tokens of all clips but the
+    first are the sources, those of the first the destinations; ``cross_share`` of the F
+    * N - K merges are of this kind, as far as there are sources. Within: tokens
+    alternate, the second one is a source; repeated where more than half of them are to
+    go. Merged tokens are compared by the mean of what they hold. The result is that of
+    :func:`bipartite_matching`, but ``kept`` is ascending.
     """
     check_problem(tokens, num_tokens)
     check_number('cross_share', cross_share, lambda x: 0 <= x <= 1, 'from 0 to 1')
@@ -150,10 +132,7 @@ def _in_token_order(kept: Tensor, assignment: Tensor) -> tuple[Tensor, Tensor]:
 
 def merge(tokens: Tensor, assignment: Tensor, num_tokens: int,
           size: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Average tokens that belong together, each as often as its size says.
-
-    See :func:`cluster_mean`; no ``size`` stands for ones. Returns the sizes, too.
-    """
+    """Average tokens that belong together by ``size`` (None: ones), and sum sizes."""
     merged = cluster_mean(tokens, assignment, num_tokens, size)
     if size is None:
         size = torch.ones_like(assignment)

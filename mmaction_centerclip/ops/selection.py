@@ -32,10 +32,9 @@ def sparse_sampling(num_tokens: int, num_centers: int, num_segments: int = 1, *,
 
 @torch.no_grad()
 def largest(scores: Tensor, num_centers: int, valid: Tensor | None = None) -> Tensor:
-    """Return the tokens with the largest scores; ties go to the lowest index.
+    """Return the tokens with the largest scores (B, N), ascending, int64 (B, K).
 
-    Ascending indices, int64 (B, K), of scores (B, N). Padding, where ``valid`` (B, N)
-    is False, comes after all others.
+    Ties go to the lowest index; padding (``valid`` is False) comes after all others.
     """
     check_problem(scores[..., None], num_centers)
     order = scores.argsort(dim=1, descending=True, stable=True)

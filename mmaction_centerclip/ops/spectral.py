@@ -35,11 +35,9 @@ def affinity(tokens: Tensor, *, graph: str = 'heat', sigma: float | str = 2.0,
         graph (str): ``'heat'`` keeps every entry; ``'knn'`` an entry that is among the
             ``knn`` largest of its row or of its column, the token itself counting as
             one.
-        sigma (float | str): Scale, in units of the tokens; ``'auto'`` takes each
-            problem's median distance.
-        knn (int, optional): Neighbours, required by ``'knn'``; more than N are N.
+        sigma (float | str): ``'auto'`` takes each problem's median distance.
         locality (Tensor, optional): Bool (N, N), entries to keep, see
-            :func:`spatial_temporal_locality`. None: all.
+            :func:`spatial_temporal_locality`.
     """
     check_graph(graph, sigma, knn)
     # In float64: neighbours in the graph are told apart by small differences.
@@ -147,16 +145,9 @@ def spectral_clustering(tokens: Tensor,
 
     Deterministic: the k-medoids start from the token with the largest row norm *before*
     the rows get unit length, which does not depend on the basis of the eigenvectors.
-    After it all norms are one up to rounding.
-
-    Options are those of :func:`affinity`; others and the result those of
-    :func:`kmedoids`, but:
-
-    Args:
-        p (float): Order of the Minkowski distance between rows; with another than 2 the
-            result depends on the basis.
-        dtype (torch.dtype): What graph and eigenvectors are computed in. In float32 an
-            eigenvector's rounding changes a medoid now and then.
+    With a Minkowski order ``p`` other than 2 the result depends on that basis. In a
+    ``dtype`` of float32 an eigenvector's rounding changes a medoid now and then. Other
+    options are those of :func:`affinity` and :func:`kmedoids`, as is the result.
     """
     check_problem(tokens, num_centers)
     check_graph(graph, sigma, knn)
@@ -201,20 +192,15 @@ def _count_flops(tokens_shape: torch.Size, num_centers: int, first: object, grap
 
 
 def spectral_embedding(weights: Tensor, num_vectors: int) -> Tensor:
-    """Compute the K eigenvectors of the Laplacian's smallest eigenvalues.
-
-    Orthonormal columns (B, N, K) in ascending order of the eigenvalues, of graphs
-    (B, N, N); rows are not normalised.
-    """
+    """Compute eigenvectors of the Laplacian's K smallest eigenvalues, (B, N, K)."""
     laplacian = normalized_laplacian(weights)
     return torch.linalg.eigh(laplacian)[1][..., :num_vectors]
 
 
 def _row_distances(rows: Tensor, p: float) -> Tensor:
-    """Distances of unit rows (B, N, N), float64.
+    """Distances of unit rows (B, N, N), by products, in float64.
 
-    Rows of one cluster nearly coincide. Products in float64 still tell them apart, and
-    take a tenth of the time of differences.
+    It still tells the nearly equal rows of a cluster apart, ten times faster.
     """
     if p != 2:
         return pairwise_distances(rows, p=p)

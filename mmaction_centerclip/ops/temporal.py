@@ -8,10 +8,7 @@ from mmaction_centerclip.errors import InputError, check_number
 
 @torch.no_grad()
 def frame_changes(tokens: Tensor, frame_mask: Tensor | None = None) -> Tensor:
-    """Return how much each frame differs from the one before.
-
-    1 - cos of the means of their tokens, in float32 or more.
-    """
+    """Return 1 - cos of the mean tokens of each frame and the one before."""
     dtype = torch.promote_types(tokens.dtype, torch.float32)
     means = tokens.mean(dim=2, dtype=dtype)
     similarity = F.cosine_similarity(means[:, 1:], means[:, :-1], dim=-1)
@@ -28,17 +25,9 @@ def cut_at_changes(changes: Tensor, num_segments: int, shortest: int,
     """Choose the cuts at which frames change most in all.
 
     By dynamic programming over the number of segments. Of cuts that are equally good to
-    six digits, those whose lengths are most even.
-
-    Args:
-        changes (Tensor): From each frame to the next, shape (B, T - 1).
-        num_segments (int): S.
-        shortest (int): Frames that a segment has at least.
-        longest (int | Tensor): Frames that it has at most; of each video, int64 (B, ).
-        count (Tensor, optional): Frames to cut, from the first, int64 (B, ). None: T.
-
-    Returns:
-        tuple[Tensor, Tensor]: First frame and length of each segment, int64 (B, S).
+    six digits, those whose lengths are most even. From ``changes`` (B, T - 1) to first
+    frame and length of each segment, int64 (B, S). ``longest`` may be of each video,
+    int64 (B, ), and only the first ``count`` frames, int64 (B, ), be cut.
 
     Examples:
         >>> cut_at_changes(torch.tensor([[0.1, 0.9, 0.1, 0.1, 0.2]]), 2, 1, 4)
@@ -81,10 +70,9 @@ def run_lengths(tokens: Tensor, threshold: float,
                 frame_mask: Tensor | None = None) -> Tensor:
     """Return for how many frames each token stays, where it first appears.
 
-    After Run-Length Tokenization (arXiv 2411.05222, Sec. 3): a token goes on where it
-    differs from the one at its place in the frame before by no more than a threshold.
-    Here by the Euclidean distance, as a share of the norm of the one before. From
-    tokens (B, F, N, C) to int64 (B, F, N): F or less; 0 where a token goes on. Tokens
+    After Run-Length Tokenization (arXiv 2411.05222, Sec. 3), here by the Euclidean
+    distance to the token at its place in the frame before, as a share of that one's
+    norm. From tokens (B, F, N, C) to int64 (B, F, N); 0 where a token goes on. Tokens
     of frames that are not real are dropped, and end what was before.
 
     Examples:
@@ -112,10 +100,7 @@ def run_lengths(tokens: Tensor, threshold: float,
 
 @torch.no_grad()
 def pack(size: Tensor) -> Tensor:
-    """Index the tokens of a size (B, L) above 0, ascending, then others as padding.
-
-    Int64 (B, K), of the K that the fullest row needs.
-    """
+    """Index the tokens of a size (B, L) above 0, ascending, padded, int64 (B, K)."""
     empty = size == 0
     longest = int((~empty).sum(dim=1).max())
     return empty.to(torch.int8).argsort(dim=1, stable=True)[:, :longest]

@@ -18,8 +18,7 @@ from .ranking import Hit
 def cut_clip(hit: Hit, path: str | os.PathLike) -> None:
     """Write the pictures of a moment to a new MP4 file, encoded anew (H.264).
 
-    So that the clip begins at the in point and not at the key frame before.
-    It lasts as long as the moment does in the video, and has no sound.
+    It begins at the in point, not at the key frame before, and has no sound.
     """
     path = os.fspath(path)
     if not path.endswith('.mp4'):
@@ -41,8 +40,7 @@ def _shown(seconds: np.ndarray, start: float,
            end: float) -> tuple[list[int], list[float], float]:
     """Find the frames that are on the screen from a time to another, to half a frame.
 
-    Return their numbers, the times at which they start in the clip, and that at
-    which it ends. ``seconds`` are those at which all start, and the video ends.
+    Return their numbers, the times at which they start in the clip, and its end.
     """
     lasts = np.diff(seconds)
     half = np.minimum(lasts, np.median(lasts)) / 2
@@ -65,8 +63,7 @@ def _pictures(reader: VideoReader, frames: list[int]) -> Iterator[np.ndarray]:
 def export_hits(hits: Sequence[Hit], path: str | os.PathLike) -> None:
     """Write moments to a ``.csv`` or ``.txt`` file, over one that is there.
 
-    The first is a table with ``file``, ``start``, ``end`` and ``score``, the
-    second has chapters of one video, in FFmpeg's metadata format.
+    The first has ``file``, ``start``, ``end`` and ``score``, the other chapters.
     """
     path = os.fspath(path)
     if path.endswith('.csv'):

@@ -24,18 +24,12 @@ def can_compress(vectors: np.ndarray) -> bool:
 class CompressedVectors:
     """Vectors as codes of a product quantizer, all of which a search reads.
 
-    A code of :data:`BITS` bits stands for two dimensions, so that 512 take 128
-    bytes and not 1024; faiss compares codes by tables that stay in registers
-    (Jégou et al., "Product Quantization for Nearest Neighbor Search", PAMI
-    2011; André et al., "Cache locality is not enough", VLDB 2015). It has no
-    graph and no lists: no segment is out of reach, and building is one pass.
-    Vectors are turned at random first, so that all dimensions vary alike: CLIP's
-    do not, and those that vary most would leave the tables coarse for the others.
-
-    Args:
-        rotation (np.ndarray): Orthogonal, float32 (E, E).
-        centroids (np.ndarray): What codes stand for, float32 (E / 2, 16, 2).
-        codes (np.ndarray): Of the vectors, two a byte, uint8 (N, bytes).
+    A code of :data:`BITS` bits stands for two dimensions (Jégou et al., "Product
+    Quantization for Nearest Neighbor Search", PAMI 2011); faiss compares codes by
+    tables in registers (André et al., "Cache locality is not enough", VLDB 2015).
+    Vectors are turned at random first: CLIP's dimensions do not vary alike, which would
+    leave the tables coarse. ``rotation`` is orthogonal, float32 (E, E), ``centroids``
+    are float32 (E / 2, 16, 2), and ``codes`` are two a byte, uint8 (N, bytes).
     """
 
     def __init__(self, rotation: np.ndarray, centroids: np.ndarray,
@@ -89,9 +83,7 @@ def _quantizer(dims: int):
 def open_compressed(path: str | os.PathLike, vectors: np.ndarray) -> CompressedVectors:
     """Read the compressed copy of vectors (N, E) beside an index, or make it.
 
-    The file, an ``.npz``, can be deleted at any time: it is made anew where it is
-    missing, damaged, or of other vectors. It holds numpy's arrays and a hash of
-    them and of the vectors, and is written whole or not at all.
+    The ``.npz`` is made anew where it is missing, damaged, or of other vectors.
     """
     digest = hashlib.sha256(vectors.data)
     found = _read(path, digest, vectors.shape)

@@ -38,17 +38,11 @@ def model_hash(inferencer: VideoTextRetrievalInferencer) -> str:
 class SegmentEncoder:
     """Turn a video file into a vector for each segment.
 
-    A window is sampled as the model samples a whole video, and has as many
-    segments as the model gives: those of its clustering, or its frames.
-
-    Of a head that compares pairs, which reads all segments of a window
-    together, each window is one: the vector is their mean, as
-    :class:`MeanPoolingHead` has it, and their features are kept beside it.
-
-    Args:
-        window (float): The longest window, in seconds.
-        at_cuts (bool): Whether windows begin where shots do, too; decodes all frames.
-        batch_size (int): Windows to encode at a time.
+    A window, of at most ``window`` seconds, is sampled as a whole video is. It has as
+    many segments as the model gives: those of its clustering, or its frames. Of a head
+    that compares pairs each window is one: the vector is the mean of its features,
+    which are kept beside it. With ``at_cuts`` windows begin where shots do, too, for
+    which all frames are decoded.
     """
 
     def __init__(self, inferencer: VideoTextRetrievalInferencer, window: float,
@@ -73,8 +67,7 @@ class SegmentEncoder:
     def decode(self, path: str) -> Iterator[tuple[np.ndarray, int, int, dict] | None]:
         """Yield the windows of a file: times, first frame, end and sample.
 
-        Where the frames prove to be others than its packets said, None, and then
-        all windows again.
+        None, and all windows again, where the packets told of other frames.
         """
         video, seconds, windows = self.open(path)
         pipeline, reader = self.inferencer.pipeline, video['video_reader']
@@ -172,10 +165,7 @@ def run_ahead(jobs: Iterator[Callable[[], Iterator]],
               num_workers: int) -> Iterator[Iterator]:
     """Run iterators in threads, and yield those of their items, in order.
 
-    Args:
-        jobs (Iterator[Callable[[], Iterator]]): Each makes one iterator, whose
-            exception is raised to who takes its items.
-        num_workers (int): Threads, and jobs that are begun ahead.
+    An exception of an iterator is raised to who takes its items.
     """
     stop, waiting, end = threading.Event(), deque(), object()
 

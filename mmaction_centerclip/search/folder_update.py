@@ -41,11 +41,8 @@ class Added:
 class FolderUpdate:
     """Add, move and remove the files of a folder, see :meth:`VideoIndex.add`.
 
-    Args:
-        store (IndexStore): The index, locked.
-        record (FileRecord): What a file of that model has.
-        known (dict[str, FileRecord]): All files of the index, by path.
-        folder, pictures, drop_missing: As there.
+    The store is locked; ``record`` is what a file of that model has, and ``known`` are
+    all files of the index, by path.
     """
 
     def __init__(self, store: IndexStore, encoder: SegmentEncoder, record: FileRecord,
@@ -108,11 +105,7 @@ class FolderUpdate:
         return True
 
     def _find_gone(self, todo: list[str]) -> list[str]:
-        """List the records that no file stands behind.
-
-        Those of other folders are looked for only where one may have been
-        moved to here, since they may be many, or where they are dropped.
-        """
+        """List the records that no file stands behind, in other folders if need be."""
         sizes = {self.files[path].size for path in todo}
         return [path for path, old in self.known.items() if path not in self.files
                 and (self._is_left(path) or (self.drop_missing or old.size in sizes)

@@ -32,13 +32,10 @@ class Hit:
 
 
 class Ranking:
-    """The numbers of all segments, the best first.
+    """The numbers of all segments, the best first, equal ones in their order.
 
-    Iterating gives them by falling score, equal ones in their order; an index
-    gives a segment's score.
-
-    Args:
-        scores (np.ndarray): float32 (N, ); -inf of segments that do not count.
+    An index gives a segment's score. ``scores`` are float32 (N, ), and -inf of segments
+    that do not count.
     """
     lowest = float('-inf')
     """No segment that iterating leaves out scores more."""
@@ -60,11 +57,9 @@ class Ranking:
 class PartialRanking(Ranking):
     """The best segments, and scores of others that are computed when asked for.
 
-    Args:
-        rows (np.ndarray): The numbers of the best, in any order, (K, ).
-        score (Callable, optional): Takes :data:`NEIGHBOURS` segments, ascending,
-            and returns their scores. Defaults to None: others have -inf.
-        count (int): Segments of the index, for ``score``.
+    ``rows`` are the numbers of the best, in any order, (K, ). ``score`` takes
+    :data:`NEIGHBOURS` of all ``count`` segments, ascending, and returns their scores;
+    if it is None, others have -inf.
     """
 
     def __init__(self, rows: np.ndarray, scores: np.ndarray,
@@ -101,9 +96,8 @@ def product(vectors: np.ndarray, query: np.ndarray, rows: np.ndarray) -> np.ndar
 def exact_scores(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
     """Multiply all vectors, float16 (N, E), by a query, float32 (E, ): float32 (N, ).
 
-    By torch, which reads float16 as it is: no library of indexes that copies
-    them first is needed. The best :data:`REFINED` scores are computed anew in
-    float32; the others are rounded to float16.
+    Torch reads float16 without a copy. The best :data:`REFINED` scores are computed
+    anew in float32; the others are rounded to float16.
     """
     scores = torch.mv(torch.from_numpy(vectors),
                       torch.from_numpy(query).half()).float().numpy()
@@ -124,17 +118,11 @@ def find_hits(ranking: Ranking, file_of: np.ndarray, segments: Segments,
               topk: int, min_score: float, median: float) -> list[tuple]:
     """Join segments that follow each other to moments.
 
-    The best segment that is left begins a moment. It takes in those before and
-    behind it, as long as they touch, are of the same file, and score at least
-    ``min_score`` and half of what the best has above the median of the scores.
-
-    Args:
-        file_of (np.ndarray): The number of each segment's file, (N, ).
-        segments (Segments): By file and start.
-        topk (int): Moments at most.
-
-    Returns:
-        list[tuple]: First and last segment, and score, of each, the best first.
+    The best segment that is left begins a moment. It takes in those before and behind
+    it, as long as they touch, are of the same file (``file_of``, (N, )), and score at
+    least ``min_score`` and half of what the best has above the median. Return first and
+    last segment, and score, of each, the best first. ``segments`` are by file and
+    start.
     """
     used, hits = set(), []
 
@@ -164,11 +152,9 @@ def find_hits(ranking: Ranking, file_of: np.ndarray, segments: Segments,
 def exclude_vectors(query: np.ndarray, excluded: np.ndarray) -> np.ndarray:
     """Make a query (E, ) orthogonal to what is excluded, (K, E), of unit length.
 
-    The vector negation "a NOT (b OR c)" of Widdows, "Orthogonal Negation in
-    Vector Spaces for Modelling Word-Meanings and Document Retrieval" (ACL
-    2003). What a segment shares with b counts for nothing, and less than nothing
-    where a and b point the same way, as all texts of CLIP do in part. A model
-    of captions does not read "without" or "no", which is why b is apart.
+    The vector negation "a NOT (b OR c)" of Widdows, "Orthogonal Negation in Vector
+    Spaces for Modelling Word-Meanings and Document Retrieval" (ACL 2003). A model of
+    captions does not read "without" or "no".
 
     Examples:
         >>> exclude_vectors(np.array([.6, .8, 0]), np.array([[1., 0, 0]])).tolist()

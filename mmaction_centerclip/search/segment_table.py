@@ -30,10 +30,7 @@ RERANKED_BACKGROUND = 256  # segments whose scores by the head have the median o
 
 
 class SegmentTable:
-    """All segments of an index, by their numbers, from :meth:`IndexStore.load`.
-
-    A copy of compressed vectors is kept at ``compressed_path``.
-    """
+    """All segments of an index, by their numbers, from :meth:`IndexStore.load`."""
 
     def __init__(self, paths: list[str], file_of: np.ndarray, segments: Segments,
                  compressed_path: str) -> None:
@@ -80,11 +77,9 @@ class SegmentTable:
              fits: np.ndarray | None = None) -> Ranking:
         """Compare segments with a query, float32 (E, ).
 
-        Args:
-            exact (bool, optional): Whether all are compared, and not the
-                :data:`CANDIDATES` that are best by their compressed copies.
-                Defaults to None: below :data:`COMPRESSED_FROM` segments.
-            fits (np.ndarray, optional): Those to compare, bool (N, ), all of them.
+        If ``exact``, all are compared, and not the :data:`CANDIDATES` that are best by
+        their compressed copies; None means below :data:`COMPRESSED_FROM` segments.
+        ``fits`` are those to compare, bool (N, ), all of them.
         """
         vectors = self.segments.vectors
         if fits is None and self.is_compressed(exact):
@@ -103,8 +98,7 @@ class SegmentTable:
                fits: np.ndarray | None = None) -> list[tuple]:
         """Rank segments and join them, see :meth:`rank` and :func:`find_hits`.
 
-        Where the candidates are joined to fewer moments than were asked for,
-        all segments are compared.
+        All are compared where candidates make fewer moments than were asked for.
         """
         ranking = self.rank(query, exact, fits)
         arguments = (self.file_of, self.segments, topk, min_score,
@@ -118,10 +112,8 @@ class SegmentTable:
 class Reranker:
     """Rank the best segments anew by a head that compares pairs.
 
-    Such a segment is a window. The vectors, means of its features, say which
-    :data:`RERANKED` windows are read from the disk and compared by the head.
-    The median of the head's scores is that of :data:`RERANKED_BACKGROUND`
-    windows, drawn at random, always the same.
+    Such a segment is a window. Their vectors say which :data:`RERANKED` are read from
+    the disk and compared. The median is of :data:`RERANKED_BACKGROUND` random ones.
     """
 
     def __init__(self, inferencer: VideoTextRetrievalInferencer, store: IndexStore,
@@ -135,10 +127,7 @@ class Reranker:
     def search(self, text: str, vector: np.ndarray, topk: int, min_score: float,
                exact: bool | None = None,
                fits: np.ndarray | None = None) -> list[tuple]:
-        """Find moments of a text as :meth:`SegmentTable.search` does of its vector.
-
-        The scores are the head's, and moments those of the re-ranked windows.
-        """
+        """Find moments of a text among the re-ranked windows, by the head's scores."""
         table, texts = self.table, self.inferencer.encode_texts(text)
         ranking = table.rank(vector, exact, fits)
         best = [row for row in islice(ranking, RERANKED) if np.isfinite(ranking[row])]

@@ -82,9 +82,8 @@ class FileRecord:
 class IndexStore:
     """Files and their segments, whole after a kill, see :class:`SQLiteFile`.
 
-    Args:
-        settings (dict[str, str], optional): Of a new index, whose file is made
-            when something is put in. Defaults to None: the file must exist.
+    ``settings`` are those of a new index, whose file is made when something is put in.
+    None: the file must exist.
     """
 
     def __init__(self, path: str | os.PathLike,
@@ -126,10 +125,9 @@ class IndexStore:
     def locked(self) -> Iterator[None]:
         """Keep other processes from adding at the same time.
 
-        The system frees the lock when the process ends, however it ends. Who has
-        opened the file of a lock just before it goes may lock that, beside who
-        makes another: both commit whole files, in turn. A new index that nothing
-        was added to is taken away again.
+        The system frees the lock when the process ends, however it ends. Who has opened
+        the file of a lock just before it goes may lock that, beside who makes another:
+        both commit whole files, in turn. An empty new index is taken away again.
         """
         lock, is_new = FileLock(f'{self.path}.lock', timeout=0), not self._is_made()
         try:
@@ -194,9 +192,7 @@ class IndexStore:
     def load(self) -> tuple[list[str], np.ndarray, Segments]:
         """Read all segments, and check that they are as they were written.
 
-        Returns:
-            tuple[list[str], np.ndarray, Segments]: Paths; the number of each
-            segment's file, int32 (N, ); and the segments, by file and start.
+        Return paths; each segment's file, int32 (N, ); and segments, by file and start.
         """
         if not (file := self._opened()):
             return [], np.empty(0, np.int32), Segments(

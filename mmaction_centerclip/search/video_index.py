@@ -27,19 +27,18 @@ Query = str | os.PathLike | np.ndarray | Hit
 class VideoIndex:
     """A file with a vector for each segment of many videos.
 
-    Every video is committed as a whole: an index whose process is killed
-    holds all files that were done, and goes on with the others.
+    Every video is committed as a whole: an index whose process is killed holds all
+    files that were done, and goes on with the others.
 
     Args:
         path (str | os.PathLike): The index; made where there is none.
-        inferencer (VideoTextRetrievalInferencer): The model. Where its head
-            compares pairs, a segment is a window, and the head ranks the first
-            100 of a text anew, see :class:`Reranker`.
-        window (float, optional): The longest window of a new index, in
-            seconds. Defaults to None: that of the index, 10 of a new one.
-        split (str, optional): Where windows begin: after equal times
-            (``'length'``), or at shot cuts too (``'cuts'``). Defaults to None:
-            that of the index, ``'length'`` of a new one.
+        inferencer (VideoTextRetrievalInferencer): The model. A head that compares pairs
+            ranks the first 100 windows of a text anew, see :class:`Reranker`.
+        window (float, optional): The longest window of a new index, in seconds. None:
+            that of the index, 10 of a new one.
+        split (str, optional): Whether windows begin after equal times (``'length'``),
+            or at shot cuts too (``'cuts'``). None: as the index, ``'length'`` of a new
+            one.
     """
 
     def __init__(self, path: str | os.PathLike,
@@ -73,20 +72,18 @@ class VideoIndex:
             drop_missing: bool = False) -> Added:
         """Bring the index up to date with a folder, and all folders in it.
 
-        A file is read where its size, its time of modification or the model
-        is another, and encoded unless its content is that of a file which is
-        gone. Files that are gone from the folder are taken out; those in
-        folders that cannot be read are kept.
+        A file is read where its size, its time of modification or the model is another,
+        and encoded unless its content is that of a file which is gone. Gone files are
+        taken out; those in folders that cannot be read are kept.
 
         Args:
-            folder (str | os.PathLike): Videos; other files are reported.
             batch_size (int): Windows to encode at a time.
             num_workers (int): Files to decode at a time.
-            reindex (bool): Whether files of another model are encoded anew, and
-                not refused.
+            reindex (bool): Whether files of another model are encoded anew, not
+                refused.
             pictures (bool): Whether files of one frame are taken in, too.
-            drop_missing (bool): Whether all files that are gone are taken out,
-                also of other folders, and this folder may be gone too.
+            drop_missing (bool): Whether gone files of other folders are taken out, too,
+                and this folder may be gone.
         """
         self.encoder.batch_size = check_positive_int('batch_size', batch_size)
         check_positive_int('num_workers', num_workers)
@@ -118,13 +115,11 @@ class VideoIndex:
             query (Query): A text; as a ``pathlib.Path`` or an array, a clip or a
                 picture, see :meth:`VideoPipeline.open`; or a moment of this index.
             min_score (float, optional): Their lowest score.
-            files (str | Sequence[str], optional): Patterns such as ``'*.mp4'``,
-                one of which a path must match.
-            exclude (Query | Sequence[Query], optional): Not looked for, see
-                :func:`exclude_vectors`.
-            exact (bool, optional): Whether all segments are compared. Defaults
-                to None: all below 200,000, of files that are asked for, or
-                without faiss; the best ones of a compressed copy otherwise.
+            files (str | Sequence[str], optional): Patterns such as ``'*.mp4'``.
+            exclude (Query | Sequence[Query], optional): See :func:`exclude_vectors`.
+            exact (bool, optional): Whether all segments are compared. None: below
+                200,000, of files that are asked for, or without faiss; else a
+                compressed copy.
         """
         check_positive_int('topk', topk)
         lowest = np.finfo(np.float32).min if min_score is None else check_number(
@@ -160,10 +155,7 @@ class VideoIndex:
             self.vector(query), np.stack([self.vector(x) for x in excluded]))
 
     def vector(self, query: Query) -> np.ndarray:
-        """Return what segments are compared with, float32 (E, ), of unit length.
-
-        Of a moment of this index, that is the mean of its own segments.
-        """
+        """Return what segments are compared with, float32 (E, ), of unit length."""
         table = self._load()
         if isinstance(query, Hit):
             vector = table.mean_of(query)

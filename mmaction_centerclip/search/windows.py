@@ -16,13 +16,9 @@ def split_video(seconds: np.ndarray, length: float,
                 cuts: np.ndarray | None = None) -> list[tuple[int, int]]:
     """Split a video into windows that are no longer than so many seconds.
 
-    What lies between two cuts is split into equal parts. Of each window, return
-    the first frame, and the frame behind its last.
-
-    Args:
-        seconds (np.ndarray): When each frame starts, and last when the video
-            ends, float64 (frames + 1, ).
-        cuts (np.ndarray, optional): First frames of shots, ascending.
+    What lies between two cuts (first frames of shots, ascending) is split into equal
+    parts. ``seconds`` says when each frame starts and the video ends, float64 (frames +
+    1, ). Of each window, return the first frame, and that behind its last.
 
     Examples:
         >>> seconds = np.arange(61) / 2
@@ -48,14 +44,9 @@ def segment_frames(sampled: list[int], starts: list[int], first: int,
                    end: int) -> list[tuple[int, int]]:
     """Return the frames from ``first`` to ``end`` that each segment stands for.
 
-    A segment stands for all that lie nearer to its own sampled frames than to
-    those of the next; the first begins and the last ends with the window. Return
-    the first frame of each and the frame behind its last: equal where its frames
-    are those of the next as well.
-
-    Args:
-        sampled (list[int]): The numbers of the sampled frames, ascending.
-        starts (list[int]): The position in ``sampled`` of each segment's first.
+    Those nearer to its own sampled frames than to those of the next: its first, and the
+    one behind its last, which are equal if its frames are the next one's as well.
+    ``starts`` are positions in ``sampled``, whose frames ascend.
 
     Examples:
         >>> segment_frames([2, 7, 12, 17], [0, 2], 0, 20)
@@ -69,8 +60,7 @@ def segment_frames(sampled: list[int], starts: list[int], first: int,
 def find_cuts(frames: Iterable[np.ndarray]) -> np.ndarray:
     """Find where shots begin, in grey frames, uint8 (H, W): int64, without the first.
 
-    A cut is a frame whose mean difference to the last is large, and
-    :data:`TIMES_AS_MUCH` that of the two frames before and behind it.
+    A cut differs much from the last frame, :data:`TIMES_AS_MUCH` as those around it.
     """
     changes, last = [], None
     for frame in frames:

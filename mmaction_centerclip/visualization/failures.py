@@ -9,44 +9,25 @@ from mmaction_centerclip.evaluation.functional import better_and_tied, check_sim
 
 
 class Failure(NamedTuple):
-    """A caption whose own video comes late.
-
-    Attributes:
-        text (int): The caption.
-        rank (float): Of its video, from 1; the expected one in a tie.
-        videos (list[int]): The most similar videos, the first one first.
-    """
+    """A caption whose own video comes late."""
     text: int
-    rank: float
-    videos: list[int]
+    rank: float  # of its video, from 1; the expected one in a tie
+    videos: list[int]  # the most similar ones, the first one first
 
 
 class Confusion(NamedTuple):
-    """Captions of two videos that are alike to the model.
-
-    Attributes:
-        texts (tuple[int, int]): The first one finds the second one's video, at least as
-            soon as its own.
-        videos (tuple[int, int]): Their own videos.
-        difference (float): Of their similarities to all videos, the root mean square.
-    """
-    texts: tuple[int, int]
-    videos: tuple[int, int]
-    difference: float
+    """Captions of two videos that are alike to the model."""
+    texts: tuple[int, int]  # the first finds the second's video no later
+    videos: tuple[int, int]  # their own
+    difference: float  # of similarities to all videos, the root mean square
 
 
 def worst_queries(similarity: Tensor, video_of_text: Tensor, count: int,
                   topk: int = 5) -> list[Failure]:
     """Return the captions whose own videos have the highest ranks, first.
 
-    Those that find their own video, and nothing beside it, at the first place are no
-    failures.
-
-    Args:
-        similarity (Tensor): Shape (texts, videos), finite.
-        video_of_text (Tensor): Each caption's own video, int64 (texts, ).
-        count (int): Captions to return, at most.
-        topk (int): Videos of each.
+    Those that find their own video alone at the first place are no failures.
+    ``similarity`` is finite, (texts, videos); ``video_of_text`` is int64 (texts, ).
 
     Examples:
         >>> similarity = torch.tensor([[.9, .1, .2], [.9, .1, .2], [.3, .3, .1]])
@@ -69,11 +50,8 @@ def confusable_captions(similarity: Tensor, video_of_text: Tensor,
                         count: int) -> list[Confusion]:
     """Return pairs of captions that the model takes for each other, nearest first.
 
-    Of each caption whose own video is not the first alone: with that caption
-    of the first other video whose similarities to all videos are most like its
-    own. Works on similarities, and so for heads of any kind.
-
-    Args as for :func:`worst_queries`.
+    Of each caption whose own video is not the first alone: with that caption of the
+    first other video whose similarities to all videos are most like its own.
 
     Examples:
         >>> similarity = torch.tensor([[.5, .7, .1], [.5, .7, .1], [.1, .2, .9]])

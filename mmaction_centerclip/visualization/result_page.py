@@ -40,15 +40,9 @@ def result_page(title: str, summary: str, features: RetrievalFeatures,
                 folder: VideoFolder, frames: int = 5) -> str:
     """Write a page of HTML with film strips, without outside resources.
 
-    Args:
-        title (str): Such as the name of the file of features.
-        summary (str): Figures of the evaluation.
-        features (RetrievalFeatures): With the ``similarity`` of all pairs.
-        failures (Sequence[Failure]): See :func:`worst_queries`.
-        confusions (Sequence[Confusion]): See :func:`confusable_captions`.
-        folder (VideoFolder): Where the videos are; of one that cannot be read stands
-            the reason.
-        frames (int): Of a film strip.
+    The ``summary`` has figures of the evaluation, and ``features`` the ``similarity``
+    of all pairs. A film strip has so many ``frames``; where a video cannot be read, the
+    page has the reason.
     """
     strips: dict[int, tuple[np.ndarray | None, str]] = {}
     own, captions = features.video_of_text.tolist(), features.captions

@@ -27,14 +27,9 @@ MAX_LINES = 4
 
 
 def film_strip(path: str, num_frames: int = 5, height: int = 96) -> np.ndarray:
-    """Draw frames of a video at equal distances, side by side.
+    """Draw frames of a video side by side: RGB, uint8 (height, width, 3).
 
-    Args:
-        num_frames (int): Frames, each from the middle of its part.
-        height (int): Of the frames, in pixels.
-
-    Returns:
-        ndarray: RGB, uint8 (height, width, 3).
+    Each is from the middle of one of ``num_frames`` equal parts.
     """
     with decoding_errors(path, everything=True):
         if not os.path.exists(path):
@@ -54,12 +49,8 @@ def film_strip(path: str, num_frames: int = 5, height: int = 96) -> np.ndarray:
 class VideoFolder:
     """Find the videos of an evaluation in a folder, and nowhere else.
 
-    Names in a file of features are paths as they were when it was written; what they
-    have in common, such as ``data/msrvtt/videos``, is replaced by the folder.
-
-
-    Args:
-        filenames (Sequence[str]): All names of the evaluation.
+    What all ``filenames`` have in common, such as ``data/msrvtt/videos``, is replaced
+    by the folder.
     """
 
     def __init__(self, folder: str, filenames: Sequence[str]) -> None:
@@ -100,30 +91,19 @@ class VideoFolder:
 
 
 class Hit(NamedTuple):
-    """A clip that a query found.
-
-    Attributes:
-        rank (str): Such as ``'1'``, or of a tie ``'2.5'``.
-        is_right (bool): Whether it is the one that was wanted.
-        strip (ndarray, optional): Of :func:`film_strip`; None where the clip cannot be
-            read, for the ``reason``.
-    """
-    rank: str
+    """A clip that a query found."""
+    rank: str  # such as '1', or of a tie '2.5'
     name: str
     score: float
-    is_right: bool
-    strip: np.ndarray | None
+    is_right: bool  # it is the one that was wanted
+    strip: np.ndarray | None  # None where the clip cannot be read
     reason: str = ''
 
 
 def result_sheet(hits: Sequence[Hit], query: str = '') -> np.ndarray:
-    """Draw the clips that a query found, one below the other.
+    """Draw the clips that a query found, one below the other: RGB, uint8 (H, W, 3).
 
-    The right one has a green frame, and is called so. The query stands above them, in
-    at most four lines.
-
-    Returns:
-        ndarray: RGB, uint8 (height, width, 3).
+    The right one has a green frame, and is called so. The query has at most four lines.
 
     Examples:
         >>> import numpy as np

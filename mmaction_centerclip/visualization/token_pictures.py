@@ -15,24 +15,19 @@ WHITE = (255, 255, 255)
 def draw_tokens(frames: np.ndarray, center: np.ndarray,
                 size: np.ndarray | None = None, columns: int = 4,
                 patch_pixels: int = 24) -> np.ndarray:
-    """Draw the frames of a clip with their kept patches.
+    """Draw the frames of a clip with their kept patches: RGB, uint8 (height, width, 3).
 
-    Patches that were dropped are dimmed. Those that a token stands for have a border in
-    the color of their cluster, the token's own, which is clear, a bold one; it is white
-    where no other patch is known to belong to it.
+    Patches that were dropped are dimmed. Others have a border in the color of their
+    cluster, a token's own a bold one; it is white where no other patch is known to
+    belong to it.
 
     Args:
         frames (ndarray): RGB, uint8 (T, H, W, 3).
-        center (ndarray): See :class:`TokenView`, integers (T', N). T' divides
-            T: of a tubelet of frames, each is drawn.
-        size (ndarray, optional): See :class:`TokenView`, integers (T', N): is written
-            on tokens that stand for several patches.
+        center (ndarray): See :class:`TokenView`, integers (T', N). T' divides T: of a
+            tubelet of frames, each is drawn.
+        size (ndarray, optional): Likewise; written on tokens of several patches.
         columns (int): Frames in a row.
-        patch_pixels (int): Height that a patch is enlarged to, at least, by a whole
-            number.
-
-    Returns:
-        ndarray: RGB, uint8 (height, width, 3).
+        patch_pixels (int): The least height of a patch, enlarged by a whole number.
 
     Examples:
         >>> import numpy as np

@@ -16,16 +16,10 @@ from mmaction_centerclip.ops import mask_or_all
 
 
 class TowerInputs(NamedTuple):
-    """Videos as they were sampled, and as a tower takes them.
-
-    Attributes:
-        frames (ndarray): RGB, uint8 (B, T, H, W, 3).
-        imgs (Tensor): Normalised, shape (B, T, 3, H, W).
-        frame_mask (Tensor | None): Frames that are real, bool (B, T).
-    """
-    frames: np.ndarray
-    imgs: Tensor
-    frame_mask: Tensor | None
+    """Videos as they were sampled, and as a tower takes them."""
+    frames: np.ndarray  # RGB, uint8 (B, T, H, W, 3)
+    imgs: Tensor  # normalised, (B, T, 3, H, W)
+    frame_mask: Tensor | None  # frames that are real, bool (B, T)
 
 
 def tower_of(model: nn.Module) -> VideoTower:
@@ -38,14 +32,10 @@ def tower_of(model: nn.Module) -> VideoTower:
 
 
 def tower_inputs(model: nn.Module, batch: dict, count: int) -> TowerInputs:
-    """Prepare the first videos of a batch that could be read.
+    """Prepare at most ``count`` first videos of a batch that could be read.
 
-    Args:
-        model (BaseModel): A retriever, or a recogniser of clips, whose data
-            preprocessor normalises.
-        batch (dict): Of a data loader of its config. Of several clips or crops of a
-            video the first is taken.
-        count (int): Videos to take, at most.
+    The model is a retriever or a recogniser of clips, whose preprocessor normalises. Of
+    several clips or crops of a video the first is taken.
     """
     inputs, samples = batch['inputs'], batch['data_samples']
     if isinstance(inputs, dict):
@@ -73,19 +63,13 @@ def tower_inputs(model: nn.Module, batch: dict, count: int) -> TowerInputs:
 class TokenView(NamedTuple):
     """The patches of a batch of videos behind a neck.
 
-    A *place* is a patch of a frame as a number, frame * N + patch.
-
-    Attributes:
-        neck (str): The neck, with its options.
-        center (Tensor): The place of the token that stands for each patch, its own
-            where it is kept, int64 (B, T, N). -1 where it is dropped, and where it is
-            merged by a neck that does not say into which token.
-        size (Tensor): How many patches the token at each place stands for, or 0, int64
-            (B, T, N).
+    A *place* is a patch of a frame as a number, frame * N + patch. ``center`` is the
+    place of the token that stands for each patch, its own where it is kept; -1 where it
+    is dropped or merged into a token that is not known.
     """
-    neck: str
-    center: Tensor
-    size: Tensor
+    neck: str  # with its options
+    center: Tensor  # int64 (B, T, N)
+    size: Tensor  # patches that a place's token stands for, or 0, int64 (B, T, N)
 
     @property
     def kept(self) -> Tensor:
@@ -98,19 +82,11 @@ def see_tokens(tower: VideoTower, imgs: Tensor,
                frame_mask: Tensor | None = None) -> list[TokenView]:
     """Run a tower in evaluation, and see what its necks keep.
 
-    Holds for every neck that hands on ``positions``: it looks at what goes in and out
-    of each neck's step. Which cluster a dropped patch belongs to is known of those that
-    have a ``select`` with an assignment, see :class:`TokenSelection`, and followed from
-    neck to neck.
-
-    Args:
-        tower (VideoTower): With necks; as before afterwards.
-        imgs (Tensor): Normalised frames, shape (B, T, 3, H, W).
-        frame_mask (Tensor, optional): See :meth:`VideoTower.encode`.
-
-    Returns:
-        list[TokenView]: One a neck, in the order of the blocks. Frames are those of the
-        tower's tokens, such as the tubelets of VideoMAE.
+    Holds for every neck that hands on ``positions``. The cluster of a dropped patch is
+    known of necks that have a ``select`` with an assignment, see
+    :class:`TokenSelection`, and followed from neck to neck. ``imgs`` are normalised,
+    (B, T, 3, H, W). Return one view a neck, in the order of the blocks; frames are
+    those of the tower's tokens, such as VideoMAE's tubelets.
 
     Examples:
         >>> import torch

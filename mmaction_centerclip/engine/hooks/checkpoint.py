@@ -30,16 +30,14 @@ _LOWER_IS_BETTER = ('MdR', 'MnR')
 class WholeCheckpointHook(CheckpointHook):
     """``CheckpointHook`` that writes checkpoints atomically.
 
-    Old ones are deleted when the new one is there. In a work dir that was
-    copied, nothing of the original is touched.
+    Old ones are deleted when the new one is there. In a work dir that was copied,
+    nothing of the original is touched. Other options are MMEngine's.
 
     Args:
         save_best (str | Sequence[str], optional): Names of metrics, such as
-            ``'retrieval/t2v/R1'``, or ``'auto'`` for that one. Ranks (MdR and
-            MnR) are better where lower, other retrieval metrics where higher.
-        rule (str | Sequence[str], optional): ``'greater'`` or ``'less'``, to
-            be given for metrics of others.
-        interval, by_epoch, max_keep_ckpts, filename_tmpl, **kwargs: As in MMEngine.
+            ``'retrieval/t2v/R1'``, or ``'auto'`` for that one.
+        rule (str | Sequence[str], optional): ``'greater'`` or ``'less'``, to be
+            given for metrics of others; of ours, it is known.
     """
 
     def __init__(self, interval: int = 1, save_best: str | Sequence[str] | None = None,
@@ -135,14 +133,10 @@ class WholeCheckpointHook(CheckpointHook):
 class CheckCheckpointHook(Hook):
     """Refuse checkpoints that do not fit, which mmengine loads all the same.
 
-    A test, and a training that is resumed, need all of the model's weights.
-    ``load_from`` may start another head, or other necks; the log then names
-    what is new. Checkpoints that are saved record what no weight tells, see
-    :func:`settings_of`, and are refused by a config with other settings.
-
-    Args:
-        allow_other (Sequence[str]): Recorded settings that may differ, such as
-            ``'lora_scale'``.
+    A test or a resumed training needs all weights; ``load_from`` may start another head
+    or other necks, which the log names. Checkpoints record what no weight tells, see
+    :func:`settings_of`, and are refused by a config with other settings, but for those
+    in ``allow_other``, such as ``'lora_scale'``.
     """
 
     def __init__(self, allow_other: Sequence[str] = ()) -> None:

@@ -7,8 +7,7 @@ from torch import nn
 def is_last_of_its_kind(hook: Hook, runner) -> bool:
     """Return True if no hook of the same class was registered after this one.
 
-    A config may list in ``custom_hooks`` what ``default_hooks`` have: the
-    later one, which has the user's options, counts.
+    A config may list a default hook in ``custom_hooks``: the later one counts.
     """
     return [h for h in runner.hooks if type(h) is type(hook)][-1] is hook
 

@@ -13,12 +13,10 @@ from .common import is_last_of_its_kind
 class SampleSeedHook(Hook):
     """Make the draws of a sample depend on seed, epoch and index only.
 
-    Frames and captions drawn in training are then the same whatever the
-    number of workers and processes, and in a run that was killed and resumed.
-    Calls ``set_epoch(seed, epoch)`` of every dataset that has it, inside
-    ``ConcatDataset`` and other wrappers too; the repeats of a
-    ``RepeatDataset`` draw the same within an epoch. Does nothing in an
-    iteration-based loop, whose samples draw from their worker's generator.
+    Frames and captions drawn in training are then the same whatever the number of
+    workers and processes, and in a resumed run. Calls ``set_epoch(seed, epoch)`` of
+    every dataset that has it, inside wrappers too; the repeats of a ``RepeatDataset``
+    draw the same within an epoch. Does nothing in an iteration-based loop.
     """
 
     def before_train_epoch(self, runner) -> None:
@@ -40,11 +38,8 @@ def _set_epoch(dataset, seed: int, epoch: int) -> None:
 class DataReportHook(Hook):
     """Count the videos that training skipped and the captions that it cut.
 
-    Unreadable videos are replaced by others while training goes on. Counts are
-    over all processes.
-
-    Args:
-        max_files (int): How many of the skipped files to name.
+    Unreadable videos are replaced by others. Counts are over all processes, and
+    ``max_files`` of the skipped files are named.
     """
 
     def __init__(self, max_files: int = 20) -> None:

@@ -14,13 +14,9 @@ from .common import is_last_of_its_kind, model_of
 class CheckFiniteHook(Hook):
     """Stop at the first loss or weight that is not finite.
 
-    A gradient that is not finite shows in the weights of the same iteration.
-    (Steps that mixed precision skips leave the weights as they are.) No
-    checkpoint with such a weight is saved, whatever the interval.
-
-    Args:
-        interval (int): Check every so many iterations; a check waits for the
-            accelerator.
+    A gradient that is not finite shows in the weights of the same iteration. A check
+    waits for the accelerator, and is made every ``interval`` iterations and before a
+    checkpoint is saved.
     """
     priority = 'HIGH'  # Before averages are updated and checkpoints saved.
 
@@ -68,16 +64,11 @@ class CheckFiniteHook(Hook):
 
 @HOOKS.register_module()
 class ClampLogitScaleHook(Hook):
-    """Clamp the head's ``logit_scale`` after every step.
+    """Clamp the logarithm of the head's ``logit_scale`` after every step.
 
-    CLIP (arXiv 2103.00020), Sec. 2.5, clips the scale at 100 to prevent
-    training instability; CenterCLIP also keeps its logarithm above 0.1. A
-    head with a ``logit_bias`` is left alone: SigLIP (arXiv 2303.15343), Alg. 1,
-    clips nothing.
-
-    Args:
-        min (float): Lowest logarithm of the scale.
-        max (float): Highest.
+    CLIP (arXiv 2103.00020), Sec. 2.5, clips the scale at 100; CenterCLIP also keeps its
+    logarithm above 0.1. A head with a ``logit_bias`` is left alone: SigLIP (arXiv
+    2303.15343), Alg. 1, clips nothing.
     """
 
     def __init__(self, min: float = 0.1, max: float = math.log(100)) -> None:

@@ -9,9 +9,8 @@ from .common import model_of
 class ScoringHeadHook(Hook):
     """Pass the head of the model that runs to ``VideoTextRetrievalMetric``.
 
-    The metric caches features, and asks a head that is not separable for the
-    similarities of all pairs at the end. The head's config, which a file of
-    features needs beside its weights, is ``model.head`` of the runner's config.
+    The metric asks a head that is not separable for the similarities of all pairs at
+    the end. Its config, which a file of features needs, is ``model.head``.
     """
     priority = 'LOW'  # After EMAHook has put its weights into the model.
 

@@ -19,17 +19,10 @@ from .common import model_of
 class TokenVisualizationHook(Hook):
     """Draw kept tokens for the backends of the visualizer.
 
-    Of the first videos that this training reads, the same ones each time, so
-    that the pictures can be compared. They are drawn as by
-    :func:`draw_tokens`, one a neck, and go to whatever ``vis_backends`` the
-    config has, on disk, TensorBoard or Weights & Biases. The model runs on
-    them in evaluation mode, without gradient, so that training goes on as it
-    would without this hook.
-
-    Args:
-        interval (int): Draw every so many iterations.
-        num_videos (int): Videos to draw.
-        columns (int): Frames in a row.
+    Of the ``num_videos`` first videos that this training reads, the same ones each
+    time. They are drawn as by :func:`draw_tokens`, one a neck, for all of
+    ``vis_backends``. The model runs on them in evaluation mode, without gradient, so
+    that training goes on as it would without this hook.
 
     Examples:
         >>> # In a config:

@@ -19,25 +19,18 @@ from mmaction_centerclip.utils.weights import load_strictly
 
 
 class TextFeatures(NamedTuple):
-    """Features of a batch of captions.
-
-    Those of the sentence (B, E), not normalised, and of every token, projected
-    likewise, (B, L, E). The mask (B, L) is True up to and including the end token;
-    where the tokenizer erases it (CLIPA), up to the last word.
-    """
-    sentence: Tensor
-    words: Tensor
-    mask: Tensor
+    """Features of a batch of captions."""
+    sentence: Tensor  # (B, E), not normalised
+    words: Tensor  # every token, projected likewise, (B, L, E)
+    mask: Tensor  # (B, L), True up to the end token, or the last word (CLIPA)
 
 
 @MODELS.register_module()
 class CLIPTextTower(TextTransformer):
-    """CLIP's text tower.
+    """CLIP's text tower, open_clip's to the last bit at the model's context length.
 
-    Parameters, state dict keys and, at the model's own context length, the sentences to
-    the last bit are those of ``open_clip``'s ``TextTransformer``. A shorter
-    ``context_length`` (see :func:`context_length_of`) keeps the first rows of the
-    positional embedding.
+    A shorter ``context_length`` (see :func:`context_length_of`) keeps the first rows of
+    the positional embedding.
     """
 
     def __init__(self, arch: str | dict, context_length: int | None = None) -> None:
@@ -130,11 +123,7 @@ class CLIPTextTower(TextTransformer):
             module.requires_grad_(False)
 
     def load_pretrained(self, state: dict[str, Tensor], source: str) -> None:
-        """Load weights, the positions cut to the context length.
-
-        Cut, not interpolated: a caption's tokens stand at the positions that they were
-        trained at.
-        """
+        """Load weights; positions are cut to the context length, not interpolated."""
         state = {
             key: value[:self.context_length] if key == 'positional_embedding' else value
             for key, value in state.items()}

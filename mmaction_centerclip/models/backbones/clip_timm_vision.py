@@ -20,16 +20,13 @@ class CLIPTimmVisionTower(TimmBlocks, TimmModel):
     """A vision tower that open_clip takes from timm, for videos.
 
     Those that are timm's plain ``VisionTransformer`` (SigLIP, SigLIP 2, some of
-    MobileCLIP) or its ``Eva`` (EVA, PE-Core). Parameters, state dict keys and, without
-    necks, the output to the last bit are those of ``open_clip``'s own tower applied to
-    every frame. Where there is no class token, or all tokens are pooled, the feature of
-    a segment comes from the tokens that its necks leave.
+    MobileCLIP) or its ``Eva`` (EVA, PE-Core). Where there is no class token, or all
+    tokens are pooled, a segment's feature comes from the tokens that its necks leave.
 
-    Rotary positions (arXiv 2104.09864) turn each token's queries and keys by the place
-    in its frame that the token comes from, which necks hand on as
-    :attr:`VideoTokens.positions`. A merged token has one place: the mean of a cluster
-    that of the cluster's center, the mean of a segment's frames that of the token of
-    the first frame. Class tokens are not turned, as in timm.
+    Rotary positions (arXiv 2104.09864) turn each token's queries and keys by its place
+    in its frame, see :attr:`VideoTokens.positions`. The mean of a cluster has the place
+    of its center, the mean of frames that of the first one's token. Class tokens are
+    not turned, as in timm.
     """
     pooling_parts = ('trunk.norm', 'trunk.attn_pool', 'trunk.fc_norm', 'trunk.head',
                      'head')

@@ -15,20 +15,16 @@ from .video_tower import VideoTower
 
 @MODELS.register_module()
 class CLIPVisionTower(VideoTower, VisionTransformer):
-    """CLIP's vision tower for videos.
-
-    Parameters, state dict keys and, without necks, the output to the last bit are those
-    of ``open_clip``'s own tower applied to every frame.
+    """CLIP's vision tower for videos, open_clip's own applied to every frame.
 
     Args:
-        arch (str | dict): A ViT of open_clip by name (``'ViT-B-32-quickgelu'`` for
-            OpenAI's weights) or its sizes, see :func:`clip_config`.
-        linear_patch (str): ``'2d'``, or ``'3d'``: patches see the frames before and
-            after theirs too (CLIP4Clip, Sec. 3.1), by ``conv2``, which starts as the
-            2-D convolution.
-        init_position_std (float, optional): Standard deviation that the positional
-            embedding starts with, for training from scratch: from open_clip's, ``width
-            ** -0.5``, a small model takes long to see where something is.
+        arch (str | dict): See :func:`clip_config`; ``'ViT-B-32-quickgelu'`` for
+            OpenAI's weights.
+        linear_patch (str): ``'3d'``: patches see the frames before and after theirs too
+            (CLIP4Clip, Sec. 3.1), by ``conv2``, which starts as the 2-D convolution.
+        init_position_std (float, optional): Start of the positional embedding, to train
+            from scratch: from open_clip's, ``width ** -0.5``, a small model takes long
+            to see where something is.
     """
     added_keys = ('necks.', 'conv2.')
     pooling_parts = ('attn_pool', 'attn_pool_contrastive', 'ln_post', 'proj')

@@ -30,10 +30,7 @@ def advise(kind: str | type) -> str:
 
 
 def is_host(kind: str | type | None) -> bool:
-    """Return whether a registered backbone, by name or class, is a host.
-
-    A function that picks one, such as ``OpenCLIPVisionTower``, counts as one.
-    """
+    """Return whether a backbone, or a function that picks one, is a host."""
     from .video_tower import VideoTower
     cls = MODELS.get(kind) if isinstance(kind, str) else kind
     return inspect.isfunction(cls) or (
@@ -44,9 +41,7 @@ def is_host(kind: str | type | None) -> bool:
 def open_clip_vision_tower(arch: str | dict, **options) -> VideoTower:
     """Build the video tower of any model of open_clip that necks fit.
 
-    So a config says by its model's ``arch`` alone (see :func:`clip_config`) which tower
-    it has: a :class:`CLIPVisionTower` or a :class:`CLIPTimmVisionTower`, with its
-    options.
+    A :class:`CLIPVisionTower` or a :class:`CLIPTimmVisionTower`, as ``arch`` needs.
     """
     name = vision_tower_type(arch)
     tower = MODELS.get(name)

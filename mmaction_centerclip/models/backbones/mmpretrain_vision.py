@@ -25,11 +25,7 @@ except (ImportError, AssertionError):  # The latter where it refuses the mmcv.
 
 @MODELS.register_module()
 class MMPretrainVisionTower(VideoTower, VisionTransformer):
-    """mmpretrain's ``VisionTransformer`` applied to every frame of a video.
-
-    Parameters, state dict keys and, without necks, the output to the last bit are
-    mmpretrain's. The package is optional.
-    """
+    """mmpretrain's ``VisionTransformer`` applied to every frame; it is optional."""
     hosts = 'mmpretrain.VisionTransformer'
     pooling_parts = ('ln1', 'ln2')
 

@@ -23,12 +23,10 @@ DIVIDED = ('self_attn', 'self_attn', 'ffn')  # Whose parts have norms of their o
 class TimeSformerTower(VideoTower, TimeSformer):
     """MMAction2's ``TimeSformer`` (arXiv 2102.05095).
 
-    With ``attention_type='space_only'`` it is a transformer of frames. With
-    ``'joint_space_time'`` attention joins all frames, and one class token is the whole
-    video's: necks do not see it. ``'divided_space_time'`` compares a place with the
-    same place of other frames, and takes only necks that keep every patch at its place.
-    Parameters, state dict keys and, without necks, the output of :meth:`forward` to the
-    last bit are the zoo's.
+    With ``attention_type='joint_space_time'`` attention joins all frames, and one class
+    token is the whole video's: necks do not see it. ``'divided_space_time'`` compares a
+    place with the same place of other frames, and takes only necks that keep every
+    patch at its place.
     """
     hosts = 'TimeSformer'
     pools_patches = False
@@ -126,11 +124,7 @@ class TimeSformerTower(VideoTower, TimeSformer):
         return EncodedSegments.of_video(segments.features[:, 0], segments.mask)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Encode clips (B, 3, T, H, W) as the zoo's class does, for recognisers.
-
-        Features (B, C): of the class token of the video, or of the mean of those of its
-        frames, or segments.
-        """
+        """Encode clips (B, 3, T, H, W) to (B, C) as the zoo's class does."""
         tokens = self.run_blocks(x.transpose(1, 2)).by_frame
         if self.attention_type == 'space_only':
             return self.tokens_to_features(tokens.mean(1))

@@ -104,14 +104,8 @@ def _open_attention(block: nn.Module) -> AttentionHooks | None:
 class TimmVisionTower(TimmBlocks, VisionTransformer):
     """timm's ``VisionTransformer`` applied to every frame of a video.
 
-    Parameters, state dict keys and, without necks, the output to the last bit are
-    timm's.
-
-    Args:
-        arch (str | dict, optional): A retriever's, which this tower does not use.
-        model_name (str, optional): A model of timm's by name, which must be a plain
-            ``VisionTransformer``; what the zoo writes as a backbone's
-            ``type='timm.<name>'``. Its ``num_classes`` is 0 unless it is given.
+    ``model_name`` is a plain ``VisionTransformer`` of timm's: what the zoo writes as
+    ``type='timm.<name>'``. Its ``num_classes`` is 0 unless given; ``arch`` is not used.
     """
     pooling_parts = ('norm', 'attn_pool', 'fc_norm', 'head')
 
@@ -131,10 +125,7 @@ class TimmVisionTower(TimmBlocks, VisionTransformer):
         self.attach(necks)
 
     def init_weights(self, *args, **kwargs) -> None:
-        """Start as timm does in its ``__init__``; later calls change nothing.
-
-        MMEngine's would draw new weights over pretrained ones.
-        """
+        """Start as timm's ``__init__`` does; MMEngine's would overwrite weights."""
         if not hasattr(self, 'necks'):
             VisionTransformer.init_weights(self, *args, **kwargs)
 

@@ -21,10 +21,9 @@ def check_imgs(tower: nn.Module, imgs: Tensor) -> None:
 
 
 def refuse_tracing(tower: nn.Module) -> None:
-    """Refuse what would be wrong, or fail, without saying why.
+    """Refuse tracing, which takes shapes for constants, and export to ONNX.
 
-    A trace takes shapes for constants: for a batch of another size some necks then give
-    other features, without an error. ONNX has no operator that clusters.
+    Some necks would then be wrong for another batch size, without an error.
     """
     if torch.jit.is_tracing() or torch.onnx.is_in_onnx_export():
         raise InputError(

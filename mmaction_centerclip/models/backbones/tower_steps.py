@@ -20,9 +20,8 @@ Function = Callable[[Tensor], Tensor]
 class AttentionHooks(NamedTuple):
     """Functions that read a block's keys, and run its attention with a bias.
 
-    ``keys`` maps tokens (B, L, C) in front of the block to their keys, averaged over
-    the heads, (B, L, D). ``attention`` has its residual, and takes tokens and ``bias``
-    (B, L), which is added to every logit of its token as a key.
+    ``keys`` maps tokens (B, L, C) to their keys, averaged over the heads, (B, L, D).
+    ``attention`` has its residual; its ``bias`` (B, L) is added to the logits of keys.
     """
     keys: Function
     attention: Callable[..., Tensor]
@@ -163,10 +162,7 @@ def key_part(parameter: Tensor | None) -> Tensor | None:
 
 def mean_keys(x: Tensor, weight: Tensor, bias: Tensor | None, num_heads: int,
               norm: nn.Module | None = None) -> Tensor:
-    """Return an attention's keys (B, L, D), averaged over its H heads.
-
-    Of ``x`` (B, L, C), by a weight (H * D, C), and a norm of each head's keys.
-    """
+    """Return the keys (B, L, D) of ``x`` (B, L, C), averaged over the H heads."""
     if norm is None or isinstance(norm, nn.Identity):
         # The mean of linear maps is one linear map, which is H times cheaper.
         weight, bias = (None if part is None else part.unflatten(

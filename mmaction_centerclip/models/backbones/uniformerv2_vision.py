@@ -20,13 +20,10 @@ class UniFormerV2Tower(VideoTower, UniFormerV2):
     """MMAction2's ``UniFormerV2`` (arXiv 2211.09552).
 
     Its global blocks read the full grid of patches behind the blocks of
-    ``return_list``, by a convolution. In front of such a block only necks that keep
+    ``return_list``, by a convolution: in front of such a block only necks that keep
     every patch at its place are right, such as ``SegmentMeanPooling``; with local
     blocks (``no_lmhra=False``), in front of every block. The zoo's configs read the
-    last block: they have no place for any other neck.
-
-    Parameters, state dict keys and, without necks, the output of :meth:`forward` to the
-    last bit are the zoo's.
+    last block, and take no other neck.
     """
     hosts = 'UniFormerV2'
     pooling_parts = tuple(f'transformer.{name}' for name in (

@@ -15,17 +15,10 @@ from .tower_steps import AttentionHooks, Function, Step, list_steps
 
 
 class EncodedSegments(NamedTuple):
-    """Features of the segments of videos.
-
-    Attributes:
-        features (Tensor): Shape (B, S, E), not normalised.
-        mask (Tensor, optional): True where one is real, bool (B, S); None: all are.
-        starts (Tensor, optional): The first frame of each, int64 (B, S). None where all
-            are of equally many frames.
-    """
-    features: Tensor
-    mask: Tensor | None
-    starts: Tensor | None = None
+    """Features of the segments of videos."""
+    features: Tensor  # (B, S, E), not normalised
+    mask: Tensor | None  # True where one is real, bool (B, S); None: all are
+    starts: Tensor | None = None  # first frames, int64 (B, S); None: of equal lengths
 
     @classmethod
     def of_video(cls, features: Tensor, mask: Tensor | None) -> 'EncodedSegments':
@@ -39,17 +32,10 @@ class VideoTower:
 
     The host says how it embeds frames, what its blocks and their halves are and how it
     pools; the mixin runs them, with necks in between. Parameters and state dict keys
-    stay the host's, and without necks so does the output. A host calls :meth:`attach`
-    at the end of its ``__init__``.
-
-    Attributes:
-        num_prefix_tokens (int): Class and register tokens P of a frame.
-        image_size (tuple[int, int], optional): Height and width that frames must have;
-            None where the host takes any.
-        embed_dims (int): Width E of the features; that of the tokens, unless the host
-            sets it before :meth:`attach`.
-        with_cp (bool): Whether to recompute activations in the backward pass. Necks are
-            not recomputed.
+    stay the host's, and without necks so does the output, to the last bit. A host calls
+    :meth:`attach` at the end of its ``__init__``. With ``with_cp`` activations are
+    recomputed in the backward pass, but for the necks'. ``image_size`` is (height,
+    width), None where the host takes any.
     """
     hosts: str | None = None
     """The type of the zoo's backbone that this one stands in for, if any."""
@@ -77,8 +63,7 @@ class VideoTower:
     def block_halves(self, block: nn.Module) -> tuple[Function, Function] | None:
         """Return a block's attention and MLP, each with its residual.
 
-        The MLP takes each token on its own. None where a block has no such halves:
-        necks then stand behind the whole block.
+        None where a block has no such halves: necks then stand behind the whole block.
         """
         return None
 
@@ -87,10 +72,7 @@ class VideoTower:
         return block
 
     def open_attention(self, block: nn.Module) -> AttentionHooks | None:
-        """Return what merging necks need of a block's attention.
-
-        None where the host cannot say: necks that need it are then refused.
-        """
+        """Return what merging necks need of attention; None where they are refused."""
         return None
 
     def tokens_to_features(self, x: Tensor) -> Tensor:
@@ -104,16 +86,12 @@ class VideoTower:
     def around(self, function: Function, tokens: VideoTokens) -> Tensor:
         """Return the tokens (B * S, P + K, C) behind a block, or a half of one.
 
-        Hosts whose attention joins the frames of a video reshape here, and rotary ones
-        gather their embedding at ``tokens.positions``.
+        A host reshapes here if its attention joins frames, or gathers rotary positions.
         """
         return function(tokens.x)
 
     def attach(self, necks: Sequence[dict]) -> None:
-        """Build the necks and list the steps, once the host is built.
-
-        Of several necks in front of one block the first goes first.
-        """
+        """Build the necks and list the steps, once the host is built."""
         width = self.patch_positions().shape[-1]
         if not hasattr(self, 'embed_dims'):
             self.embed_dims = width
@@ -144,16 +122,10 @@ class VideoTower:
 
     def encode(self, imgs: Tensor, frame_mask: Tensor | None = None
                ) -> tuple[Tensor, Tensor | None]:
-        """Encode videos.
+        """Encode normalised frames (B, T, 3, H, W), with a mask (B, T) of real ones.
 
-        Args:
-            imgs (Tensor): Normalised frames, shape (B, T, 3, H, W).
-            frame_mask (Tensor, optional): True where a frame is real, bool (B, T).
-
-        Returns:
-            tuple[Tensor, Tensor | None]: Features of the segments (frames where no neck
-            merges them), shape (B, S, E), not normalised; and their mask, bool (B, S),
-            None if ``frame_mask`` is.
+        To features of the segments (frames where no neck merges them), (B, S, E), not
+        normalised, and their mask (B, S), None without ``frame_mask``.
         """
         return tuple(self.encode_segments(imgs, frame_mask)[:2])
 
@@ -174,10 +146,7 @@ class VideoTower:
     def run_blocks(self, imgs: Tensor, frame_mask: Tensor | None = None,
                    read: Callable[[Step, VideoTokens], None] | None = None
                    ) -> VideoTokens:
-        """Run the blocks and the necks, see :meth:`encode`.
-
-        ``read`` is called with each step and the tokens behind it.
-        """
+        """Run blocks and necks; ``read`` gets each step and the tokens behind it."""
         if self.necks:
             refuse_tracing(self)
         check_imgs(self, imgs)
@@ -191,10 +160,7 @@ class VideoTower:
 
     def run_neck(self, neck: TokenNeck, function: Function,
                  tokens: VideoTokens) -> VideoTokens:
-        """Run a function, each token on its own, and the neck behind it.
-
-        Where a class token belongs to no frame, a host keeps it from them here.
-        """
+        """Run a function, each token on its own, and the neck behind it."""
         return neck.after(function, tokens)
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
@@ -230,11 +196,7 @@ class VideoTower:
 
 
 def use_plain_drop_probs(model: nn.Module) -> None:
-    """Turn the drop rates that are numpy's scalars into Python's numbers.
-
-    The zoo takes its rates from ``np.linspace``, and ``torch.compile`` would take them
-    for tensors, whose values it does not know.
-    """
+    """Turn drop rates of ``np.linspace`` into numbers, for ``torch.compile``."""
     for module in model.modules():
         if isinstance(getattr(module, 'drop_prob', None), np.floating):
             module.drop_prob = float(module.drop_prob)

@@ -18,10 +18,9 @@ from .video_tower import VideoTower
 class VideoMAETower(VideoTower, VisionTransformer):
     """MMAction2's ``VisionTransformer``: VideoMAE, and VideoMAE V2.
 
-    Of arXiv 2203.12602 and 2303.16727. Attention joins all frames of a video. A *frame*
-    of the necks is a tubelet: ``tubelet_size`` frames of the video, embedded together;
-    there is no class token. Parameters, state dict keys and, without necks, the output
-    of :meth:`forward` to the last bit are the zoo's.
+    Of arXiv 2203.12602 and 2303.16727. Attention joins all frames, and there is no
+    class token. A *frame* of the necks is a tubelet: ``tubelet_size`` frames, embedded
+    together.
     """
     hosts = 'VisionTransformer'
     num_prefix_tokens = 0
@@ -107,8 +106,7 @@ class VideoMAETower(VideoTower, VisionTransformer):
     def forward(self, x: Tensor) -> Tensor:
         """Encode clips (B, 3, T, H, W) as the zoo's class does, for recognisers.
 
-        Features (B, C) of all tokens that the necks leave, or with
-        ``return_feat_map`` the map (B, C, T', H', W').
+        To (B, C), or with ``return_feat_map`` to the map (B, C, T', H', W').
         """
         tokens = self.run_blocks(x.transpose(1, 2)).by_frame
         if self.return_feat_map:

@@ -24,9 +24,8 @@ LogitBias = Annotated[float, (lambda x: abs(x) <= 1000, 'from -1000 to 1000')]
 class SimilarityHead(BaseModule, metaclass=ABCMeta):
     """Compare captions with videos, and compute the loss on that.
 
-    A head turns a video, and a caption, into a dict of tensors to compare later, whose
-    first dimension counts videos or captions: each is encoded once and compared with
-    many.
+    A head turns videos, and captions, into dicts of tensors to compare later, whose
+    first dimension counts them: each is encoded once and compared with many.
 
     Args:
         loss (dict, optional): On scaled similarities. None: ``SymmetricInfoNCELoss``.
@@ -35,7 +34,7 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
         freeze_logit_scale (bool): Whether to keep the scale where it starts (within the
             range of ``ClampLogitScaleHook``).
         init_logit_bias (float, optional): Start of a learned number that the loss adds
-            to all logits, as :class:`SigmoidLoss` needs; rankings do not depend on it.
+            to all logits, for :class:`SigmoidLoss`.
     """
     separable = False
     """True where a video is one vector, ``video``, compared by a product with a
@@ -74,27 +73,21 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
 
     @abstractmethod
     def video_features(self, segments: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
-        """Turn videos into tensors (B, ...), float32 or bool, to compare later.
+        """Turn segments (B, S, E) into tensors (B, ...), float32 or bool.
 
-        Args:
-            segments (Tensor): Features of frames or segments, (B, S, E).
-            frame_mask (Tensor): Bool (B, S), True where one is real. Where none of a
-                video is, all count.
+        The mask (B, S) is True where a segment is real; all count where none of a video
+        is.
         """
 
     @abstractmethod
     def text_features(self, text: TextFeatures) -> dict[str, Tensor]:
-        """Turn captions into tensors (B, ...), float32 or bool, to compare later.
-
-        Under other names than those of :meth:`video_features`.
-        """
+        """Turn captions into tensors (B, ...), under other names than videos'."""
 
     @abstractmethod
     def similarity(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:
         """Return similarities (texts, videos) of all pairs, without the scale.
 
-        They have the dtype of the features and of the head's own weights, which an
-        evaluation converts to float64.
+        In the dtype of features and weights, which an evaluation converts to float64.
         """
 
     def logits(self, text: dict[str, Tensor], video: dict[str, Tensor]) -> Tensor:
@@ -109,15 +102,9 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
              pair_ids: Tensor | None = None) -> dict[str, Tensor]:
         """Compute the loss of pairs, over the batches of all processes.
 
-        Args:
-            segments (Tensor): Shape (B, S, E).
-            frame_mask (Tensor): Bool (B, S).
-            text (TextFeatures): Features of B captions, one a video.
-            pair_ids (Tensor, optional): Int64 (B, 2), numbers of the video and of the
-                caption of each pair, see :func:`repeated_pairs`.
-
-        Returns:
-            dict[str, Tensor]: The loss terms, and what is learned of the scale, to log.
+        Of segments (B, S, E), their mask (B, S), B captions, and ``pair_ids``, int64
+        (B, 2), the numbers of each pair's video and caption, see
+        :func:`repeated_pairs`. Also returns what is learned of the scale, to log.
         """
         # In float32: a bfloat16 logit near 100 is a multiple of 0.5.
         with torch.autocast(segments.device.type, enabled=False):
@@ -176,9 +163,8 @@ class _GatherWithGrad(torch.autograd.Function):
 def gather_with_grad(tensor: Tensor) -> Tensor:
     """Concatenate a tensor over all processes, along its first dimension.
 
-    With a loss that every process computes on the gathered tensors, and gradients
-    averaged over processes as DistributedDataParallel does, all parameters get the
-    gradient that one process would on the global batch.
+    If every process computes the loss on that, and gradients are averaged as by DDP,
+    they are those of one process on the global batch.
     """
     if get_world_size() == 1:
         return tensor

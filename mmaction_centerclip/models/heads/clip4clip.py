@@ -26,10 +26,7 @@ class MeanPoolingHead(SimilarityHead):
     separable = True
 
     def video_features(self, segments: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
-        """Return the pooled ``video`` (B, E), of unit length.
-
-        A video without a valid segment is the mean of all its segments.
-        """
+        """Return ``video`` (B, E), of unit length; of all segments if none is valid."""
         segments = F.normalize(segments.float(), dim=-1)
         frame_mask = mask_or_all(frame_mask)[..., None]
         weights = frame_mask / frame_mask.sum(dim=1, keepdim=True)
@@ -46,9 +43,8 @@ class MeanPoolingHead(SimilarityHead):
 class SequentialLSTMHead(MeanPoolingHead):
     """Mean pooling of segments and an LSTM's outputs, added.
 
-    Sec. 3.3.2, sequential type, LSTM: one layer, from the first segment to the last.
-    There are no positions; the authors' model holds a table of them, but does not use
-    it in this type. ``embed_dims`` is the width E of the features.
+    Sec. 3.3.2, sequential type, LSTM: one layer. There are no positions; the authors'
+    model holds a table of them, but does not use it in this type.
     """
 
     def __init__(self, embed_dims: PositiveInt, **kwargs) -> None:
@@ -57,10 +53,7 @@ class SequentialLSTMHead(MeanPoolingHead):
         self.lstm = nn.LSTM(embed_dims, embed_dims, batch_first=True)
 
     def video_features(self, segments: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
-        """Return the pooled ``video`` (B, E), of unit length.
-
-        Segments that are not valid are as if they were not there.
-        """
+        """Return ``video`` (B, E), of unit length, without segments not valid."""
         segments = segments.float()
         frame_mask = mask_or_all(frame_mask)
         # The LSTM reads a prefix: the valid segments move to the front, in
@@ -83,10 +76,9 @@ class SequentialLSTMHead(MeanPoolingHead):
 class SequentialTransformerHead(TextTransformerMixin, MeanPoolingHead):
     """Mean pooling of segments that a transformer has related to each other.
 
-    Sec. 3.3.2, sequential type, Transformer encoder. Learned positions, of
-    ``max_segments``, are added to the segments' features, pre-norm blocks attend to the
-    real segments, and what comes out is added to the features, without positions. For
-    other options see :class:`TextTransformerMixin` and :class:`SimilarityHead`.
+    Sec. 3.3.2, sequential type, Transformer encoder: with learned positions, of
+    ``max_segments``. What comes out is added to the features, without positions. Other
+    options are those of :class:`TextTransformerMixin` and :class:`SimilarityHead`.
     """
 
     def __init__(self, embed_dims: PositiveInt, *, max_segments: PositiveInt = 77,

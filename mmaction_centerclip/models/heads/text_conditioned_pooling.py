@@ -15,12 +15,11 @@ from .base import SimilarityHead
 class TextConditionedPoolingHead(SimilarityHead):
     """Cosine of a caption and the segments as the caption attends to them.
 
-    X-Pool (arXiv 2203.15086), Sec. 4. A caption's query and the keys of a video's
-    segments, with one head, give the weights of the segments' values. The weighted sum
-    goes through a projection and a layer norm, then a linear layer with dropout beside
-    it and another layer norm. Projections and the linear layer start as the identity.
-    Memory is bounded by ``chunk_size``, the captions to compare with all videos at
-    once: a few times chunk_size * B * E floats for B videos.
+    X-Pool (arXiv 2203.15086), Sec. 4. A caption's query and the keys of segments, with
+    one head, weigh the values. The sum goes through a projection and a layer norm, then
+    a linear layer with dropout beside it and another norm. The linear maps start as the
+    identity. ``chunk_size`` captions at once take a few times chunk_size * B * E
+    floats.
     """
 
     def __init__(self, embed_dims: PositiveInt, dropout: Share = 0.3,

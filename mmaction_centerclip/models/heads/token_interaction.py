@@ -17,11 +17,10 @@ class WeightedTokenInteractionHead(SimilarityHead):
 
     DRL (arXiv 2203.07111), Sec. 3.2. Every word is compared, by cosine, with the
     segment that it is most similar to, and every segment with its word; the similarity
-    is the mean of the two weighted sums. The weights of a caption's words, start and
-    end token included, and those of a video's segments, are the softmax of a two-layer
-    perceptron's outputs for their features, not normalised. Memory is bounded by
-    ``chunk_size``, the captions to compare with all videos at once: chunk_size * L * B
-    * S floats for B videos.
+    is the mean of the two weighted sums. The weights of words, start and end token
+    included, and of segments are the softmax of a two-layer perceptron of their
+    features, not normalised. ``chunk_size`` captions at once take chunk_size * L * B *
+    S floats for B videos.
     """
 
     def __init__(self, embed_dims: PositiveInt, chunk_size: PositiveInt = 16,
@@ -33,10 +32,7 @@ class WeightedTokenInteractionHead(SimilarityHead):
         self.segment_weight = _perceptron(embed_dims)
 
     def video_features(self, segments: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
-        """Return ``segments`` (B, S, E), their ``segment_mask`` and weights.
-
-        All segments of a video without a valid segment count.
-        """
+        """Return ``segments``, mask and weights; all count if none is valid."""
         segments = segments.float()
         return dict(segments=segments, segment_mask=frame_mask,
                     segment_weights=_weights(self.segment_weight, segments, frame_mask))

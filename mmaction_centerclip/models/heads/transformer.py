@@ -15,17 +15,14 @@ from mmaction_centerclip.utils.option_types import NotNegative, Positive, Positi
 class TextTransformerMixin:
     """Add blocks and learned positions like the text tower's to a head.
 
-    Stands in front of the head's own base class.
+    Stands in front of the head's base class.
 
     Args:
-        num_heads (int, optional): None: one for every 64 of ``embed_dims``, at least
-            one.
+        num_heads (int, optional): None: one for every 64 of ``embed_dims``.
         layer_norm_eps (float): CLIP4Clip has 1e-12, CenterCLIP 1e-5.
-        quick_gelu (bool): Whether the activation is OpenAI's QuickGELU, as in the text
-            tower that the blocks start from.
-        init_position_std (float): Standard deviation of positions that are not copied
-            from CLIP. Those of 0.01 beside features of about 1 take long to matter in a
-            model that is trained from scratch.
+        quick_gelu (bool): Whether to use QuickGELU, as in OpenAI's text tower.
+        init_position_std (float): Of positions not copied from CLIP. Those of 0.01 take
+            long to matter in a model that is trained from scratch.
     """
 
     def __init__(self, embed_dims: PositiveInt, num_positions: PositiveInt,

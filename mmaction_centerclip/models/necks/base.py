@@ -23,10 +23,9 @@ ONE_TOKEN = torch.zeros(1, 1, 1)
 class TokenNeck(BaseModule, metaclass=ABCMeta):
     """Rewrite a video's tokens between two transformer blocks.
 
-    Args:
-        before_block (int): The transformer block in front of which this neck stands:
-            7 means after six complete blocks, the paper's B6. In a tower's config also
-            a list, see :func:`build_necks`.
+    ``before_block`` is the block in front of which it stands: 7 means after six
+    complete blocks, the paper's B6. In a tower's config also a list, see
+    :func:`build_necks`.
     """
     in_front_of_block = True
     """Applied in front of the block."""
@@ -58,11 +57,7 @@ class TokenNeck(BaseModule, metaclass=ABCMeta):
 
     @abstractmethod
     def forward(self, tokens: VideoTokens) -> VideoTokens:
-        """Return tokens of other frames, of other number, or other values.
-
-        ``positions`` and ``size`` follow the patch tokens where they are known, see
-        :meth:`VideoTokens.replace`.
-        """
+        """Return tokens of other frames, of other number, or other values."""
 
     def after(self, function: Callable[[Tensor], Tensor],
               tokens: VideoTokens) -> VideoTokens:
@@ -85,11 +80,7 @@ def _build_neck(config: dict, embed_dims: int) -> TokenNeck:
 
 
 def build_necks(configs: Sequence[dict], embed_dims: int) -> list[TokenNeck]:
-    """Build the necks of a tower, for tokens of width ``embed_dims``.
-
-    A config whose ``before_block`` is a list stands for as many necks, one in front of
-    each of those blocks.
-    """
+    """Build the necks of a tower, one for each block that a config lists."""
     necks = []
     for config in configs:
         blocks = config.get('before_block') if isinstance(config, dict) else None
@@ -107,21 +98,19 @@ def build_necks(configs: Sequence[dict], embed_dims: int) -> list[TokenNeck]:
 class TokenReducer(TokenNeck):
     """Merge the frames of a video into segments with fewer tokens.
 
-    T frames become ``num_segments`` segments of T / ``num_segments`` consecutive
-    frames. A segment keeps the mean of its frames' class tokens, and of its patch
-    tokens what :meth:`reduce` leaves.
+    A segment of T / ``num_segments`` consecutive frames keeps the mean of its class
+    tokens, and of its patch tokens what :meth:`reduce` leaves.
 
     Args:
         num_segments (int): Segments S to leave; must divide the frames.
-        exclude_padding (bool): Whether frames that the frame mask marks as padding stay
-            out of the reduction and of the class token's mean, and a segment with any
-            other frame counts. CenterCLIP lets them take part.
+        exclude_padding (bool): Whether padding stays out of the reduction and of the
+            class token's mean, and a segment with any real frame counts. CenterCLIP
+            lets it take part.
         adaptive_segments (bool): Whether to cut a video where its frames change most,
-            see :func:`cut_at_changes` and :func:`frame_changes`, instead of into equal
-            lengths. A segment has at most twice the equal length, rounded up, and at
-            least as many frames as the tokens to keep need; all are padded to that
-            length, and padding of the video stays out as with ``exclude_padding``.
-            ``num_segments`` need not divide the frames.
+            see :func:`cut_at_changes` and :func:`frame_changes`. A segment has at most
+            twice the equal length, rounded up, to which all are padded, and at least
+            the frames that the tokens to keep need; padding stays out as with
+            ``exclude_padding``. ``num_segments`` need not divide the frames.
     """
     takes_masks = True
     """True where :meth:`reduce` heeds the mask of its segments' frames."""
@@ -147,10 +136,9 @@ class TokenReducer(TokenNeck):
         return self.to_videos(self.reduce(segments), segments, mask)
 
     def to_segments(self, tokens: VideoTokens) -> tuple[VideoTokens, Tensor | None]:
-        """View each segment as a video (B * S, F, ...).
+        """View each segment as a video (B * S, F, ...), and return their mask (B, S).
 
-        The mask of its frames is None where all count. Also returned is the mask of the
-        segments (B, S), None if there is none of the frames.
+        The mask of a segment's frames is None where all count.
         """
         if self.adaptive_segments:
             return self._to_adaptive_segments(tokens)
@@ -170,8 +158,7 @@ class TokenReducer(TokenNeck):
                               ) -> tuple[VideoTokens, Tensor | None]:
         """Cut where frames change most, and pad with a segment's last frame.
 
-        Padding of the video is in a segment only where there are too few real frames
-        for all of them. A segment of nothing else is not real.
+        A segment that has nothing but the video's padding is not real.
         """
         frames, patches = tokens.patches.shape[1:3]
         mask, count = tokens.frame_mask, None

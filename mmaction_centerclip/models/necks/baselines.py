@@ -47,8 +47,7 @@ class SegmentMeanPooling(TokenReducer):
 class SparseTokenSampling(TokenSelection):
     """Keep tokens at equal steps; in training, at random.
 
-    Random tokens are the same for the whole batch and different per segment; they are
-    drawn from torch's global generator on the CPU.
+    Those of the whole batch, by torch's global CPU generator, different per segment.
     """
     has_clusters = False
     takes_masks = False
@@ -62,11 +61,7 @@ class SparseTokenSampling(TokenSelection):
 
 
 class _Shift(TokenNeck):
-    """Exchange channels between neighbouring frames.
-
-    Args:
-        fold_div (int): A ``fold_div``-th of the channels goes either way.
-    """
+    """Move a ``fold_div``-th of the channels either way between frames."""
     keeps_places = True
 
     def __init__(self, before_block: int, fold_div: int = 8, **kwargs) -> None:
@@ -102,9 +97,7 @@ class _TokenDrop(TokenSelection):
 class RandomTokenDrop(_TokenDrop):
     """Keep random tokens, in evaluation always the same ones, by ``seed``.
 
-    They are the same for the whole batch and different per segment. In training they
-    are drawn anew, as by :class:`SparseTokenSampling`, which in evaluation keeps tokens
-    at equal steps.
+    They are the same for the whole batch and different per segment.
     """
     takes_masks = False
 
@@ -136,8 +129,7 @@ class NormTokenDrop(_TokenDrop):
 class ClassSimilarityTokenDrop(_TokenDrop):
     """Keep each segment's tokens that are most like their frame's class token.
 
-    By the cosine of both. It stands in for the attention of the class token, which
-    other methods drop tokens by, and which a neck does not see.
+    By the cosine. It stands in for the class token's attention, which no neck sees.
     """
     reads_prefix = True
 
@@ -152,11 +144,7 @@ class ClassSimilarityTokenDrop(_TokenDrop):
 
 @MODELS.register_module()
 class DuplicateTokenDrop(_TokenDrop):
-    """Keep the tokens of each segment least similar to the previous frame's.
-
-    By the cosine distance to the nearest token there. The first frame's tokens are all
-    new and come first.
-    """
+    """Keep each segment's tokens least similar, by cosine, to the previous frame's."""
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, None]:

@@ -14,11 +14,9 @@ class RunLengthTokens(TokenReducer):
     """Keep, of each segment's patches, those that are new in their frame.
 
     After Run-Length Tokenization (RLT, arXiv 2411.05222), ahead of block 1: behind
-    attention hardly any token stays as it was. A patch that :func:`run_lengths` finds
-    unchanged is dropped, and the one that it repeats counts, in all attention from here
-    on, for as many frames as it stays: of patches that are exactly equal nothing is
-    lost by this, but for rounding. The videos of a batch are padded to the longest with
-    tokens of size 0, which attention leaves out. The tower must pool a class token, and
+    attention hardly any token stays as it was. The patch that an unchanged one repeats
+    (:func:`run_lengths`) counts in attention for as many frames as it stays: of exactly
+    equal ones nothing is lost, but for rounding. The tower must pool a class token, and
     have no other neck. It does not compile to one graph. docs/reducers.md says where it
     differs from the paper.
     """

@@ -23,8 +23,7 @@ from .token_selection import TokenSelection
 class TokenClustering(TokenSelection):
     """Keep the k-medoids++ centers of each segment's tokens.
 
-    CenterCLIP (arXiv 2205.00823), Sec. 3.2 and 3.3; the options are those of
-    :func:`kmedoids`. Distances are computed in float32 whatever the autocast dtype.
+    CenterCLIP (arXiv 2205.00823), Sec. 3.2 and 3.3; options as of :func:`kmedoids`.
 
     Examples:
         >>> import torch
@@ -54,14 +53,9 @@ class SpectralTokenClustering(TokenSelection):
     """Keep the centers of each segment's spectral clusters.
 
     CenterCLIP (arXiv 2205.00823), Sec. 3.3; the options are those of
-    :func:`spectral_clustering` and :func:`spatial_temporal_locality`, but:
-
-    Args:
-        knn (int, optional): Neighbours in the graph. None: 5 a frame, and 5 more where
-            a frame has 100 tokens or more.
-        spatial_kernel (int, optional): Keep similarities of tokens that are near each
-            other only. For a square token grid, so only for the first reducer of a
-            tower. None: all.
+    :func:`spectral_clustering` and :func:`spatial_temporal_locality`, but ``knn`` None
+    takes 5 a frame, and 5 more where a frame has 100 tokens or more; ``spatial_kernel``
+    is for a square token grid, so only for the first reducer of a tower.
     """
     takes_masks = False
 
@@ -104,8 +98,7 @@ class SpectralTokenClustering(TokenSelection):
 class DensityPeakClustering(TokenSelection):
     """Keep the density peaks of each segment's tokens, or merge around them.
 
-    DPC-KNN, see :func:`density_peaks`; needs no training. TCFormer merges with weights
-    that it learns, which are not here.
+    DPC-KNN, see :func:`density_peaks`, without TCFormer's learned weights.
     """
 
     def __init__(self, before_block: int, num_segments: int, num_centers: int,
@@ -125,8 +118,7 @@ class DensityPeakClustering(TokenSelection):
 class AgglomerativeClustering(TokenSelection):
     """Join each segment's nearest tokens until ``num_centers`` are left.
 
-    ATC, see :func:`agglomerative`; needs no training. The paper compares keys inside a
-    block, this neck the tokens in front of it, and on the CPU.
+    ATC, see :func:`agglomerative`; on the CPU. The paper compares keys inside a block.
     """
 
     def __init__(self, before_block: int, num_segments: int, num_centers: int,

@@ -18,17 +18,13 @@ from .token_selection import TokenSelection
 class TokenMerging(TokenReducer):
     """Merge the ``r`` pairs of tokens in a frame that are most alike.
 
-    ToMe (arXiv 2210.09461), which needs no training. Between the attention and the MLP
-    of its block, every other token is matched with the token among the rest that is
-    most like it, by the cosine of the attention's keys averaged over the heads, and the
-    ``r`` best matches become the mean of their patches. From this block on, attention
-    counts a token as often as it stands for a patch. In every block, with
-    ``before_block`` a list of all of them, it is the paper's method: on timm's ViT with
-    one class token, its partition, order of tokens and outputs.
-
-    The partition alternates over prefix and patch tokens together, as in the paper,
-    whose class token is the first source, and is never merged; with several prefix
-    tokens, or none, the first patch is accordingly a source or a destination.
+    ToMe (arXiv 2210.09461), which needs no training. Between attention and MLP of its
+    block, every other token is matched with the most similar of the rest, by the cosine
+    of the attention's keys averaged over the heads, and the ``r`` best matches become
+    means. From this block on, attention counts a token as often as it stands for a
+    patch. In every block it is the paper's method: on timm's ViT with one class token,
+    its partition, order of tokens and outputs. The partition alternates over prefix and
+    patch tokens together; the class token is the first source, and is never merged.
 
     Args:
         r (int): Tokens to lose in this block, at most half; 0 changes nothing.
@@ -37,8 +33,8 @@ class TokenMerging(TokenReducer):
             the class tokens. The paper's way for videos is 1, in a tower whose
             attention joins the frames. None: in each frame.
         metric (str): ``'tokens'`` for hosts that do not give their keys.
-        proportional (bool): Whether attention counts tokens by their size; the paper
-            does so, but for models that were trained with MAE.
+        proportional (bool): Whether attention counts tokens by their size, as in the
+            paper, but for models trained with MAE.
     """
     in_front_of_block = False
     inside_block = True
@@ -99,10 +95,8 @@ class TemporalTokenMerging(TokenSelection):
     """Join neighbouring clips, and merge their tokens across and within.
 
     After TempMe (arXiv 2409.01156, Sec. 3): several such necks in the last blocks make
-    12 frames 6, 3 and 1 clips. Of each segment's tokens, those of its other frames
-    merge into the most similar ones of its first frame, and then tokens of the joined
-    clip into each other, by :func:`clip_matching`, until ``num_centers`` are left; with
-    ``aggregation='medoid'`` they are dropped. docs/reducers.md says where it differs
+    12 frames 6, 3 and 1 clips. See :func:`clip_matching`; ``num_centers`` are left.
+    ``aggregation='medoid'`` drops the others. docs/reducers.md says where it differs
     from the paper.
     """
     takes_masks = False

@@ -15,21 +15,18 @@ from .base import TokenReducer
 
 
 class TokenSelection(TokenReducer):
-    """Select ``num_centers`` tokens per segment.
-
-    The choice is made without gradient; gradients flow through the tokens that were
-    kept.
+    """Select ``num_centers`` tokens per segment; the choice has no gradient.
 
     Args:
         aggregation (str): ``'medoid'``: keep the centers themselves; ``'mean'``: the
-            mean of the patches in each center's cluster, a token as often as its size
-            says, at the center's position.
+            mean of each center's cluster, a token as often as its size says, at the
+            center's position.
         cluster_embed (str, optional): Start of a learned embedding of the kept tokens,
             in token order; ``'clip'``: the tower's first patch positions.
         frame_embed (str, optional): Start of a learned embedding of the frame that a
             kept token comes from.
-        frames_per_segment (int, optional): Frames of a segment, required by
-            ``frame_embed``; with ``adaptive_segments`` the most that one may have.
+        frames_per_segment (int, optional): Required by ``frame_embed``; with
+            ``adaptive_segments`` the most that one may have.
     """
     has_clusters = True
     reads_prefix = False
@@ -97,10 +94,9 @@ class TokenSelection(TokenReducer):
               tokens: VideoTokens) -> VideoTokens:
         """Return ``self(tokens.map(function))``, with a cheaper backward pass.
 
-        Nothing behind the neck depends on a token that it drops. So the choice is made
-        on the mapped tokens without gradient, and the function runs again, with
-        gradient, on the tokens that stay: what it stores for the backward pass, and
-        computes there, shrinks with the tokens.
+        Nothing behind the neck depends on a token that it drops: the choice is made
+        without gradient, and the function runs again, with gradient, on the tokens that
+        stay.
         """
         if (self.aggregation != 'medoid' or self.adaptive_segments
                 or not torch.is_grad_enabled()):
@@ -164,17 +160,11 @@ class TokenSelection(TokenReducer):
     @abstractmethod
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int, *prefix: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Select the tokens to keep.
+        """Select the tokens to keep, of frame-major (B * S, F * N, C).
 
-        Args:
-            tokens (Tensor): Frame-major, shape (B * S, F * N, C).
-            token_mask (Tensor | None): Tokens that count, bool (B * S, F * N).
-            frames (int): F.
-            *prefix (Tensor): With :attr:`reads_prefix`, (B * S, F, P, C).
-
-        Returns:
-            tuple[Tensor, Tensor | None]: Ascending indices, int64 (B * S, K), and the
-            cluster of each token, int64 (B * S, F * N), None where there are none.
+        ``token_mask`` (B * S, F * N) is True for those that count, and ``prefix`` (B *
+        S, F, P, C) is given with :attr:`reads_prefix`. Returns ascending indices, int64
+        (B * S, K), and each token's cluster, int64 (B * S, F * N), or None.
         """
 
     def extra_repr(self) -> str:
@@ -184,8 +174,7 @@ class TokenSelection(TokenReducer):
 def _autocast_without_cache(device: str) -> torch.autocast:
     """Repeat the caller's autocast for a part without gradient.
 
-    Autocast keeps the weights that it casts, and those cast without gradient would be
-    taken again where the gradient is wanted.
+    Its cache would hand weights cast without gradient to the part that needs one.
     """
     return torch.autocast(device, dtype=torch.get_autocast_dtype(device),
                           enabled=torch.is_autocast_enabled(device),

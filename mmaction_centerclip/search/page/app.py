@@ -45,12 +45,8 @@ def make_app(moments: Moments, hosts: Sequence[str], examples: Sequence[str] = (
              most_bytes: int = MOST_BYTES) -> Starlette:
     """Make the application that shows the page and answers it.
 
-    Args:
-        moments (Moments): The index; closed with the application.
-        hosts (Sequence[str]): The names that a request may call this machine
-            by. Others are refused: a site whose name is pointed at this
-            machine could else read the answers.
-        most_bytes (int): Of an upload.
+    It closes ``moments``. Requests may call this machine by the names in ``hosts``
+    only: a site whose name is pointed at this machine could else read the answers.
     """
 
     @contextlib.asynccontextmanager
@@ -93,8 +89,7 @@ def make_app(moments: Moments, hosts: Sequence[str], examples: Sequence[str] = (
 def guard(app: ASGIApp) -> ASGIApp:
     """Refuse the requests of other sites' pages, and send :data:`HEADERS`.
 
-    A page of any site may ask the loopback address of whoever reads it. The
-    browser says in ``Origin`` or ``Sec-Fetch-Site`` that it does.
+    A page of any site may ask the loopback address; the browser's headers say so.
     """
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:

@@ -58,10 +58,7 @@ class TokenPicture(NamedTuple):
 
 @lru_cache(maxsize=512)
 def thumbnail(path: str, start: float, modified: int) -> bytes:
-    """Return the frame that a video shows at a time in seconds, as a small JPEG.
-
-    Results are kept, by when the file was modified.
-    """
+    """Return the frame that a video shows at a time in seconds, as a small JPEG."""
     with decoding_errors(path, everything=True):
         reader, seconds = VideoReader(path), None
         # Again, where frames come at other times than the packets said.
@@ -81,10 +78,7 @@ def _frame_at(seconds: np.ndarray, start: float) -> int:
 
 
 def token_pictures(index: VideoIndex, path: str, start: float) -> list[TokenPicture]:
-    """Draw what each neck keeps of the window of a video that a time is in.
-
-    The window is that of the index, and its frames those that were encoded.
-    """
+    """Draw what each neck keeps of the window of a video that a time is in."""
     tower = tower_of(index.inferencer.model)
     if not tower.necks:
         return []
@@ -114,10 +108,7 @@ def _encode(suffix: str, picture: np.ndarray, options: list[int] = ()) -> bytes:
 
 @lru_cache(maxsize=512)
 def media_type(path: str, modified: int) -> str | None:
-    """Return what a browser plays a file as; None where it may not.
-
-    Results are kept, by when the file was modified.
-    """
+    """Return what a browser plays a file as; None where it may not."""
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in PLAYED:
         return None
@@ -134,12 +125,7 @@ def media_type(path: str, modified: int) -> str | None:
 
 
 class ClipFolder:
-    """Clips that are cut when they are asked for, in a folder.
-
-    Args:
-        folder (str | os.PathLike): The folder, which must exist. The last
-            :data:`MOST_CLIPS` clips stay in it.
-    """
+    """The last :data:`MOST_CLIPS` clips that were asked for, in an existing folder."""
 
     def __init__(self, folder: str | os.PathLike) -> None:
         self.folder = Path(folder)

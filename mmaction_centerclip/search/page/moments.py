@@ -18,11 +18,9 @@ from .media import token_pictures
 class Moments:
     """An index and its model, for the requests of many threads.
 
-    A model encodes one query at a time. So one thread opens the index and does
-    all work on it; the methods that return a future hand it over.
-
-    Files are known outside by an id that is made of their path, and only
-    those that the index holds have one.
+    A model encodes one query at a time: one thread opens the index and does all work on
+    it, and methods that return a future hand it over. Outside, files have an id that is
+    made of their path.
     """
 
     def __init__(self, open_index: Callable[[], VideoIndex]) -> None:
@@ -74,8 +72,7 @@ class Moments:
                files: str) -> Future:
         """Search in the thread of the index, for a dict with ``hits``.
 
-        A moment is not among its own results. ``files`` is a part of their names,
-        or a pattern with ``*`` and ``?``.
+        A moment is not in its own results; ``files`` is a part of names or a pattern.
         """
         return self._thread.submit(self._search, query, topk, min_score, files)
 
@@ -105,10 +102,7 @@ class Moments:
             name=name.encode('utf-8', 'backslashreplace').decode())
 
     def token_pictures(self, path: str, start: float, modified: int) -> Future:
-        """Draw in the thread of the index, see :func:`token_pictures`.
-
-        Results are kept, by when the file was modified.
-        """
+        """Draw in the thread of the index, see :func:`token_pictures`."""
         return self._thread.submit(self._token_pictures, path, start, modified)
 
     def close(self) -> None:

@@ -25,10 +25,7 @@ def serve(open_index: Callable[[], VideoIndex], host: str = '127.0.0.1',
           opens_browser: bool = False) -> None:
     """Serve the page of an index, and print where.
 
-    Args:
-        port (int): 0 takes a free one.
-        names (Sequence[str]): More names of this machine, such as a proxy's.
-        examples (Sequence[str]): Queries to try.
+    Port 0 takes a free one; ``names`` are more of this machine, such as a proxy's.
     """
     with _listen(host, port) as listener:
         moments = Moments(open_index)
@@ -77,10 +74,7 @@ def hosts_of(host: str, names: Sequence[str] = ()) -> list[str]:
 
 
 def find_demo(work_dir: Path, data: Path) -> tuple[Path, dict[str, list[str]]]:
-    """Find the checkpoint, and the captions of each test video.
-
-    Of ``tools/run_shapes.py``, which has trained in ``work_dir`` on ``data``.
-    """
+    """Find the checkpoint and the test captions by video of ``tools/run_shapes.py``."""
     last, captions = work_dir / 'centerclip' / 'last_checkpoint', data / 'test.json'
     try:
         # Its folder may have been moved since.

@@ -1,4 +1,4 @@
-"""What changes a model's features, but no key and no shape of its weights."""
+"""Settings that change a model's features, but no key or shape of its weights."""
 import math
 from collections.abc import Sequence
 

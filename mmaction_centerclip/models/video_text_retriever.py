@@ -42,18 +42,11 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
             of :func:`preprocessing_for`.
     """
 
-    def __init__(self,
-                 arch: str | dict,
-                 backbone: dict,
-                 text_backbone: dict,
-                 head: dict,
-                 pretrained: str | None = None,
-                 video_pretrained: str | None = None,
-                 video_projection: bool = False,
-                 frozen_layers: int = -1,
-                 frozen_towers: bool = False,
-                 lora: dict | None = None,
-                 data_preprocessor: dict | None = None,
+    def __init__(self, arch: str | dict, backbone: dict, text_backbone: dict,
+                 head: dict, pretrained: str | None = None,
+                 video_pretrained: str | None = None, video_projection: bool = False,
+                 frozen_layers: int = -1, frozen_towers: bool = False,
+                 lora: dict | None = None, data_preprocessor: dict | None = None,
                  init_cfg: dict | list | None = None) -> None:
         pictures, self._resizing = {}, None
         if video_pretrained is None:

@@ -12,10 +12,8 @@ HEADS = sorted(
     if inspect.isclass(cls) and issubclass(cls, SimilarityHead)
     and cls.__module__.startswith('mmaction_centerclip.'))
 TRANSFORMERS = ['SequentialTransformerHead', 'TightTransformerHead']
-PAIRWISE = [
-    'TextConditionedPoolingHead', 'TightTransformerHead',
-    'WeightedTokenInteractionHead'
-]
+SEPARABLE = ['MeanPoolingHead', 'SequentialLSTMHead', 'SequentialTransformerHead']
+PAIRWISE = [name for name in HEADS if name not in SEPARABLE]
 DIMS = 16
 
 

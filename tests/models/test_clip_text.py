@@ -1,5 +1,6 @@
 """CLIP's text tower beside open_clip's, for every tokenizer and pooling."""
 import copy
+import json
 
 import open_clip
 import pytest
@@ -57,8 +58,12 @@ def thin(arch):
     return config
 
 
+# Of those that are equal but for what is thin here, one.
+DIFFERENT = {json.dumps(thin(name), sort_keys=True): name for name in ARCHS}.values()
+
+
 @torch.no_grad()
-@pytest.mark.parametrize('name', ARCHS)
+@pytest.mark.parametrize('name', DIFFERENT)
 def test_every_arch_pools_as_open_clip(name):
     arch = thin(name)
     model = CustomTextCLIP(**{

@@ -63,8 +63,6 @@ def test_text_is_that_of_clip_with_a_truncated_context(clip, inputs, length):
      'head_width 64 must divide the width 100'),
     (lambda: MODELS.build(dict(type='CLIPTextTower', arch='coca_ViT-B-32')),
      'class token'),
-    (lambda: vision([dict(NECK, before_block=4)]),
-     "before_block must be from 1 to the tower's 3 blocks, got 4"),
     (lambda: MODELS.build(dict(
         type='CLIPTextTower', arch='ViT-B-32', context_length=78)),
      "model's own 77, got 78"),
@@ -74,11 +72,7 @@ def test_bad_options_are_named(build, message):
         build()
 
 
-def test_bad_shapes_are_named(inputs):
-    with pytest.raises(InputError, match=r'\(B, T, 3, H, W\), got'):
-        vision()(inputs['imgs'][0])
-    with pytest.raises(InputError, match=r'\(32, 32\) pixels.*\(16, 32\)'):
-        vision()(inputs['imgs'][..., :16, :])
+def test_too_many_tokens_are_named():
     tower = MODELS.build(dict(type='CLIPTextTower', arch=TINY_ARCH))
     with pytest.raises(InputError, match='17 tokens .* at most 16'):
         tower(torch.ones(1, 17, dtype=torch.long))

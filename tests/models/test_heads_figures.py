@@ -73,7 +73,15 @@ def test_golden(path, layer_norm_eps, key):
         logits, torch.from_numpy(data[key]), atol=1e-3, rtol=0)
 
 
+def attention_over_similarities(head, sentence, segments, segment_mask):
+    cosines = [reference.cosine(sentence.tolist(), segment)
+               for segment in reference.kept(segments, segment_mask)]
+    weights = reference.softmax([cosine / 0.1 for cosine in cosines])
+    return reference.dot(weights, cosines)
+
+
 @pytest.mark.parametrize('name, oracle, fields', [
+    ('SimilarityAttentionHead', attention_over_similarities, (0, )),
     ('WeightedTokenInteractionHead', reference.token_interaction, (1, 2)),
     ('TextConditionedPoolingHead', reference.text_conditioned_pooling, (0, )),
 ])

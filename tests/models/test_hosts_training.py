@@ -8,11 +8,12 @@ from mmaction_centerclip.models import TokenNeck
 
 from .hosts import HOSTS
 from .selections import record_selections
-from .test_hosts import NECK, NECKS, each_host, mask_of
+from .test_hosts import EVERY_NECK, NECK, NECKS, each_host, mask_of
 
 
-@each_host
-@pytest.mark.parametrize('autocast, checkpointing', [(False, False), (True, True)])
+@pytest.mark.parametrize('host, autocast, checkpointing', [
+    *((host, False, False) for host in HOSTS.values()),
+    *((HOSTS[name], True, True) for name in EVERY_NECK)])
 def test_dropped_tokens_are_spared_the_backward_pass(
         monkeypatch, host, imgs, autocast, checkpointing):
     tower = host.build([NECK], with_cp=checkpointing)

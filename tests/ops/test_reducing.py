@@ -1,14 +1,17 @@
-"""Sampling, shifts and averages."""
+"""Sampling, shifts, masks and averages."""
 import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.ops import (
     cluster_mean,
     cluster_sum,
     mask_or_all,
+    repeated_pairs,
     segment_mask,
     sparse_sampling,
     temporal_shift,
@@ -99,3 +102,15 @@ def test_cluster_mean(weighted):
 def test_bad_input_is_named(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+numbers = st.integers(-2, 3)
+
+
+@given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=8))
+def test_pairs_that_share_a_known_number(pairs):
+    found = repeated_pairs(torch.tensor(pairs))
+    for i, one in enumerate(pairs):
+        for j, other in enumerate(pairs):
+            assert found[i, j] == (i != j and any(
+                a == b >= 0 for a, b in zip(one, other)))

@@ -13,21 +13,23 @@ from mmengine.registry import Registry
 from mmaction_centerclip.datasets.compression import Compression
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models import VideoTowerBackbone
-from mmaction_centerclip.utils.option_types import check_types
+from mmaction_centerclip.utils.option_types import PositiveInt, Share, check_types
 
 GOOD = [
     (int, 3), (int, np.int64(3)), (float, 3), (float, np.float32(3)), (bool, True),
     (str, ''), (dict, ConfigDict(a=1)), (dict[str, int], {'a': 1}), (list[int], (1, )),
     (Sequence[str | dict], ['a', {}]), (tuple[int, int], [1, 2]), (tuple[int, ...], ()),
     (Literal['a', 1], 1), (int | None, None), (torch.device | str, 'cpu'),
-    (type | object, 3), (np.ndarray, np.ones(2))]
+    (type | object, 3), (np.ndarray, np.ones(2)), (PositiveInt | None, None),
+    (Share, 0)]
 BAD = [
     (int, True), (int, 1.0), (int, '1'), (float, True), (float, '1'), (bool, 1),
     (bool, 'no'), (bool, None), (str, 5), (str, True), (dict, []), (dict[str, int],
                                                                    {'a': '1'}),
     (list[int], 'a'), (Sequence[str], 'ab'), (Sequence[float], [1, True]),
     (Sequence[dict], {}), (tuple[int, int], [1]), (Literal['a', 1], True),
-    (int | None, False), (torch.device | str, 0), (np.ndarray, [1])]
+    (int | None, False), (torch.device | str, 0), (np.ndarray, [1]),
+    (PositiveInt, 0), (PositiveInt | None, -1), (Share, 1.0), (Share, float('nan'))]
 
 
 def takes(hint):

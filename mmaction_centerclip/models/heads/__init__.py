@@ -5,10 +5,12 @@ from .clip4clip import (
     SequentialTransformerHead,
     TightTransformerHead,
 )
+from .similarity_attention import SimilarityAttentionHead
 from .text_conditioned_pooling import TextConditionedPoolingHead
 from .token_interaction import WeightedTokenInteractionHead
 from .transformer import TextTransformerMixin
 
 __all__ = ['MeanPoolingHead', 'SequentialLSTMHead', 'SequentialTransformerHead',
-           'SimilarityHead', 'TextConditionedPoolingHead', 'TextTransformerMixin',
-           'TightTransformerHead', 'WeightedTokenInteractionHead']
+           'SimilarityAttentionHead', 'SimilarityHead', 'TextConditionedPoolingHead',
+           'TextTransformerMixin', 'TightTransformerHead',
+           'WeightedTokenInteractionHead']

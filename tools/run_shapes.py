@@ -2,8 +2,7 @@
 """Train CenterCLIP and the same model without clustering, and compare them.
 
 Renders the shapes data into data/ of the current folder, trains and tests both models
-from scratch through tools/train.py and tools/test.py, and prints one table. Each step
-that is done already is skipped, so that an interrupted run continues where it was.
+from scratch, and prints one table. Steps that are done already are skipped.
 """
 import json
 import statistics

@@ -190,7 +190,6 @@ def cut(index: VideoIndex, hits: list[Hit], folder: Path) -> None:
 
 
 def serve(args: argparse.Namespace) -> None:
-    """Show the page of an index."""
     # Only here: it needs what the other commands do without.
     from mmaction_centerclip.search.page import serve
     serve(lambda: open_index(args), args.host, args.port, args.allow_host, args.example)

@@ -21,21 +21,12 @@ _ENTRY = ('an object with a video, an id and captions, and with start and end, '
 
 @dataclass(frozen=True)
 class AnnotationEntry:
-    """A video, or a clip of one, with its captions.
-
-    Args:
-        video (str): The file, in the folder of the videos.
-        captions (list[str]): Its captions.
-        id (str): Its name in the annotations, which no other entry has.
-        start (float, optional): Where the clip begins, in seconds; None for the
-            start of the video.
-        end (float, optional): Where it ends; None for the end of the video.
-    """
-    video: str
+    """A video, or a clip of one, with its captions."""
+    video: str  # the file, in the folder of the videos
     captions: list[str]
-    id: str
-    start: float | None = None
-    end: float | None = None
+    id: str  # which no other entry of the annotations has
+    start: float | None = None  # in seconds; None for the start of the video
+    end: float | None = None  # None for the end of the video
 
     def __post_init__(self) -> None:
         if not all(isinstance(text, str) and text for text in (self.video, self.id)):
@@ -56,13 +47,7 @@ class AnnotationEntry:
 
 
 def convert_annotations(path: str, convert: Callable, expected: str) -> object:
-    """Read a JSON file of any form, and convert what it holds.
-
-    Args:
-        path (str): The file.
-        convert (Callable): Turns its content into what is wanted.
-        expected (str): What the file must do or be, for the message.
-    """
+    """Read a JSON file, and convert what it holds; messages tell the ``expected``."""
     if not osp.isfile(path):
         raise InputError(f'annotation file not found: {path}')
     try:
@@ -94,10 +79,8 @@ def _without_repeats(pairs: list[tuple[str, object]]) -> dict:
 def read_entries(path: str, keep_empty: bool = False) -> list[AnnotationEntry]:
     """Read what has captions, and log how many empty captions are dropped.
 
-    Args:
-        path (str): The annotation file, of :func:`annotation_text` or of
-            MMAction2's form, ``{video: [captions]}``.
-        keep_empty (bool): Whether to drop none and log nothing.
+    The file is of :func:`annotation_text` or, as MMAction2's, a dict of lists of
+    captions. With ``keep_empty`` nothing is dropped or logged.
     """
     entries = convert_annotations(path, _to_entries, _FORM)
     if keep_empty:
@@ -129,7 +112,6 @@ def read_annotations(path: str) -> dict[str, list[str]]:
 
 
 def _to_entries(content: dict) -> list[AnnotationEntry]:
-    """Convert the content of a file of either form."""
     # A video of that name would have a list.
     version = content.get('schema_version', [])
     if isinstance(version, list):

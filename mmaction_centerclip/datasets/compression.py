@@ -31,24 +31,15 @@ LATE = 2e-3  # seconds that a frame may be from its time
 class Compression:
     """How a video is compressed: H.264 in MP4, without sound.
 
-    Args:
-        short_side (int): Pixels of the shorter side; a smaller video keeps
-            its size.
-        fps (int): Frames of each second to keep; 0 for all. CLIP4Clip's authors
-            keep 3, and sample one of them (arXiv 2104.08860, section 4.2).
-        all_intra (bool): Whether every frame is a key frame, so that any is
-            read without another.
-        crf (int): x264's quality, 0 (best) to 51.
-        preset (str): x264's, slower ones for smaller files.
-        max_difference (float): The mean difference of a frame from that of
-            the original, of 255, from which on a video is refused.
+    CLIP4Clip's authors keep 3 frames of each second, and sample one of them (arXiv
+    2104.08860, section 4.2).
     """
-    short_side: int = 224
-    fps: int = 3
-    all_intra: bool = False
-    crf: int = 18
+    short_side: int = 224  # pixels; a smaller video keeps its size
+    fps: int = 3  # frames of each second to keep; 0 for all
+    all_intra: bool = False  # every frame is a key frame, read without another
+    crf: int = 18  # x264's quality, 0 (best) to 51
     preset: str = 'medium'
-    max_difference: float = 20.
+    max_difference: float = 20.  # mean of a frame, of 255, to refuse a video from
 
     def __post_init__(self) -> None:
         for name, least, top in (('short_side', 16, 2**14), ('fps', 0, 1000),
@@ -69,20 +60,12 @@ class Compression:
 def compress_video(source: str, target: str, options: Compression) -> dict | None:
     """Compress a video to a new file, which is there once it is verified.
 
-    Both are decoded and compared: their numbers of frames, the times of these
-    and the pictures. The file says of what it was made, so that a second call
-    does nothing.
-
-    Args:
-        source (str): The video.
-        target (str): The file to write, over one of an earlier call; its
-            folder is made.
-        options (Compression): How.
+    The numbers of frames, their times and the pictures of both are compared. The file
+    says of what it was made, so that a second call does nothing, and returns None.
 
     Returns:
-        dict | None: ``frames``, ``bytes``, ``original_bytes``, and
-        ``difference``, the mean of all frames' mean differences, of 255. None
-        if the file was there already.
+        dict | None: ``frames``, ``bytes``, ``original_bytes``, and ``difference``, the
+            mean of all frames' mean differences, of 255.
     """
     with decoding_errors(source):
         stat = os.stat(source)
@@ -123,10 +106,8 @@ class _UntimedError(Exception):
 
 def _kept(source: str, options: Compression,
           has_times: bool) -> Iterator[tuple[np.ndarray, Fraction]]:
-    """Yield the frames that are kept, resized, each with its new time in seconds.
-
-    Of a second, those on the screen at its ``fps`` even moments, each once.
-    """
+    """Yield the frames that are kept, resized, each with its new time in seconds."""
+    # Of a second, those on the screen at its ``fps`` even moments, each once.
     reader = VideoReader(source)
     rate, fps = reader.get_avg_fps(), options.fps
     frames, last = _with_times(reader, rate, has_times), -1

@@ -56,9 +56,8 @@ def _narrow(results: dict) -> dict:
 def sample_rng(*key: int):
     """Seed Python's, numpy's and torch's generators for one sample.
 
-    What a pipeline draws then depends on ``key`` only, such as seed, epoch and
-    index: not on the worker, the number of processes, or whether the run was
-    resumed. The generators continue afterwards where they were.
+    What a pipeline draws then depends on ``key`` only: not on the worker, the number of
+    processes, or a resumption. The generators continue afterwards where they were.
     """
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     seed = int(np.random.SeedSequence(key).generate_state(1)[0])
@@ -79,14 +78,9 @@ def sample_rng(*key: int):
 def stack_in_worker(samples: Sequence[dict]) -> dict:
     """Collate as ``pseudo_collate`` does, in a worker with stacked inputs.
 
-    A tensor that leaves a worker is copied to shared memory, and its file
-    descriptor sent by a connection of its own. So each input of a batch is
-    stacked there at once, and is one tensor rather than one a sample. Where a video
-    could not be read, None stands in place of its tensors.
-
-    Returns:
-        dict: ``inputs`` and ``data_samples`` as lists; or, in a worker, inputs
-        whose tensors are all of one shape as a tensor (B, ...).
+    A tensor that leaves a worker is copied to shared memory, and its file descriptor
+    sent by a connection of its own. So inputs of one shape are stacked there at once,
+    to a tensor (B, ...). Where a video could not be read, None stands for its tensors.
     """
     batch = pseudo_collate(samples)
     if get_worker_info() is not None:

@@ -26,42 +26,31 @@ from .video.decoding_errors import DecodingError, decoding_errors
 class VideoTextRetrievalDataset(BaseActionDataset):
     """Text-video pairs to train on, videos with all captions to evaluate.
 
-    Reads the JSON of MMAction2's ``tools/data/video_retrieval``::
+    Reads the JSON of MMAction2's ``tools/data/video_retrieval``, lists of captions by
+    video, and that of this project's ``tools/data``, in which an entry may be a clip of
+    a video: only its frames are sampled.
 
-        {"video7010.mp4": ["a girl wearing red top ...", ...], ...}
-
-    and that of this project's ``tools/data``, in which an entry may be a clip
-    of a video, from ``start`` to ``end``: only its frames are sampled.
-
-    In evaluation (``test_mode=True``) a sample is a video with all its
-    captions, so that a video is decoded and encoded once. A video that cannot
-    be decoded is replaced by another one in training, and noted on the sample
-    as ``skipped``; in evaluation the sample says ``missing``, and the metric
-    decides whether to go on.
+    In evaluation a sample is a video with all its captions, so that a video is decoded
+    and encoded once. A video that cannot be decoded is replaced by another one in
+    training, and noted on the sample as ``skipped``; in evaluation the sample says
+    ``missing``, and the metric decides whether to go on.
 
     Args:
-        ann_file (str): The annotation file, relative to ``data_root``.
-        pipeline (list[dict | Callable]): Transforms. They find ``filename``
-            and ``text``, a list of captions.
+        pipeline (list[dict | Callable]): It finds ``filename`` and ``text``, a list.
         data_prefix (dict): ``video``: the folder of the videos.
-        captions (str): In training, ``'random'``: a sample is a video with a
-            caption drawn anew every epoch; ``'all'``: a sample is a pair, as
-            in the paper; ``'paragraph'``, in evaluation too: all captions of
-            a video, in their order, are one.
-        test_mode (bool): Whether to evaluate.
-        mask_repeats (bool, optional): Whether training samples say which video
-            and caption they have, ``pair_ids``, by which the losses of this
-            package leave out pairs that repeat one within a batch, over all
-            processes: they are not each other's negatives. Captions are the same
-            whatever their case and spaces. By default where a video has
-            several samples, so that one may repeat. (In the papers all other
-            pairs are negatives: False.)
+        captions (str): In training, ``'random'``: a sample is a video with a caption
+            drawn anew every epoch; ``'all'``: a sample is a pair, as in the paper;
+            ``'paragraph'``, in evaluation too: all captions of a video, in order, are
+            one.
+        mask_repeats (bool, optional): Whether training samples say which video and
+            caption they have, ``pair_ids``, by which the losses of this package leave
+            out pairs that repeat one within a batch, over all processes. Captions are
+            the same whatever their case and spaces. None: where a video has several
+            samples. (In the papers all other pairs are negatives: False.)
         features (str, optional): A file of ``tools/data/cache_features.py`` to train
-            heads from, in place of videos and captions. The pipeline says of which
-            frames, and must draw nothing at random.
-        max_refetch (int): Videos to try in place of unreadable ones before
-            giving up.
-        **kwargs: As for ``BaseActionDataset``.
+            heads from. The pipeline says of which frames, and must draw nothing at
+            random.
+        max_refetch (int): Videos to try in place of unreadable ones.
     """
 
     def __init__(self, ann_file: str, pipeline: list[dict | Callable],
@@ -113,12 +102,7 @@ class VideoTextRetrievalDataset(BaseActionDataset):
         return samples
 
     def list_samples(self) -> list[dict]:
-        """Read the annotation file into samples, whatever there is of videos.
-
-        Returns:
-            list[dict]: Each with ``filename``, ``text``, the list of its
-            captions, and, if it is one, ``clip``, its start and end.
-        """
+        """Read the annotation file into samples, whatever there is of videos."""
         entries = read_entries(self.ann_file)
         samples, known = [], {}
         for entry in entries:
@@ -141,7 +125,6 @@ class VideoTextRetrievalDataset(BaseActionDataset):
         return samples
 
     def __getitem__(self, idx: int) -> dict:
-        """Return a sample after the pipeline."""
         if not self._fully_initialized:
             self.full_init()
         if self.test_mode:

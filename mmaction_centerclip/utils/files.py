@@ -29,8 +29,7 @@ _NOT_WEIGHTS = ('input_resolution', 'context_length', 'vocab_size')
 def read_tensors(path: str) -> object:
     """Read whatever a file of tensors holds, on the CPU, without running code in it.
 
-    It is of ``torch.save`` or safetensors, or a TorchScript archive such as
-    OpenAI's, of which the state dict is read.
+    It is of ``torch.save``, safetensors, or TorchScript, read as a state dict.
     """
     return _read(path)[0]
 
@@ -38,14 +37,8 @@ def read_tensors(path: str) -> object:
 def read_checkpoint(path: str) -> tuple[dict[str, Tensor], dict, bool]:
     """Read a state dict, and what the file holds beside it.
 
-    Args:
-        path (str): As for :func:`read_tensors`; a state dict, or a dict with
-            one under ``state_dict`` or ``model``.
-
-    Returns:
-        tuple[dict[str, Tensor], dict, bool]: The state dict, without the
-        ``module.`` of a wrapper; the rest; and whether it is a TorchScript
-        archive.
+    The file holds one, or has it under ``state_dict`` or ``model``. The ``module.`` of
+    a wrapper is left out; the last value says whether it is a TorchScript archive.
     """
     (loaded, is_archive), rest = _read(path), {}
     if not isinstance(loaded, dict):
@@ -69,10 +62,7 @@ def read_checkpoint(path: str) -> tuple[dict[str, Tensor], dict, bool]:
 
 
 def check_dense(name: str, value: Tensor) -> None:
-    """Refuse a tensor that is not all of its values, one beside the other.
-
-    One that is larger than what is stored of it may be larger than the memory.
-    """
+    """Refuse a tensor not stored densely: it may be larger than the memory."""
     kind = ('without values' if value.is_meta else
             'sparse' if value.layout is not torch.strided else
             'quantized' if value.is_quantized else
@@ -150,8 +140,7 @@ def hash_file(path: str) -> str:
 def atomic_write(path: str | os.PathLike, suffix: str = '') -> Iterator[str]:
     """Write to a temporary file, whose name is yielded, and rename it to ``path``.
 
-    Devices and pipes are written in place. ``suffix`` is as for
-    :func:`partial_beside`.
+    Devices and pipes are written in place. ``suffix`` is as for :func:`partial_beside`.
     """
     path = os.fspath(expand_home(path))
     try:
@@ -172,13 +161,9 @@ def atomic_write(path: str | os.PathLike, suffix: str = '') -> Iterator[str]:
 def partial_beside(path: str, suffix: str = '') -> Iterator[str]:
     """Yield the name of a new file beside another, which is removed at the end.
 
-    The name, such as ``.a.csv.1f2e3d4c.partial``, is nobody's: the file is made
-    here, and only it is removed. A kill leaves it behind, for who has the folder
-    locked to remove (:func:`remove_partials`).
-
-    Args:
-        path (str): The other file, which need not exist.
-        suffix (str): How the name must end, for writers that look at it.
+    The name, such as ``.a.csv.1f2e3d4c.partial``, is nobody's: the file is made here,
+    and only it is removed. A kill leaves it, for :func:`remove_partials`. Some writers
+    look at how the name ends: ``suffix``.
     """
     folder, name = osp.split(path)
     partial = osp.join(
@@ -193,23 +178,14 @@ def partial_beside(path: str, suffix: str = '') -> Iterator[str]:
 
 
 def remove_partials(folder: str | os.PathLike, names: str = '*') -> None:
-    """Remove what killed writers left in a folder, and in no folder below it.
-
-    Args:
-        folder (str | os.PathLike): It must be locked, so that none is at work.
-        names (str): A pattern of the files that were to be written.
-    """
+    """Remove what killed writers left in a locked folder, and in no folder below it."""
     for path in Path(folder).glob(f'.{names}.*.partial*'):
         if re.fullmatch(r'\..+\.[0-9a-f]{8}\.partial(\.\w+)?', path.name):
             path.unlink(missing_ok=True)
 
 
 def path_below(folder: str | os.PathLike, name: str, source: str) -> str:
-    """Return the path to write to for a name that a file of data gives.
-
-    ``source`` is the file of data, for messages. A name that leads out of the
-    folder, also by a link, is an ``InputError``.
-    """
+    """Return the path for a name that data give; one that leads out is refused."""
     inner = osp.normpath(name) if isinstance(name, str) and name else '..'
     if osp.isabs(inner) or inner in ('.', '..') or '\0' in inner or inner.startswith(
             f'..{os.sep}'):
@@ -224,10 +200,7 @@ def path_below(folder: str | os.PathLike, name: str, source: str) -> str:
 
 
 def same_video(filename: str) -> str:
-    """Return what all ways to write a file's path have in common, links too.
-
-    A URL stays as it is.
-    """
+    """Return what all ways to name a file share, links too; a URL stays as it is."""
     if '://' in filename:
         return filename
     try:

@@ -16,13 +16,7 @@ _HELD: set[str] = set()
 
 
 def lock_folder(folder: str, name: str, work: str) -> None:
-    """Make a folder and keep it for this process, as long as it lives.
-
-    Args:
-        folder (str): The folder.
-        name (str): How messages name it.
-        work (str): What the process does there, in one word.
-    """
+    """Make a folder and keep it for this process, as long as it lives."""
     path = osp.realpath(osp.join(folder, '.lock'))
     if path in _HELD:
         return

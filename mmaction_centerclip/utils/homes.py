@@ -8,10 +8,7 @@ from pathlib import Path
 
 
 def expand_home(value: object) -> object:
-    """Replace a leading ``~`` by the home folder, in all texts and paths of a value.
-
-    A dict, a list or a config is changed in place.
-    """
+    """Replace a leading ``~`` by the home in all texts of a value; dicts in place."""
     if isinstance(value, str):
         start, home, rest = re.fullmatch(
             r'(local-dir:|)(~?)(.*)', value, re.DOTALL).groups()
@@ -29,13 +26,9 @@ def expand_home(value: object) -> object:
 
 
 class ToolParser(argparse.ArgumentParser):
-    """A parser to which ``~`` is the home, as the shell has it in some words only.
-
-    Words such as ``~/a``, ``--option=~/a`` and ``setting=~/a``.
-    """
+    """A parser that takes ``~`` for the home in ``~/a``, ``--b=~/a`` and ``b=~/a``."""
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace=None):
-        """Parse words, by default those of the command line."""
         words = [re.sub(r'^([\w.-]+=|)(~.*)', lambda found: found[1] + expand_home(
             found[2]), word, flags=re.DOTALL)
                  for word in (sys.argv[1:] if args is None else args)]

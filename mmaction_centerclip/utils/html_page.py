@@ -34,10 +34,7 @@ _TEMPLATES = Environment(loader=DictLoader({'base.html': _BASE}), autoescape=Tru
 
 
 def render_page(body: str, title: str, summary: str, **values: object) -> str:
-    """Fill a Jinja template of a page's body; texts are shown as they are.
-
-    The ``summary`` stands below the heading, line by line.
-    """
+    """Fill a Jinja template, texts as they are, below the lines of a summary."""
     template = _TEMPLATES.from_string(
         '{% extends "base.html" %}{% block body %}' + body + '{% endblock %}')
     page = template.render(title=title, summary=summary, **values)

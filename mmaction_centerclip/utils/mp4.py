@@ -20,16 +20,13 @@ def write_mp4(path: str, frames: Iterable[tuple[np.ndarray, float]],
     """Write pictures as H.264, in the colors of BT.709, without sound.
 
     Args:
-        path (str): The file.
-        frames (Iterable[tuple[np.ndarray, float]]): Pictures of one size, RGB,
-            uint8 (H, W, 3), and when each is shown, in ascending seconds. Of
-            an odd side, one pixel is left out.
+        frames (Iterable[tuple[np.ndarray, float]]): Pictures of one size, RGB, uint8
+            (H, W, 3), and when each is shown, in ascending seconds. Of an odd side, one
+            pixel is left out.
         end (float, optional): When the last one ends; None as its rate says.
-        fps (Fraction | float): Their rate, or about that; times that hardly
-            differ from even ones become those. 0 where it is not known.
-        comment (str): Kept in the file.
+        fps (Fraction | float): About their rate, which times that hardly differ from
+            even ones get. 0 where it is not known.
         num_threads (int): Of the encoder; 0 for one a processor.
-        **x264 (str): Options of x264.
     """
     fps = Fraction(fps).limit_denominator(1001) or Fraction(25)
     ticks = lcm(fps.numerator, TICKS)

@@ -28,10 +28,9 @@ _WORDS = {bool: 'True or False', int: 'an integer', float: 'a number', str: 'a t
 def check_types(target: Callable) -> Callable:
     """Refuse arguments that are not of the types that a signature names.
 
-    A decorator of functions and classes. Of a class the ``__init__`` is checked,
-    and those of its base classes in this package. Numbers are not booleans, nor
-    the other way round; an integer is a number; lists and tuples are the same;
-    what has no annotation may be anything.
+    A decorator of functions, and of classes, whose ``__init__`` is checked with those
+    of base classes in this package. Numbers are not booleans; an integer is a number;
+    lists and tuples are the same; what has no annotation may be anything.
     """
     if not isinstance(target, type):
         return _checked(target)
@@ -52,10 +51,7 @@ def check_registered_types(registries: Iterable[Registry]) -> None:
 
 
 def check_options(owner: str, function: Callable, options: Mapping) -> None:
-    """Refuse options of an owner that are not of the types of a function's signature.
-
-    Those that the signature has not are not checked.
-    """
+    """Refuse options of other types than a signature's; unknown ones may be any."""
     hints, parameters = _hints(function), inspect.signature(function).parameters
     for name, value in options.items():
         if name not in hints or value is parameters[name].default or (
@@ -89,7 +85,6 @@ def _checked(function: Callable) -> Callable:
 
 
 def _fits(value: object, hint: object) -> bool:
-    """Return True if a value is of an annotation's type."""
     kind, args = typing.get_origin(hint) or hint, typing.get_args(hint)
     if kind is Annotated:
         return _fits(value, args[0])
@@ -115,7 +110,6 @@ def _fits(value: object, hint: object) -> bool:
 
 
 def _describe(hint: object) -> str:
-    """Name an annotation's type in words."""
     kind, args = typing.get_origin(hint) or hint, typing.get_args(hint)
     if kind is Annotated:
         return _describe(args[0])

@@ -15,12 +15,9 @@ def run_each(function: Callable, items: Iterable,
              workers: int) -> Iterator[tuple[object, object]]:
     """Call a function on each item, in processes, and yield what comes of it.
 
-    A process that dies costs the item that it was at, for which another one
-    starts. Processes end with this one, also when it is killed.
-
-    Yields:
-        tuple[object, object]: An item, and what the function returned, the
-        exception that it raised or :class:`ProcessDied`, as they get ready.
+    A process that dies costs the item that it was at, for which another one starts.
+    Processes end with this one, also when it is killed. Items come as they get ready,
+    with what was returned, the exception that was raised, or :class:`ProcessDied`.
     """
     items = iter(items)
     # A pool of one process each: the one that breaks says which item did it.

@@ -17,7 +17,6 @@ class Progress(ProgressBar):
             self.timer = Timer()
 
     def update(self, num_tasks: int = 1) -> None:
-        """Count tasks that are done."""
         if not self._in_lines:
             return super().update(num_tasks)
         self.completed += num_tasks

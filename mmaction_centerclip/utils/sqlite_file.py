@@ -19,25 +19,19 @@ _FILES = weakref.WeakSet()
 class SQLiteFile:
     """A crash-safe file of rows, in SQLite, that threads and processes share.
 
-    What a transaction wrote is there whole or not at all, also after a kill.
-    Nothing in the file is executed: it is refused unless its tables are the
-    given ones, with nothing beside them. Each process and thread has a
-    connection of its own, opened when it is first needed, so that the object
-    may be handed to workers; who forks has closed its own before.
+    What a transaction wrote is there whole or not at all, also after a kill. Nothing in
+    the file is executed: it is refused unless its tables are the given ones, with
+    nothing beside them. Each process and thread has a connection of its own, opened
+    when it is first needed, so that the object may be handed to workers; who forks has
+    closed its own before.
 
     Args:
-        path (str | os.PathLike): The file.
         kind (str): What it is, for messages, such as ``'a frame cache'``.
         application (int): What SQLite's header says that it is of.
-        schema (Sequence[str]): The statements that make its tables.
-        version (int): Of the schema.
-        make (Sequence[tuple[str, tuple]], optional): What to run, with its
-            values, where the tables are made. None if the file must exist.
-        writable (bool): Whether to write to it. If not, it may be where
-            nothing can be written.
-        pragmas (Sequence[str]): What a connection that writes sets first,
-            such as ``'journal_mode = WAL'``.
-        remedy (str): What to do about a damaged file, for messages.
+        make (Sequence[tuple[str, tuple]], optional): What to run, with its values,
+            where the tables are made. None if the file must exist.
+        writable (bool): If not, it may be where nothing can be written.
+        pragmas (Sequence[str]): What a connection that writes sets first.
     """
 
     def __init__(self, path: str | os.PathLike, kind: str, application: int,
@@ -67,17 +61,13 @@ class SQLiteFile:
         return self._connections[here]
 
     def rows(self, query: str, *values: object) -> list[tuple]:
-        """Return the rows of a query."""
         connection = self.connection()
         with self.explained():
             return connection.execute(query, values).fetchall()
 
     @contextlib.contextmanager
     def transaction(self, mode: str = 'IMMEDIATE') -> Iterator[sqlite3.Connection]:
-        """Keep all that is written in a block, or nothing.
-
-        With the mode ``'DEFERRED'`` a block reads only, the rows of one moment.
-        """
+        """Keep all that a block writes, or nothing; ``'DEFERRED'`` reads one moment."""
         connection = self.connection()
         with self.explained():
             connection.execute(f'BEGIN {mode}')

@@ -11,8 +11,6 @@ from mmaction_centerclip.errors import printable
 def format_table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Align rows under their titles, the first column left, others right.
 
-    Cells are shown as ``str`` shows them, but for what a terminal acts on.
-
     Examples:
         >>> print(format_table(['model', 'R@1'], [['CLIP4Clip', 23.2]]))
         model       R@1

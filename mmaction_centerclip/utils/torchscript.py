@@ -76,9 +76,8 @@ def is_torchscript(path: str) -> bool:
 def read_torchscript(path: str) -> dict[str, Tensor]:
     """Read the parameters and buffers of an archive by their names.
 
-    The archive's code, which ``torch.jit.load`` would run, is left alone:
-    objects are taken as the state that they were saved with. One that is damaged,
-    or holds something else than modules, may raise anything.
+    Its code, which ``torch.jit.load`` would run, is left alone: objects are the state
+    that they were saved with. A damaged archive may raise anything.
     """
     with zipfile.ZipFile(path) as archive:
         record, = (n for n in archive.namelist() if n.endswith('/data.pkl')
@@ -88,7 +87,6 @@ def read_torchscript(path: str) -> dict[str, Tensor]:
 
 
 def _tensors(value: object, name: str, depth: int = 0) -> Iterator[tuple[str, Tensor]]:
-    """Yield the tensors in a module and in the modules that it has."""
     if isinstance(value, Tensor):
         yield name, value
     elif isinstance(value, _Object) and isinstance(

@@ -7,11 +7,7 @@ from mmaction_centerclip.errors import InputError
 
 def compare_weights(own: dict[str, Tensor], state: dict[str, Tensor]
                     ) -> tuple[list[str], list[str], list[str]]:
-    """List the keys that are missing, unknown, and of another shape or type.
-
-    Where a weight is of floats, a value must be too. Of a key of another form the
-    third list has both forms.
-    """
+    """List the keys that are missing, unknown, and of another form, with both forms."""
     known = own.keys() & state.keys()
     return (sorted(own.keys() - known), sorted(state.keys() - known),
             [f'{key} has the shape {_form(state[key])}, expected {_form(own[key])}'
@@ -25,7 +21,6 @@ def _fits(value: object, own: Tensor) -> bool:
 
 
 def _form(value: object) -> str:
-    """Describe a tensor's shape, and its type unless that is the usual one."""
     if not isinstance(value, Tensor):
         return f'of no tensor ({type(value).__name__})'
     shape = tuple(value.shape)
@@ -34,10 +29,7 @@ def _form(value: object) -> str:
 
 def load_strictly(module: nn.Module, state: dict[str, Tensor], source: str,
                   may_lack: tuple[str, ...] = ()) -> None:
-    """Load a state dict all of whose keys and shapes must fit.
-
-    Those that begin with ``may_lack`` may be missing; ``source`` is for messages.
-    """
+    """Load a state dict whose keys and shapes must fit; some prefixes ``may_lack``."""
     missing, unknown, other = compare_weights(module.state_dict(), state)
     missing = [key for key in missing if not key.startswith(may_lack)]
     if missing or unknown or other:

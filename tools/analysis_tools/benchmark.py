@@ -1,9 +1,8 @@
 #!/usr/bin/env python
 """Measure configs beside the same models without necks, in turns.
 
-Configs are of retrievers, of recognisers, which are measured beside the zoo's own
-backbone too, or of nothing but a video tower. The two ratios that matter are those of
-time and of multiply-adds: a reducer that costs nothing has them equal.
+Configs are of retrievers, of recognisers, beside the zoo's own backbone too, or of
+video towers. A reducer that costs nothing has equal ratios of time and multiply-adds.
 """
 import argparse
 import itertools

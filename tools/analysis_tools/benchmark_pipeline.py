@@ -114,10 +114,7 @@ def compare_frames(pipelines: list[Pipeline]) -> dict[str, dict]:
 
 
 def model_ms(cfg: Config, args: argparse.Namespace) -> float:
-    """Measure what the config's model takes for a video, with random weights.
-
-    A training step of ``--split train``, else the bench.encoding of videos.
-    """
+    """Measure milliseconds a video: of a training step, or else of encoding it."""
     model, count = bench.build_model(cfg).to(args.device), args.batch_size
     size = bench.frame_size(cfg, model)[0]
     inputs = dict(imgs=torch.randn(
@@ -128,7 +125,6 @@ def model_ms(cfg: Config, args: argparse.Namespace) -> float:
 
 
 def tables_of(report: dict) -> list[str]:
-    """Format what was measured."""
     rows, lines = report['pipelines'], []
     stages = [stage for stage in STAGES if any(row['ms'][stage] for row in rows)]
     for row in rows:

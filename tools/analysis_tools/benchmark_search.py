@@ -1,11 +1,9 @@
 #!/usr/bin/env python
 """Measure an index of random rows: adding, opening, searching, memory.
 
-SegmentTable are of two kinds. Uniform ones have all directions alike, which is the
-hardest for a search that does not compare all of them. Clustered ones are
-made to be as CLIP's: a vector that all share, films of --rows-of-a-file rows
-around a vector of their own, and directions of falling variance; queries are
-made as rows are.
+Uniform rows have all directions alike, the hardest for a search that does not compare
+all. Clustered ones are as CLIP's: a vector that all share, films of --rows-of-a-file
+rows around a vector of their own, and directions of falling variance.
 """
 import argparse
 import os
@@ -96,7 +94,6 @@ def measure_search(table: SegmentTable, queries: np.ndarray, best: np.ndarray,
 
 
 def measure(args: argparse.Namespace, path: str) -> None:
-    """Print what is measured."""
     torch.set_num_threads(args.threads)
     make, store = RowMaker(args), IndexStore(path, {})
     spent = fill(store, args, make)

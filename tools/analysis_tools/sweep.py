@@ -2,10 +2,9 @@
 """Measure quality and price of many reducers at many budgets, as one table.
 
 Each cell is a config, a reducer, a budget and a seed. With --checkpoint and
---pretrained a reducer is put, as it is, into a trained model of the config without
-necks; with --train and --finetune the model is trained with it. Finished cells are in
-WORK_DIR/cells.jsonl: the same command goes on where a killed one ended, and one with
-more cells measures those. A cell that fails is a row that says why.
+--pretrained a reducer is put into a trained model of the config without necks; with
+--train and --finetune the model is trained with it. Finished cells are in
+WORK_DIR/cells.jsonl and not measured again. A cell that fails is a row that says why.
 """
 import argparse
 import csv
@@ -125,7 +124,6 @@ def fill_in(pattern: str, path: str, seed: int) -> str:
 
 
 def make_run(path: str, seed: int, args: argparse.Namespace) -> bench.Run:
-    """Make the run of a config and a seed."""
     cfg = cli.read_config(path, args.cfg_options)
     checkpoint = args.checkpoint and fill_in(args.checkpoint, path, seed)
     if args.pretrained or args.finetune:

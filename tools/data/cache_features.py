@@ -1,9 +1,8 @@
 #!/usr/bin/env python
 """Store the features of frozen towers, to train heads on without any video.
 
-Each video of the training, and each caption, is encoded once. What is there is
-skipped, so that a run that was stopped goes on. The config then trains with
-model.frozen_towers=True and train_dataloader.dataset.features=FILE.
+Each video of the training, and each caption, is encoded once; what is there is skipped.
+Train then with model.frozen_towers=True train_dataloader.dataset.features=FILE.
 """
 import argparse
 import copy
@@ -50,12 +49,7 @@ def parse_args() -> argparse.Namespace:
 
 
 class Videos(Dataset):
-    """The videos or clips of a data set, each with all captions of its samples.
-
-    Args:
-        config (dict): Of the data set to train on.
-        cache (FeatureCache): Those that it has are left out.
-    """
+    """The videos or clips that a cache lacks, each with all captions of its samples."""
 
     def __init__(self, config: ConfigDict, cache: FeatureCache) -> None:
         config = copy.deepcopy(config)

@@ -95,8 +95,7 @@ def _steps_to_decoding(pipeline: list[dict], split: str) -> list[dict]:
 
 
 def cache_video(job: tuple) -> tuple[int, int]:
-    """Store a video's frames; how many of how many wanted are there then.
-    """
+    """Store a video's frames; how many of how many wanted are there then."""
     configs, name, clip = job
     key = repr(configs)
     if key not in BUILT:

@@ -1,9 +1,8 @@
 #!/usr/bin/env python
 """Compress the videos of a folder, so that training does not wait for them.
 
-H.264 in MP4 without sound, 3 frames a second and a short side of 224 as
-CLIP4Clip's authors have them. Names stay as they are, whatever they end with,
-so that annotations do: decoders look at the content. Each file is decoded and
+H.264 in MP4 without sound, 3 frames a second and a short side of 224 as CLIP4Clip's
+authors have them. Names stay as they are: decoders look at the content. Each file is
 compared with its original before it gets its name; what is there is skipped.
 """
 import argparse
@@ -83,7 +82,6 @@ def check_out(out: Path, options: dict, names: list[str]) -> None:
 
 
 def compress(name: str, folder: Path, out: Path, options: Compression) -> dict | None:
-    """Compress one video, see :func:`compress_video`."""
     return compress_video(str(folder / name), str(out / name), options)
 
 

@@ -1,10 +1,9 @@
 #!/usr/bin/env python
 """Examine the videos and captions of a config before a training does.
 
-Every video is read once as the training would read it. The report says which are
-missing, empty, unreadable, cut off or too short, which captions are empty, too long
-or repeated, and what stands in two splits. A run that was stopped goes on; only what
-changed is read again.
+Every video is read once as the training would. The report says which are missing,
+empty, unreadable, cut off or too short, which captions are empty, too long or repeated,
+and what stands in two splits. Only what changed is read again.
 """
 import argparse
 import json

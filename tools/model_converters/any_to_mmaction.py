@@ -135,7 +135,6 @@ def places_from_frames(num_frames: int | None, frames: list[int],
 
 
 def make_necks(args: argparse.Namespace) -> list[dict]:
-    """Make the necks' configs."""
     algorithm = args.algorithm or 'kmedoids'
     kind = NECKS[algorithm]
     taken = init_options(getattr(necks, kind))

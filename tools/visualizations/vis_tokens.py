@@ -1,10 +1,9 @@
 #!/usr/bin/env python
 """Draw the patches of a video that a model's necks keep.
 
-The frames are those that the config's test pipeline samples and crops. Dropped
-patches are dimmed; kept ones are clear, with a bold border in the color of the
-cluster that they stand for, whose other patches have a thin one. A number says
-how many patches a merged token stands for.
+The frames are those that the config's test pipeline samples and crops. Dropped patches
+are dimmed; kept ones have a bold border in the color of their cluster, whose other
+patches have a thin one. A number counts the patches of a merged token.
 """
 import argparse
 import os.path as osp

@@ -27,8 +27,7 @@ TOWERS, SHAPES = b'towers', b'shapes'
 def recipe_of(pipeline: Sequence[dict]) -> str:
     """Return the fingerprint of a pipeline that makes always the same of a video.
 
-    A transform that draws at random, or is not known not to, is refused. Of a frame
-    cache counts what it changes of frames.
+    Others are refused. Of a frame cache counts what it changes of frames.
     """
     steps = []
     for step in pipeline:
@@ -53,13 +52,9 @@ class FeatureCache:
     """Features of videos and captions, by the content of files and the text.
 
     In a file as :class:`FrameStore` has it, with what that promises of kills and
-    damage. All are of the towers of one model. What is not of the shape that the
-    first ones had, or no number, counts as absent, and is made anew.
-
-    Args:
-        path (str): The file.
-        recipe (str): Of :func:`recipe_of`; others' features are not found.
-        writable (bool): Whether to add to it.
+    damage. All are of the towers of one model, and of a ``recipe``, see
+    :func:`recipe_of`. What is not of the shape that the first ones had, or no number,
+    counts as absent, and is made anew.
     """
 
     def __init__(self, path: str, recipe: str, writable: bool = False) -> None:
@@ -74,11 +69,7 @@ class FeatureCache:
                              'makes them')
 
     def claim(self, towers: str) -> None:
-        """Record the model that the features to add belong to, and refuse another.
-
-        Args:
-            towers (str): A digest of the towers' weights and options.
-        """
+        """Record the digest of the towers that features are of, and refuse another."""
         if self.towers is None:
             self._note(TOWERS, '', towers)
             self.towers = self._read_note(TOWERS, '')
@@ -161,7 +152,6 @@ class FeatureCache:
         return f'{kind} {clip} of {self.towers} by {self.recipe}'
 
     def _shape(self, kind: str) -> tuple[int, int] | None:
-        """Return the shape that all features of a kind have."""
         if kind not in self._shapes:
             found = re.fullmatch(r'\[([1-9]\d{0,5}), ([1-9]\d{0,5})\]',
                                  self._read_note(SHAPES, self._key(kind)) or '')

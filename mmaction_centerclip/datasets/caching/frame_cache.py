@@ -33,25 +33,23 @@ READ_RGB = getattr(cv2, 'IMREAD_COLOR_RGB', None)  # from OpenCV 4.11 on
 class FrameCache:
     """Frames of videos, resized and encoded, in a file beside the videos.
 
-    The frames that it gives are always those of its codec, whether they were
-    stored or are decoded anew, so that a training's frames do not depend on
-    what has been stored before. A frame that is absent is decoded from the
-    video; no neighbour stands for it. Frames belong to the content of a file:
-    where its size or one of its times has changed, a hash of all of it is
+    They are always those of its codec, stored or decoded anew, so that a training's
+    frames do not depend on what has been stored before. A frame that is absent is
+    decoded from the video; no neighbour stands for it. Frames belong to the content of
+    a file: where its size or one of its times has changed, a hash of all of it is
     compared.
 
     Args:
-        path (str): The file, see :class:`FrameStore`; processes share it.
-        resize (dict, optional): The transform that frames go through before
-            they are stored: the pipeline's own ``OpenCLIPResize`` or
-            ``Resize``, which then finds nothing to change. The runner fills
-            in the one behind ``VideoDecode``, see :func:`prepare_config`.
-        codec (str): ``'jpeg'``, without subsampled colors, or ``'raw'``:
-            exactly the frames, 7 to 10 times as large, and faster.
+        path (str): See :class:`FrameStore`; processes share it.
+        resize (dict, optional): The transform that frames go through before they are
+            stored: the pipeline's own ``OpenCLIPResize`` or ``Resize``, which then
+            finds nothing to change. The runner fills in the one behind ``VideoDecode``,
+            see :func:`prepare_config`.
+        codec (str): ``'jpeg'``, without subsampled colors, or ``'raw'``: exactly the
+            frames, 7 to 10 times as large, and faster.
         quality (int): Of JPEG, 1 to 100.
-        add (str): Which frames to add where a video has to be opened:
-            ``'drawn'``: those asked for; ``'all'``; or ``'none'``.
-        max_gib (float, optional): How large the file may become, in GiB.
+        add (str): Which frames to add where a video has to be opened: ``'drawn'`` for
+            those asked for.
     """
 
     def __init__(self, path: str, resize: dict | None = None,
@@ -76,12 +74,7 @@ class FrameCache:
 
     def open(self, source: str | bytes,
              decode: Callable[[], VideoReader]) -> 'CachedVideo':
-        """Open a video, without decoding anything where it is known.
-
-        Args:
-            source (str | bytes): A local file, or its content.
-            decode (Callable): Opens the video itself.
-        """
+        """Open a local file, or its content; ``decode`` does it if nothing is known."""
         file = None
         if isinstance(source, bytes):
             content = hashlib.blake2b(source, digest_size=20).digest()
@@ -136,15 +129,7 @@ class FrameCache:
 
 
 class CachedVideo:
-    """The frames of a video by their number, as :class:`VideoReader` has them.
-
-    Args:
-        cache (FrameCache): Where frames are kept.
-        decode (Callable): Opens the video itself.
-        content (bytes): A hash of the file.
-        known (StoredVideo, optional): What the cache knows of it.
-        file (tuple[str, str], optional): Name and state of the file.
-    """
+    """The frames of a video by their number, as :class:`VideoReader` has them."""
 
     def __init__(self, cache: FrameCache, decode: Callable[[], VideoReader],
                  content: bytes, known: StoredVideo | None,
@@ -171,12 +156,7 @@ class CachedVideo:
         return self._open().get_seconds()
 
     def get_batch(self, indices: Sequence[int]) -> SimpleNamespace:
-        """Read frames, decode those that are absent, and add them.
-
-        Returns:
-            SimpleNamespace: ``asnumpy()`` gives a list of them, resized, in
-            RGB, uint8 (H, W, 3).
-        """
+        """Read or decode frames; ``asnumpy()`` lists them, RGB, uint8 (H, W, 3)."""
         indices = np.ravel(indices).tolist()
         wanted = sorted(set(indices))
         if wanted[0] < 0 or wanted[-1] >= len(self):
@@ -260,10 +240,7 @@ def _build_resize(resize: dict | None) -> Callable | None:
 
 
 def frame_changes(cache: str | dict | None, pipeline: Sequence[dict]) -> dict:
-    """Return the options of a cache by which it gives other frames than the video.
-
-    To resize as one of the pipeline's transforms does changes nothing.
-    """
+    """Return a cache's options that change frames, beyond the pipeline's resizing."""
     if not cache:
         return {}
     bound = inspect.signature(FrameCache).bind(

@@ -38,18 +38,11 @@ class StoredVideo(NamedTuple):
 class FrameStore:
     """Bytes of frames, by the content of a video and the frame's number.
 
-    See :class:`SQLiteFile` for kills, processes and workers. A frame whose
-    checksum is not its own counts as absent; where the file itself is found
-    damaged, the rest of the run reads without it, after one warning.
-
-    Args:
-        path (str): The file; made where it does not exist.
-        max_bytes (int, optional): How large the file may become; a log of up
-            to 8 MiB is beside it while it is written. What no longer fits is
-            not stored.
-        writable (bool): Whether to add to it. If not, it must exist, and may
-            be where nothing can be written.
-        kind (str): What it is, for messages.
+    See :class:`SQLiteFile` for kills, processes and workers. A frame whose checksum is
+    not its own counts as absent; where the file itself is found damaged, the rest of
+    the run reads without it, after one warning. What does not fit in ``max_bytes`` is
+    not stored; a log of up to 8 MiB is beside the file while it is written. Unless
+    ``writable``, the file must exist, and may be where nothing can be written.
     """
 
     def __init__(self, path: str, max_bytes: int | None = None,
@@ -136,15 +129,7 @@ class FrameStore:
 
     def add(self, content: bytes, recipe: str, total: int, rate: float,
             frames: Iterable[tuple[int, bytes]]) -> None:
-        """Store frames of a video, all of them or, beyond ``max_bytes``, none.
-
-        Args:
-            content (bytes): A hash of its file.
-            recipe (str): How its frames were made.
-            total (int): How many frames it has.
-            rate (float): Frames a second.
-            frames (Iterable[tuple[int, bytes]]): Number and bytes of each.
-        """
+        """Store frames of a video, all of them or, beyond ``max_bytes``, none."""
         self.check()
         if self._is_full or not self.writable:
             return

@@ -34,16 +34,11 @@ _BUILT: dict[str, BaseActionDataset] = {}
 
 
 def diagnose(cfg: Config, results_file: str, workers: int) -> dict:
-    """Examine all videos and captions of a config.
+    """Examine all videos and captions of a config, whose pipelines are complete.
 
-    Args:
-        cfg (Config): With its pipelines completed.
-        results_file (str): Of what is known of single videos, so that a run
-            that was stopped goes on.
-        workers (int): Processes that read videos.
-
-    Returns:
-        dict: ``splits``, what was found of each; ``leaks``; and ``workers``.
+    What is known of single videos is in ``results_file``, so that a run that was
+    stopped goes on. Returned are ``splits``, what was found of each, ``leaks`` and
+    ``workers``.
     """
     splits = read_data_splits(cfg)
     jobs, keys_of = {}, {}
@@ -69,15 +64,9 @@ def run_jobs(function: Callable, jobs: dict[str, object], path: str,
              workers: int) -> list[dict]:
     """Do jobs that are not in the file of results yet, and add them to it.
 
-    What a job raises ends the run: it is no file's fault. One that ends its process
-    has the result of a video that cannot be read.
-
-    Args:
-        function (Callable): Takes a job, in a process, and returns what JSON holds.
-        jobs (dict[str, object]): By their names. One whose name stands in the
-            file is not done again.
-        path (str): The file, a line a job; a last line that is not whole is dropped.
-        workers (int): Processes.
+    What a job raises ends the run: it is no file's fault. One that ends its process has
+    the result of a video that cannot be read. ``jobs`` are by their names; the file has
+    a line each, of which a last one that is not whole is dropped.
     """
     done = _read_results(path)
     # Whole again, so that the next line begins where a line should.
@@ -133,7 +122,6 @@ def _examine(job: tuple[dict, dict]) -> dict:
 
 
 def _describe(split: DataSplit, videos: list[dict]) -> dict:
-    """Sum up the videos of a split, and check its captions."""
     states = Counter(video['state'] for video in videos)
     seconds = [video['seconds'] for video in videos if 'seconds' in video]
     found = dict(

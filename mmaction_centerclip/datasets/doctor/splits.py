@@ -27,25 +27,14 @@ MOST_EXAMPLES = 20
 
 @dataclass
 class DataSplit:
-    """A data set of a config, and what of the config tells how it is read.
-
-    Args:
-        name (str): ``'train'``, ``'val'`` or ``'test'``; of a loader with
-            several data sets, with a number.
-        dataset (BaseActionDataset): Not initialised.
-        samples (list[dict]): As the data set goes through them.
-        batch_size (int): Of the loader, in one process.
-        options (dict): What the config says of the data set.
-        entries (list[AnnotationEntry], optional): Also those without captions.
-        same_as (list[str]): Other splits that are the same.
-    """
-    name: str
-    dataset: BaseActionDataset
-    samples: list[dict]
-    batch_size: int
-    options: dict
-    entries: list[AnnotationEntry] | None = None
-    same_as: list[str] = field(default_factory=list)
+    """A data set of a config, and what of the config tells how it is read."""
+    name: str  # train, val or test; with a number where a loader has several data sets
+    dataset: BaseActionDataset  # not initialised
+    samples: list[dict]  # as the data set goes through them
+    batch_size: int  # in one process
+    options: dict  # what the config says of the data set
+    entries: list[AnnotationEntry] | None = None  # also those without captions
+    same_as: list[str] = field(default_factory=list)  # other splits
 
 
 def read_data_splits(cfg: Config) -> list[DataSplit]:
@@ -105,8 +94,7 @@ def clip_of(sample: dict) -> tuple:
 def check_captions(split: DataSplit) -> dict | None:
     """Count captions, and list those that are empty or cut to the context.
 
-    Of a split without captions it is None; ``context_length`` is where no step
-    tokenizes. ``empty`` are ids of entries.
+    None of a split without captions, as is ``context_length`` where nothing tokenizes.
     """
     if split.entries is None:
         return None
@@ -136,10 +124,8 @@ def find_repeated(split: DataSplit) -> list[list[str]]:
 def find_leaks(splits: list[DataSplit]) -> list[dict]:
     """Find videos and captions of the training that stand in an evaluation too.
 
-    Returns:
-        list[dict]: For each pair of a split to train on and another one:
-        ``splits``, ``same_name`` (files, also through links), ``same_content``
-        (pairs of other files with the same bytes) and ``same_caption`` (texts).
+    Of each pair of ``splits``: ``same_name`` (files, also through links),
+    ``same_content`` (pairs of other files with the same bytes) and ``same_caption``.
     """
     contents = _same_bytes(
         {file: name for split in splits for file, name in _files_of(split).items()})
@@ -182,17 +168,15 @@ def _same_bytes(names: dict[str, str]) -> list[set[str]]:
 def find_false_negatives(split: DataSplit) -> dict:
     """Count samples that a batch of the training takes for each other's negatives.
 
-    Returns:
-        dict: ``same_video`` and ``same_caption``, each with ``groups`` of
-        samples, the ``samples`` in them, ``pairs_per_batch``, how many pairs
-        a shuffled batch of one process holds on average, and ``examples``.
+    Of ``same_video`` and ``same_caption``: ``groups`` of samples, the ``samples`` in
+    them, ``pairs_per_batch``, the mean of a shuffled batch of one process,
+    ``examples``.
     """
     size, total = split.batch_size, len(split.samples)
     together = min(size, total) * (min(size, total) - 1) / max(total * (total - 1), 1)
 
     def count(key: Callable[[dict], dict[str, float]],
               show: Callable[[dict, str], str]) -> dict:
-        """Count the samples that share a value of a key."""
         groups = defaultdict(dict)
         for number, sample in enumerate(split.samples):
             for value, share in key(sample).items():

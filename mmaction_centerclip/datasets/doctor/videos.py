@@ -29,8 +29,7 @@ KINDS = ((b'PK\3\4', 'a zip archive'), (b'\x1f\x8b', 'a gzip archive'),
          (b'%PDF', 'a PDF'), (b'\x89PNG', 'a PNG picture'),
          (b'\xff\xd8\xff', 'a JPEG picture'))
 SEGMENT = b'\x18\x53\x80\x67'  # the id of what a Matroska file holds
-# Data sets whose pipeline has run once in this process.
-_WARM: set[int] = set()
+_WARM: set[int] = set()  # data sets whose pipeline has run once in this process
 
 
 def key_of(sample: dict, pipeline: str) -> str:
@@ -46,12 +45,10 @@ def key_of(sample: dict, pipeline: str) -> str:
 def examine_video(dataset: BaseActionDataset, sample: dict) -> dict:
     """Take a sample of a :class:`DataSplit` through the pipeline of its data set.
 
-    Returns:
-        dict: ``state``, one of ``STATES``, and ``reason``; what
-        :func:`probe_file` says; ``seconds`` that the pipeline took; of what
-        cannot be read, the ``decoders`` that can; ``frames`` of the video or
-        clip, and ``wanted``, those asked for; ``shape`` of what a batch is
-        made of.
+    To what :func:`probe_file` says it adds ``state``, one of ``STATES``, and
+    ``reason``; ``seconds`` that the pipeline took; of what cannot be read, the
+    ``decoders`` that can; ``frames`` of the video or clip, and ``wanted``; ``shape`` of
+    what a batch has.
     """
     path = sample['filename']
     if '://' not in path:
@@ -105,12 +102,9 @@ def _run_pipeline(dataset: BaseActionDataset, info: dict) -> object:
 def probe_file(path: str) -> dict:
     """Read the header and the packets of a video, without decoding.
 
-    Returns:
-        dict: ``size`` in bytes; of a video also ``container``, ``codec``,
-        ``width``, ``height``, ``rate``, ``duration`` in seconds, ``packets``,
-        and ``cut_off``, why the file seems to end too early, or None. Where
-        a container does not say how long it should be (MPEG-TS, MPEG-PS), it
-        is always None.
+    The dict has ``size`` in bytes; of a video also ``container``, ``codec``, ``width``,
+    ``height``, ``rate``, ``duration`` in seconds, ``packets``, and ``cut_off``, why it
+    seems to end too early. MPEG-TS and MPEG-PS do not say that: it is None.
     """
     facts: dict = dict(size=osp.getsize(path))
     with contextlib.suppress(av.FFmpegError, OSError), open_media(path) as container:
@@ -160,7 +154,6 @@ def _read_packets(container: av.container.InputContainer,
 
 
 def _lacks_frames(facts: dict, end: float, promised: int) -> str | None:
-    """Compare what is there with what the header says."""
     duration, rate = facts['duration'], facts['rate']
     # The index of an MP4 names packets, and reading one that is gone is a fault.
     if facts['container'].startswith('mov,') or not duration or not rate:
@@ -174,10 +167,7 @@ def _lacks_frames(facts: dict, end: float, promised: int) -> str | None:
 
 
 def _lacks_bytes(facts: dict, path: str) -> str | None:
-    """Compare the size of an AVI or Matroska file with its header's; see a GIF's end.
-
-    Nothing else tells that the last pictures of a GIF are lost.
-    """
+    """Compare an AVI or Matroska file's size with its header's; find a GIF's end."""
     with open(path, 'rb') as file:
         head = file.read(256)
         file.seek(-1, os.SEEK_END)
@@ -221,10 +211,7 @@ def guess_kind(path: str) -> str | None:
 
 
 def find_decoders(path: str) -> list[str]:
-    """List the decoders that give a first frame of a file.
-
-    It may be another frame than the right one: see docs/data.md.
-    """
+    """List decoders that give a first frame, maybe another one: see docs/data.md."""
     tries = dict(VideoInit=lambda: VideoReader(path).get_batch([0]))
     if importlib.util.find_spec('decord'):
         import decord

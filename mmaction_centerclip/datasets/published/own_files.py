@@ -35,19 +35,12 @@ def find_videos(folder: str) -> list[str]:
 def read_own_captions(
         folder: str, path: str | None = None
 ) -> tuple[list[AnnotationEntry], dict[str, str]]:
-    """Read the captions of the videos of a folder.
+    """Read the captions of the videos of a folder, and the split of each that has one.
 
-    Args:
-        folder (str): Of the videos.
-        path (str, optional): A table ``.csv`` with the titles video, caption
-            and, optionally, start, end (in seconds) and split; the same as
-            an object on each line of a ``.jsonl``; or the subtitles ``.srt`` of
-            the video of that name, each a clip. None for a ``.srt``, or a
-            ``.txt`` with a caption a line, beside each video.
-
-    Returns:
-        tuple[list[AnnotationEntry], dict[str, str]]: Videos and clips with
-        their captions, and the split of each video that has one.
+    ``path`` is a table ``.csv`` with the titles video, caption and, optionally, start,
+    end (in seconds) and split; the same as an object on each line of a ``.jsonl``; or
+    the subtitles ``.srt`` of the video of that name, each a clip. None takes a
+    ``.srt``, or a ``.txt`` with a caption a line, beside each video.
     """
     videos = find_videos(folder)
     if path is None:
@@ -157,7 +150,6 @@ def _read_beside(folder: str, video: str) -> Iterator[Row]:
 
 
 def _video_of(path: str, videos: list[str]) -> str:
-    """Find the one video that subtitles are named after."""
     found = [video for video in videos if Path(video).stem == Path(path).stem]
     if len(found) != 1:
         raise InputError(f'{path} must be named as one video of the folder, got '

@@ -13,23 +13,13 @@ from mmaction_centerclip.utils.files import write_text
 
 
 class Split(NamedTuple):
-    """A part of a data set: what it is made from, and how.
-
-    Args:
-        file (str): The annotation file to write.
-        split (str): ``'train'``, ``'val'`` or ``'test'``.
-        sources (tuple[str, ...]): The published files that it needs.
-        read (Callable): Takes the paths of the sources, and returns entries.
-        videos (int, optional): How many videos are published, if that is known.
-        list_ids (Callable, optional): Takes the path of the first source, and
-            returns a list with an item a video, which tells their number where
-            the captions are missing.
-    """
-    file: str
+    """A part of a data set: what it is made from, and how."""
+    file: str  # the annotation file to write
     split: str
-    sources: tuple[str, ...]
-    read: Callable[..., list[AnnotationEntry]]
-    videos: int | None = None
+    sources: tuple[str, ...]  # the published files that it needs
+    read: Callable[..., list[AnnotationEntry]]  # takes the paths of the sources
+    videos: int | None = None  # how many are published, if that is known
+    # Takes the first source; one item a video, where the captions are missing.
     list_ids: Callable[[str], list] | None = None
 
 
@@ -37,13 +27,8 @@ def prepare_splits(splits: Sequence[Split], source: str, out: str,
                    any_count: bool = False) -> None:
     """Write the annotation files that are not there yet, each whole.
 
-    Splits whose published files are missing are left out, and named.
-
-    Args:
-        splits (Sequence[Split]): All that the data set has.
-        source (str): The folder of the published files.
-        out (str): The folder to write to.
-        any_count (bool): Whether to take another number of videos than published.
+    Splits whose published files are missing from ``source`` are left out, and named.
+    With ``any_count`` the number of videos need not be as published.
     """
     if not osp.isdir(source):
         raise InputError(f'{source} must be the folder of the published files')
@@ -87,14 +72,7 @@ def write_split(entries: Sequence[AnnotationEntry], split: str, path: str,
                 videos: str) -> bool:
     """Write an annotation file, all of it or nothing, and print what it holds.
 
-    Args:
-        entries (Sequence[AnnotationEntry]): What has captions.
-        split (str): ``'train'``, ``'val'`` or ``'test'``.
-        path (str): The file; its folder is made. One of another content is refused.
-        videos (str): How many videos there are, to print.
-
-    Returns:
-        bool: False if the file is there already.
+    One of another content is refused. False if it is there already.
     """
     text, is_there = annotation_text(entries, split), osp.exists(path)
     if is_there:

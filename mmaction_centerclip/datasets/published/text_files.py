@@ -9,11 +9,7 @@ from mmaction_centerclip.errors import InputError
 
 def read_lines(path: str, encoding: str = 'utf-8',
                keep_blank: bool = False) -> Iterator[tuple[int, str]]:
-    """Read the lines of a file that are not blank, or all of them.
-
-    Yields:
-        tuple[int, str]: The number of each, from 1, and its text without its end.
-    """
+    """Read lines that are not blank, or all: numbers, from 1, and texts without end."""
     if not osp.isfile(path):
         raise InputError(f'annotation file not found: {path}')
     with open(path, 'rb') as file:
@@ -32,9 +28,7 @@ def read_lines(path: str, encoding: str = 'utf-8',
 def read_csv(path: str, columns: Collection[str]) -> list[tuple[int, dict[str, str]]]:
     """Read a table in UTF-8 with its titles, ``columns`` among them, in line 1.
 
-    Returns:
-        list[tuple[int, dict[str, str]]]: The line on which each row ends, and
-        its cells by title.
+    Each row comes as the line on which it ends, and its cells by title.
     """
     for _ in read_lines(path):  # so that a line that is no text is named
         pass
@@ -59,11 +53,7 @@ def read_csv(path: str, columns: Collection[str]) -> list[tuple[int, dict[str, s
 
 
 def read_tabs(path: str, fields: int) -> list[tuple[int, list[str]]]:
-    """Read lines in UTF-8 of so many fields, separated by tabs.
-
-    Returns:
-        list[tuple[int, list[str]]]: The number of each line, and its fields.
-    """
+    """Read lines in UTF-8 of so many fields, separated by tabs, with their numbers."""
     rows = []
     for number, line in read_lines(path):
         cells = line.split('\t')
@@ -77,9 +67,7 @@ def read_tabs(path: str, fields: int) -> list[tuple[int, list[str]]]:
 class _PlainUnpickler(pickle.Unpickler):
     """Unpickles dicts, lists, tuples, texts and numbers.
 
-    Whatever a pickle runs, it first looks up as a global (`pickle's
-    documentation <https://docs.python.org/3/library/pickle.html>`_,
-    "Restricting Globals"); plain types need none.
+    Whatever a pickle runs, it first looks up as a global; plain types need none.
     """
 
     def find_class(self, module: str, name: str) -> None:

@@ -11,9 +11,8 @@ from mmaction_centerclip.errors import InputError, named_errors
 class OpenCLIPResize(BaseTransform):
     """Resize and crop frames to the pictures that a model was trained on.
 
-    By the zoo's ``Resize`` and ``CenterCrop``, with the size, interpolation
-    and proportions that open_clip has for a tag: most keep the proportions
-    and crop, SigLIP's and PE-Core's squash.
+    By the zoo's ``Resize`` and ``CenterCrop``, with what open_clip has for a tag: most
+    keep the proportions and crop, SigLIP's and PE-Core's squash.
 
     Required and Modified Keys:
 
@@ -25,10 +24,9 @@ class OpenCLIPResize(BaseTransform):
 
     Args:
         model (str | dict): The model's ``arch``, see :func:`clip_config`. In a
-            retriever's config the runner fills it in. OpenAI's models share the
-            pictures of the default.
-        pretrained (str, optional): The tag or file of its weights, see
-            :func:`preprocessing_for`.
+            retriever's config the runner fills it in. OpenAI's share the default's
+            pictures.
+        pretrained (str, optional): See :func:`preprocessing_for`.
     """
     deterministic = True
 
@@ -51,7 +49,6 @@ class OpenCLIPResize(BaseTransform):
         self.model, self.pretrained = model, pretrained
 
     def transform(self, results: dict) -> dict:
-        """Resize ``results['imgs']``."""
         # Those of a cache are as they should be, and are not copied.
         is_done = results['imgs'] and all(
             img.shape[:2] == self.size for img in results['imgs'])

@@ -19,8 +19,8 @@ from mmaction_centerclip.errors import InputError
 class VideoInit(DecordInit):
     """Open a video, whatever its container and codec.
 
-    In place of the zoo's ``DecordInit``, ``PyAVInit`` and ``OpenCVInit``,
-    which give other frames than those asked for, or none, for some files.
+    In place of the zoo's ``DecordInit``, ``PyAVInit`` and ``OpenCVInit``, which give
+    other frames than those asked for, or none, for some files.
 
     Required Keys:
 
@@ -33,11 +33,8 @@ class VideoInit(DecordInit):
         - avg_fps
 
     Args:
-        io_backend (str): Where the files are.
-        num_threads (int): Threads of the decoder.
-        cache (str | dict, optional): A file that keeps frames, or the options
-            of :class:`FrameCache`, of which ``path`` is that file. Frames are
-            then resized already.
+        cache (str | dict, optional): A file that keeps frames, resized already, or the
+            options of :class:`FrameCache`.
         **kwargs: Arguments of another backend.
     """
     deterministic = True
@@ -74,7 +71,6 @@ class VideoInit(DecordInit):
         return self.cache.open(source, decode) if self.cache else decode()
 
     def transform(self, results: dict) -> dict:
-        """Open ``results['filename']``."""
         with decoding_errors(results['filename'], everything=True):
             return super().transform(results)
 
@@ -99,6 +95,5 @@ class VideoDecode(DecordDecode):
         super().__init__()
 
     def transform(self, results: dict) -> dict:
-        """Decode ``results['frame_inds']``."""
         with decoding_errors(results['filename'], everything=True):
             return super().transform(results)

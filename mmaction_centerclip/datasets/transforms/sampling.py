@@ -14,21 +14,20 @@ from mmaction_centerclip.errors import InputError, check_positive_int
 class SampleFramesWithMask(BaseTransform):
     """Sample frames as CenterCLIP or CLIP4Clip do, with a mask.
 
-    By default as CenterCLIP: the video is cut into ``clip_len`` equal parts,
-    and each gives its middle frame in evaluation and a random one in
-    training. (The authors' parts have a whole number of frames in training,
-    so that the last frames are never drawn; these are all drawn.)
+    By default as CenterCLIP: the video is cut into ``clip_len`` equal parts, and each
+    gives its middle frame in evaluation and a random one in training. (The authors'
+    parts have a whole number of frames in training, so that the last ones are never
+    drawn.)
 
-    With ``frames_per_second`` as CLIP4Clip (arXiv 2104.08860), in training
-    too: so many frames of each second, the rate of the video rounded down, or
-    all where it is less than 1 (by the times of the frames where their rate
-    changes); where there are more than ``clip_len``, those
-    that ``too_many`` says.
+    With ``frames_per_second`` as CLIP4Clip (with 1; arXiv 2104.08860), in training too:
+    so many frames of each second, the rate of the video rounded down, or all where it
+    is less than 1 (by the times of the frames where their rate changes); where there
+    are more than ``clip_len``, those that ``too_many`` says.
 
     A video with fewer frames gives all it has, then its last one again, which
-    ``frame_mask`` marks as padding. (CLIP4Clip appends black frames. What is
-    masked counts neither way, but necks that cluster see it, unless they
-    have ``exclude_padding``.)
+    ``frame_mask`` marks as padding. (CLIP4Clip appends black frames. What is masked
+    counts neither way, but necks that cluster see it, unless they have
+    ``exclude_padding``.)
 
     Required Keys:
 
@@ -43,15 +42,6 @@ class SampleFramesWithMask(BaseTransform):
         - frame_mask: bool (clip_len, ), to be among the ``collect_keys`` of
           ``PackActionInputs``
         - clip_len, frame_interval (None), num_clips (1)
-
-    Args:
-        clip_len (int): Frames to sample.
-        frames_per_second (int, optional): Frames of each second, 1 in
-            CLIP4Clip. None for CenterCLIP's sampling.
-        too_many (str): Which frames to take where there are more than
-            ``clip_len``: ``'uniform'``, ``'head'`` or ``'tail'``. Only with
-            ``frames_per_second``.
-        test_mode (bool): Whether to evaluate.
 
     Examples:
         >>> sample = SampleFramesWithMask(clip_len=4, test_mode=True)
@@ -76,7 +66,6 @@ class SampleFramesWithMask(BaseTransform):
         self.test_mode = test_mode
 
     def transform(self, results: dict) -> dict:
-        """Choose from ``results['total_frames']`` frames."""
         if results['total_frames'] < 1:
             raise OSError('the video has no frames')
         if self.frames_per_second is None:

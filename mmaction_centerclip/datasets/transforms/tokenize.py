@@ -35,10 +35,9 @@ class OpenCLIPTokenize(BaseTransform):
           end token is kept
 
     Args:
-        model (str | dict): The model's ``arch``, see :func:`clip_config`,
-            whose tokenizer to use. OpenAI's models share the default's vocabulary.
-        context_length (int, optional): L, start and end tokens included, see
-            :func:`context_length_of`; None for the model's own.
+        model (str | dict): The model's ``arch``, see :func:`clip_config`, whose
+            tokenizer to use. OpenAI's models share the default's vocabulary.
+        context_length (int, optional): L, start and end included; None for the model's.
     """
     deterministic = True
 
@@ -55,7 +54,6 @@ class OpenCLIPTokenize(BaseTransform):
             self._tokenize = build_tokenizer(model)
 
     def transform(self, results: dict) -> dict:
-        """Tokenize ``results['text']``."""
         if 'text' not in results:
             # As when the zoo's inference_recognizer is given a retriever.
             raise InputError(

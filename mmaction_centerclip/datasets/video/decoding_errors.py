@@ -14,8 +14,7 @@ DECODERS = (
     zoo.DecordInit, zoo.DecordDecode, zoo.OpenCVInit, zoo.OpenCVDecode,
     zoo.PIMSInit, zoo.PIMSDecode, zoo.PyAVInit, zoo.PyAVDecode,
     zoo.RawFrameDecode)
-# Of ours or of the installation, never a file's fault.
-MISTAKES = AttributeError, ImportError, NameError, TypeError
+MISTAKES = AttributeError, ImportError, NameError, TypeError  # never a file's fault
 # Tags that are no text are not worth a video; PyAV 19 replaces them by itself.
 LENIENT = {} if int(av.__version__.split('.')[0]) >= 19 else dict(
     metadata_errors='replace')
@@ -31,9 +30,8 @@ class DecodingError(OSError):
 
 def open_media(source: str | bytes) -> av.container.InputContainer:
     """Open a local file by its name, never taken for a pattern, or its content."""
-    # With the protocol, so that a colon in a name is a part of it. FFmpeg takes
-    # the name of a picture with a % for those of many pictures otherwise, and
-    # even so does not find its size.
+    # With the protocol, a colon in a name is a part of it. A picture's name with a %
+    # stands for many pictures in FFmpeg otherwise, and even so its size is not found.
     if isinstance(source, str):
         container = av.open(
             f'file:{source}', options={'pattern_type': 'none'}, **LENIENT)
@@ -52,10 +50,7 @@ def codec_name(stream: av.VideoStream) -> str:
 
 
 def run_transform(transform: Callable, results: dict, filename: str) -> dict:
-    """Call a transform, with :class:`DecodingError` for what is wrong with the video.
-
-    That is also one in which a decoder finds no frames.
-    """
+    """Call a transform; a :class:`DecodingError` says what is wrong with the video."""
     decodes = isinstance(transform, DECODERS)
     with decoding_errors(filename, everything=decodes):
         results = transform(results)
@@ -74,13 +69,9 @@ def run_transform(transform: Callable, results: dict, filename: str) -> dict:
 def decoding_errors(filename: str, everything: bool = False) -> Iterator[None]:
     """Raise a :class:`DecodingError` for all that goes wrong with a video.
 
-    Other exceptions are mistakes in the pipeline, and pass.
-
-    Args:
-        filename (str): The video that is about to be read.
-        everything (bool): Whether a decoder alone is at work, so that it is
-            to blame for all but mistakes of ours, missing packages, keys and
-            options; else for the exceptions of decoders and of the system.
+    Other exceptions are mistakes in the pipeline, and pass. With ``everything`` a
+    decoder alone is at work, to blame for all but mistakes of ours, missing packages,
+    keys and options; else for the exceptions of decoders and of the system.
     """
     problem = None
     with contextlib.suppress(OSError, ValueError):

@@ -18,13 +18,8 @@ class OtherFramesError(Exception):
 class FrameCursor:
     """The place in a video where the last reading ended, from which it goes on.
 
-    Args:
-        source (str | bytes): The name of a local file, or its content.
-        num_threads (int): Threads of the decoder.
-        times (Sequence[int]): Of all frames, with which those that come are
-            compared; empty to compare none.
-        keys (Sequence[Key]): Key frames to jump to, in order.
-        by_decoding_time (bool): Whether jumps go by that of the key frames.
+    Frames that come are compared with ``times``, those of all, unless it is empty.
+    Jumps go to ``keys``, in order, by their decoding times if it says so.
     """
 
     def __init__(self, source: str | bytes, num_threads: int, times: Sequence[int],
@@ -36,10 +31,7 @@ class FrameCursor:
         self._number = 0  # of the frame that comes next
 
     def read(self, number: int) -> av.VideoFrame:
-        """Return a frame; at once if it is the last one, or soon if it is later.
-
-        An :class:`OtherFramesError` says that what comes is not what was listed.
-        """
+        """Return a frame; at once if it is the last one, or soon if it is later."""
         if self._frame is not None and number == self._number - 1:
             return self._frame
         before = bisect_right(self._keys, number, key=lambda key: key.number)

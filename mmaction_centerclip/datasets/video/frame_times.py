@@ -18,10 +18,9 @@ def is_even(seconds: np.ndarray, rate: float) -> bool:
 def uneven_seconds(results: dict) -> np.ndarray | None:
     """Return when the frames of opened ``results`` are shown, unless the rate says it.
 
-    Returns:
-        np.ndarray | None: When each frame of the part starts and, last, when it
-        ends, in seconds from its start, float64 (total_frames + 1, ). None where
-        frame i is shown from i / ``avg_fps`` on, or no times are known.
+    Seconds from the start of the part, float64 (total_frames + 1, ), of which the last
+    is its end. None where frame i is shown from i / ``avg_fps`` on, or nothing is
+    known.
     """
     find = getattr(results.get('video_reader'), 'get_seconds', None)
     rate, total = results.get('avg_fps') or 0, results['total_frames']
@@ -36,17 +35,10 @@ def uneven_seconds(results: dict) -> np.ndarray | None:
 def narrow_to_clip(results: dict, start: float | None, end: float | None) -> None:
     """Restrict the frames that are sampled to those of a clip, in place.
 
-    Frame i is shown from i / avg_fps on; where the rate of a video changes, at
-    the time that its reader says.
-
-    Args:
-        results (dict): As a step leaves them that has opened the video:
-            ``total_frames``, ``avg_fps`` and, optionally, ``video_reader``, whose
-            ``get_seconds`` has the times, and ``start_index``, which sampling adds
-            to the numbers of frames.
-        start (float, optional): Seconds; None for the start of the video.
-        end (float, optional): Seconds; None for the end of the video, as is one
-            beyond it.
+    Frame i is shown from i / avg_fps on; where the rate of a video changes, at the time
+    that its reader says. ``start_index`` is what sampling adds to the numbers of
+    frames. ``start`` and ``end`` are in seconds; None, or an end beyond it, is the
+    video's own.
 
     Examples:
         >>> results = dict(total_frames=100, avg_fps=25.0)

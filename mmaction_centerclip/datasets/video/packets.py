@@ -10,8 +10,7 @@ from av.stream import Disposition
 from .decoding_errors import DecodingError, codec_name, open_media
 from .shown_frames import with_ratios
 
-# Lists of other files, and text that is drawn.
-NO_VIDEOS = ('concat', 'dash', 'hls', 'tty')
+NO_VIDEOS = ('concat', 'dash', 'hls', 'tty')  # lists of other files, and drawn text
 # How far a packet may lie from the place of its frame: more than any codec
 # has, and less than where the clock of a recording was set anew.
 MOST_MOVED = 32
@@ -30,31 +29,16 @@ class Key(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """The frames of a video, as its packets list them.
-
-    Attributes:
-        count (int): How many there are.
-        times (list[int]): Of all frames, in their order; empty where packets
-            do not tell them apart.
-        keys (list[Key]): Those that are key frames, likewise.
-        is_whole (bool): Whether the file ends where it should, as far as it says.
-        is_clean (bool): Whether the first packet is the first frame and a key
-            frame too.
-    """
+    """The frames of a video, as its packets list them."""
     count: int
-    times: list[int]
-    keys: list[Key]
-    is_whole: bool
-    is_clean: bool
+    times: list[int]  # in order; empty where packets do not tell frames apart
+    keys: list[Key]  # likewise
+    is_whole: bool  # the file ends where it should, as far as it says
+    is_clean: bool  # the first packet is the first frame and a key frame too
 
 
 class OpenVideo:
-    """A video that is open at some place: a ``container``, and a ``stream`` in it.
-
-    Args:
-        source (str | bytes): The name of a local file, or its content.
-        num_threads (int): Threads of the decoder.
-    """
+    """A video that is open at some place: a ``container``, and a ``stream`` in it."""
 
     def __init__(self, source: str | bytes, num_threads: int) -> None:
         self.container = open_media(source)
@@ -66,7 +50,6 @@ class OpenVideo:
             self.stream.thread_type = 'AUTO'
 
     def close(self) -> None:
-        """Close the file."""
         if 'container' in vars(self):
             self.container.close()
 
@@ -119,8 +102,7 @@ def _packets(container: av.container.InputContainer,
     except (av.error.InvalidDataError, av.error.EOFError) as error:
         raise CutOffError from error
     if spoilt:
-        # Of the frames that the decoder still holds, some may lack those
-        # before them.
+        # Of the frames that the decoder still holds, some may lack earlier ones.
         raise CutOffError
 
 

@@ -29,14 +29,10 @@ LUMA = np.array([[0.2627, 0.6780, 0.0593]], np.float32)  # of BT.2020
 class ShownFrames:
     """Frames of a stream in RGB, as a player shows them.
 
-    Pixels are made square by stretching the side that is too short, frames of
-    another shape than the first are fitted into that, with black bars, PQ and
-    HLG become BT.709, and what the file says is turned and mirrored.
-
-    Args:
-        container (av.container.InputContainer): The file, at its start.
-        stream (av.VideoStream): The video in it.
-        num_threads (int): Of the conversion.
+    Pixels are made square by stretching the side that is too short, frames of another
+    shape than the first are fitted into that, with black bars, PQ and HLG become
+    BT.709, and what the file says is turned and mirrored. The container is at its
+    start.
     """
 
     def __init__(self, container: av.container.InputContainer,
@@ -101,7 +97,6 @@ def _first_frame(container: av.container.InputContainer,
 
 
 def _square(width: int, height: int, ratio: Fraction) -> tuple[int, int]:
-    """Return the size of a frame whose pixels are made square."""
     if not 1 / MOST_STRETCHED <= ratio <= MOST_STRETCHED:
         return width, height
     return round(width * max(ratio, 1)), round(height / min(ratio, 1))
@@ -129,11 +124,7 @@ Type._missing_ = classmethod(_know_type)
 
 
 def _matrix_of(frame: av.VideoFrame) -> list[float]:
-    """Return the four numbers a, b, c and d by which a frame is turned.
-
-    Of a stored x and y, shown are ax + cy, from the left, and bx + dy, from the
-    top: https://ffmpeg.org/doxygen/trunk/group__lavu__video__display.html
-    """
+    """Return a, b, c and d: a frame's x and y are shown at ax + cy and bx + dy."""
     data = frame.side_data.get(Type.DISPLAYMATRIX)
     return [1, 0, 0, 1] if data is None else np.frombuffer(
         data, np.int32)[[0, 1, 3, 4]].astype(float).tolist()
@@ -158,9 +149,8 @@ def _turn(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
 def _to_sdr(image: np.ndarray, transfer: int, primaries: int) -> np.ndarray:
     """Return a picture of BT.709, uint8 (H, W, 3), which shows the same light.
 
-    It is made of one in PQ or HLG (ITU-R BT.2100), uint16 (H, W, 3), with the
-    primaries of BT.709 or else of BT.2020. :data:`WHITE` becomes 255; what is
-    brighter keeps its hue.
+    Of one in PQ or HLG (ITU-R BT.2100), uint16 (H, W, 3), with primaries of BT.709 or
+    else of BT.2020. :data:`WHITE` becomes 255; what is brighter keeps its hue.
     """
     shown = np.empty(image.shape, np.uint8)
     for top in range(0, len(image), STRIP):

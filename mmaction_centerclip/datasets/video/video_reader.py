@@ -21,33 +21,24 @@ MORE_JUMP_CODECS = (
     'msmpeg4v2', 'msmpeg4v3', 'wmv1', 'wmv2')
 FIRST_FRAMES = 32
 MOST_DELAYED = 16  # frames that a decoder of one thread holds back
-# Decoded frames that are held between counting and reading.
-HELD_BYTES = 2**28
+HELD_BYTES = 2**28  # of decoded frames, held between counting and reading
 
 
 class VideoReader:
-    """The frames of a video, by their number.
+    """The frames of a video, by their number, as a player shows them.
 
-    Frame i is the i-th that a decoder gives which starts at the first and
-    leaves none out. In MP4 and Matroska, with the usual codecs, key frames
-    are jumped to, and the times of the frames that come then are compared
-    with those in the file.
+    Frame i is the i-th that a decoder gives which starts at the first and leaves none
+    out. In MP4 and Matroska, with the usual codecs, key frames are jumped to, and the
+    times of the frames that come then are compared with those in the file. It has what
+    the zoo's ``DecordDecode`` calls.
 
-    Of all other videos, those whose frames fit in :data:`HELD_BYTES` are
-    decoded at once. The packets of a larger one say how many frames there are,
-    and when. The first frames are decoded to see whether that is so, and the
-    last ones, where jumps lead to them; then it is read by jumps or in order,
-    once for all that is asked in ascending order. A frame that comes at another
-    time puts an end to the jumps. One that does so in order has all frames
-    counted: length and times may then be others, so that what was computed by
-    them is to be compared, after :meth:`finish`.
-
-    It has what the zoo's ``DecordDecode`` calls of ``decord.VideoReader``.
-    Frames are as a player shows them, see :class:`ShownFrames`.
-
-    Args:
-        source (str | bytes): The name of a local file, or its content.
-        num_threads (int): Threads of the decoder.
+    Of all other videos, those whose frames fit in :data:`HELD_BYTES` are decoded at
+    once. The packets of a larger one say how many frames there are, and when. The first
+    frames, and the last ones, where jumps lead to them, are decoded to see whether that
+    is so; then it is read by jumps or in order. A frame that comes at another time puts
+    an end to the jumps. One that does so in order has all frames counted: length and
+    times may then be others, so that what was computed by them is to be compared, after
+    :meth:`finish`.
     """
 
     def __init__(self, source: str | bytes, num_threads: int = 1) -> None:
@@ -90,12 +81,10 @@ class VideoReader:
         return float(self._fps or self._guessed_fps or 0)
 
     def get_seconds(self) -> np.ndarray:
-        """Return when frames are shown, from the first on.
+        """Return when frames are shown, from the first on, and when the video ends.
 
-        Returns:
-            np.ndarray: When each frame starts and, last, when the video ends,
-            float64 (frames + 1, ), in seconds: as the file says, or by the
-            rate where it says nothing that ascends.
+        In seconds, float64 (frames + 1, ): as the file says, or by the rate where it
+        says nothing that ascends.
         """
         fps = self.get_avg_fps()
         if fps <= 0:
@@ -136,10 +125,7 @@ class VideoReader:
                 frame.pts * self._time_base)
 
     def finish(self) -> None:
-        """Decode what follows the frame that was read last, if need be.
-
-        Length and times are then those of the frames, whatever the packets said.
-        """
+        """Decode what follows the frame read last, for true length and times."""
         while not (self._is_counted or self._ends_there):
             try:
                 self._cursor.read(self._total - 1)

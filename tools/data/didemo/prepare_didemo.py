@@ -1,10 +1,9 @@
 #!/usr/bin/env python
 """Turn DiDeMo's annotations into annotations for paragraph retrieval.
 
-From train_data.json, val_data.json and test_data.json. All descriptions of a video
-are joined to one paragraph, in the order of the file, as CLIP4Clip does (arXiv
-2104.08860, Sec. 4.1). The names of the videos are kept, but for their suffix if
---suffix gives another.
+From train_data.json, val_data.json and test_data.json. All descriptions of a video are
+joined to one paragraph, in the order of the file, as CLIP4Clip does (arXiv 2104.08860,
+Sec. 4.1). Videos keep their names, but for a --suffix.
 """
 import os.path as osp
 

@@ -2,9 +2,8 @@
 """Turn LSMDC's tab-separated lists into annotations.
 
 From LSMDC16_annos_training.csv, LSMDC16_annos_val.csv and the public test list
-LSMDC16_challenge_1000_publictect.csv, which have a clip a line: its name, start and
-end aligned, start and end extracted, and the sentence. The clips are files of
-their own, so that start and end, which are those in the film, are left out.
+LSMDC16_challenge_1000_publictect.csv: a clip a line, with its name, two pairs of start
+and end, and the sentence. Clips are files: start and end, in the film, are left out.
 """
 from mmaction_centerclip.cli import exit_on_input_error, prepare_parser
 from mmaction_centerclip.datasets import AnnotationEntry

@@ -39,10 +39,7 @@ def read_pickle(path: str) -> dict[str, list[str]]:
 
 
 def read_descriptions(path: str) -> dict[str, list[str]]:
-    """Read captions from the text: a clip and a caption on each line.
-
-    What stands above the first such line is a description of the file.
-    """
+    """Read captions from the text, after its preface: a clip and a caption a line."""
     captions: dict[str, list[str]] = {}
     for line, text in read_lines(path):
         name, _, caption = text.strip().partition(' ')

@@ -1,16 +1,13 @@
 #!/usr/bin/env python
 """Render the shapes data: small real videos with captions, the same each time.
 
-A coloured shape moves over a background with distractors and sensor noise; in
-some videos a second shape is there at the start or at the end only. Direction
-of motion and the second shape's time cannot be told from one frame.
+A coloured shape moves over a background with distractors and sensor noise; in some
+videos a second shape is there at the start or at the end only. Direction of motion and
+the second shape's time cannot be told from one frame.
 
-The videos are MPEG-4. Those of --only-motion are Motion JPEG, in which each
-frame is coded by itself: what MPEG-4 leaves of the frames before shows in a
-single frame where the shape came from.
-
-Those of --hard are twice as long, and each has a second shape, for a third of
-the time, on one side; the first may move diagonally too.
+The videos are MPEG-4, those of --only-motion Motion JPEG: what MPEG-4 leaves of the
+frames before shows where the shape came from. Those of --hard are twice as long, and
+each has a second shape, for a third of the time; the first may move diagonally too.
 """
 import argparse
 import json

@@ -8,6 +8,7 @@ import numpy as np
 
 from .decoding_errors import DecodingError, codec_name
 from .frame_cursor import FrameCursor, OtherFramesError
+from .frame_times import is_even
 from .packets import Key, Listing, OpenVideo, list_packets
 from .shown_frames import ShownFrames
 
@@ -93,7 +94,9 @@ class VideoReader:
         if len(times) != self._total or None in times or np.any(np.diff(times) <= 0):
             return np.arange(self._total + 1) / fps
         seconds = (np.array(times) - times[0]) * float(self._time_base)
-        return np.append(seconds, seconds[-1] + 1 / fps)
+        # Where the rate changes, the last frame is shown as long as the one before.
+        last = 1 / fps if is_even(seconds, fps) else seconds[-1] - seconds[-2]
+        return np.append(seconds, seconds[-1] + last)
 
     def decode_grey(self) -> Iterator[np.ndarray]:
         """Decode all frames in order, grey, uint8 (H, W)."""

@@ -57,6 +57,7 @@ def thin(arch):
     return config
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize('name', ARCHS)
 def test_every_arch_pools_as_open_clip(name):

@@ -17,8 +17,8 @@ def packet_of(path, number):
     return packets[number].pos, packets[number].size
 
 
-@pytest.mark.parametrize('number', [14, 31, 55])
-@pytest.mark.parametrize('source', ['name', 'bytes'])
+@pytest.mark.parametrize('number, source', [
+    (14, 'name'), (31, 'name'), (31, 'bytes'), (55, 'name')])
 @pytest.mark.parametrize('name', [
     'mpeg4.avi', 'mpeg4_b.avi', 'mjpeg.avi', 'h264.avi', 'faststart.mp4',
     'fragmented.mp4', 'mjpeg.mov', 'h264.mkv', 'vp8.webm', 'mpeg2.ts',

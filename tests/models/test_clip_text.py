@@ -62,6 +62,7 @@ def thin(arch):
 DIFFERENT = {json.dumps(thin(name), sort_keys=True): name for name in ARCHS}.values()
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize('name', DIFFERENT)
 def test_every_arch_pools_as_open_clip(name):

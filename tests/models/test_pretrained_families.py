@@ -35,7 +35,9 @@ def retriever(arch, **options):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize('name', FAMILIES)
+@pytest.mark.parametrize('name', [
+    pytest.param(name, marks=pytest.mark.slow if 'CLIP' in name else ())
+    for name in FAMILIES])
 def test_a_file_gives_the_features_of_open_clip(name, tmp_path, monkeypatch):
     arch = reduced_arch(name)
     theirs, path = open_clip_model(arch), str(tmp_path / 'open_clip_model.pt')

@@ -192,6 +192,7 @@ COUNTS = dict(
     msvd=dict(train=1200, val=100, test=670))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL.is_dir(), reason='no real annotations beside the checkout')
 @pytest.mark.parametrize('name', COUNTS)
 def test_the_real_lists(name, prepare, tmp_path):

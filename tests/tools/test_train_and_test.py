@@ -139,6 +139,7 @@ def test_evaluation_stops_at_a_bad_video_unless_allowed(
     assert 'retrieval/coverage: 88.8889' in printed and 'test0004.mp4' in printed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('options, message', [
     (['model.arch._delete_=True', 'model.arch.embed_dim=4'], 'arch lacks'),
     (['model.arch=RN50'], 'RN50.*ResNet'),

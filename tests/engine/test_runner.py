@@ -9,8 +9,6 @@ from mmaction_centerclip.engine import RetrievalRunner, config, runner
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models import VideoTextRetriever
 
-from ..tools.conftest import run_tool  # noqa: F401
-
 
 def test_the_runner_of_the_configs_completes_them(tiny_config, tmp_path):
     cfg = Config.fromfile(tiny_config)
@@ -61,7 +59,7 @@ def test_what_cannot_be_built_is_named_by_its_part(tiny_config, tmp_path):
         RUNNERS.build(cfg)
 
 
-def test_a_mistake_of_the_code_keeps_its_traceback(run_tool, tiny_config,  # noqa: F811
+def test_a_mistake_of_the_code_keeps_its_traceback(run_tool, tiny_config,
                                                    tmp_path, monkeypatch):
 
     def fail(*args, **kwargs):

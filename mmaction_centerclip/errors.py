@@ -47,8 +47,8 @@ def printable(text: object) -> str:
     """Return a text for a terminal, with all but plain characters escaped.
 
     Examples:
-        >>> print(printable('caf\u00e9\\x1b[2J.mp4'))
-        caf\u00e9\\x1b[2J.mp4
+        >>> print(printable('Z\u00fcrich\\x1b[2J.mp4'))
+        Z\u00fcrich\\x1b[2J.mp4
     """
     return ''.join(char if char.isprintable() else char.encode(
         'unicode_escape').decode() for char in str(text))

@@ -74,7 +74,7 @@ def test_training_samples_say_what_of_them_repeats(shapes, tmp_path):
         assert 'pair_ids' not in build(shapes, str(path), **options)[0]['data_samples']
     sample = build(shapes, str(path), captions='random', mask_repeats=True)[1]
     assert sample['data_samples'].pair_ids == ids[2]
-    with pytest.raises(InputError, match="mask_repeats must be one of .* got 'yes'"):
+    with pytest.raises(InputError, match="mask_repeats must be True .*, got 'yes'"):
         build(shapes, mask_repeats='yes')
 
 

@@ -98,7 +98,8 @@ def test_vit_base_encodes_real_clips():
     features, _ = tower(imgs)
     assert features.shape == (len(clips), 3, 512)
     assert features.isfinite().all()
-    del tower.necks[0]
+    tower = vision([], arch='ViT-B-32-quickgelu')
+    tower.load_state_dict(clip.visual.state_dict())
     expected = clip.visual(imgs.flatten(0, 1))
     assert torch.equal(tower(imgs)[0].flatten(0, 1), expected)
 

@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 from .engine.config import prepare_config, read_config
 from .engine.runner import RetrievalRunner
 from .errors import InputError, check_positive_int, config_errors, printable
-from .utils.files import explain_refusal, read_checkpoint
+from .utils.files import explain_refusal, read_checkpoint, write_text
 from .utils.homes import ToolParser
 from .utils.option_types import check_options
 
@@ -165,13 +165,8 @@ def check_outputs(*paths: str | None) -> None:
 
 def write_json(figures: object, path: str | None) -> None:
     """Write figures as JSON, if a file is given."""
-    if path is None:
-        return
-    try:
-        with open(path, 'w', encoding='utf-8') as file:
-            json.dump(figures, file, indent=1)
-    except OSError as error:
-        raise InputError(f'{path} cannot be written: {error.strerror}') from None
+    if path is not None:
+        write_text(json.dumps(figures, indent=1), path)
 
 
 def torch_device(text: str) -> str:

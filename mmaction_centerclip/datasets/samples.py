@@ -13,7 +13,7 @@ from torch.utils.data import get_worker_info
 
 from mmaction_centerclip.errors import InputError
 
-from .video.decoding_errors import decoding_errors, run_transform
+from .video.decoding_errors import run_transform
 from .video.frame_times import narrow_to_clip
 
 OPENERS = zoo.DecordInit, zoo.OpenCVInit, zoo.PIMSInit, zoo.PyAVInit
@@ -47,8 +47,7 @@ def _narrow(results: dict) -> dict:
                          f'which {results["filename"]} is to give a clip; expected '
                          'VideoInit as the first')
     if clip:
-        with decoding_errors(results['filename']):
-            narrow_to_clip(results, *clip)
+        narrow_to_clip(results, *clip)
     return results
 
 

@@ -153,8 +153,6 @@ def run_training(args: argparse.Namespace, cfg: Config, seed: int, name: str) ->
     return find_resumable(str(folder))
 
 
-
-
 def measure_cells(plan: list[tuple[bench.Run, list[dict]]], log: bench.CellLog,
                   again: bool) -> None:
     """Add the rows that are not in the log, or, again, failed."""

@@ -22,7 +22,7 @@ from torch import nn
 
 from mmaction_centerclip import cli
 from mmaction_centerclip.apis import load_pretrained
-from mmaction_centerclip.datasets.video.decoding_errors import run_transform
+from mmaction_centerclip.datasets.samples import SamplePipeline
 from mmaction_centerclip.engine.checkpoints import load_checkpoint
 from mmaction_centerclip.engine.config import prepare_config
 from mmaction_centerclip.errors import InputError, config_errors
@@ -93,11 +93,9 @@ def read_video(cfg: Config, path: str) -> dict:
         raise InputError(f'{cfg.filename}: there is no pipeline in test_dataloader')
     results = dict(filename=path, text=[osp.basename(path)], label=-1, start_index=0,
                    modality='RGB')
-    for config in pipeline:
-        with config_errors('test_dataloader'):
-            transform = TRANSFORMS.build(config)
-        results = run_transform(transform, results, path)
-    return pseudo_collate([results])
+    with config_errors('test_dataloader'):
+        steps = SamplePipeline([TRANSFORMS.build(config) for config in pipeline])
+    return pseudo_collate([steps(results)])
 
 
 def write_picture(picture, path: str) -> None:

@@ -12,12 +12,12 @@ import cv2
 from mmaction.datasets.base import BaseActionDataset
 
 from mmaction_centerclip.datasets import VideoTextRetrievalDataset
+from mmaction_centerclip.datasets.samples import SamplePipeline
 from mmaction_centerclip.datasets.video.decoding_errors import (
     MISTAKES,
     DecodingError,
     codec_name,
     open_media,
-    run_transform,
 )
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
 
@@ -89,12 +89,10 @@ def examine_video(dataset: BaseActionDataset, sample: dict) -> dict:
 
 def _run_pipeline(dataset: BaseActionDataset, info: dict) -> object:
     """Return the frames that the pipeline packs; it writes to what it is given."""
-    name, data = info['filename'], info
     if isinstance(dataset, VideoTextRetrievalDataset):
-        data = dataset.run_pipeline(info, dict(filename=name))
+        data = dataset.run_pipeline(info, dict(filename=info['filename']))
     else:
-        for transform in dataset.pipeline.transforms:
-            data = run_transform(transform, data, name)
+        data = SamplePipeline(dataset.pipeline.transforms)(info)
     inputs = data['inputs']
     return inputs.get('imgs') if isinstance(inputs, dict) else inputs
 

@@ -148,19 +148,21 @@ class FolderUpdate:
     def _encode(self, paths: list[str], num_workers: int) -> None:
         """Encode files, and commit each when it is done."""
         jobs = ((lambda path=path: self._read(path)) for path in paths)
-        files = zip(paths, run_ahead(jobs, num_workers))
-        if paths and self.encoder.inferencer.show_progress:
-            files = track(files, description='Indexing', total=len(paths))
-        for path, windows in files:
-            record, segments = self.files[path], None
-            try:
-                record = replace(record, digest=next(windows))
-                segments = self.encoder.encode(windows)
-                self.result.indexed.append(path)
-            except DecodingError as error:
-                record = replace(record, reason=error.reason)
-                self.result.leave_out(path, error.reason)
-            self.store.put(path, record, segments)
+        # Closed here: the collector may run in a thread that it would wait for.
+        with contextlib.closing(run_ahead(jobs, num_workers)) as decoded:
+            files = zip(paths, decoded)
+            if paths and self.encoder.inferencer.show_progress:
+                files = track(files, description='Indexing', total=len(paths))
+            for path, windows in files:
+                record, segments = self.files[path], None
+                try:
+                    record = replace(record, digest=next(windows))
+                    segments = self.encoder.encode(windows)
+                    self.result.indexed.append(path)
+                except DecodingError as error:
+                    record = replace(record, reason=error.reason)
+                    self.result.leave_out(path, error.reason)
+                self.store.put(path, record, segments)
 
     def _read(self, path: str) -> Iterator[str | tuple]:
         """Yield a hash of a file, and its decoded windows."""

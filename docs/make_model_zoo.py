@@ -11,9 +11,10 @@ HEAD = """# Model zoo
 Made by `docs/make_model_zoo.py` from the `metafile.yml` of each folder. **There are
 no weights to download**: a row with recalls was trained with this project, on the
 shapes data that it renders; all others wait for somebody with the data and GPUs. The
-papers' own figures for them are in [centerclip](centerclip/README.md) and
-[clip4clip](clip4clip/README.md). CenterCLIP's configs are named `b6-4-49`: after 6
-blocks, into 4 segments of 49 centers. GMACs are the vision tower's for one video.
+papers' own figures for them are in [centerclip](centerclip/README.md),
+[clip4clip](clip4clip/README.md) and [tempme](tempme/README.md). CenterCLIP's configs
+are named `b6-4-49`: after 6 blocks, into 4 segments of 49 centers. GMACs are the vision
+tower's for one video.
 
 | config | tower | data | epochs | GMACs | parameters | t2v R@1 | v2t R@1 |
 | --- | --- | --- | --- | --- | --- | --- | --- |

@@ -15,7 +15,7 @@ from .paths import CONFIGS, ROOT, SHARED
 from .test_configs import RETRIEVAL, build, config, encode, of_name
 
 DATA = ROOT / 'tests' / 'data'
-FOLDERS = ('centerclip', 'clip4clip')
+FOLDERS = ('centerclip', 'clip4clip', 'tempme')
 ALGORITHMS = {'k-medoids++': None, 'k-medoids++, p = 1': 'p1', 'spectral': 'spectral'}
 HEADS = {
     'mean pooling': None,
@@ -75,6 +75,7 @@ def leaf_of(fact):
         if [name['after_blocks'], name['segments'], name['centers']] == places
         and (name['dataset'], name['kind']) == (fact['dataset'], kind)
         and name['head'] is None and name['tuning'] is None and name['tower'] is None
+        and name['method'] != 'tempme'
         and architecture(name) == fact.get('backbone', 'ViT-B/32'))
     return found
 

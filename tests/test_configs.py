@@ -18,7 +18,7 @@ from .paths import CONFIGS
 
 RETRIEVAL = sorted((CONFIGS / 'retrieval').glob('*/*.py'))
 NAME = re.compile(
-    r'(?P<method>clip4clip|centerclip)(-(?P<kind>spectral|p1))?'
+    r'(?P<method>clip4clip|centerclip|tempme)(-(?P<kind>spectral|p1))?'
     r'(-b(?P<after_blocks>\d+)-(?P<segments>\d+)-(?P<centers>\d+))?'
     r'(-(?P<head>seqtransf|seqlstm|tighttransf|wti|xpool))?(-(?P<tuning>lora))?'
     r'_(?P<tower>videomae-)?vit-(?P<size>base|large|tiny)-p(?P<patch>\d+)-res(?P<res>\d+)'
@@ -72,8 +72,8 @@ def of_name(path):
 def thin(model):
     """The model's config, thin and of as few blocks as its necks need."""
     model = copy.deepcopy(model)
-    depth = max([n.before_block for n in model.backbone.get('necks', ())],
-                default=1)
+    blocks = [n.before_block for n in model.backbone.get('necks', ())]
+    depth = max([max(b) if isinstance(b, list) else b for b in blocks], default=1)
     patch, size = ((32, 224) if 'B-32' in str(model.arch) else
                    (14, 140) if 'L-14' in str(model.arch) else (16, 128))
     if isinstance(model.arch, str):
@@ -150,10 +150,11 @@ def test_a_config_is_what_its_name_says(path):
         assert cfg.model.arch.vision_cfg.image_size == int(name['res'])
     assert (cfg.model.backbone.type == 'VideoMAETower') == (name['tower'] is not None)
     assert cfg.model.head.type == HEADS[name['head']]
-    assert ('lora' in cfg.model) == (name['tuning'] == 'lora')
+    is_tempme = name['method'] == 'tempme'
+    assert ('lora' in cfg.model) == (name['tuning'] == 'lora' or is_tempme)
     necks = cfg.model.backbone.get('necks', [])
-    assert len(necks) == (name['method'] == 'centerclip')
-    for neck in necks:
+    assert len(necks) == (3 if is_tempme else name['method'] == 'centerclip')
+    for neck in necks * (not is_tempme):
         assert (neck.before_block - 1, neck.num_segments, neck.num_centers) == (
             int(name['after_blocks']), int(name['segments']), int(name['centers']))
         assert neck.type == ('SpectralTokenClustering' if name['kind'] ==

@@ -17,6 +17,7 @@ REDUCERS: dict[str, dict] = {
     'spectral': dict(type='SpectralTokenClustering'),
     'tome': dict(type='TokenMerging'),
     'tempme': dict(type='TemporalTokenMerging'),
+    'vidtldr': dict(type='SaliencyTokenMerging'),
     'dpc-knn': dict(type='DensityPeakClustering'),
     'dpc-knn-adaptive': dict(type='DensityPeakClustering', adaptive_segments=True),
     'atc': dict(type='AgglomerativeClustering'),
@@ -59,9 +60,10 @@ def budget_necks(reducer: Mapping, budget: Budget, seed: int, depth: int,
     """Return the necks that give a reducer, a neck's config, a budget.
 
     A budget sets the options that the reducer leaves open and its class takes.
-    ``TokenMerging``, which loses ``r`` tokens a block, gets a neck in each block from
-    the budget's to the last, with steps of equal shares: it works on more tokens
-    meanwhile. ``frame_tokens`` are frames T of a video, patches N of a frame.
+    Merging, which loses ``r`` tokens a block, gets a neck in each block from the
+    budget's to the last, with steps of equal shares: it works on more tokens meanwhile.
+    Those behind a join of clips are ``TokenMerging``. ``frame_tokens`` are frames T of
+    a video, patches N of a frame.
 
     Examples:
         >>> from mmaction_centerclip.benchmarking import REDUCERS, Budget, budget_necks
@@ -81,15 +83,19 @@ def budget_necks(reducer: Mapping, budget: Budget, seed: int, depth: int,
     if 'r' not in taken or 'r' in reducer:
         return [neck]
     frames, patches = frame_tokens
-    start, blocks = frames // budget.segments * patches, depth - budget.block + 1
-    left = [round(start * (budget.tokens / start) ** (step / blocks))
-            for step in range(blocks + 1)]
+    joins = not MODELS.get(reducer['type']).inside_block
+    within = dict(type='TokenMerging') if joins else neck
+    blocks = range(budget.block, depth + 1)
+    places = [(neck, budget.block)] * joins + [(within, block) for block in blocks]
+    start, steps = frames // budget.segments * patches, len(places)
+    left = [round(start * (budget.tokens / start) ** (step / steps))
+            for step in range(steps + 1)]
     if any(2 * after < before for before, after in zip(left, left[1:])):
         raise InputError(
-            f'{reducer["type"]} loses at most half of the tokens a block, so that '
-            f'{start} of a segment cannot become {budget.tokens} in {blocks} blocks')
-    return [{**neck, 'before_block': budget.block + i, 'r': max(before - after, 0)}
-            for i, (before, after) in enumerate(zip(left, left[1:]))]
+            f'{reducer["type"]} loses at most half of the tokens a step, so that '
+            f'{start} of a segment cannot become {budget.tokens} in {steps} steps')
+    return [{**config, 'before_block': block, 'r': max(before - after, 0)}
+            for (config, block), before, after in zip(places, left, left[1:])]
 
 
 def used_budget(reducer: Mapping, budget: Budget) -> tuple[int | None, ...]:

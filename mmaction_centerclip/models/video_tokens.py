@@ -18,12 +18,19 @@ class VideoTokens:
     # Where each patch token comes from, int64 (B, S, N): frame * patches of a frame +
     # patch, as before the first neck. None where every patch is at its place.
     positions: Tensor | None = None
-    size: Tensor | None = None  # patches of each token, int64 (B, S, N); None: one
+    # Patches of each token, int64 (B, S, N), or float32 of weighted ones; None: one.
+    size: Tensor | None = None
     # What attention compared the patch tokens by, averaged over its heads,
-    # (B, S, N, D). Only inside a block, for a neck that needs them.
+    # (B, S, N, D), and how evenly each attended, see `AttentionHooks.entropy`,
+    # (B, S, N). Only inside a block, for a neck that needs them.
     keys: Tensor | None = None
+    entropy: Tensor | None = None
     # First of the tower's frames that each stands for, int64 (B, S). None: its own.
     first_frames: Tensor | None = None
+    # Of clips that keep the prefix tokens of M frames each: the two above of those
+    # frames, (B, S, M).
+    prefix_mask: Tensor | None = None
+    prefix_frames: Tensor | None = None
     attend_masked: bool = True  # Attention that joins frames sees those not real.
 
     @classmethod
@@ -64,10 +71,9 @@ class VideoTokens:
         Patches of other number need their ``positions`` and ``size``, and other frames
         their ``first_frames``, else unknown. The keys go with the patches before.
         """
-        fields = dict(x=self.x, batch_size=self.batch_size, num_prefix=self.num_prefix,
-                      frame_mask=self.frame_mask, positions=self.positions,
-                      size=self.size, keys=self.keys if patches is None else None,
-                      first_frames=self.first_frames, attend_masked=self.attend_masked)
+        fields = dict(vars(self))
+        if patches is not None:
+            fields.update(keys=None, entropy=None)
         if prefix is not None or patches is not None:
             prefix = self.prefix if prefix is None else prefix
             patches = self.patches if patches is None else patches
@@ -114,6 +120,36 @@ class VideoTokens:
         return self._with_known(lambda known: known[batch, index],
                                 x=self.by_frame[batch, index].flatten(0, 1))
 
+    def joined_clips(self, num_clips: int) -> 'VideoTokens':
+        """Join neighbouring frames to clips, and keep all prefix tokens in front."""
+        def of_clips(known: Tensor | None) -> Tensor | None:
+            return None if known is None else known.unflatten(1, (num_clips, -1))
+
+        mask, first = self.frame_mask, self.first_frames
+        kept = [frames[..., None] if before is None and frames is not None else before
+                for before, frames in ((self.prefix_mask, mask),
+                                       (self.prefix_frames, first))]
+        joined = self._with_known(
+            lambda known: of_clips(known).flatten(2, 3),
+            frame_mask=None if mask is None else of_clips(mask).any(dim=2),
+            first_frames=None if first is None else of_clips(first)[:, :, 0],
+            prefix_mask=None, prefix_frames=None)
+        prefix_mask, prefix_frames = (
+            None if known is None else of_clips(known).flatten(2, 3) for known in kept)
+        return joined.replace(
+            *(of_clips(part).flatten(2, 3) for part in (self.prefix, self.patches)),
+            prefix_mask=prefix_mask, prefix_frames=prefix_frames,
+            first_frames=joined.first_frames)
+
+    def split_prefix(self, num_prefix: int) -> 'VideoTokens':
+        """Return the prefix tokens of all frames that clips have kept, as frames."""
+        if self.num_prefix == num_prefix:
+            return self
+        mask, frames = (None if known is None else known.flatten(1)
+                        for known in (self.prefix_mask, self.prefix_frames))
+        x = self.prefix.unflatten(2, (-1, num_prefix)).flatten(0, 2)
+        return VideoTokens(x, self.batch_size, num_prefix, mask, first_frames=frames)
+
     def joined_frames(self) -> 'VideoTokens':
         """Join the patches of all frames to one frame's, behind the mean prefix."""
         if len(self.x) == self.batch_size:
@@ -125,13 +161,15 @@ class VideoTokens:
             first_frames=self.first_of_all())
         return joined.replace(prefix=weighted_mean(self.prefix, mask),
                               patches=self.patches.flatten(1, 2)[:, None],
-                              keys=joined.keys)
+                              keys=joined.keys, entropy=joined.entropy)
 
     def _with_known(self, function: Callable[[Tensor], Tensor],
                     **changes: object) -> 'VideoTokens':
         """Return the tokens with what is known of them mapped by a function."""
         known = dict(frame_mask=self.frame_mask, positions=self.positions,
-                     size=self.size, keys=self.keys, first_frames=self.first_frames)
+                     size=self.size, keys=self.keys, entropy=self.entropy,
+                     first_frames=self.first_frames, prefix_mask=self.prefix_mask,
+                     prefix_frames=self.prefix_frames)
         known = {name: None if value is None else function(value)
                  for name, value in known.items() if name not in changes}
         return self.replace(**known, **changes)

@@ -8,10 +8,10 @@ from .masks import mask_or_all, repeated_pairs, segment_mask, weighted_mean
 from .merging import (
     alternate,
     bipartite_matching,
-    clip_matching,
     cluster_mean,
     cluster_sum,
     merge,
+    saliency,
 )
 from .selection import largest, norms, novelty, similarity_to, sparse_sampling
 from .spectral import (
@@ -24,10 +24,10 @@ from .spectral import (
 from .temporal import cut_at_changes, frame_changes, pack, run_lengths, temporal_shift
 
 __all__ = ['affinity', 'agglomerative', 'alternate', 'bipartite_matching',
-           'check_kmedoids', 'clip_matching', 'cluster_mean', 'cluster_sum',
+           'check_kmedoids', 'cluster_mean', 'cluster_sum',
            'cut_at_changes', 'density_peaks', 'frame_changes', 'kkz_init', 'kmedoids',
            'largest', 'mask_or_all', 'merge', 'normalized_laplacian', 'norms',
            'novelty', 'pack', 'pairwise_distances', 'repeated_pairs', 'run_lengths',
-           'segment_mask', 'similarity_to', 'sparse_sampling',
+           'saliency', 'segment_mask', 'similarity_to', 'sparse_sampling',
            'spatial_temporal_locality', 'spectral_clustering', 'spectral_embedding',
            'temporal_shift', 'unit_normalize', 'weighted_mean']

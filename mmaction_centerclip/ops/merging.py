@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmaction_centerclip.errors import InputError, check_number
+from mmaction_centerclip.errors import InputError
 
 from .kmedoids import check_problem
 
@@ -92,42 +92,16 @@ def bipartite_matching(metric: Tensor, num_merges: int, sources: Tensor,
 
 
 @torch.no_grad()
-def clip_matching(tokens: Tensor, num_tokens: int, num_clips: int,
-                  cross_share: float = 0.8) -> tuple[Tensor, Tensor]:
-    """Match the tokens (B, F * N, C) of joined clips across them, and then within.
+def saliency(entropy: Tensor) -> Tensor:
+    """Map the entropy of tokens' attention (B, N) to their saliency, float32.
 
-    After TempMe (arXiv 2409.01156, Sec. 3). Across: the tokens of all clips but the
-    first are the sources, those of the first the destinations; ``cross_share`` of the F
-    * N - K merges are of this kind, as far as there are sources. Within: tokens
-    alternate, the second one is a source; repeated where more than half of them are to
-    go. Merged tokens are compared by the mean of what they hold. The result is that of
-    :func:`bipartite_matching`, but ``kept`` is ascending.
+    vid-TLDR (arXiv 2403.13347): 0 where it is above its mean over the N tokens, else
+    how far it is below, as a share of the lowest one's.
     """
-    check_problem(tokens, num_tokens)
-    check_number('cross_share', cross_share, lambda x: 0 <= x <= 1, 'from 0 to 1')
-    count = tokens.shape[1]
-    metric = tokens if tokens.dtype == torch.float64 else tokens.float()
-    start = torch.arange(count, device=tokens.device)
-    kept = assignment = start.expand(len(tokens), -1)
-    per_clip = count // num_clips
-    merges = min(round(cross_share * (count - num_tokens)), count - per_clip)
-    parts = start[per_clip:], start[:per_clip]
-    while kept.shape[1] > num_tokens:
-        if merges:
-            step = _in_token_order(*bipartite_matching(metric, merges, *parts))
-            kept = kept.gather(1, step[0])
-            assignment = step[1].gather(1, assignment)
-            metric = cluster_mean(tokens.to(metric.dtype), assignment, kept.shape[1])
-        left = kept.shape[1]
-        parts = alternate(left, first=False, device=tokens.device)
-        merges = min(left - num_tokens, left // 2)
-    return kept, assignment
-
-
-def _in_token_order(kept: Tensor, assignment: Tensor) -> tuple[Tensor, Tensor]:
-    """Sort the kept tokens (B, K), and let the assignment (B, N) follow."""
-    kept, order = kept.sort(dim=1)
-    return kept, order.argsort(dim=1).gather(1, assignment)
+    entropy = entropy.float()
+    below = (entropy.mean(dim=1, keepdim=True) - entropy).clamp(min=0)
+    most = below.amax(dim=1, keepdim=True)
+    return below / most.clamp(min=torch.finfo(below.dtype).tiny)
 
 
 def merge(tokens: Tensor, assignment: Tensor, num_tokens: int,

@@ -84,9 +84,10 @@ def see_tokens(tower: VideoTower, imgs: Tensor,
 
     Holds for every neck that hands on ``positions``. The cluster of a dropped patch is
     known of necks that have a ``select`` with an assignment, see
-    :class:`TokenSelection`, and followed from neck to neck. ``imgs`` are normalised,
-    (B, T, 3, H, W). Return one view a neck, in the order of the blocks; frames are
-    those of the tower's tokens, such as VideoMAE's tubelets.
+    :class:`TokenSelection`, or a ``match``, see :class:`PairMerging`, and followed from
+    neck to neck. ``imgs`` are normalised, (B, T, 3, H, W). Return one view a neck, in
+    the order of the blocks; frames are those of the tower's tokens, such as VideoMAE's
+    tubelets.
 
     Examples:
         >>> import torch
@@ -105,7 +106,7 @@ def see_tokens(tower: VideoTower, imgs: Tensor,
     views: list[TokenView] = []
 
     def watched(step: NeckStep, tokens: VideoTokens) -> VideoTokens:
-        with _recorded(step.neck, 'to_segments', 'select') as calls:
+        with _recorded(step.neck, 'to_segments', 'select', 'match') as calls:
             behind = step(tokens)
         views.append(_view(step.neck, tokens.with_positions(), behind, calls, views))
         return behind
@@ -128,13 +129,17 @@ def _view(neck: TokenNeck, tokens: VideoTokens, behind: VideoTokens, calls: dict
     center = views[-1].center if views else tokens.positions
     before = center.flatten(1)
     places = before.shape[1]
-    if sizes is None:
-        sizes = torch.ones_like(positions)
+    # Weighted ones are drawn as the next whole number.
+    sizes = torch.ones_like(positions) if sizes is None else sizes.ceil().long()
     # Tokens of size 0 pad a batch; they go to one more place, which is cut off.
     kept = positions.masked_fill(sizes == 0, places).flatten(1)
     onto = before.new_full((len(before), places + 1), -1)
     if 'select' in calls and calls['select'][1][1] is not None:
-        _follow_clusters(onto, calls)
+        (_, mask, *_), chosen = calls['select']
+        _follow_clusters(onto, calls['to_segments'][1][0].positions, *chosen, mask)
+    if calls.get('match', (None, None))[1] is not None:
+        (joined, _), matched = calls['match']
+        _follow_clusters(onto, joined.positions, *matched)
     onto.scatter_(1, kept, kept)
     onto[:, places] = -1
     size = torch.zeros_like(onto).scatter_(1, kept, sizes.flatten(1))
@@ -143,14 +148,13 @@ def _view(neck: TokenNeck, tokens: VideoTokens, behind: VideoTokens, calls: dict
                      size[:, :places].view_as(center))
 
 
-def _follow_clusters(onto: Tensor, calls: dict) -> None:
+def _follow_clusters(onto: Tensor, positions: Tensor, indices: Tensor,
+                     assignment: Tensor, mask: Tensor | None = None) -> None:
     """Write the place of each token's center to ``onto`` (B, places + 1)."""
-    places = onto.shape[1] - 1
-    (_, mask, *_), (indices, assignment) = calls['select']
-    source = calls['to_segments'][1][0].positions.flatten(1)  # (B * S, F * N)
+    source = positions.flatten(1)  # (B * S, F * N)
     target = source.gather(1, indices).gather(1, assignment)
     if mask is not None:  # Padding repeats a frame that is a token's own.
-        source = source.masked_fill(~mask_or_all(mask), places)
+        source = source.masked_fill(~mask_or_all(mask), onto.shape[1] - 1)
     onto.scatter_(1, source.reshape(len(onto), -1), target.reshape(len(onto), -1))
 
 

@@ -53,10 +53,12 @@ def plain_state(model, lora):
 
 @pytest.mark.parametrize('lora', [LORA, dict(backbone=BOTH, text_backbone=MLP)],
                          ids=['attention', 'both'])
-@pytest.mark.parametrize('training', [True, False])
+@pytest.mark.parametrize('training, neck', [
+    (True, NECK), (False, NECK), (False, dict(
+        type='SaliencyTokenMerging', before_block=1, r=2, metric='keys'))])
 def test_an_adapted_model_is_one_of_other_weights(build, build_retriever, inputs, lora,
-                                                  training):
-    model, plain = build(lora), build_retriever((NECK, ))
+                                                  training, neck):
+    model, plain = build(lora, (neck, )), build_retriever((neck, ))
     plain.load_state_dict(plain_state(model, lora))
     with torch.set_grad_enabled(training):
         got, expected = (m.train(training)(inputs) for m in (model, plain))

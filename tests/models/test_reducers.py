@@ -7,7 +7,6 @@ from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models import VideoTokens
 from mmaction_centerclip.ops import (
     agglomerative,
-    clip_matching,
     density_peaks,
     merge,
     norms,
@@ -17,14 +16,12 @@ from mmaction_centerclip.ops import (
 
 CENTERS = dict(before_block=1, num_segments=2, num_centers=5)
 MERGING = {
-    'TemporalTokenMerging': lambda x, count, frames: clip_matching(x, count, frames),
     'DensityPeakClustering': lambda x, count, frames: density_peaks(x, count),
     'AgglomerativeClustering': lambda x, count, frames: agglomerative(x, count),
 }
 DROPPING = ('RandomTokenDrop', 'NormTokenDrop', 'ClassSimilarityTokenDrop',
             'DuplicateTokenDrop')
-WITHOUT_MASKS = ('TemporalTokenMerging', 'RandomTokenDrop', 'SparseTokenSampling',
-                 'SpectralTokenClustering')
+WITHOUT_MASKS = ('RandomTokenDrop', 'SparseTokenSampling', 'SpectralTokenClustering')
 
 
 def build(name, **options):
@@ -98,8 +95,6 @@ def test_random_tokens_are_the_same_in_every_evaluation():
 
 
 @pytest.mark.parametrize('name, options, message', [
-    ('TemporalTokenMerging', dict(cross_share=-1),
-     'TemporalTokenMerging: cross_share must be from 0 to 1, got -1'),
     ('DensityPeakClustering', dict(neighbors=0), 'neighbors .* got 0'),
     ('DensityPeakClustering', dict(scale='x'), "scale .* got 'x'"),
     ('AgglomerativeClustering', dict(linkage='ward'), "'ward' is for"),

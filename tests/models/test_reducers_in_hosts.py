@@ -17,8 +17,8 @@ REDUCERS = {
     'sampling': dict(type='SparseTokenSampling'),
     'mean': dict(type='SegmentMeanPooling'),
     'tome': dict(type='TokenMerging', r=2),
+    'vidtldr': dict(type='SaliencyTokenMerging', r=2),
     'run_lengths': dict(type='RunLengthTokens', threshold=0.5),
-    'tempme': dict(type='TemporalTokenMerging'),
     'peaks': dict(type='DensityPeakClustering'),
     'peaks_kept': dict(type='DensityPeakClustering', aggregation='medoid'),
     'agglomerative': dict(type='AgglomerativeClustering'),
@@ -44,7 +44,8 @@ def test_every_registered_reducer_is_here():
 
 def config_of(reducer, **options):
     config = {**CENTERS, **REDUCERS[reducer], **options}
-    if config['type'] in ('SegmentMeanPooling', 'TokenMerging', 'RunLengthTokens'):
+    if config['type'] in ('SegmentMeanPooling', 'TokenMerging', 'SaliencyTokenMerging',
+                          'RunLengthTokens'):
         del config['num_centers']
     return config
 
@@ -54,7 +55,7 @@ def refused(host, reducer):
     if reducer == 'class' and not host.prefix:
         return 'needs a class token'
     tower = host.build()
-    if reducer in ('tome', 'run_lengths') and not tower.open_attention(
+    if reducer in ('tome', 'vidtldr', 'run_lengths') and not tower.open_attention(
             host.blocks(tower)[1]):
         return 'needs keys of the attention'
     if reducer == 'run_lengths' and tower.pools_patches:
@@ -129,7 +130,9 @@ def test_keeping_all_is_no_reducer(name, reducer, imgs):
     if host.joint and reducer not in ('mean', 'adaptive_mean'):
         cases.append((2, 8))
     for segments, centers in cases:
-        options = dict(r=0) if reducer == 'tome' else dict(num_centers=centers)
+        options = dict(num_centers=centers)
+        if reducer in ('tome', 'vidtldr'):
+            options = dict(r=0)
         tower = host.build([config_of(reducer, num_segments=segments, **options)])
         got = tower.eval().run_blocks(imgs).x
         tower.attach([])

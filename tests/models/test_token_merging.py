@@ -9,6 +9,7 @@ from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models import TimmVisionTower, VideoTokens
 from mmaction_centerclip.ops import alternate, bipartite_matching, merge
 
+from ..reference.rotary import angles_of, rotate
 from ..reference.token_merging import timm_vit
 from .hosts import HOSTS, TIMM
 
@@ -68,34 +69,52 @@ def test_the_bias_is_what_copies_of_a_token_do(host, imgs):
                                    rtol=0.1, atol=0.1)
 
 
-def projected_keys(attn, x):
-    """By the names that the hosts' attentions have."""
+def projected(block, x, number):
+    """Queries (0) or keys (1) of the heads, by the names that the hosts' have."""
+    attn = block.attn
+    norm = getattr(block, 'ln_1', None) or block.norm1
+    if type(block).__name__ != 'EvaBlockPostNorm':
+        x = norm(x)
+    part = slice(32 * number, 32 * number + 32)
     if hasattr(attn, 'in_proj_weight'):
-        return x @ attn.in_proj_weight[32:64].T + attn.in_proj_bias[32:64]
-    if getattr(attn, 'k_proj', None) is not None:
-        return attn.k_proj(x)
-    if attn.qkv.bias is None:
-        return x @ attn.qkv.weight[32:64].T
-    return attn.qkv(x)[..., 32:64]
+        x = x @ attn.in_proj_weight[part].T + attn.in_proj_bias[part]
+    elif getattr(attn, 'k_proj', None) is not None:
+        x = (attn.q_proj, attn.k_proj)[number](x)
+    else:
+        bias = attn.qkv.bias
+        if getattr(attn, 'q_bias', None) is not None:
+            bias = torch.cat([attn.q_bias, torch.zeros(32), attn.v_bias])
+        x = x @ attn.qkv.weight[part].T + (0 if bias is None else bias[part])
+    heads = x.unflatten(-1, (2, 16))
+    for name in (('ln_q', 'q_norm'), ('ln_k', 'k_norm'))[number]:
+        heads = getattr(attn, name, torch.nn.Identity())(heads)
+    return heads
 
 
 @each_host
 @torch.no_grad()
-def test_the_keys_are_those_of_the_attention(host):
-    """Keys of one token decide, with its query, how much it is attended to."""
+def test_keys_and_entropy_are_those_of_the_attention(host):
     tower = host.build().eval()
     block = host.blocks(tower)[1]
     for parameter in block.attn.parameters():
         parameter.add_(0.1 * torch.randn_like(parameter))
-    x = torch.randn(2, 6, 32)
-    keys = tower.open_attention(block).keys(x)
-    norm = getattr(block, 'ln_1', None) or block.norm1
-    if type(block).__name__ == 'EvaBlockPostNorm':
-        norm = torch.nn.Identity()
-    heads = projected_keys(block.attn, norm(x)).unflatten(-1, (2, 16))
-    for name in ('ln_k', 'k_norm'):
-        heads = getattr(block.attn, name, torch.nn.Identity())(heads)
-    torch.testing.assert_close(keys, heads.mean(2), rtol=1e-4, atol=1e-5)
+    x = torch.randn(2, host.prefix + 4, 32)
+    opened = tower.open_attention(block)
+    queries, keys = (projected(block, x, number) for number in (0, 1))
+    torch.testing.assert_close(opened.keys(x), keys.mean(2), rtol=1e-4, atol=1e-5)
+    if host.rope:
+        for turned in (queries, keys):
+            for place in range(4):
+                turned[:, host.prefix + place] = rotate(
+                    turned[:, host.prefix + place], angles_of(place, **host.rope))
+    tokens = VideoTokens(x, 2, host.prefix)
+    entropy = tower.around(opened.entropy, tokens)[..., 0]
+    for video, got in enumerate(entropy):
+        logits = [queries[video, :, head] @ keys[video, :, head].T / 4
+                  for head in range(2)]
+        attention = sum(x.softmax(1) for x in logits) / 2
+        expected = [-sum(p * p.log() for p in row) for row in attention]
+        torch.testing.assert_close(got, torch.stack(expected), rtol=1e-4, atol=1e-5)
 
 
 @each_host

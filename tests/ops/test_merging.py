@@ -5,12 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.ops import (
-    alternate,
-    bipartite_matching,
-    clip_matching,
-    merge,
-)
+from mmaction_centerclip.ops import alternate, bipartite_matching, merge, saliency
 
 from ..reference import token_merging as reference
 
@@ -70,17 +65,16 @@ def test_half_precision_is_decided_in_float32(dtype):
         assert torch.equal(a, b)
 
 
-@given(st.integers(0, 999), st.integers(1, 4), st.integers(1, 5), st.data())
-@settings(deadline=None)
-def test_clips_are_matched_across_and_then_within(seed, clips, patches, data):
-    count = clips * patches
-    left = data.draw(st.integers(1, count))
-    share = data.draw(st.sampled_from([0., 0.5, 0.8, 1.]))
-    tokens = tokens_of(seed, 2, count)
-    kept, assignment = clip_matching(tokens, left, clips, share)
-    for b in range(2):
-        expected = reference.join_clips(tokens[b], left, clips, share)
-        assert (kept[b].tolist(), assignment[b].tolist()) == expected
+@given(st.integers(0, 999), st.integers(1, 9))
+def test_saliency_is_what_is_below_the_mean_entropy(seed, count):
+    entropy = tokens_of(seed, 2, count)[..., 0].float()
+    got = saliency(entropy)
+    for row, values in zip(got.tolist(), entropy.tolist()):
+        mean = sum(values) / count
+        below = [max(mean - value, 0) for value in values]
+        expected = [x / (max(below) or 1) for x in below]
+        assert row == pytest.approx(expected, abs=1e-4)
+    assert saliency(torch.full((1, 3), 2.)).tolist() == [[0., 0., 0.]]
 
 
 @pytest.mark.parametrize('call, message', [
@@ -90,9 +84,6 @@ def test_clips_are_matched_across_and_then_within(seed, clips, patches, data):
      r'\(B, N, C\), got'),
     (lambda: bipartite_matching(torch.ones(1, 1, 2), 0, *alternate(1, True)),
      'some of the tokens, and not all, got 1 of 1'),
-    (lambda: clip_matching(torch.ones(1, 4, 2), 5, 2), 'from 1 to the 4 .* got 5'),
-    (lambda: clip_matching(torch.ones(1, 4, 2), 2, 2, 1.5),
-     'cross_share must be from 0 to 1, got 1.5'),
 ])
 def test_bad_input_is_named(call, message):
     with pytest.raises(InputError, match=message):

@@ -72,26 +72,23 @@ def timm_vit(vit, image, num_merges, proportional=True):
     return states
 
 
-def join_clips(tokens, num_tokens, num_clips, cross_share):
-    """TempMe's merging across clips, then within: kept tokens and assignment."""
-    tokens = np.asarray(tokens, dtype=np.float64)
-    count = len(tokens)
-    groups = {i: [i] for i in range(count)}  # of each token that is left
+def join_clips(frames, sizes, classes, num_merges, places=None):
+    """TempMe's join of frames (F, N, C) of one clip: tokens, sizes, kept indices.
 
-    def merge_some(num_merges, is_source):
-        left = sorted(groups)
-        means = [np.mean([tokens[m] for m in groups[i]], axis=0) for i in left]
-        sources = [is_source(place, i) for place, i in enumerate(left)]
-        for i, j in match(means, num_merges, sources):
-            groups[left[j]] += groups.pop(left[i])
-
-    per_clip = count // num_clips
-    across = min(round(cross_share * (count - num_tokens)), count - per_clip)
-    if across:
-        merge_some(across, lambda place, i: i >= per_clip)
-    while len(groups) > num_tokens:
-        merge_some(min(len(groups) - num_tokens, len(groups) // 2),
-                   lambda place, i: place % 2 == 1)
-    kept = sorted(groups)
-    return kept, [next(k for k, i in enumerate(kept) if m in groups[i])
-                  for m in range(count)]
+    The tokens are matched as they are, and averaged with their frames' places.
+    """
+    metric = [token for frame in frames for token in frame]
+    sizes = [size for frame in sizes for size in frame]
+    tokens = [token if places is None else token + places[f]
+              for f, frame in enumerate(frames) for token in frame]
+    # Every other token of the row may move, which begins with the class tokens.
+    sources = [(classes + i) % 2 == 0 for i in range(len(metric))]
+    kept = goes_to = list(range(len(metric)))  # in their order where none merges
+    if num_merges:
+        kept, goes_to = bipartite(torch.stack(metric), num_merges, sources)
+    rows, new_sizes = [], []
+    for k in range(len(kept)):
+        members = [i for i, g in enumerate(goes_to) if g == k]
+        new_sizes.append(sum(sizes[i] for i in members))
+        rows.append(sum(tokens[i] * sizes[i] for i in members) / new_sizes[-1])
+    return torch.stack(rows), new_sizes, kept

@@ -1,6 +1,7 @@
 """open_clip's towers that are timm's, with necks between their blocks."""
 from collections.abc import Sequence
 
+import torch
 from mmaction.registry import MODELS
 from open_clip.timm_model import TimmModel
 from timm.models.eva import Eva
@@ -95,7 +96,11 @@ class CLIPTimmVisionTower(TimmBlocks, TimmModel):
                 f'{type(self).__name__}: a neck must return the positions of its '
                 f'tokens, which are rotary here; got those of {rope.shape[-2]} for '
                 f'{patches} tokens')
-        return function(tokens.x, rope=rope)
+        # More class tokens than timm has are not turned either: sine 0, cosine 1.
+        added = tokens.num_prefix - self.num_prefix_tokens
+        still = torch.arange(2, device=rope.device).repeat_interleave(
+            rope.shape[-1] // 2).to(rope.dtype).expand(*rope.shape[:-2], added, -1)
+        return function(tokens.x, rope=torch.cat([still, rope], dim=-2))
 
     def tokens_to_features(self, x: Tensor) -> Tensor:
         return self.head(self.trunk.forward_head(self.trunk.norm(x)))

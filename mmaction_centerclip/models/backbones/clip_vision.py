@@ -1,5 +1,6 @@
 """open_clip's vision transformer with necks between its blocks."""
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import torch
@@ -8,8 +9,10 @@ from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
 from mmaction_centerclip.clip.arch import vision_arguments
+from mmaction_centerclip.models.lora import without_adapter
 
-from .tower_steps import AttentionHooks, Function, key_part, mean_keys
+from .attention_hooks import AttentionHooks, third
+from .tower_steps import Function
 from .video_tower import VideoTower
 
 
@@ -79,23 +82,21 @@ class CLIPVisionTower(VideoTower, VisionTransformer):
         return attention, lambda x: x + block.ls_2(block.mlp(block.ln_2(x)))
 
     def open_attention(self, block: nn.Module) -> AttentionHooks:
-        attn, plain = block.attn, hasattr(block, 'attention')
+        attn, plain = without_adapter(block.attn), hasattr(block, 'attention')
         norm = block.ln_1
-
-        def keys(x: Tensor) -> Tensor:
-            return mean_keys(norm(x), key_part(attn.in_proj_weight),
-                             key_part(attn.in_proj_bias), attn.num_heads,
-                             getattr(attn, 'ln_k', None))
 
         def attention(x: Tensor, bias: Tensor) -> Tensor:
             q = norm(x)
             if plain:  # torch's own attention.
-                out, _ = attn(q, q, q, need_weights=False, key_padding_mask=bias)
+                out, _ = block.attn(q, q, q, need_weights=False, key_padding_mask=bias)
             else:
-                out = block.ln_attn(attn(q, attn_mask=bias[:, None, None]))
+                out = block.ln_attn(block.attn(q, attn_mask=bias[:, None, None]))
             return x + block.ls_1(out)
 
-        return AttentionHooks(keys, attention)
+        return AttentionHooks(
+            attention, norm,
+            partial(third, block.attn, attn.in_proj_bias, name='in_proj_weight'),
+            attn.head_dim, getattr(attn, 'ln_q', None), getattr(attn, 'ln_k', None))
 
     def tokens_to_features(self, x: Tensor) -> Tensor:
         pooled, _ = self._pool(x)

@@ -1,17 +1,22 @@
 """timm's vision transformer with necks between its blocks."""
 from collections.abc import Sequence
+from functools import partial
 from inspect import signature
 
 import timm
+import torch
 from mmaction.registry import MODELS
+from timm.layers import apply_rot_embed_cat
 from timm.models.eva import EvaBlock, EvaBlockPostNorm
 from timm.models.vision_transformer import Attention, VisionTransformer
 from torch import Tensor, nn
 
 from mmaction_centerclip.clip.arch import why_unsuited
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models.lora import adapted_weight
 
-from .tower_steps import AttentionHooks, Function, key_part, mean_keys
+from .attention_hooks import AttentionHooks, Part, Rows, third
+from .tower_steps import Function
 from .video_tower import VideoTower
 
 
@@ -57,19 +62,27 @@ def _open_eva_attention(block: EvaBlock | EvaBlockPostNorm) -> AttentionHooks:
     if isinstance(block, EvaBlockPostNorm):
         norm, norm_behind = norm_behind, norm
 
-    def keys(x: Tensor) -> Tensor:
+    def part(number: int, rows: Rows) -> Part:
         if attn.qkv is None:
-            weight, bias = attn.k_proj.weight, attn.k_proj.bias
-        else:  # Where the bias is a parameter of its own, that of the keys is zero.
-            weight, bias = key_part(attn.qkv.weight), key_part(attn.qkv.bias)
-        heads = getattr(attn, 'num_kv_heads', attn.num_heads)
-        return mean_keys(norm(x), weight, bias, heads, attn.k_norm)
+            layer = (attn.q_proj, attn.k_proj)[number]
+            return adapted_weight(layer, 'weight', rows), (
+                None if layer.bias is None else rows(layer.bias))
+        bias = attn.qkv.bias
+        if getattr(attn, 'q_bias', None) is not None:
+            bias = torch.cat([attn.q_bias, attn.k_bias, attn.v_bias])
+        return third(attn.qkv, bias, number, rows)
 
     def attention(x: Tensor, bias: Tensor, rope: Tensor | None = None) -> Tensor:
         y = norm_behind(attn(norm(x), rope=rope, attn_mask=bias[:, None, None]))
         return x + block.drop_path1(y if scale is None else scale * y)
 
-    return AttentionHooks(keys, attention)
+    def turn(heads: Tensor, rope: Tensor) -> Tensor:
+        prefix, patches = heads.tensor_split([attn.num_prefix_tokens], dim=2)
+        half = dict(half=True) if getattr(attn, 'rotate_half', False) else {}
+        return torch.cat([prefix, apply_rot_embed_cat(patches, rope, **half)], dim=2)
+
+    return AttentionHooks(attention, norm, part, attn.head_dim, attn.q_norm,
+                          attn.k_norm, turn)
 
 
 def timm_patch_positions(trunk: nn.Module) -> Tensor:
@@ -89,15 +102,13 @@ def _open_attention(block: nn.Module) -> AttentionHooks | None:
     if 'attn_mask' not in signature(attn.forward).parameters:  # of an older timm
         return None
 
-    def keys(x: Tensor) -> Tensor:
-        return mean_keys(block.norm1(x), key_part(attn.qkv.weight),
-                         key_part(attn.qkv.bias), attn.num_heads, attn.k_norm)
-
     def attention(x: Tensor, bias: Tensor) -> Tensor:
         out = attn(block.norm1(x), attn_mask=bias[:, None, None])
         return x + block.drop_path1(block.ls1(out))
 
-    return AttentionHooks(keys, attention)
+    return AttentionHooks(
+        attention, block.norm1, partial(third, attn.qkv, attn.qkv.bias), attn.head_dim,
+        attn.q_norm, attn.k_norm)
 
 
 @MODELS.register_module()

@@ -44,7 +44,7 @@ def check_necks(tower: nn.Module, necks: Sequence[TokenNeck]) -> None:
             raise InputError(f'{neck} works between attention and MLP, '
                              f'which {type(block).__name__} does not have')
         tower.check_neck(neck)
-        opened = [block] * neck.needs_keys
+        opened = [block] * bool(neck.reads)
         if neck.proportional_attention:
             opened += [block, *later]
         for block in opened:
@@ -54,6 +54,10 @@ def check_necks(tower: nn.Module, necks: Sequence[TokenNeck]) -> None:
                     f'{type(tower).__name__} does not give of {type(block).__name__}'
                     + (neck.without_attention and
                        f'; without them: {neck.without_attention}'))
+        if neck.keeps_prefix and tower.num_prefix_tokens and tower.pools_patches:
+            raise InputError(f'{neck} keeps the class tokens of all frames, which '
+                             f'{type(tower).__name__} would pool together; it must '
+                             'pool a class token')
         if neck.pads and len(necks) > 1:
             raise InputError(f'{neck} pads with tokens that stand for nothing, which '
                              'others would count; it must be the only neck, got '

@@ -2,7 +2,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,16 +14,6 @@ from mmaction_centerclip.ops import mask_or_all
 
 Function = Callable[[Tensor], Tensor]
 """Takes and returns tokens of one layout, as a block or a half of one does."""
-
-
-class AttentionHooks(NamedTuple):
-    """Functions that read a block's keys, and run its attention with a bias.
-
-    ``keys`` maps tokens (B, L, C) to their keys, averaged over the heads, (B, L, D).
-    ``attention`` has its residual; its ``bias`` (B, L) is added to the logits of keys.
-    """
-    keys: Function
-    attention: Callable[..., Tensor]
 
 
 @dataclass(eq=False)
@@ -51,17 +40,17 @@ class BlockStep:
 
     def __call__(self, tokens: VideoTokens) -> VideoTokens:
         x = self.tower.around(self.checkpointed(tokens), tokens)
-        return tokens.replace(x=x, keys=None)
+        return tokens.replace(x=x, keys=None, entropy=None)
 
 
 @dataclass(eq=False)
 class AttentionStep(BlockStep):
-    """Run a block's attention, and hand on its keys ``with_keys``.
+    """Run a block's attention, and hand on what necks read of it.
 
     ``by_size`` it counts tokens by their size, as ToMe's does (arXiv 2210.09461),
     Sec. 3: softmax(q k / sqrt(d) + log(size)).
     """
-    with_keys: bool = False
+    reads: tuple[str, ...] = ()  # 'keys', 'entropy'
     by_size: bool = False
 
     def function(self, tokens: VideoTokens) -> Function:
@@ -72,12 +61,18 @@ class AttentionStep(BlockStep):
                        bias=size.to(tokens.x.dtype).log())
 
     def __call__(self, tokens: VideoTokens) -> VideoTokens:
-        if not self.with_keys:
+        if not self.reads:
             return super().__call__(tokens)
+        opened = self.tower.open_attention(self.block)
         with torch.no_grad():
-            keys = self.tower.open_attention(self.block).keys(tokens.x)
-        keys = keys[:, tokens.num_prefix:].unflatten(0, (tokens.batch_size, -1))
-        return super().__call__(tokens).replace(keys=keys)
+            known = dict(
+                keys=opened.keys(tokens.x) if 'keys' in self.reads else None,
+                entropy=self.tower.around(opened.entropy, tokens)[..., 0]
+                if 'entropy' in self.reads else None)
+        known = {name: value[:, tokens.num_prefix:].unflatten(
+            0, (tokens.batch_size, -1)) for name, value in known.items()
+            if value is not None}
+        return super().__call__(tokens).replace(**known)
 
 
 @dataclass(eq=False)
@@ -124,8 +119,9 @@ def list_steps(tower: nn.Module, necks: Sequence[TokenNeck]) -> list[Step]:
             steps.append(BlockStep(tower, number))
         else:
             mlp = MLPStep(tower, number)
-            steps += [AttentionStep(tower, number, any(n.needs_keys for n in inside),
-                                    by_size),
+            reads = tuple(name for name in ('keys', 'entropy')
+                          if any(name in n.reads for n in inside))
+            steps += [AttentionStep(tower, number, reads, by_size),
                       *(NeckStep(tower, neck) for neck in inside),
                       *(NeckStep(tower, neck, mlp) for neck in behind[:1]),
                       *([] if behind else [mlp])]
@@ -139,9 +135,13 @@ def run_real_frames(function: Function, tokens: VideoTokens) -> Tensor:
     videos, mask = tokens.by_frame, tokens.frame_mask
     if mask is None or tokens.attend_masked or mask.all():
         return function(videos).flatten(0, 1)
-    result = videos.clone()
+    outputs = [function(videos[number, real][None])[0]
+               for number, real in enumerate(mask_or_all(mask))]
+    width = outputs[0].shape[-1]
+    result = (videos.clone() if width == videos.shape[-1] else
+              outputs[0].new_zeros(*videos.shape[:-1], width))
     for number, real in enumerate(mask_or_all(mask)):
-        result[number, real] = function(videos[number, real][None])[0]
+        result[number, real] = outputs[number]
     return result.flatten(0, 1)
 
 
@@ -153,20 +153,3 @@ def _is_random(block: nn.Module) -> bool:
     """Return whether a block drops paths or values at random now."""
     return block.training and any(getattr(module, name, 0) for module in block.modules()
                                   for name in ('p', 'drop_prob'))
-
-
-def key_part(parameter: Tensor | None) -> Tensor | None:
-    """Return the middle third, of queries, keys and values in one parameter."""
-    return None if parameter is None else parameter.chunk(3)[1]
-
-
-def mean_keys(x: Tensor, weight: Tensor, bias: Tensor | None, num_heads: int,
-              norm: nn.Module | None = None) -> Tensor:
-    """Return the keys (B, L, D) of ``x`` (B, L, C), averaged over the H heads."""
-    if norm is None or isinstance(norm, nn.Identity):
-        # The mean of linear maps is one linear map, which is H times cheaper.
-        weight, bias = (None if part is None else part.unflatten(
-            0, (num_heads, -1)).mean(0) for part in (weight, bias))
-        return F.linear(x, weight, bias)
-    keys = F.linear(x, weight, bias)
-    return norm(keys.unflatten(-1, (num_heads, -1))).mean(-2)

@@ -10,8 +10,9 @@ from mmaction_centerclip.models.necks import TokenNeck, build_necks
 from mmaction_centerclip.models.video_tokens import VideoTokens
 from mmaction_centerclip.utils.weights import load_strictly
 
+from .attention_hooks import AttentionHooks
 from .tower_checks import check_imgs, check_necks, refuse_tracing
-from .tower_steps import AttentionHooks, Function, Step, list_steps
+from .tower_steps import Function, Step, list_steps
 
 
 class EncodedSegments(NamedTuple):
@@ -132,7 +133,7 @@ class VideoTower:
     def encode_segments(self, imgs: Tensor,
                         frame_mask: Tensor | None = None) -> EncodedSegments:
         """Encode videos as :meth:`encode`, and return what each segment is of."""
-        tokens = self.run_blocks(imgs, frame_mask)
+        tokens = self.run_blocks(imgs, frame_mask).split_prefix(self.num_prefix_tokens)
         features = self.tokens_to_features(tokens.x)
         if features.shape[-1] != self.embed_dims:
             raise InputError(f'{type(self).__name__}: embed_dims must be the '

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.video_tokens import VideoTokens
 
-from .tower_steps import AttentionHooks, Function, key_part, mean_keys, run_real_frames
+from .attention_hooks import AttentionHooks, third
+from .tower_steps import Function, run_real_frames
 from .video_tower import VideoTower
 
 
@@ -71,13 +72,14 @@ class VideoMAETower(VideoTower, VisionTransformer):
         """Write the zoo's attention out with a bias, which its own does not take."""
         attn, scale = block.attn, getattr(block, 'gamma_1', 1)
 
+        def qkv_bias() -> Tensor | None:
+            if not hasattr(attn, 'q_bias'):
+                return None
+            return torch.cat([attn.q_bias, torch.zeros_like(attn.q_bias), attn.v_bias])
+
         def attention(x: Tensor, bias: Tensor) -> Tensor:
             """Compute softmax(q k / sqrt(d) + bias) v, and add it to ``x``."""
-            qkv_bias = None
-            if hasattr(attn, 'q_bias'):
-                qkv_bias = torch.cat(
-                    [attn.q_bias, torch.zeros_like(attn.q_bias), attn.v_bias])
-            qkv = F.linear(block.norm1(x), attn.qkv.weight, qkv_bias)
+            qkv = F.linear(block.norm1(x), attn.qkv.weight, qkv_bias())
             query, key, value = qkv.unflatten(-1, (3, attn.num_heads, -1)).permute(
                 2, 0, 3, 1, 4)
             # All tokens of a video, in the order of their frames.
@@ -88,13 +90,14 @@ class VideoMAETower(VideoTower, VisionTransformer):
             return x + block.drop_path(scale * out)
 
         return AttentionHooks(
-            lambda x: mean_keys(block.norm1(x), key_part(attn.qkv.weight), None,
-                                attn.num_heads), attention)
+            attention, block.norm1,
+            lambda number, rows: third(attn.qkv, qkv_bias(), number, rows),
+            len(attn.qkv.weight) // 3 // attn.num_heads)
 
     def around(self, function: Function, tokens: VideoTokens) -> Tensor:
         """Run a block on all tokens of a video together."""
         return run_real_frames(
-            lambda x: function(x.flatten(1, 2)).view_as(x), tokens)
+            lambda x: function(x.flatten(1, 2)).unflatten(1, x.shape[1:3]), tokens)
 
     def tokens_to_features(self, x: Tensor) -> Tensor:
         x = self.norm(x)

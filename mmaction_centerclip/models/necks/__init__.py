@@ -9,19 +9,21 @@ from .baselines import (
     TemporalShift,
     TokenShift,
 )
+from .clip_merging import TemporalTokenMerging
 from .run_lengths import RunLengthTokens
+from .saliency_merging import SaliencyTokenMerging
 from .token_clustering import (
     AgglomerativeClustering,
     DensityPeakClustering,
     SpectralTokenClustering,
     TokenClustering,
 )
-from .token_merging import TemporalTokenMerging, TokenMerging
+from .token_merging import TokenMerging
 from .token_selection import TokenSelection
 
 __all__ = ['AgglomerativeClustering', 'ClassSimilarityTokenDrop',
            'DensityPeakClustering', 'DuplicateTokenDrop', 'NormTokenDrop',
-           'RandomTokenDrop', 'RunLengthTokens', 'SegmentMeanPooling',
-           'SparseTokenSampling', 'SpectralTokenClustering', 'TemporalShift',
-           'TemporalTokenMerging', 'TokenClustering', 'TokenMerging', 'TokenNeck',
-           'TokenReducer', 'TokenSelection', 'TokenShift', 'build_necks']
+           'RandomTokenDrop', 'RunLengthTokens', 'SaliencyTokenMerging',
+           'SegmentMeanPooling', 'SparseTokenSampling', 'SpectralTokenClustering',
+           'TemporalShift', 'TemporalTokenMerging', 'TokenClustering', 'TokenMerging',
+           'TokenNeck', 'TokenReducer', 'TokenSelection', 'TokenShift', 'build_necks']

@@ -31,12 +31,14 @@ class TokenNeck(BaseModule, metaclass=ABCMeta):
     """Applied in front of the block."""
     inside_block = False
     """Applied between the block's attention and its MLP."""
-    needs_keys = False
-    """Needs :attr:`VideoTokens.keys`; only inside a block."""
+    reads: tuple[str, ...] = ()
+    """Of :class:`VideoTokens`, 'keys' or 'entropy', needed; only inside a block."""
     proportional_attention = False
     """From this block on, attention counts a token as often as its size says."""
     without_attention = ''
     """The options of a neck that needs neither of these, for messages."""
+    keeps_prefix = False
+    """Keeps the class tokens of all frames that it joins."""
     pads = False
     """Leaves tokens of size 0, which only attention by size leaves out."""
     keeps_places = False
@@ -71,6 +73,13 @@ class TokenNeck(BaseModule, metaclass=ABCMeta):
         return f'before_block={self.before_block}'
 
 
+def check_segments(neck: TokenNeck, num_segments: int, frames: int) -> None:
+    """Refuse segments of unequal length."""
+    if frames % num_segments:
+        raise InputError(f'{neck}: num_segments must divide the number of frames, got '
+                         f'{num_segments} segments for {frames} frames')
+
+
 def _build_neck(config: dict, embed_dims: int) -> TokenNeck:
     name = config.get('type') if isinstance(config, dict) else None
     cls = MODELS.get(name) if isinstance(name, str) else name
@@ -80,7 +89,11 @@ def _build_neck(config: dict, embed_dims: int) -> TokenNeck:
 
 
 def build_necks(configs: Sequence[dict], embed_dims: int) -> list[TokenNeck]:
-    """Build the necks of a tower, one for each block that a config lists."""
+    """Build the necks of a tower.
+
+    One for each block where ``before_block`` is a list; other options then are lists
+    of their values in these blocks, or values of all.
+    """
     necks = []
     for config in configs:
         blocks = config.get('before_block') if isinstance(config, dict) else None
@@ -90,8 +103,15 @@ def build_necks(configs: Sequence[dict], embed_dims: int) -> list[TokenNeck]:
         if not blocks:
             raise InputError(f'before_block must be a block or a list of them, got '
                              f'{blocks!r} in {config!r}')
-        for block in blocks:
-            necks.append(_build_neck(dict(config, before_block=block), embed_dims))
+        lists = {name: value for name, value in config.items()
+                 if isinstance(value, (list, tuple))}
+        for name, values in lists.items():
+            if len(values) != len(blocks):
+                raise InputError(
+                    f'{name} must be one value, or one for each of the {len(blocks)} '
+                    f'blocks of before_block, got {values!r} in {config!r}')
+        necks += [_build_neck({**config, **dict(zip(lists, own))}, embed_dims)
+                  for own in zip(*lists.values())]
     return necks
 
 
@@ -140,13 +160,13 @@ class TokenReducer(TokenNeck):
 
         The mask of a segment's frames is None where all count.
         """
+        if tokens.prefix_frames is not None and tokens.num_prefix:
+            raise InputError(f'{self} would average the class tokens of different '
+                             'frames, which a neck in front of it keeps')
         if self.adaptive_segments:
             return self._to_adaptive_segments(tokens)
         mask, frames = tokens.frame_mask, tokens.patches.shape[1]
-        if frames % self.num_segments:
-            raise InputError(
-                f'{self}: num_segments must divide the number of frames, got '
-                f'{self.num_segments} segments for {frames} frames')
+        check_segments(self, self.num_segments, frames)
         if not self.exclude_padding:
             tokens = tokens.replace(frame_mask=None)
         if mask is not None:

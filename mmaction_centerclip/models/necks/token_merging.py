@@ -1,21 +1,63 @@
-"""Necks that merge tokens by bipartite matching: ToMe, TempMe."""
-from functools import partial
+"""Merge tokens by bipartite matching (ToMe)."""
 from typing import Literal
 
+import torch
 from mmaction.registry import MODELS
 from torch import Tensor
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.video_tokens import VideoTokens
-from mmaction_centerclip.ops import alternate, bipartite_matching, clip_matching, merge
-from mmaction_centerclip.utils.option_types import NotNegativeInt, PositiveInt
+from mmaction_centerclip.ops import alternate, bipartite_matching, merge
+from mmaction_centerclip.utils.option_types import NotNegative, PositiveInt
 
-from .base import ONE_TOKEN, TokenReducer
-from .token_selection import TokenSelection
+from .base import TokenNeck, TokenReducer
+
+
+class PairMerging(TokenNeck):
+    """A neck that merges the best matches of pairs of tokens, by their size."""
+    r: float
+
+    def check_r(self, r: float) -> float:
+        """Refuse an ``r`` that is neither a whole number nor a share."""
+        if r >= 1 and r % 1:
+            raise InputError(f'{type(self).__name__}: r must be a number of tokens, or '
+                             f'a share of them below 1, got {r!r}')
+        return r
+
+    def match(self, tokens: VideoTokens, metric: Tensor
+              ) -> tuple[Tensor, Tensor] | None:
+        """Match ``r`` patches of videos of one frame, as :func:`bipartite_matching`.
+
+        By a metric (B, N, D). None where nothing is to merge.
+        """
+        count = metric.shape[1]
+        num_merges = int(tokens.x.shape[1] * self.r if self.r < 1 else self.r)
+        if not min(num_merges, count // 2):
+            return None
+        # Of all tokens every other one moves, beginning with the first.
+        return bipartite_matching(metric, min(num_merges, count // 2), *alternate(
+            count, first=tokens.num_prefix % 2 == 0, device=metric.device))
+
+    def merge_pairs(self, tokens: VideoTokens, metric: Tensor,
+                    saliency: Tensor | None = None) -> VideoTokens:
+        """Merge what matches; what moves counts times its ``saliency`` (B, N)."""
+        matched = self.match(tokens, metric)
+        if matched is None:
+            return tokens
+        kept, assignment = matched
+        size = None if tokens.size is None else tokens.size[:, 0]
+        if saliency is not None:
+            places = torch.arange(metric.shape[1], device=kept.device)
+            weight = torch.where(kept.gather(1, assignment) != places, saliency, 1)
+            size = weight if size is None else size * weight
+        patches, size = merge(tokens.patches[:, 0], assignment, kept.shape[1], size)
+        return tokens.replace(
+            patches=patches[:, None], size=size[:, None],
+            positions=tokens.positions[:, 0].gather(1, kept)[:, None])
 
 
 @MODELS.register_module()
-class TokenMerging(TokenReducer):
+class TokenMerging(PairMerging, TokenReducer):
     """Merge the ``r`` pairs of tokens in a frame that are most alike.
 
     ToMe (arXiv 2210.09461), which needs no training. Between attention and MLP of its
@@ -27,7 +69,8 @@ class TokenMerging(TokenReducer):
     patch tokens together; the class token is the first source, and is never merged.
 
     Args:
-        r (int): Tokens to lose in this block, at most half; 0 changes nothing.
+        r (int | float): Tokens to lose in this block, or below 1 their share of those
+            of a frame, prefix counted; at most half of the patches. 0 changes nothing.
         num_segments (int, optional): Join the frames of each of so many segments and
             merge in its space and time: it has F * N - r tokens then, and the mean of
             the class tokens. The paper's way for videos is 1, in a tower whose
@@ -40,7 +83,7 @@ class TokenMerging(TokenReducer):
     inside_block = True
     without_attention = "metric='tokens', proportional=False"
 
-    def __init__(self, before_block: int, r: NotNegativeInt,
+    def __init__(self, before_block: int, r: NotNegative,
                  num_segments: PositiveInt | None = None,
                  metric: Literal['keys', 'tokens'] = 'keys', proportional: bool = True,
                  embed_dims: int | None = None,
@@ -48,9 +91,9 @@ class TokenMerging(TokenReducer):
         super().__init__(before_block, num_segments or 1, embed_dims=embed_dims,
                          init_cfg=init_cfg)
         self.num_segments = num_segments
-        self.r = r
+        self.r = self.check_r(r)
         self.metric = metric
-        self.needs_keys = metric == 'keys' and r > 0
+        self.reads = ('keys', ) if metric == 'keys' and r > 0 else ()
         self.proportional_attention = proportional
 
     def forward(self, tokens: VideoTokens) -> VideoTokens:
@@ -62,52 +105,16 @@ class TokenMerging(TokenReducer):
 
     def reduce(self, segments: VideoTokens) -> VideoTokens:
         joined = segments.joined_frames()
-        tokens, size = joined.patches[:, 0], joined.size
-        num_merges = min(self.r, tokens.shape[1] // 2)
-        if num_merges == 0:
-            return joined
-        kept, assignment = bipartite_matching(
-            self._metric(joined), num_merges,
-            *alternate(tokens.shape[1], first=segments.num_prefix % 2 == 0,
-                       device=tokens.device))
-        tokens, size = merge(tokens, assignment, kept.shape[1],
-                             None if size is None else size[:, 0])
-        return joined.replace(
-            patches=tokens[:, None], size=size[:, None],
-            positions=joined.positions[:, 0].gather(1, kept)[:, None])
+        return self.merge_pairs(joined, self._metric(joined))
 
     def _metric(self, joined: VideoTokens) -> Tensor:
         """Return what the tokens (B * S, F * N, D) are compared by."""
-        if self.metric == 'tokens':
-            return joined.patches[:, 0]
-        if joined.keys is None:
-            raise InputError(
-                f"{self}: metric='keys' needs the attention's keys, which only the "
-                'first neck inside a block has')
-        return joined.keys[:, 0]
+        for name in self.reads:
+            if getattr(joined, name) is None:
+                raise InputError(
+                    f"{self}: metric={self.metric!r} needs the attention's {name}, "
+                    'which only the first neck inside a block has')
+        return (joined.keys if 'keys' in self.reads else joined.patches)[:, 0]
 
     def extra_repr(self) -> str:
         return f'before_block={self.before_block}, r={self.r}'
-
-
-@MODELS.register_module()
-class TemporalTokenMerging(TokenSelection):
-    """Join neighbouring clips, and merge their tokens across and within.
-
-    After TempMe (arXiv 2409.01156, Sec. 3): several such necks in the last blocks make
-    12 frames 6, 3 and 1 clips. See :func:`clip_matching`; ``num_centers`` are left.
-    ``aggregation='medoid'`` drops the others. docs/reducers.md says where it differs
-    from the paper.
-    """
-    takes_masks = False
-
-    def __init__(self, before_block: int, num_segments: int, num_centers: int,
-                 cross_share: float = 0.8, aggregation: str = 'mean', **kwargs) -> None:
-        super().__init__(before_block, num_segments, num_centers,
-                         aggregation=aggregation, **kwargs)
-        self.set_options(
-            partial(clip_matching, ONE_TOKEN, 1, 1), cross_share=cross_share)
-
-    def select(self, tokens: Tensor, token_mask: Tensor | None,
-               frames: int) -> tuple[Tensor, Tensor]:
-        return clip_matching(tokens, self.num_centers, frames, **self.options)

@@ -7,6 +7,7 @@ from mmaction.registry import MODELS
 from torch import Tensor
 
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models.necks import single_necks
 from mmaction_centerclip.utils.option_types import init_options
 
 from .sources import find_head
@@ -73,19 +74,27 @@ def infer_head(state: dict[str, Tensor], layer_norm_eps: float = 1e-12) -> dict:
 
 def give_embeddings(necks: Sequence[dict], embeddings: dict[int, Tensor],
                     weights: dict[str, Tensor], source: str) -> list[dict]:
-    """Return necks with the options of cluster embeddings, put into ``weights``.
+    """Return necks with the options of their embeddings, put into ``weights``.
 
-    The embeddings (K, C) are by the block that each precedes.
+    The embeddings are by the block that each precedes, see :func:`convert_state`.
     """
-    necks = [dict(neck) for neck in necks]
+    necks = [dict(neck) for neck in single_necks(necks)]
     for block, embedding in embeddings.items():
-        has = (f'{source} has a cluster embedding of {len(embedding)} centers in '
-               f'front of block {block}')
-        found = [i for i, n in enumerate(necks) if n['before_block'] == block]
+        of_clips = embedding.ndim == 4
+        embedding = embedding.flatten(0, -2)
+        has = (f'{source} has {"an" if of_clips else "a cluster"} embedding of '
+               f'{len(embedding)} {"clips" if of_clips else "centers"} in front of '
+               f'block {block}')
+        found = [i for i, n in enumerate(necks) if n['before_block'] == block
+                 and (not of_clips or n.get('num_clips') == len(embedding))]
         if not found:
-            raise InputError(f'{has}, so a neck stands there; give '
-                             f'--before-block {block} and --num-segments')
+            raise InputError(f'{has}, so a neck stands there; give ' + (
+                '--necks-of a config of TempMe' if of_clips else
+                f'--before-block {block} and --num-segments'))
         neck = necks[found[0]]
+        if of_clips:
+            weights[f'backbone.necks.{found[0]}.clip_embed'] = embedding
+            continue
         if neck.setdefault('num_centers', len(embedding)) != len(embedding):
             raise InputError(f'{has}, got --num-centers {neck["num_centers"]}')
         neck['cluster_embed'] = 'zeros'

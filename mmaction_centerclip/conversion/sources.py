@@ -13,6 +13,9 @@ from mmaction_centerclip.errors import InputError
 # In CenterCLIP a neck's embedding lies inside the block that it precedes.
 _CLUSTER_EMBED = re.compile(
     r'backbone\.transformer\.resblocks\.(\d+)\.tokencluster_inter\.cluster_embed$')
+# In TempMe a join's embedding, (1, clips, 1, C), lies likewise.
+_CLIP_EMBED = re.compile(
+    r'backbone\.transformer\.resblocks\.(\d+)\.TVPt_Video_Positional_embedding$')
 # What CLIP4Clip and CenterCLIP have beside CLIP, and CLIPSimilarity has not.
 _CLIP4CLIP = re.compile(r'(transformerClip|frame_position_embeddings|lstm_visual|cross|'
                         r'similarity_dense)\.|.*\.tokencluster_inter\.')
@@ -146,16 +149,23 @@ def convert_state(state: dict[str, Tensor],
     """Name the stored weights of a kind in :data:`SOURCES` as a retriever does.
 
     Returns:
-        float32 weights; the keys that have no place; and CenterCLIP's cluster
-        embeddings (K, C) by the block that they precede, from 1.
+        float32 weights, with TempMe's adapters in them; the keys that have no place;
+        and the embeddings of necks by the block that they precede, from 1: CenterCLIP's
+        (K, C), TempMe's (1, clips, 1, C).
     """
     state = SOURCES[kind].rename(state)
     unused = [key for key in state if key.endswith('position_ids')]
     state = {key: value for key, value in state.items() if key not in unused}
     weights, embeddings = {}, {}
     renamed = rename_clip_weights(convert_to_custom_text_state_dict(state))
+    for key in [key for key in renamed if key.endswith('.TVPt_LoRA_b')]:
+        start = key.removesuffix('TVPt_LoRA_b')
+        if f'{start}TVPt_LoRA_a' not in renamed:
+            raise InputError(f'the weights lack {start}TVPt_LoRA_a, but have {key}')
+        product = renamed.pop(key) @ renamed.pop(f'{start}TVPt_LoRA_a')
+        renamed[f'{start}in_proj_weight'] = renamed[f'{start}in_proj_weight'] + product
     for key, value in renamed.items():
-        block = _CLUSTER_EMBED.match(key)
+        block = _CLUSTER_EMBED.match(key) or _CLIP_EMBED.match(key)
         if block:
             embeddings[int(block[1]) + 1] = value
         elif key.startswith(('backbone.', 'text_backbone.', 'head.')):

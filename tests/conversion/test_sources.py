@@ -82,6 +82,30 @@ def test_leftovers_and_embeddings_are_told_apart(state):
     assert {x.dtype for x in weights.values()} == {torch.float32}
 
 
+def test_tempmes_adapters_are_added_to_what_they_adapt(state):
+    own = 'transformer.resblocks.1.attn.'
+    visual = {f'visual.{own}TVPt_LoRA_a': torch.randn(2, 64),
+              f'visual.{own}TVPt_LoRA_b': torch.randn(192, 2)}
+    text = {f'{own}TVPt_LoRA_a': torch.randn(2, 128),
+            f'{own}TVPt_LoRA_b': torch.randn(384, 2)}
+    places = torch.randn(1, 8, 1, 64)
+    before = {key: x.clone() for key, x in state.items()}
+    weights, unused, embeddings = convert_state({
+        **state, **visual, **text,
+        'visual.transformer.resblocks.1.TVPt_Video_Positional_embedding': places},
+        'openai')
+    assert unused == [] and list(embeddings) == [2]
+    assert torch.equal(embeddings[2], places)
+    for tower, start, factors in (('backbone', 'visual.', visual),
+                                  ('text_backbone', '', text)):
+        a, b = factors.values()
+        torch.testing.assert_close(weights[f'{tower}.{own}in_proj_weight'],
+                                   before[f'{start}{own}in_proj_weight'] + b @ a)
+    with pytest.raises(InputError, match='lack .*resblocks.1.attn.TVPt_LoRA_a, but ha'):
+        convert_state({**state, f'{own}TVPt_LoRA_b': text[f'{own}TVPt_LoRA_b']},
+                      'openai')
+
+
 def test_sizes_are_those_of_the_weights(state):
     weights, _, _ = convert_state(state, 'openai')
     assert infer_arch(weights, quick_gelu=False, head_width=32) == dict(

@@ -286,3 +286,23 @@ def test_openai_archive(convert, clip, tmp_path):
 def test_the_towers_names_are_as_open_clip_splits_them(clip):
     state = convert_to_custom_text_state_dict(clip.state_dict())
     assert {k.split('.')[0] for k in state} == {'visual', 'text', 'logit_scale'}
+
+
+def test_necks_of_a_config_get_their_embeddings(convert, clip, tmp_path):
+    config = tmp_path / 'tempme.py'
+    config.write_text("""model = dict(backbone=dict(necks=[
+    dict(type='TokenMerging', before_block=[1, 2], r=0.1),
+    dict(type='TemporalTokenMerging', before_block=[1, 2], num_segments=[4, 2],
+         num_clips=[8, 4])]))""")
+    places = [torch.randn(1, clips, 1, 64) for clips in (8, 4)]
+    state = {**prefixed(clip), **{
+        f'clip.visual.transformer.resblocks.{i}.TVPt_Video_Positional_embedding': x
+        for i, x in enumerate(places)}}
+    assert '--necks-of a config of TempMe' in convert(state, target='no.pth')
+    assert 'no options of a CenterCLIP' in convert(
+        state, '--necks-of', config, '--centerclip', target='no.pth')
+    printed = convert(state, '--necks-of', config)
+    assert '0 keys of the model keep' in printed and '0 keys of the file' in printed
+    saved = torch.load(tmp_path / 'out.pth', weights_only=True)['state_dict']
+    for i, x in enumerate(places):
+        assert torch.equal(saved[f'backbone.necks.{i + 2}.clip_embed'], x[0, :, 0])

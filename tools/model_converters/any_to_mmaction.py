@@ -11,6 +11,8 @@ tokens) inside each block, or by the blocks before which to cluster:
 import argparse
 from pathlib import Path
 
+from mmengine.config import Config
+
 from mmaction_centerclip import cli
 from mmaction_centerclip.conversion import SOURCES, convert_checkpoint
 from mmaction_centerclip.errors import InputError
@@ -70,6 +72,8 @@ def parse_args() -> argparse.Namespace:
                         help='likewise of the text')
     parser.add_argument('--no-quick-gelu', dest='quick_gelu', action='store_false',
                         help='the activation is GELU, not the QuickGELU of OpenAI')
+    parser.add_argument('--necks-of', metavar='CONFIG', help='a config whose necks the '
+                        'model has, such as that of a TempMe')
     center = parser.add_argument_group('of a CenterCLIP')
     center.add_argument('--centerclip', action='store_true',
                         help="its head has CenterCLIP's layer norms; implied by the "
@@ -135,6 +139,12 @@ def places_from_frames(num_frames: int | None, frames: list[int],
 
 
 def make_necks(args: argparse.Namespace) -> list[dict]:
+    if args.necks_of is not None:
+        if args.centerclip:
+            raise InputError(f'--necks-of {args.necks_of} says all of the necks; give '
+                             'no options of a CenterCLIP beside it')
+        model = Config.fromfile(args.necks_of).get('model', {})
+        return list(model.get('backbone', {}).get('necks', ()))
     algorithm = args.algorithm or 'kmedoids'
     kind = NECKS[algorithm]
     taken = init_options(getattr(necks, kind))

@@ -1,4 +1,4 @@
-from .base import TokenNeck, TokenReducer, build_necks
+from .base import TokenNeck, TokenReducer, build_necks, single_necks
 from .baselines import (
     ClassSimilarityTokenDrop,
     DuplicateTokenDrop,
@@ -26,4 +26,5 @@ __all__ = ['AgglomerativeClustering', 'ClassSimilarityTokenDrop',
            'RandomTokenDrop', 'RunLengthTokens', 'SaliencyTokenMerging',
            'SegmentMeanPooling', 'SparseTokenSampling', 'SpectralTokenClustering',
            'TemporalShift', 'TemporalTokenMerging', 'TokenClustering', 'TokenMerging',
-           'TokenNeck', 'TokenReducer', 'TokenSelection', 'TokenShift', 'build_necks']
+           'TokenNeck', 'TokenReducer', 'TokenSelection', 'TokenShift', 'build_necks',
+           'single_necks']

@@ -89,16 +89,20 @@ def _build_neck(config: dict, embed_dims: int) -> TokenNeck:
 
 
 def build_necks(configs: Sequence[dict], embed_dims: int) -> list[TokenNeck]:
-    """Build the necks of a tower.
+    """Build the necks of a tower, see :func:`single_necks`."""
+    return [_build_neck(config, embed_dims) for config in single_necks(configs)]
 
-    One for each block where ``before_block`` is a list; other options then are lists
-    of their values in these blocks, or values of all.
+
+def single_necks(configs: Sequence[dict]) -> list[dict]:
+    """Return a config for each block where ``before_block`` is a list.
+
+    Other options then are lists of their values in these blocks, or values of all.
     """
     necks = []
     for config in configs:
         blocks = config.get('before_block') if isinstance(config, dict) else None
         if not isinstance(blocks, (list, tuple)):
-            necks.append(_build_neck(config, embed_dims))
+            necks.append(config)
             continue
         if not blocks:
             raise InputError(f'before_block must be a block or a list of them, got '
@@ -110,8 +114,7 @@ def build_necks(configs: Sequence[dict], embed_dims: int) -> list[TokenNeck]:
                 raise InputError(
                     f'{name} must be one value, or one for each of the {len(blocks)} '
                     f'blocks of before_block, got {values!r} in {config!r}')
-        necks += [_build_neck({**config, **dict(zip(lists, own))}, embed_dims)
-                  for own in zip(*lists.values())]
+        necks += [{**config, **dict(zip(lists, own))} for own in zip(*lists.values())]
     return necks
 
 

@@ -92,6 +92,29 @@ def test_every_host_takes_or_refuses_it_by_one_line(name, neck, imgs):
         assert features.isfinite().all()
 
 
+@pytest.mark.parametrize('necks', [
+    [dict(type='TokenMerging', before_block=1, r=1), JOIN,
+     dict(type='TokenMerging', before_block=[2, 3], r=0.2)],
+    [dict(type='SaliencyTokenMerging', before_block=[1, 2], r=[1, 0.3])],
+], ids=['tempme', 'vidtldr'])
+@pytest.mark.parametrize('name', ['clip', 'timm', 'videomae'])
+def test_a_video_does_not_depend_on_its_batch(name, necks, imgs):
+    tower = HOSTS[name].build(necks).eval()
+    imgs = torch.cat([imgs, imgs.flip(1), imgs[:1] / 2])
+    results = []
+    for size in (1, 3, 7):
+        tower.zero_grad()
+        features = torch.cat([tower.encode(part)[0] for part in imgs.split(size)])
+        features.square().sum().backward()
+        results.append([features.detach(), *(p.grad.clone() for p in tower.parameters()
+                                             if p.grad is not None)])
+    for others in results[:2]:
+        torch.testing.assert_close(others[0], results[2][0], rtol=0, atol=1e-6)
+        for own, other in zip(results[2], others):
+            torch.testing.assert_close(
+                other, own, rtol=0, atol=1e-5 * own.abs().max().item())
+
+
 @torch.no_grad()
 def test_a_host_without_class_token_has_features_of_clips(imgs):
     host = HOSTS['videomae']  # 4 tubelets

@@ -87,7 +87,10 @@ class CLIPVisionTower(VideoTower, VisionTransformer):
 
         def attention(x: Tensor, bias: Tensor) -> Tensor:
             q = norm(x)
-            if plain:  # torch's own attention.
+            if plain:
+                # torch's own begins by a transposition, and is slow with frozen
+                # weights where what comes of it is not contiguous.
+                q = q.transpose(0, 1).contiguous().transpose(0, 1)
                 out, _ = block.attn(q, q, q, need_weights=False, key_padding_mask=bias)
             else:
                 out = block.ln_attn(block.attn(q, attn_mask=bias[:, None, None]))

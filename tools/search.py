@@ -7,17 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
-
+from mmaction_centerclip import cli
 from mmaction_centerclip.apis import VideoTextRetrievalInferencer
-from mmaction_centerclip.cli import (
-    add_allow_other,
-    allow_other_settings,
-    exit_on_input_error,
-    positive_int,
-    read_config,
-    torch_device,
-)
 from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 from mmaction_centerclip.errors import InputError, printable
 from mmaction_centerclip.search import Hit, VideoIndex
@@ -41,9 +32,9 @@ def parse_args() -> argparse.Namespace:
     index.add_argument('--split', choices=['length', 'cuts'],
                        help='where windows of a new index begin: after equal times '
                        '(the default), or at shot cuts too')
-    index.add_argument('--batch-size', type=positive_int, default=8,
+    index.add_argument('--batch-size', type=cli.positive_int, default=8,
                        help='windows to encode at a time')
-    index.add_argument('--num-workers', type=positive_int, default=2,
+    index.add_argument('--num-workers', type=cli.positive_int, default=2,
                        help='files to decode at a time')
     index.add_argument('--reindex', action='store_true',
                        help='encode the files of another model anew')
@@ -57,7 +48,7 @@ def parse_args() -> argparse.Namespace:
                         help='a video or a picture to look for, in place of words')
     search.add_argument('--not', dest='exclude', nargs='+', metavar='WORDS',
                         help="what not to look for, such as 'snow'")
-    search.add_argument('--topk', type=positive_int, default=10)
+    search.add_argument('--topk', type=cli.positive_int, default=10)
     search.add_argument('--min-score', type=float,
                         help='the lowest score to show; default: any')
     search.add_argument('--files', nargs='+', metavar='PATTERN',
@@ -75,14 +66,13 @@ def parse_args() -> argparse.Namespace:
         command.add_argument('--config', required=True, help='the config of the model')
         command.add_argument('--checkpoint', help='its checkpoint; by default the '
                              'weights that model.pretrained names')
-        command.add_argument('--cfg-options', nargs='+', action=DictAction,
-                             help='override settings of the config, as key=value')
-        add_allow_other(command)
+        cli.add_cfg_options(command)
+        cli.add_allow_other(command)
     for command in (index, search):
         command.add_argument('--json', action='store_true',
                              help='print JSON in place of a table')
     for command in commands.choices.values():
-        command.add_argument('--device', type=torch_device, default='cpu')
+        command.add_argument('--device', type=cli.torch_device, default='cpu')
     args = parser.parse_args()
     if args.command == 'search' and (args.query is None) == (args.clip is None):
         parser.error('give either words or --clip')
@@ -117,8 +107,8 @@ def open_index(args: argparse.Namespace) -> VideoIndex:
     """Open the index with its model."""
     if args.command != 'index' and not Path(args.index).is_file():
         raise InputError(f'no such index: {args.index}')
-    cfg = read_config(args.config, args.cfg_options)
-    allow_other_settings(cfg, args.allow_other)
+    cfg = cli.read_config(args.config, args.cfg_options)
+    cli.allow_other_settings(cfg, args.allow_other)
     inferencer = VideoTextRetrievalInferencer(
         cfg, args.checkpoint, args.device, show_progress=False)
     if args.command != 'index':
@@ -220,7 +210,7 @@ def demo(args: argparse.Namespace) -> None:
 
 def main() -> None:
     args = parse_args()
-    with exit_on_input_error():
+    with cli.exit_on_input_error():
         if args.command in ('serve', 'demo'):
             return dict(serve=serve, demo=demo)[args.command](args)
         index = open_index(args)

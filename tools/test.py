@@ -2,25 +2,17 @@
 """Test a model, with the options of MMAction2's own tool."""
 import argparse
 
-from mmengine.model import is_model_wrapper
-
+from mmaction_centerclip import cli
 from mmaction_centerclip.apis import load_pretrained
-from mmaction_centerclip.cli import (
-    add_common_arguments,
-    build_runner,
-    check_checkpoint,
-    exit_on_input_error,
-    load_config,
-)
 from mmaction_centerclip.engine.config import is_retriever
+from mmaction_centerclip.engine.hooks.common import model_of
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.evaluation import check_new_file
 from mmaction_centerclip.utils.homes import ToolParser
 
 
 def parse_args() -> argparse.Namespace:
-    parser = ToolParser(
-        description='Test (and evaluate) a retrieval model')
+    parser = ToolParser(description='Test (and evaluate) a retrieval model')
     parser.add_argument('config', help='test config file path')
     parser.add_argument(
         'checkpoint', nargs='?',
@@ -30,17 +22,14 @@ def parse_args() -> argparse.Namespace:
         '--work-dir',
         help='the directory to save the file containing evaluation metrics')
     parser.add_argument(
-        '--dump',
-        type=str,
-        metavar='FILE',
+        '--dump', metavar='FILE',
         help='store features, names and captions in a new .pth file, for '
         'tools/analysis_tools/eval_features.py')
     parser.add_argument(
-        '--dump-only',
-        action='store_true',
+        '--dump-only', action='store_true',
         help='stop after --dump, without comparing anything: for the bank of '
         'QB-Norm, whose pairs with each other nobody needs')
-    add_common_arguments(parser)
+    cli.add_common_arguments(parser)
     args = parser.parse_args()
     if args.dump_only and args.dump is None:
         parser.error('--dump-only goes with --dump')
@@ -53,7 +42,7 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
             is_retriever(cfg) and cfg.model.get('pretrained')):
         raise InputError(f'{args.config}: checkpoint is missing, and model.pretrained '
                          'names no weights to test instead')
-    check_checkpoint(args.checkpoint)
+    cli.check_checkpoint(args.checkpoint)
     cfg.load_from = args.checkpoint
 
     if args.dump is not None:
@@ -70,13 +59,12 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
 
 def main() -> None:
     args = parse_args()
-    with exit_on_input_error():
-        cfg = load_config(args)
+    with cli.exit_on_input_error():
+        cfg = cli.load_config(args)
         merge_args(cfg, args)
-        runner = build_runner(cfg)
+        runner = cli.build_runner(cfg)
         if args.checkpoint is None:
-            model = runner.model
-            load_pretrained(model.module if is_model_wrapper(model) else model)
+            load_pretrained(model_of(runner))
         runner.test()
 
 

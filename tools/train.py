@@ -4,14 +4,7 @@ import argparse
 
 import torch
 
-from mmaction_centerclip.cli import (
-    add_common_arguments,
-    build_runner,
-    check_checkpoint,
-    exit_on_input_error,
-    is_first_process,
-    load_config,
-)
+from mmaction_centerclip import cli
 from mmaction_centerclip.engine import find_resumable, lock_work_dir
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.homes import ToolParser
@@ -36,16 +29,14 @@ def parse_args() -> argparse.Namespace:
                         help='give each process a seed of its own')
     parser.add_argument(
         '--deterministic', action='store_true', help='make cuDNN deterministic')
-    add_common_arguments(parser)
+    cli.add_common_arguments(parser)
     return parser.parse_args()
 
 
 def merge_args(cfg, args: argparse.Namespace) -> None:
     """Merge the options of training into the config."""
     if args.no_validate:
-        cfg.val_cfg = None
-        cfg.val_dataloader = None
-        cfg.val_evaluator = None
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
 
     wrapper = cfg.get('optim_wrapper', {}).get('type', 'OptimWrapper')
     if wrapper == 'AmpOptimWrapper' and not torch.cuda.is_available():
@@ -65,7 +56,7 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
             cfg.work_dir)
         cfg.resume = cfg.load_from is not None
     if args.resume != 'auto':  # which has read it
-        check_checkpoint(cfg.get('load_from'))
+        cli.check_checkpoint(cfg.get('load_from'))
 
     if args.auto_scale_lr:
         cfg.auto_scale_lr.enable = True
@@ -80,12 +71,12 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
 
 def main() -> None:
     args = parse_args()
-    with exit_on_input_error():
-        cfg = load_config(args)
-        if is_first_process(args.launcher):
+    with cli.exit_on_input_error():
+        cfg = cli.load_config(args)
+        if cli.is_first_process(args.launcher):
             lock_work_dir(cfg.work_dir)
         merge_args(cfg, args)
-        build_runner(cfg).train()
+        cli.build_runner(cfg).train()
 
 
 if __name__ == '__main__':

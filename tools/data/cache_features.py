@@ -9,19 +9,13 @@ import copy
 
 import torch
 from mmaction.registry import DATASETS
-from mmengine.config import ConfigDict, DictAction
+from mmengine.config import ConfigDict
 from mmengine.dataset import pseudo_collate
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from mmaction_centerclip import cli
 from mmaction_centerclip.apis import init_retriever
-from mmaction_centerclip.cli import (
-    add_allow_other,
-    allow_other_settings,
-    exit_on_input_error,
-    read_config,
-    torch_device,
-)
 from mmaction_centerclip.datasets.caching.feature_cache import FeatureCache, recipe_of
 from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 from mmaction_centerclip.errors import InputError, config_errors
@@ -41,10 +35,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--cache', required=True, help='file to write')
     parser.add_argument('--workers', type=int, default=2,
                         help='processes that decode videos, default: 2')
-    parser.add_argument('--device', type=torch_device,
-                        default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
-    add_allow_other(parser)
+    cli.add_device(parser)
+    cli.add_cfg_options(parser)
+    cli.add_allow_other(parser)
     return parser.parse_args()
 
 
@@ -101,8 +94,8 @@ def encode(model: nn.Module, cache: FeatureCache, info: dict, sample: dict) -> N
 
 def main() -> None:
     args = parse_args()
-    cfg = read_config(args.config, args.cfg_options)
-    allow_other_settings(cfg, args.allow_other)
+    cfg = cli.read_config(args.config, args.cfg_options)
+    cli.allow_other_settings(cfg, args.allow_other)
     cfg.model.frozen_towers = True
     model = init_retriever(cfg, args.checkpoint, args.device)
     datasets = list(find_datasets(model.cfg.get('train_dataloader')))
@@ -131,5 +124,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with exit_on_input_error():
+    with cli.exit_on_input_error():
         main()

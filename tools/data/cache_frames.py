@@ -10,10 +10,10 @@ import os
 import os.path as osp
 
 from mmaction.registry import DATASETS, TRANSFORMS
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmaction_centerclip.cli import exit_on_input_error, positive_int, read_config
+from mmaction_centerclip import cli
 from mmaction_centerclip.datasets import VideoInit
 from mmaction_centerclip.datasets.caching.frame_store import FrameStore
 from mmaction_centerclip.datasets.video.decoding_errors import decoding_errors
@@ -36,14 +36,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config')
     parser.add_argument('--cache', help="file; by default the one of the config")
     parser.add_argument('--codec', choices=['jpeg', 'raw'])
-    parser.add_argument('--quality', type=positive_int, help='of JPEG')
+    parser.add_argument('--quality', type=cli.positive_int, help='of JPEG')
     parser.add_argument('--max-gib', type=float, help='how large it may become')
     parser.add_argument('--splits', nargs='+', choices=['train', 'val', 'test'],
                         default=['train', 'val', 'test'])
     parser.add_argument('--every-frame', action='store_true',
                         help='all frames, also where the sampling takes certain ones')
-    parser.add_argument('--workers', type=positive_int, default=os.cpu_count())
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    parser.add_argument('--workers', type=cli.positive_int, default=os.cpu_count())
+    cli.add_cfg_options(parser)
     return parser.parse_args()
 
 
@@ -138,7 +138,7 @@ def measure_loss(jobs: list[tuple]) -> list[float]:
 
 def main() -> None:
     args = parse_args()
-    cfg = read_config(args.config, args.cfg_options)
+    cfg = cli.read_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmaction'))
     set_cache(cfg, args)
     prepare_config(cfg)
@@ -173,5 +173,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with exit_on_input_error():
+    with cli.exit_on_input_error():
         main()

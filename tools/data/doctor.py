@@ -10,9 +10,7 @@ import json
 import os
 import os.path as osp
 
-from mmengine.config import DictAction
-
-from mmaction_centerclip.cli import exit_on_input_error, load_config, positive_int
+from mmaction_centerclip import cli
 from mmaction_centerclip.datasets.doctor import diagnose, summarize, write_page
 from mmaction_centerclip.engine.config import prepare_config
 from mmaction_centerclip.errors import InputError, printable
@@ -26,18 +24,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--out', help='folder of the report, default: doctor in the work dir')
     parser.add_argument(
-        '--workers', type=positive_int, default=os.cpu_count() or 1,
+        '--workers', type=cli.positive_int, default=os.cpu_count() or 1,
         help='processes, default: as many as there are cores')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction,
-        help='override settings of the config, as key=value')
+    cli.add_cfg_options(parser)
     parser.set_defaults(launcher='none', local_rank=0, work_dir=None)
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
-    cfg = load_config(args)
+    cfg = cli.load_config(args)
     prepare_config(cfg)
     out = args.out or osp.join(cfg.work_dir, 'doctor')
     try:
@@ -53,5 +49,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with exit_on_input_error():
+    with cli.exit_on_input_error():
         main()

@@ -98,14 +98,6 @@ def read_video(cfg: Config, path: str) -> dict:
     return pseudo_collate([steps(results)])
 
 
-def write_picture(picture, path: str) -> None:
-    """Write an RGB picture, all of it or nothing."""
-    suffix = osp.splitext(path)[1]
-    done, content = cv2.imencode(suffix, picture[..., ::-1])
-    with atomic_write(path) as partial, open(partial, 'wb') as file:
-        file.write(content.tobytes())
-
-
 @cli.exit_on_input_error()
 def main() -> None:
     args = parse_args()
@@ -126,7 +118,10 @@ def main() -> None:
         stem, suffix = osp.splitext(args.out)
         path = args.out if len(views) == 1 else f'{stem}_{number}{suffix}'
         center, size = (x[0].cpu().numpy() for x in (view.center, view.size))
-        write_picture(draw_tokens(videos.frames[0], center, size, args.columns), path)
+        picture = draw_tokens(videos.frames[0], center, size, args.columns)
+        _, content = cv2.imencode(suffix, picture[..., ::-1])
+        with atomic_write(path) as partial, open(partial, 'wb') as file:
+            file.write(content.tobytes())
         print(f'{path}: {(size > 0).sum()} of {size.size} patches kept by {view.neck}'
               + ', with random weights' * args.random)
 

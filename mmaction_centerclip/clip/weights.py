@@ -110,10 +110,7 @@ def read_clip_weights(pretrained: str, arch: str | dict,
     a retriever, whose settings are compared with ``settings``, see
     :func:`check_settings`.
     """
-    if os.path.exists(pretrained):
-        path = pretrained
-    else:
-        path = _download(pretrained, arch)
+    path = pretrained if os.path.exists(pretrained) else _download(pretrained, arch)
     state, file, is_archive = read_checkpoint(path)
     if settings is not None and path == pretrained:
         check_settings(file, settings, f'pretrained={pretrained!r}', starts=True)

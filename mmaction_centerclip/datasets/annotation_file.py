@@ -115,8 +115,13 @@ def _to_entries(content: dict) -> list[AnnotationEntry]:
     # A video of that name would have a list.
     version = content.get('schema_version', [])
     if isinstance(version, list):
+        if not content or not all(
+                isinstance(captions, list) and all(
+                    isinstance(text, str) for text in captions)
+                for captions in content.values()):
+            raise TypeError
         entries = [AnnotationEntry(video, captions, video)
-                   for video, captions in _check_form(content).items()]
+                   for video, captions in content.items()]
         _check_repeats(entries)
         return entries
     if version != SCHEMA_VERSION or isinstance(version, bool):
@@ -137,29 +142,16 @@ def _to_entries(content: dict) -> list[AnnotationEntry]:
     return entries
 
 
-def _check_form(videos: dict[str, list[str]]) -> dict[str, list[str]]:
-    if not videos or not all(
-            isinstance(captions, list) and all(
-                isinstance(text, str) for text in captions)
-            for captions in videos.values()):
-        raise TypeError
-    return videos
-
-
 def _check_repeats(entries: Sequence[AnnotationEntry]) -> None:
     """Refuse two entries of one id, or of one clip, each other's negatives."""
     for kind, keys in (
         ('id', [entry.id for entry in entries]),
-        ('clip', [(_plain_name(entry.video), entry.start or 0, entry.end)
-                  for entry in entries])):
+        ('clip', [(entry.video if '://' in entry.video else osp.normpath(entry.video),
+                   entry.start or 0, entry.end) for entry in entries])):
         key, count = Counter(keys).most_common(1)[0] if keys else (None, 0)
         if count > 1:
             raise InputError(f'the {kind} {key!r} stands {count} times; list its '
                              'captions together')
-
-
-def _plain_name(video: str) -> str:
-    return video if '://' in video else osp.normpath(video)
 
 
 def annotation_text(entries: Sequence[AnnotationEntry], split: str) -> str:

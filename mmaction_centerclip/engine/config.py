@@ -11,6 +11,7 @@ from mmaction_centerclip.clip.preprocessing import (
     preprocessing_for,
     pretrained_preprocessing,
 )
+from mmaction_centerclip.datasets.caching.frame_cache import is_idempotent
 from mmaction_centerclip.errors import InputError, config_errors, named_errors
 from mmaction_centerclip.models import check_host
 from mmaction_centerclip.utils.homes import expand_home
@@ -197,13 +198,6 @@ def _complete_cache(pipeline: list[dict]) -> None:
         cache = dict(cache) if isinstance(cache, dict) else dict(path=cache)
         behind = kinds.index('VideoDecode') + 1 if 'VideoDecode' in kinds else 0
         resize = pipeline[behind] if 0 < behind < len(pipeline) else {}
-        if 'resize' not in cache and _is_idempotent(resize):
+        if 'resize' not in cache and is_idempotent(resize):
             cache['resize'] = dict(resize)
         step['cache'] = cache
-
-
-def _is_idempotent(step: dict) -> bool:
-    """Return True if a transform leaves the frames that it made as they are."""
-    return step_type(step) == 'OpenCLIPResize' or (
-        step_type(step) == 'Resize' and not step.get('lazy')
-        and not isinstance(step.get('scale'), float))

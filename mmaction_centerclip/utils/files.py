@@ -56,8 +56,11 @@ def read_checkpoint(path: str) -> tuple[dict[str, Tensor], dict, bool]:
             held = sorted(map(str, loaded))[:5]
         raise InputError(f'{path} is not a state dict, it holds {held}')
     state = {key.removeprefix('module.'): v for key, v in loaded.items()}
+    # Else it would be loaded in part, or as NaN.
     for key, value in state.items():
-        _check_weight(f'{path}: {key!r}', value)
+        check_dense(f'{path}: {key!r}', value)
+        if value.is_floating_point() and value.float().isnan().any():
+            raise InputError(f'{path}: {key!r} has values that are not a number (NaN)')
     return state, rest, is_archive
 
 
@@ -70,13 +73,6 @@ def check_dense(name: str, value: Tensor) -> None:
             value.untyped_storage().nbytes() else '')
     if kind:
         raise InputError(f'{name} is {kind}, expected a dense tensor')
-
-
-def _check_weight(name: str, value: Tensor) -> None:
-    """Refuse what no weight is: such a file would be loaded in part, or as NaN."""
-    check_dense(name, value)
-    if value.is_floating_point() and value.float().isnan().any():
-        raise InputError(f'{name} has values that are not a number (NaN)')
 
 
 def _read(path: str) -> tuple[object, bool]:

@@ -13,12 +13,9 @@ from mmaction.registry import TRANSFORMS
 from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 from mmaction_centerclip.datasets.video.frame_times import is_even
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
-from mmaction_centerclip.errors import (
-    InputError,
-    check_number,
-    check_positive_int,
-)
+from mmaction_centerclip.errors import InputError, check_number, check_positive_int
 from mmaction_centerclip.utils.option_types import check_types
+from mmaction_centerclip.utils.pipelines import step_type
 
 from .frame_store import FrameStore, StoredVideo, file_state
 
@@ -40,7 +37,6 @@ class FrameCache:
     compared.
 
     Args:
-        path (str): See :class:`FrameStore`; processes share it.
         resize (dict, optional): The transform that frames go through before they are
             stored: the pipeline's own ``OpenCLIPResize`` or ``Resize``, which then
             finds nothing to change. The runner fills in the one behind ``VideoDecode``,
@@ -65,7 +61,11 @@ class FrameCache:
         if max_gib is not None:
             check_number('cache: max_gib', max_gib, lambda x: x > 0, 'positive')
             max_gib = int(max_gib * 2**30)
-        self.resize = _build_resize(resize)
+        if resize is not None and not (
+                isinstance(resize, dict) and is_idempotent(resize)):
+            raise InputError('cache: resize must be an OpenCLIPResize, or a Resize to '
+                             f'a size that is not lazy, got {resize!r}')
+        self.resize = resize and TRANSFORMS.build(resize)
         # By what it does: options of two models may come to the same.
         steps = getattr(self.resize, 'steps', [self.resize] if resize else [])
         self.recipe = '; '.join(
@@ -228,15 +228,11 @@ class CachedVideo:
                               encoded.items())
 
 
-def _build_resize(resize: dict | None) -> Callable | None:
-    if resize is None:
-        return None
-    name = str(resize.get('type', '')) if isinstance(resize, dict) else ''
-    if name.split('.')[-1] not in ('OpenCLIPResize', 'Resize') or resize.get(
-            'lazy') or isinstance(resize.get('scale'), float):
-        raise InputError('cache: resize must be an OpenCLIPResize, or a Resize to a '
-                         f'size that is not lazy, got {resize!r}')
-    return TRANSFORMS.build(resize)
+def is_idempotent(step: dict) -> bool:
+    """Return True if a transform leaves the frames that it made as they are."""
+    return step_type(step) == 'OpenCLIPResize' or (
+        step_type(step) == 'Resize' and not step.get('lazy')
+        and not isinstance(step.get('scale'), float))
 
 
 def frame_changes(cache: str | dict | None, pipeline: Sequence[dict]) -> dict:

@@ -35,7 +35,6 @@ class VideoInit(DecordInit):
     Args:
         cache (str | dict, optional): A file that keeps frames, resized already, or the
             options of :class:`FrameCache`.
-        **kwargs: Arguments of another backend.
     """
     deterministic = True
 
@@ -51,22 +50,20 @@ class VideoInit(DecordInit):
                 raise InputError(f'VideoInit: cache={cache!r}: {error}') from None
 
     def _get_video_reader(self, filename: str) -> VideoReader | CachedVideo:
+        source = filename
         if self.io_backend == 'disk' and '://' not in filename:
             if osp.isdir(filename):
                 raise DecodingError('is a folder, expected a video file')
             if not osp.exists(filename):
                 raise FileNotFoundError(filename)
-            return self._read(filename)
-        backend = None if self.io_backend == 'disk' else dict(
-            backend=self.io_backend, **self.kwargs)
-        try:
-            content = get(filename, backend_args=backend)
-        except (ImportError, KeyError) as error:
-            raise InputError(f'{filename}: expected a local file or a URL that '
-                             f'mmengine can read ({error})') from error
-        return self._read(content)
-
-    def _read(self, source: str | bytes) -> VideoReader | CachedVideo:
+        else:
+            backend = None if self.io_backend == 'disk' else dict(
+                backend=self.io_backend, **self.kwargs)
+            try:
+                source = get(filename, backend_args=backend)
+            except (ImportError, KeyError) as error:
+                raise InputError(f'{filename}: expected a local file or a URL that '
+                                 f'mmengine can read ({error})') from error
         decode = partial(VideoReader, source, self.num_threads)
         return self.cache.open(source, decode) if self.cache else decode()
 

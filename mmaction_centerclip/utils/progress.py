@@ -1,6 +1,6 @@
 """Show how far a loop is: a bar on a terminal, a line now and then in a file."""
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from mmengine.utils import ProgressBar, Timer
 
@@ -29,9 +29,9 @@ class Progress(ProgressBar):
                   f'ETA: {left:.0f}s', flush=True)
 
 
-def track(items: Sequence) -> Iterator:
-    """Iterate over items, and show how far that is."""
-    bar = Progress(len(items))
+def track(items: Iterable, count: int | None = None) -> Iterator:
+    """Iterate over items, as many as they have or ``count``, and show how far it is."""
+    bar = Progress(len(items) if count is None else count)
     for item in items:
         yield item
         bar.update()

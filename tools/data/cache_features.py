@@ -21,7 +21,7 @@ from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 from mmaction_centerclip.errors import InputError, config_errors
 from mmaction_centerclip.utils.homes import ToolParser
 from mmaction_centerclip.utils.pipelines import find_datasets
-from mmaction_centerclip.utils.progress import Progress
+from mmaction_centerclip.utils.progress import track
 
 CAPTIONS_AT_A_TIME = 256
 
@@ -107,16 +107,14 @@ def main() -> None:
         cache.claim(model.towers_digest())
         videos = Videos(config, cache)
         total += videos.total
-        bar = Progress(len(videos))
-        for info, sample in DataLoader(
+        for info, sample in track(DataLoader(
                 videos, batch_size=None, num_workers=args.workers,
-                collate_fn=lambda item: item):
+                collate_fn=lambda item: item)):
             if isinstance(sample, str):
                 failed[info['filename']] = sample
             else:
                 encode(model, cache, info, sample)
-            bar.update()
-    print(f'\n{args.cache} has the features of {total - len(failed)} of {total} '
+    print(f'{args.cache} has the features of {total - len(failed)} of {total} '
           'videos.')
     if failed:
         raise InputError(f'{len(failed)} of {total} videos have no features, the first '

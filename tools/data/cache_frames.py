@@ -24,7 +24,7 @@ from mmaction_centerclip.errors import InputError, config_errors, printable
 from mmaction_centerclip.utils.homes import ToolParser
 from mmaction_centerclip.utils.parallel import run_each
 from mmaction_centerclip.utils.pipelines import find_datasets, step_type
-from mmaction_centerclip.utils.progress import Progress
+from mmaction_centerclip.utils.progress import track
 
 FRAMES_AT_A_TIME = 256  # of a clip, decoded ones being held
 BUILT: dict[str, list] = {}
@@ -143,10 +143,8 @@ def main() -> None:
     set_cache(cfg, args)
     prepare_config(cfg)
     jobs = jobs_of(cfg, args)
-    bar = Progress(len(jobs))
     failed, cached, stored, wanted = {}, [], 0, 0
-    for job, result in run_each(cache_video, jobs, args.workers):
-        bar.update()
+    for job, result in track(run_each(cache_video, jobs, args.workers), len(jobs)):
         if isinstance(result, InputError):
             raise result  # of the cache, such as a full disk
         if isinstance(result, Exception):
@@ -155,7 +153,7 @@ def main() -> None:
             continue
         cached.append(job)
         stored, wanted = stored + result[0], wanted + result[1]
-    print(f'\n{stored} of {wanted} frames of '
+    print(f'{stored} of {wanted} frames of '
           f'{len({job[1] for job in cached})} videos are cached.')
     for path in sorted({job[0][0]['cache']['path'] for job in jobs}):
         if osp.exists(path):

@@ -27,7 +27,7 @@ from mmaction_centerclip.utils.files import (
 from mmaction_centerclip.utils.folder_lock import lock_folder
 from mmaction_centerclip.utils.homes import ToolParser
 from mmaction_centerclip.utils.parallel import run_each
-from mmaction_centerclip.utils.progress import Progress
+from mmaction_centerclip.utils.progress import track
 
 LOG = 'compression.json'
 
@@ -107,9 +107,7 @@ def main() -> None:
     function = functools.partial(
         compress, folder=args.videos, out=args.out, options=options)
     done, failed, skipped = {}, {}, 0
-    bar = Progress(len(names))
-    for name, result in run_each(function, names, args.workers):
-        bar.update()
+    for name, result in track(run_each(function, names, args.workers), len(names)):
         if isinstance(result, Exception):
             failed[name] = str(result) or type(result).__name__
             print(f'\n{printable(failed[name])}')
@@ -124,7 +122,7 @@ def main() -> None:
                      for key in ('original_bytes', 'bytes'))
     frames = sum(video['frames'] for video in done.values())
     differ = sum(video['difference'] * video['frames'] for video in done.values())
-    print(f'\n{len(done)} videos compressed, {before:.1f} MiB to {after:.1f}, '
+    print(f'{len(done)} videos compressed, {before:.1f} MiB to {after:.1f}, '
           f'{frames} frames compared, which differ by {differ / max(frames, 1):.2f} '
           f'of 255; {skipped} were there.\n{report["warning"]}')
     if failed:

@@ -12,7 +12,7 @@ from mmengine.config import Config
 
 from mmaction_centerclip.utils.files import write_text
 from mmaction_centerclip.utils.parallel import ProcessDied, run_each
-from mmaction_centerclip.utils.progress import Progress
+from mmaction_centerclip.utils.progress import track
 
 from .splits import (
     DataSplit,
@@ -74,9 +74,9 @@ def run_jobs(function: Callable, jobs: dict[str, object], path: str,
     waiting = [(key, function, job) for key, job in jobs.items() if key not in done]
     if waiting:
         print('Reading videos')
-        bar = Progress(len(waiting))
         with open(path, 'a', encoding='utf-8') as file:
-            for (key, *_), result in run_each(_call, waiting, workers):
+            for (key, *_), result in track(
+                    run_each(_call, waiting, workers), len(waiting)):
                 if isinstance(result, ProcessDied):
                     result = dict(state='unreadable', reason='a decoder crashes on it')
                 elif isinstance(result, Exception):
@@ -84,8 +84,6 @@ def run_jobs(function: Callable, jobs: dict[str, object], path: str,
                 done[key] = result
                 file.write(_line(key, result))
                 file.flush()
-                bar.update()
-        print()
     return [done[key] for key in jobs]
 
 

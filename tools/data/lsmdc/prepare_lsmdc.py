@@ -13,7 +13,7 @@ from mmaction_centerclip.datasets.published import Split, prepare_splits, read_t
 def read_clips(path: str, suffix: str, by_film: bool) -> list[AnnotationEntry]:
     """Read the clips of a list, those of a name together."""
     captions: dict[str, list[str]] = {}
-    for _, (name, *_, sentence) in read_tabs(path, 6):
+    for name, *_, sentence in read_tabs(path, 6):
         captions.setdefault(name, []).append(sentence)
     return [AnnotationEntry(
         (f'{name.rpartition("_")[0]}/' if by_film else '') + name + suffix, texts, name)

@@ -46,11 +46,7 @@ class VideoTextRetrievalInferencer:
     Called as MMAction2's ``MMAction2Inferencer`` is. Videos are paths, URLs that
     mmengine reads, folders (all files in them), arrays of frames (T, H, W, 3) in RGB,
     uint8, or lists of these. Those that cannot be read are reported.
-
-    Args:
-        config (str | os.PathLike | Config): As for :func:`init_retriever`.
-        checkpoint (str | os.PathLike, optional): Likewise.
-        device (str | torch.device, optional): None: a GPU where there is one.
+    The model is that of :func:`init_retriever`, by default on a GPU where there is one.
     """
 
     def __init__(self, config: str | os.PathLike | Config,
@@ -67,12 +63,8 @@ class VideoTextRetrievalInferencer:
                  print_result: bool = False) -> dict:
         """Rank videos for each text.
 
-        Return ``predictions``, of :meth:`rank`, and ``unreadable``, reasons by video.
-
-        Args:
-            batch_size (int): Videos to encode at a time.
-            topk (int): Videos a text.
-            pred_out_dir (str): A folder for ``predictions.json``, if it is given.
+        Return ``predictions``, of :meth:`rank`, and ``unreadable``, reasons by video,
+        which ``predictions.json`` has too, in the folder ``pred_out_dir`` if given.
         """
         # Before the videos: a mistake in them is to be known at once.
         texts = self.encode_texts(texts)

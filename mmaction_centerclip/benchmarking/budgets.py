@@ -99,13 +99,7 @@ def budget_necks(reducer: Mapping, budget: Budget, seed: int, depth: int,
 
 
 def used_budget(reducer: Mapping, budget: Budget) -> tuple[int | None, ...]:
-    """Return a budget with None for what the reducer does not take.
-
-    Examples:
-        >>> from mmaction_centerclip.benchmarking import REDUCERS, Budget, used_budget
-        >>> used_budget(REDUCERS['rlt'], Budget(3, 4, 16))
-        (1, 4, None)
-    """
+    """Return a budget with None for what the reducer does not take."""
     taken = _options(reducer)
     return (reducer.get('before_block', budget.block),
             budget.segments if 'num_segments' in taken else None,

@@ -35,12 +35,9 @@ def measure_pair(
     copied, so that what a training step does to them stays here. ``'tower'`` is the
     encoding of the videos; of a retriever, ``'evaluation'`` goes from frames in memory
     to recalls, and ``'step'`` trains with AdamW, a quarter of ``repeats`` times. The
-    ``zoo``'s own backbone is encoded beside them.
-
-    Args:
-        inputs (dict[str, Tensor]): Normalised ``imgs`` (B, T, 3, H, W), and maybe
-            ``frame_mask`` (B, T).
-        backend (str, optional): Of ``torch.compile`` for the encoding. None: eager.
+    ``zoo``'s own backbone is encoded beside them. ``inputs`` are normalised ``imgs``
+    (B, T, 3, H, W), and maybe ``frame_mask`` (B, T); ``backend`` is that of
+    ``torch.compile`` for the encoding.
 
     Returns:
         ``gmacs`` a video and ``mac_ratio``; of the tower ``ms`` a video, ``twin_ms``,

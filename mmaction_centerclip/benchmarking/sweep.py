@@ -42,12 +42,9 @@ class Run:
 
     A cell is told by its options and ``contents``, a hash of the config, the weights,
     the annotations, all videos and the machine. The model is a retriever, whose necks
-    are left out. ``checkpoint`` None: what ``model.pretrained`` names.
-
-    Args:
-        train (Callable, optional): Trains the model of a config with a seed in a folder
-            of a name, and returns its checkpoint. None: reducers are put into the model
-            as it is.
+    are left out. ``checkpoint`` None: what ``model.pretrained`` names. ``train`` trains
+    the model of a config with a seed in a folder of a name, and returns its checkpoint;
+    None: reducers are put into the model as it is.
     """
 
     def __init__(self, path: str, cfg: Config, seed: int, quality: Quality,
@@ -143,13 +140,7 @@ class Run:
 
 
 def cell_key(cell: dict) -> str:
-    """Return the key of a cell: its options, in any order.
-
-    Examples:
-        >>> from mmaction_centerclip.benchmarking import cell_key
-        >>> cell_key(dict(seed=0, block=3)) == cell_key(dict(block=3, seed=0))
-        True
-    """
+    """Return the key of a cell: its options, in any order."""
     return json.dumps(cell, sort_keys=True)
 
 

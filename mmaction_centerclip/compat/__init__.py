@@ -18,11 +18,6 @@ from .stack import (
     use_the_zoos_scope,
 )
 
-__all__ = ['accept_newer_mmcv', 'allow_mmengine_checkpoints', 'apply',
-           'keep_hues_in_range', 'leave_out_vindlu', 'leave_stored_configs_unread',
-           'measure_tubes', 'provide_missing_drn', 'require_mmcv',
-           'restore_numpy_names', 'use_the_zoos_scope', 'write_files_whole']
-
 
 def apply() -> None:
     """Apply every repair that this environment needs."""

@@ -50,7 +50,6 @@ class VideoTextRetrievalDataset(BaseActionDataset):
         features (str, optional): A file of ``tools/data/cache_features.py`` to train
             heads from. The pipeline says of which frames, and must draw nothing at
             random.
-        max_refetch (int): Videos to try in place of unreadable ones.
     """
 
     def __init__(self, ann_file: str, pipeline: list[dict | Callable],

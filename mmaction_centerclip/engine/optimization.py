@@ -60,7 +60,6 @@ class CLIPOptimWrapperConstructor:
         self.no_decay_keys = tuple(options.get('no_decay_keys', ('bias', )))
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        """Build the optimizer of a model's trainable parameters."""
         if is_model_wrapper(model):
             model = model.module
         wrapper_cfg = dict(self.optim_wrapper_cfg)
@@ -97,13 +96,7 @@ class LinearWarmupCosineLR(LRSchedulerMixin, _ParamScheduler):
     and after it (1 + cos(pi (t - w) / (T - w))) / 2, never below ``floor_ratio``.
     (SGDR, arXiv 1608.03983, Eq. 5, without restarts.) mmengine's ``LinearLR`` followed
     by ``CosineAnnealingLR`` reaches the peak one step earlier. ``end`` is that of the
-    training, in the unit of ``begin``; required.
-
-    Examples:
-        >>> # In a config, for five epochs:
-        >>> param_scheduler = dict(
-        ...     type='LinearWarmupCosineLR', warmup_ratio=0.1, by_epoch=True,
-        ...     begin=0, end=5, convert_to_iter_based=True)
+    training, in the unit of ``begin``; required. See ``configs/_base_/schedules``.
     """
 
     def __init__(self, optimizer, warmup_ratio: float = 0.1, floor_ratio: float = 0.0,

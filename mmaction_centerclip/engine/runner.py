@@ -1,4 +1,3 @@
-"""Runner that fills in and checks pipelines from the model."""
 import functools
 from collections.abc import Callable
 
@@ -33,17 +32,14 @@ class RetrievalRunner(Runner):
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> 'RetrievalRunner':
-        """Prepare a config, and build the runner that it asks for."""
         with config_errors('the config'):
             return super().from_cfg(prepare_config(cfg))
 
     def load_checkpoint(self, filename: str, *args, **kwargs) -> dict:
-        """Load weights, or name the file that cannot be loaded."""
         with config_errors(f'{filename} cannot be loaded'):
             return super().load_checkpoint(filename, *args, **kwargs)
 
     def resume(self, filename: str, *args, **kwargs) -> None:
-        """Resume a training, or name the file that it cannot go on from."""
         with config_errors(f'{filename} cannot be loaded'):
             super().resume(filename, *args, **kwargs)
 

@@ -12,7 +12,7 @@ from mmaction_centerclip.utils.tables import format_table
 from .feature_file import RetrievalFeatures
 from .functional import TOPK
 from .metrics import RETRIEVAL_METRICS
-from .rerankings import RERANKINGS, Reranking
+from .rerankings import RERANKINGS
 from .scores import Scorer, Scores
 
 # The title of each protocol, and how it counts, as in CLIP4Clip (arXiv 2104.08860).
@@ -87,7 +87,11 @@ class RetrievalEvaluation:
             _ = scores.matrices  # All at once, before they are counted in chunks.
         yield 'plain', scores
         for name, reranking in self.rerankings.items():
-            _check_cosines(name, reranking, scores)
+            matrix = scores.matrices['t2v']
+            if reranking.needs_cosines and matrix.abs().max() > 1 + 1e-3:
+                raise InputError(
+                    f'{name} is for cosine similarities, from -1 to 1; this head has '
+                    f'them from {matrix.min():.3g} to {matrix.max():.3g}')
             yield name, reranking(scores)
 
     def _figures(self, scores: Scores) -> dict[str, float]:
@@ -95,14 +99,6 @@ class RetrievalEvaluation:
         for metric in self.metrics.values():
             figures.update(metric(scores))
         return figures
-
-
-def _check_cosines(name: str, reranking: Reranking, scores: Scores) -> None:
-    matrix = scores.matrices['t2v']
-    if reranking.needs_cosines and matrix.abs().max() > 1 + 1e-3:
-        raise InputError(
-            f'{name} is for cosine similarities, from -1 to 1; this head has them from '
-            f'{matrix.min():.3g} to {matrix.max():.3g}')
 
 
 def evaluate_features(

@@ -124,10 +124,8 @@ def expected_ap_and_ndcg(scores: Tensor, relevant: Tensor) -> tuple[Tensor, Tens
         r / n * (R + 1 + (j - 1) (r - 1) / (n - 1)) / (T + j)
 
     to AP times the number of relevant candidates, and of r / n / log2(1 + T + j) to the
-    DCG of binary gains. Both are float64 (queries, ), from 0 to 1.
-
-    Args:
-        relevant (Tensor): Bool (queries, candidates), at least one a query.
+    DCG of binary gains. Both are float64 (queries, ), from 0 to 1. ``relevant`` is bool
+    (queries, candidates), at least one a query.
     """
     place = torch.arange(
         1, scores.shape[1] + 1, dtype=torch.float64, device=scores.device)

@@ -95,16 +95,13 @@ def qb_norm(similarity: Tensor, bank: Tensor, beta: float = 20.0,
     From "Cross Modal Retrieval with Querybank Normalisation" (arXiv 2112.12777, Sec.
     3). The set A holds the gallery items among the ``top`` best of some bank query. A
     query whose best item, or one of those tied, is in A has its similarities s
-    normalised by the bank's b; all others keep theirs::
+    (queries, gallery) normalised by the bank's b (bank queries, gallery); all others
+    keep theirs::
 
         exp(beta s[q, g]) / sum over bank queries i of exp(beta b[i, g])
 
-    It gets the logarithm of that over beta, which ranks alike, cannot overflow, and has
-    the scale of s; rows normalised and not do not compare.
-
-    Args:
-        similarity (Tensor): s (queries, gallery); so is the result, in float64.
-        bank (Tensor): b (bank queries, gallery).
+    It gets the logarithm of that over beta, in float64, which ranks alike, cannot
+    overflow, and has the scale of s; rows normalised and not do not compare.
     """
     check_matrix('similarity', similarity, '(queries, gallery)')
     check_matrix('bank', bank, '(bank queries, gallery)')

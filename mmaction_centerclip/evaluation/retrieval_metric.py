@@ -1,4 +1,3 @@
-"""Text-video retrieval as a metric of the zoo."""
 import logging
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -68,7 +67,6 @@ class VideoTextRetrievalMetric(BaseMetric):
         return {f'{self.prefix}/{name}' for name in self.evaluation.metric_names()}
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep the features of a batch of videos and their captions."""
         for sample in data_samples:
             result = dict(index=sample['sample_idx'], filename=sample['filename'])
             if sample.get('missing', False):
@@ -109,7 +107,6 @@ class VideoTextRetrievalMetric(BaseMetric):
         self.head, self.head_config = head, config
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Compute the metrics, and the ``coverage`` if videos are missing."""
         read = [r for r in results if 'missing' not in r]
         if not read:
             raise InputError(

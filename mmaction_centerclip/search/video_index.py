@@ -30,15 +30,10 @@ class VideoIndex:
     Every video is committed as a whole: an index whose process is killed holds all
     files that were done, and goes on with the others.
 
-    Args:
-        path (str | os.PathLike): The index; made where there is none.
-        inferencer (VideoTextRetrievalInferencer): The model. A head that compares pairs
-            ranks the first 100 windows of a text anew, see :class:`Reranker`.
-        window (float, optional): The longest window of a new index, in seconds. None:
-            that of the index, 10 of a new one.
-        split (str, optional): Whether windows begin after equal times (``'length'``),
-            or at shot cuts too (``'cuts'``). None: as the index, ``'length'`` of a new
-            one.
+    It is made where there is none. Its longest ``window`` is in seconds, by default 10;
+    windows begin after equal times, or with the ``split`` ``'cuts'`` at shot cuts too.
+    None: as the index has it. A head that compares pairs ranks the first 100 windows of
+    a text anew, see :class:`Reranker`.
     """
 
     def __init__(self, path: str | os.PathLike,
@@ -77,8 +72,6 @@ class VideoIndex:
         taken out; those in folders that cannot be read are kept.
 
         Args:
-            batch_size (int): Windows to encode at a time.
-            num_workers (int): Files to decode at a time.
             reindex (bool): Whether files of another model are encoded anew, not
                 refused.
             pictures (bool): Whether files of one frame are taken in, too.

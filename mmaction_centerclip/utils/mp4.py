@@ -19,14 +19,10 @@ def write_mp4(path: str, frames: Iterable[tuple[np.ndarray, float]],
               num_threads: int = 0, **x264: str) -> None:
     """Write pictures as H.264, in the colors of BT.709, without sound.
 
-    Args:
-        frames (Iterable[tuple[np.ndarray, float]]): Pictures of one size, RGB, uint8
-            (H, W, 3), and when each is shown, in ascending seconds. Of an odd side, one
-            pixel is left out.
-        end (float, optional): When the last one ends; None as its rate says.
-        fps (Fraction | float): About their rate, which times that hardly differ from
-            even ones get. 0 where it is not known.
-        num_threads (int): Of the encoder; 0 for one a processor.
+    ``frames`` are pictures of one size, RGB, uint8 (H, W, 3), and when each is shown,
+    in ascending seconds. Of an odd side, one pixel is left out. The last is shown until
+    ``end``; None: as the rate says. Times that hardly differ from those of a rate of
+    about ``fps`` become those; 0 where it is not known.
     """
     fps = Fraction(fps).limit_denominator(1001) or Fraction(25)
     ticks = lcm(fps.numerator, TICKS)

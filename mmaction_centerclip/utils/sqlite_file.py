@@ -25,13 +25,9 @@ class SQLiteFile:
     when it is first needed, so that the object may be handed to workers; who forks has
     closed its own before.
 
-    Args:
-        kind (str): What it is, for messages, such as ``'a frame cache'``.
-        application (int): What SQLite's header says that it is of.
-        make (Sequence[tuple[str, tuple]], optional): What to run, with its values,
-            where the tables are made. None if the file must exist.
-        writable (bool): If not, it may be where nothing can be written.
-        pragmas (Sequence[str]): What a connection that writes sets first.
+    ``kind`` names it in messages, ``application`` in SQLite's header. ``make`` is run,
+    with its values, where the tables are made; None: the file must exist. Unless
+    ``writable``, it may be where nothing can be written.
     """
 
     def __init__(self, path: str | os.PathLike, kind: str, application: int,

@@ -50,7 +50,10 @@ def result_page(title: str, summary: str, features: RetrievalFeatures,
     def hit(rank: str, text: int, video: int) -> Hit:
         name = features.filenames[video]
         if video not in strips:
-            strips[video] = _read(folder, name, frames)
+            try:
+                strips[video] = film_strip(folder.path(name), frames), ''
+            except DecodingError as error:
+                strips[video] = None, error.reason
         score = features.similarity[text, video].item()
         return Hit(rank, folder.relative(name), score, video == own[text],
                    *strips[video])
@@ -69,15 +72,6 @@ def result_page(title: str, summary: str, features: RetrievalFeatures,
                      [hit(side, pair.texts[0], video)
                       for side, video in zip('AB', pair.videos)])
                     for pair in confusions])
-
-
-def _read(folder: VideoFolder, name: str,
-          frames: int) -> tuple[np.ndarray | None, str]:
-    """Read a video's film strip, or return None and why there is none."""
-    try:
-        return film_strip(folder.path(name), frames), ''
-    except DecodingError as error:
-        return None, error.reason
 
 
 def _picture(hits: Sequence[Hit]) -> str:

@@ -21,13 +21,10 @@ def draw_tokens(frames: np.ndarray, center: np.ndarray,
     cluster, a token's own a bold one; it is white where no other patch is known to
     belong to it.
 
-    Args:
-        frames (ndarray): RGB, uint8 (T, H, W, 3).
-        center (ndarray): See :class:`TokenView`, integers (T', N). T' divides T: of a
-            tubelet of frames, each is drawn.
-        size (ndarray, optional): Likewise; written on tokens of several patches.
-        columns (int): Frames in a row.
-        patch_pixels (int): The least height of a patch, enlarged by a whole number.
+    ``frames`` are RGB, uint8 (T, H, W, 3). ``center`` and ``size``, which is written on
+    tokens of several patches, are those of a :class:`TokenView`, integers (T', N). T'
+    divides T: of a tubelet of frames, each is drawn. Patches are enlarged by a whole
+    number, to a height of at least ``patch_pixels``.
 
     Examples:
         >>> import numpy as np
@@ -39,7 +36,12 @@ def draw_tokens(frames: np.ndarray, center: np.ndarray,
     """
     check_positive_int('columns', columns)
     check_positive_int('patch_pixels', patch_pixels)
-    _check_shapes(frames, center)
+    if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8:
+        raise InputError('frames must be uint8 (T, H, W, 3), got '
+                         f'{frames.dtype} {frames.shape}')
+    if center.ndim != 2 or len(frames) % max(len(center), 1):
+        raise InputError('center must be (frames, patches) with frames that divide the '
+                         f'{len(frames)} of the clip, got {center.shape}')
     height, width = frames.shape[1:3]
     rows, cols = patch_grid(center.shape[1], height, width)
     scale = max(1, math.ceil(patch_pixels * rows / height))
@@ -61,15 +63,6 @@ def draw_tokens(frames: np.ndarray, center: np.ndarray,
             for image in block:
                 _write(image, str(size[frame, patch]))
     return tile(big, columns)
-
-
-def _check_shapes(frames: np.ndarray, center: np.ndarray) -> None:
-    if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8:
-        raise InputError('frames must be uint8 (T, H, W, 3), got '
-                         f'{frames.dtype} {frames.shape}')
-    if center.ndim != 2 or len(frames) % max(len(center), 1):
-        raise InputError('center must be (frames, patches) with frames that divide the '
-                         f'{len(frames)} of the clip, got {center.shape}')
 
 
 def patch_grid(patches: int, height: int, width: int) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """Keep encoded frames of videos in one file that processes share."""
 import contextlib
+import logging
 import os
 import os.path as osp
 import shutil
@@ -150,7 +151,8 @@ class FrameStore:
                 self.fail(error)
                 raise
             self._is_full = True
-            self._warn(f'{error}; it may have {self.max_bytes} bytes, no more is added')
+            print_log(f'{error}; it may have {self.max_bytes} bytes, no more is added',
+                      'current', logging.WARNING)
 
     def check(self) -> None:
         """Raise what has made the file useless, if anything has."""
@@ -161,7 +163,7 @@ class FrameStore:
         """Go on without the file, after one warning."""
         if not self.failure:
             self.failure = error
-            self._warn(f'{error}; going on without it')
+            print_log(f'{error}; going on without it', 'current', logging.WARNING)
 
     def size(self) -> int:
         """Return how many bytes the file has, with what is in its log."""
@@ -187,9 +189,6 @@ class FrameStore:
             except InputError as error:
                 self.fail(error)
         return []
-
-    def _warn(self, text: str) -> None:
-        print_log(text, 'current', level=30)
 
 
 def file_state(path: str) -> str:

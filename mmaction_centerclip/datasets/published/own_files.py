@@ -37,9 +37,7 @@ def read_own_captions(
 ) -> tuple[list[AnnotationEntry], dict[str, str]]:
     """Read the captions of the videos of a folder, and the split of each that has one.
 
-    ``path`` is a table ``.csv`` with the titles video, caption and, optionally, start,
-    end (in seconds) and split; the same as an object on each line of a ``.jsonl``; or
-    the subtitles ``.srt`` of the video of that name, each a clip. None takes a
+    The forms of the file are those of ``tools/data/own/prepare_own.py``. None: a
     ``.srt``, or a ``.txt`` with a caption a line, beside each video.
     """
     videos = find_videos(folder)

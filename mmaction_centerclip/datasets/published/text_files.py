@@ -52,16 +52,14 @@ def read_csv(path: str, columns: Collection[str]) -> list[tuple[int, dict[str, s
     return rows
 
 
-def read_tabs(path: str, fields: int) -> list[tuple[int, list[str]]]:
-    """Read lines in UTF-8 of so many fields, separated by tabs, with their numbers."""
-    rows = []
+def read_tabs(path: str, fields: int) -> Iterator[list[str]]:
+    """Read lines in UTF-8 of so many fields, separated by tabs."""
     for number, line in read_lines(path):
         cells = line.split('\t')
         if len(cells) != fields:
             raise InputError(f'{path}, line {number}: expected {fields} fields '
                              f'separated by tabs, got {len(cells)}')
-        rows.append((number, cells))
-    return rows
+        yield cells
 
 
 class _PlainUnpickler(pickle.Unpickler):

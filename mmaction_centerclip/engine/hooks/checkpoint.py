@@ -143,11 +143,9 @@ class CheckCheckpointHook(Hook):
         self.allow_other = allow_other
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Record what changes features, but no weight."""
         checkpoint['meta'][SETTINGS] = settings_of(model_of(runner), runner.cfg)
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Check before anything is loaded into the model."""
         source = f'{getattr(runner, "_load_from", None) or "the checkpoint"}'
         trains = isinstance(runner._train_loop, BaseLoop)
         model = model_of(runner)
@@ -179,7 +177,6 @@ class ValidateResumedHook(Hook):
     priority = 'LOWEST'  # When all other hooks are ready to train.
 
     def before_train(self, runner) -> None:
-        """Validate, unless the log of the work dir says that it was done."""
         loop = runner.train_loop
         if not (runner._resume and runner._load_from and runner.val_loop
                 and isinstance(loop, EpochBasedTrainLoop)):

@@ -20,7 +20,6 @@ class SampleSeedHook(Hook):
     """
 
     def before_train_epoch(self, runner) -> None:
-        """Set the epoch before its first batch is fetched."""
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
             _set_epoch(runner.train_dataloader.dataset, runner.seed, runner.epoch)
 
@@ -65,13 +64,11 @@ class DataReportHook(Hook):
                 'batch_size, or drop_last=True')
 
     def before_train_epoch(self, runner) -> None:
-        """Start counting anew."""
         self.skipped: dict[str, str] = {}
         self.samples = self.replaced = self.truncated = 0
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None,
                          outputs=None) -> None:
-        """Add the counts of the batch's samples."""
         if not isinstance(data_batch, dict):
             return  # The zoo's vis_scheduler.py gives a tensor.
         for sample in data_batch.get('data_samples', ()):
@@ -82,7 +79,6 @@ class DataReportHook(Hook):
             self.truncated += sample.get('num_truncated', 0)
 
     def after_train_epoch(self, runner) -> None:
-        """Write the report to the log."""
         if not is_last_of_its_kind(self, runner):
             return
         counts = (self.samples, self.replaced, self.truncated)

@@ -26,7 +26,6 @@ class CheckFiniteHook(Hook):
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None,
                          outputs=None) -> None:
-        """Check the losses, and the weights after the step."""
         samples = data_batch.get('data_samples', ()) if isinstance(
             data_batch, dict) else ()
         self._files = [str(s.get('filename')) for s in samples if 'filename' in s]
@@ -38,7 +37,6 @@ class CheckFiniteHook(Hook):
         self._check_weights(runner, runner.iter + 1)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Check the weights once more, whatever the interval."""
         self._check_weights(runner, runner.iter)
 
     def _check_weights(self, runner, iteration: int) -> None:
@@ -79,7 +77,6 @@ class ClampLogitScaleHook(Hook):
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None,
                          outputs=None) -> None:
-        """Clamp in place, as the optimizer would change it."""
         if not is_last_of_its_kind(self, runner):
             return
         head = model_of(runner).head

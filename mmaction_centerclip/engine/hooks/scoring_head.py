@@ -1,4 +1,3 @@
-"""Hook that lends the model's head to the metrics that compare features."""
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 
@@ -20,11 +19,9 @@ class ScoringHeadHook(Hook):
             self.before_val_epoch(runner)
 
     def before_val_epoch(self, runner) -> None:
-        """Lend the head to the metrics of the validation."""
         _lend(runner, runner.val_evaluator.metrics)
 
     def before_test_epoch(self, runner) -> None:
-        """Lend the head to the metrics of the test."""
         _lend(runner, runner.test_evaluator.metrics)
 
 

@@ -1,4 +1,3 @@
-"""Hook that draws which patches the necks keep while a model trains."""
 from mmaction.registry import HOOKS
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
@@ -23,11 +22,6 @@ class TokenVisualizationHook(Hook):
     time. They are drawn as by :func:`draw_tokens`, one a neck, for all of
     ``vis_backends``. The model runs on them in evaluation mode, without gradient, so
     that training goes on as it would without this hook.
-
-    Examples:
-        >>> # In a config:
-        >>> default_hooks = dict(
-        ...     token_pictures=dict(type='TokenVisualizationHook', interval=100))
     """
 
     def __init__(self, interval: int = 100, num_videos: int = 1,
@@ -46,7 +40,6 @@ class TokenVisualizationHook(Hook):
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None,
                          outputs=None) -> None:
-        """Collect the first videos; draw them every ``interval`` iterations."""
         if not is_main_process():
             return
         model = model_of(runner)

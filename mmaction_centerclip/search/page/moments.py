@@ -88,7 +88,9 @@ class Moments:
                 raise InputError(f'The file cannot be read: {reason}') from error
             raise
         self._list_files()
-        hits = [hit for hit in found if not is_hit or not _overlap(hit, query)][:topk]
+        hits = [hit for hit in found if not (
+            is_hit and hit.file == query.file and hit.start < query.end - 1e-6
+            and query.start < hit.end - 1e-6)][:topk]
         changes = self._index.changes(hits)
         return dict(hits=[dict(self._describe(hit), change=changes.get(hit.file))
                           for hit in hits])
@@ -133,8 +135,3 @@ def _pattern(text: str) -> str | None:
     if not set(text) & {'*', '?'}:
         text = text.replace('[', '[[]')
     return f'*{text}*' if text else None
-
-
-def _overlap(hit: Hit, other: Hit) -> bool:
-    return (hit.file == other.file
-            and hit.start < other.end - 1e-6 and other.start < hit.end - 1e-6)

@@ -23,12 +23,9 @@ def init_retriever(config: str | os.PathLike | Config,
                    device: str | torch.device = 'cpu') -> nn.Module:
     """Build a retriever in evaluation mode, to encode videos and captions.
 
-    Args:
-        config (str | os.PathLike | Config): The config, or its file. One that a
-            checkpoint stores is never looked at: it would be run.
-        checkpoint (str | os.PathLike, optional): A local file, all of whose weights and
-            settings must be the model's, see :class:`CheckCheckpointHook`. Without, the
-            weights that ``model.pretrained`` names, zero-shot.
+    All weights and settings of the ``checkpoint``, a local file, must be the model's,
+    see :class:`CheckCheckpointHook`; a config that it stores is never looked at: it
+    would be run. Without, the weights that ``model.pretrained`` names, zero-shot.
     """
     if torch.device(device).type == 'meta':
         raise InputError("device must be one with memory, got 'meta'")

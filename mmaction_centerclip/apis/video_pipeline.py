@@ -1,4 +1,3 @@
-"""Split a test pipeline into a video half and a text half."""
 import os
 from types import SimpleNamespace
 

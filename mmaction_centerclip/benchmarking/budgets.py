@@ -41,13 +41,7 @@ class Budget(NamedTuple):
 
 
 def parse_budget(text: str) -> Budget:
-    """Parse ``BLOCK,SEGMENTS,TOKENS``, three positive integers.
-
-    Examples:
-        >>> from mmaction_centerclip.benchmarking import parse_budget
-        >>> parse_budget('7,3,49')
-        Budget(block=7, segments=3, tokens=49)
-    """
+    """Parse ``BLOCK,SEGMENTS,TOKENS``, three positive integers."""
     parts = re.fullmatch(','.join(['([1-9][0-9]{0,8})'] * 3), text)
     if not parts:
         raise InputError('a budget is BLOCK,SEGMENTS,TOKENS, three positive integers '

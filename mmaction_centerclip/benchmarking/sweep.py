@@ -11,6 +11,7 @@ from typing import NamedTuple
 from mmaction.registry import DATASETS
 from mmengine.config import Config
 from torch import nn
+from torch.utils._pytree import tree_leaves
 
 from mmaction_centerclip.apis import init_retriever
 from mmaction_centerclip.engine.config import prepare_config
@@ -70,7 +71,7 @@ class Run:
         files: list = video_files(self.quality.videos) if self.quality.videos else []
         if self.train:
             loaders.append('train')
-            files += _strings(config['model'])
+            files += [x for x in tree_leaves(config['model']) if isinstance(x, str)]
         else:
             hash_weights(digest, self.twin())
         for name in loaders:
@@ -148,15 +149,6 @@ def train_key(cell: dict) -> str:
     """Return the name of a cell's training, which prices have no part in."""
     told = {name: cell[name] for name in (*GROUP, 'options', 'seed', 'contents')}
     return hashlib.sha256(cell_key(told).encode()).hexdigest()[:12]
-
-
-def _strings(value: object) -> Iterator[str]:
-    """Yield the strings in nested dicts and lists."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, (dict, list, tuple)):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _strings(part)
 
 
 class CellLog:

@@ -161,13 +161,6 @@ def fidelity(reduced: Tensor, whole: Tensor, neighbors: int = 10) -> dict[str, f
 
     By the mean ``cosine`` and, of more videos than neighbours, ``neighbors``, see
     :func:`neighbor_agreement`.
-
-    Examples:
-        >>> import torch
-        >>> from mmaction_centerclip.benchmarking import fidelity
-        >>> features = torch.eye(12)
-        >>> fidelity(2 * features, features)
-        {'cosine': 1.0, 'neighbors': 100.0}
     """
     if reduced.shape != whole.shape or whole.ndim != 2:
         raise InputError('features with and without a reducer must be of one shape '

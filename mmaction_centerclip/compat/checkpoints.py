@@ -89,7 +89,6 @@ def write_files_whole() -> None:
         return
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write bytes beside the file, then under its name."""
         try:
             with atomic_write(filepath) as partial:
                 put.in_place(self, obj, partial)

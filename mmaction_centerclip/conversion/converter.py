@@ -35,19 +35,21 @@ def convert_checkpoint(source: str, target: str, kinds: Sequence[str],
     source's cluster embedding of its block. ``num_blocks`` is how many the vision tower
     must have. ``config_file`` is a config to write that tests the model, with data,
     schedule and runtime of ``base_config``; ``sizes`` are options of
-    :func:`infer_arch`.
-
-    Returns:
-        The model's config, without pretrained weights; and a report: ``kind``,
-        ``unused`` keys of the source and ``missing`` keys of the model, which keep
-        their initialisation.
+    :func:`infer_arch`. Return the model's config, without pretrained weights; and a
+    report: ``kind``, ``unused`` keys of the source and ``missing`` keys of the model,
+    which keep their initialisation.
     """
     check_absent(target, config_file)
     state, file, _ = read_checkpoint(source)
     kind = _choose_kind(state, kinds, source)
     weights, unused, embeddings = convert_state(state, kind)
     necks = give_embeddings(necks, embeddings, weights, source)
-    config = _model_config(weights, necks, infer_head(state, layer_norm_eps), sizes)
+    backbone = dict(type='CLIPVisionTower', necks=necks)
+    if 'backbone.conv2.weight' in weights:
+        backbone['linear_patch'] = '3d'
+    config = dict(type='VideoTextRetriever', arch=infer_arch(weights, **sizes),
+                  backbone=backbone, text_backbone=dict(type='CLIPTextTower'),
+                  head=infer_head(state, layer_norm_eps))
     layers = config['arch']['vision_cfg']['layers']
     if num_blocks not in (None, layers):
         raise InputError(f'{source} has {layers} blocks in its vision tower, '
@@ -81,15 +83,6 @@ def _choose_kind(state: dict[str, Tensor], kinds: Sequence[str], source: str) ->
             return kind
     expected = ' or '.join(SOURCES[kind].title for kind in kinds)
     raise InputError(f'{source} holds {SOURCES[found[0]].title}, expected {expected}')
-
-
-def _model_config(weights: dict[str, Tensor], necks: list[dict], head: dict,
-                  sizes: dict) -> dict:
-    backbone = dict(type='CLIPVisionTower', necks=necks)
-    if 'backbone.conv2.weight' in weights:
-        backbone['linear_patch'] = '3d'
-    return dict(type='VideoTextRetriever', arch=infer_arch(weights, **sizes),
-                backbone=backbone, text_backbone=dict(type='CLIPTextTower'), head=head)
 
 
 def _config_text(model: dict, base: str, num_frames: int) -> str:

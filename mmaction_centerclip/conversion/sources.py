@@ -148,10 +148,9 @@ def convert_state(state: dict[str, Tensor],
                   kind: str) -> tuple[dict[str, Tensor], list[str], dict]:
     """Name the stored weights of a kind in :data:`SOURCES` as a retriever does.
 
-    Returns:
-        float32 weights, with TempMe's adapters in them; the keys that have no place;
-        and the embeddings of necks by the block that they precede, from 1: CenterCLIP's
-        (K, C), TempMe's (1, clips, 1, C).
+    Return float32 weights, with TempMe's adapters in them; the keys that have no place;
+    and the embeddings of necks by the block that they precede, from 1: CenterCLIP's
+    (K, C), TempMe's (1, clips, 1, C).
     """
     state = SOURCES[kind].rename(state)
     unused = [key for key in state if key.endswith('position_ids')]

@@ -17,8 +17,7 @@ from .transforms import (
 from .video_text_retrieval import VideoTextRetrievalDataset
 
 __all__ = [
-    'AnnotationEntry', 'FeatureCache', 'OpenCLIPResize',
-    'OpenCLIPTokenize',
+    'AnnotationEntry', 'FeatureCache', 'OpenCLIPResize', 'OpenCLIPTokenize',
     'SampleFramesWithMask', 'VideoDecode', 'VideoInit', 'VideoTextRetrievalDataset',
     'annotation_text', 'convert_annotations', 'read_annotations', 'read_entries',
     'recipe_of', 'sample_rng', 'stack_in_worker'

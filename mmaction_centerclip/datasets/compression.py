@@ -51,21 +51,14 @@ class Compression:
         check_choice('preset', self.preset, PRESETS)
         check_number('max_difference', self.max_difference, lambda x: x > 0, 'positive')
 
-    def size_of(self, height: int, width: int) -> tuple[int, int]:
-        """Return height and width of a compressed frame, which are even."""
-        scale = min(1, self.short_side / min(height, width))
-        return tuple(max(2 * round(side * scale / 2), 2) for side in (height, width))
-
 
 def compress_video(source: str, target: str, options: Compression) -> dict | None:
     """Compress a video to a new file, which is there once it is verified.
 
     The numbers of frames, their times and the pictures of both are compared. The file
-    says of what it was made, so that a second call does nothing, and returns None.
-
-    Returns:
-        dict | None: ``frames``, ``bytes``, ``original_bytes``, and ``difference``, the
-            mean of all frames' mean differences, of 255.
+    says of what it was made, so that a second call does nothing, and returns None. Else
+    return ``frames``, ``bytes``, ``original_bytes``, and ``difference``, the mean of
+    all frames' mean differences, of 255.
     """
     with decoding_errors(source):
         stat = os.stat(source)
@@ -112,7 +105,9 @@ def _kept(source: str, options: Compression,
     rate, fps = reader.get_avg_fps(), options.fps
     frames, last = _with_times(reader, rate, has_times), -1
     image, time = next(frames)
-    first, size = time, options.size_of(*image.shape[:2])
+    first, sides = time, image.shape[:2]
+    scale = min(1, options.short_side / min(sides))
+    height, width = (max(2 * round(side * scale / 2), 2) for side in sides)  # even
     while image is not None:
         after, after_time = next(frames, (None, None))
         since = time - first
@@ -122,7 +117,7 @@ def _kept(source: str, options: Compression,
         slot, end = (ceil(moment * fps - 1e-4) for moment in (since, until))
         if not fps or last < slot < max(end, 1):
             last = slot
-            yield (cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA),
+            yield (cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA),
                    Fraction(slot, fps) if fps else Fraction(since))
         image, time = after, after_time
 

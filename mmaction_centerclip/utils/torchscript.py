@@ -32,11 +32,12 @@ class _Unpickler(pickle.Unpickler):
         self.storages: dict[str, Tensor] = {}
 
     def find_class(self, module: str, name: str) -> object:
-        """Return what stands for a global of the pickle, or refuse it."""
         if module.startswith('__torch__'):
             return _Object
         if (module, name) == ('torch._utils', '_rebuild_tensor_v2'):
-            return _strided
+            # torch refuses what lies outside of the storage.
+            return lambda storage, offset, size, stride, *_: storage.as_strided(
+                size, stride, offset)
         if (module, name) == ('collections', 'OrderedDict'):
             return OrderedDict
         if module == 'torch' and name in _DTYPES:
@@ -57,12 +58,6 @@ class _Unpickler(pickle.Unpickler):
         if len(self.storages[key]) < count:
             raise pickle.UnpicklingError(f'storage {key} is cut short')
         return self.storages[key]
-
-
-def _strided(storage: Tensor, offset: int, size: tuple, stride: tuple,
-             *others: object) -> Tensor:
-    """View a storage; torch refuses what lies outside of it."""
-    return storage.as_strided(size, stride, offset)
 
 
 def is_torchscript(path: str) -> bool:

@@ -28,12 +28,7 @@ def worst_queries(similarity: Tensor, video_of_text: Tensor, count: int,
 
     Those that find their own video alone at the first place are no failures.
     ``similarity`` is finite, (texts, videos); ``video_of_text`` is int64 (texts, ).
-
-    Examples:
-        >>> similarity = torch.tensor([[.9, .1, .2], [.9, .1, .2], [.3, .3, .1]])
-        >>> worst_queries(similarity, torch.tensor([0, 1, 0]), 2, topk=2)
-        [Failure(text=1, rank=3.0, videos=[0, 2]), Failure(text=2, rank=1.5, videos=[0, 1])]
-    """  # noqa: E501
+    """
     check_positive_int('count', count)
     check_positive_int('topk', topk)
     similarity, own = check_similarity(similarity, video_of_text)
@@ -52,11 +47,6 @@ def confusable_captions(similarity: Tensor, video_of_text: Tensor,
 
     Of each caption whose own video is not the first alone: with that caption of the
     first other video whose similarities to all videos are most like its own.
-
-    Examples:
-        >>> similarity = torch.tensor([[.5, .7, .1], [.5, .7, .1], [.1, .2, .9]])
-        >>> confusable_captions(similarity, torch.arange(3), 5)
-        [Confusion(texts=(0, 1), videos=(0, 1), difference=0.0)]
     """
     check_positive_int('count', count)
     similarity, own = check_similarity(similarity, video_of_text)

@@ -19,7 +19,8 @@ from mmaction_centerclip.datasets.video.decoding_errors import (
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.errors import InputError
 
-GAP = 4  # pixels between the frames of a strip
+from .token_pictures import tile
+
 RIGHT = '#0a8a0a'
 DPI = 100
 LABEL, MARGIN, LINE = 26, 10, 20  # pixels: of a label, around all, of a query's line
@@ -38,12 +39,8 @@ def film_strip(path: str, num_frames: int = 5, height: int = 96) -> np.ndarray:
         middles = (np.arange(num_frames) + 0.5) * len(reader) / num_frames
         frames = reader.get_batch(middles.astype(int).tolist()).asnumpy()
     width = max(1, round(height * frames.shape[2] / frames.shape[1]))
-    strip = np.full((height, num_frames * (width + GAP) - GAP, 3), 255, dtype=np.uint8)
-    for i, frame in enumerate(frames):
-        left = i * (width + GAP)
-        strip[:, left:left + width] = mmcv.imresize(
-            frame, (width, height), interpolation='area')
-    return strip
+    return tile(np.stack([mmcv.imresize(frame, (width, height), interpolation='area')
+                          for frame in frames]), num_frames)
 
 
 class VideoFolder:
@@ -104,14 +101,6 @@ def result_sheet(hits: Sequence[Hit], query: str = '') -> np.ndarray:
     """Draw the clips that a query found, one below the other: RGB, uint8 (H, W, 3).
 
     The right one has a green frame, and is called so. The query has at most four lines.
-
-    Examples:
-        >>> import numpy as np
-        >>> strip = np.zeros((96, 500, 3), dtype=np.uint8)
-        >>> hits = [Hit('1', 'a.mp4', 0.31, False, strip),
-        ...         Hit('2', 'b.mp4', 0.29, True, None, 'no such file')]
-        >>> result_sheet(hits, 'a dog runs').shape
-        (208, 520, 3)
     """
     if not hits:
         raise InputError('a result sheet needs at least one hit')

@@ -103,25 +103,20 @@ def _check_row(place: str, row: dict[str, object], folder: str) -> None:
     if not os.path.isabs(row['video']):  # however it is written
         row['video'] = os.path.normpath(row['video']).replace(os.sep, '/')
     for name in ('start', 'end'):
+        value = row.get(name)
         try:
-            row[name] = _seconds(row.get(name))
+            if isinstance(value, bool):
+                raise TypeError
+            row[name] = None if value in (None, '') else float(value)
         except (OverflowError, TypeError, ValueError):
             raise InputError(f'{place}: {name} must be seconds, got '
-                             f'{str(row[name])[:80]!r}') from None
+                             f'{str(value)[:80]!r}') from None
     if row.get('split') not in (None, '', 'train', 'val', 'test'):
         raise InputError(f'{place}: split must be train, val or test, got '
                          f'{row["split"]!r}')
     with named_errors(place):
         AnnotationEntry(row['video'], [row['caption']], 'the clip', row['start'],
                         row['end'])
-
-
-def _seconds(value: object) -> float | None:
-    if value in (None, ''):
-        return None
-    if isinstance(value, bool):
-        raise TypeError
-    return float(value)
 
 
 def _read_jsonl(path: str) -> Iterator[Row]:

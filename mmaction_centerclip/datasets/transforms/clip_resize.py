@@ -1,4 +1,3 @@
-"""Resize frames as a model of open_clip was trained on them."""
 from mmaction.datasets.transforms import CenterCrop, Resize
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform

@@ -1,4 +1,3 @@
-"""Turn captions into token ids with open_clip's tokenizers."""
 from collections.abc import Callable
 
 import open_clip

@@ -15,6 +15,8 @@ import torch
 from mmaction.registry import HOOKS, METRICS, MODELS, OPTIM_WRAPPERS, TRANSFORMS
 from mmengine.config import Config
 
+from mmaction_centerclip.models.necks import single_necks
+
 from .paths import CONFIGS, ROOT
 
 README = ROOT / 'README.md'
@@ -149,7 +151,7 @@ def build_config(path: str | Path, options: dict | None = None) -> Config:
             frames = cfg[name].dataset.pipeline[1].clip_len
             for transform in cfg[name].dataset.pipeline:
                 TRANSFORMS.build(transform)
-            for neck in cfg.model.backbone.get('necks', ()):
+            for neck in single_necks(cfg.model.backbone.get('necks', ())):
                 assert frames % neck.get('num_segments', 1) == 0
                 frames = neck.get('num_segments', frames)
     for hook in filter(None, cfg.default_hooks.values()):

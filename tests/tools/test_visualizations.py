@@ -76,7 +76,8 @@ def test_pictures_of_a_recogniser(shapes, tmp_path, run_tool):
     config.write_text(f'_base_ = {str(MAE)!r}\nmodel = dict(backbone=dict(necks=[\n'
                       "    dict(type='NormTokenDrop', before_block=2, num_segments=2,\n"
                       '         num_centers=8),\n'
-                      "    dict(type='TokenMerging', before_block=3, r=3)]))\n")
+                      "    dict(type='DuplicateTokenDrop', before_block=3,\n"
+                      '         num_segments=2, num_centers=5)]))\n')
     out = tmp_path / 'tokens.png'
     said = run_tool(VIS, config, shapes / 'videos/test0001.mp4', '--out', out,
                     '--random')

@@ -1,9 +1,10 @@
 """The tokens of videos, as they go from step to step of a tower."""
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from mmaction_centerclip.ops import segment_mask, weighted_mean
 
@@ -32,6 +33,9 @@ class VideoTokens:
     prefix_mask: Tensor | None = None
     prefix_frames: Tensor | None = None
     attend_masked: bool = True  # Attention that joins frames sees those not real.
+    # Packed: tokens of each of the B * S rows, which lie behind each other in x, (1, L,
+    # C), and without the prefixes in positions and size, (1, 1, K). None: not packed.
+    lengths: tuple[int, ...] | None = None
 
     @classmethod
     def of(cls, x: Tensor, batch_size: int, num_prefix: int,
@@ -52,6 +56,9 @@ class VideoTokens:
     @property
     def by_frame(self) -> Tensor:
         """View of the tokens, shape (B, S, P + N, C)."""
+        if self.lengths is not None:
+            raise RuntimeError('packed tokens are no frames of one length; '
+                               'use padded()')
         return self.x.unflatten(0, (self.batch_size, -1))
 
     @property
@@ -87,6 +94,43 @@ class VideoTokens:
     def map(self, function: Callable[[Tensor], Tensor]) -> 'VideoTokens':
         """Apply a function that takes and returns tokens (B * S, P + N, C)."""
         return self.replace(x=function(self.x))
+
+    def packed(self) -> 'VideoTokens':
+        """Put the rows behind each other, without the tokens of size 0 at their ends.
+
+        Those that have none, and those of unknown positions, stay as they are.
+        """
+        if self.size is None or self.positions is None or self.size.all():
+            return self
+        counts = (self.size > 0).sum(dim=-1).flatten().tolist()
+        lengths = tuple(self.num_prefix + count for count in counts)
+
+        def behind_each_other(rows: Tensor, lengths: Sequence[int]) -> Tensor:
+            return torch.cat([row[:length] for row, length in zip(rows, lengths)])
+
+        positions, size = (behind_each_other(known.flatten(0, 1), counts)[None, None]
+                           for known in (self.positions, self.size))
+        return self.replace(x=behind_each_other(self.x, lengths)[None],
+                            positions=positions, size=size, lengths=lengths)
+
+    def rows(self) -> list['VideoTokens']:
+        """Return each row of packed tokens as a video of one frame."""
+        counts = [length - self.num_prefix for length in self.lengths]
+        return [VideoTokens(x, 1, self.num_prefix, positions=positions, size=size)
+                for x, positions, size in zip(
+                    self.x.split(self.lengths, 1), self.positions.split(counts, 2),
+                    self.size.split(counts, 2))]
+
+    def padded(self) -> 'VideoTokens':
+        """Return packed tokens as rows of one length, with tokens of size 0."""
+        if self.lengths is None:
+            return self
+        parts = zip(*((row.x[0], row.positions[0, 0], row.size[0, 0])
+                      for row in self.rows()))
+        x, positions, size = (pad_sequence(part, batch_first=True) for part in parts)
+        shape = self.batch_size, -1
+        return self.replace(x=x, positions=positions.unflatten(0, shape),
+                            size=size.unflatten(0, shape), lengths=None)
 
     def with_positions(self) -> 'VideoTokens':
         """Return the tokens with ``positions`` and ``first_frames``."""

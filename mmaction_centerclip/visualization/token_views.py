@@ -121,6 +121,7 @@ def see_tokens(tower: VideoTower, imgs: Tensor,
 def _view(neck: TokenNeck, tokens: VideoTokens, behind: VideoTokens, calls: dict,
           views: list[TokenView]) -> TokenView:
     """Follow each patch from where it was in front of a neck."""
+    behind = behind.padded()
     positions, sizes = behind.positions, behind.size
     if positions is None or positions.shape != behind.patches.shape[:3]:
         raise InputError(f'{neck}: hands on no positions of its tokens, so that nobody '

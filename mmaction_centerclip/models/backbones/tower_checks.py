@@ -59,10 +59,6 @@ def check_necks(tower: nn.Module, necks: Sequence[TokenNeck]) -> None:
                              f'{type(tower).__name__} would pool together; it must '
                              'pool a class token')
         if neck.pads and len(necks) > 1:
-            raise InputError(f'{neck} pads with tokens that stand for nothing, which '
-                             'others would count; it must be the only neck, got '
+            raise InputError(f'{neck} leaves rows of tokens of different lengths, '
+                             'which others do not take; it must be the only neck, got '
                              f'{len(necks)}')
-        if neck.pads and tower.pools_patches:
-            raise InputError(f'{neck} pads with tokens that stand for nothing, which '
-                             f'{type(tower).__name__} would pool; it must pool a class '
-                             'token')

@@ -39,6 +39,9 @@ class BlockStep:
         return function
 
     def __call__(self, tokens: VideoTokens) -> VideoTokens:
+        if tokens.lengths is not None:
+            rows = [self(row).x for row in tokens.rows()]
+            return tokens.replace(x=torch.cat(rows, dim=1))
         x = self.tower.around(self.checkpointed(tokens), tokens)
         return tokens.replace(x=x, keys=None, entropy=None)
 
@@ -82,6 +85,12 @@ class MLPStep(BlockStep):
     def function(self, tokens: VideoTokens) -> Function:
         return self.tower.block_halves(self.block)[1]
 
+    def __call__(self, tokens: VideoTokens) -> VideoTokens:
+        # What drops paths draws once a row.
+        if tokens.lengths is None or _is_random(self.block):
+            return super().__call__(tokens)
+        return tokens.map(self.checkpointed(tokens))
+
 
 @dataclass(eq=False)
 class NeckStep:
@@ -91,13 +100,16 @@ class NeckStep:
     mlp: MLPStep | None = None
 
     def __call__(self, tokens: VideoTokens) -> VideoTokens:
-        tokens = tokens.with_positions()
-        if self.mlp is None:
-            return self.tower.run_neck(self.neck, _same, tokens)
-        if _is_random(self.mlp.block):
+        tokens, function = tokens.with_positions(), _same
+        if self.mlp is not None and _is_random(self.mlp.block):
             # The neck could not see the tokens that the block then computes.
-            return self.tower.run_neck(self.neck, _same, self.mlp(tokens))
-        return self.tower.run_neck(self.neck, self.mlp.checkpointed(tokens), tokens)
+            tokens = self.mlp(tokens)
+        elif self.mlp is not None:
+            function = self.mlp.checkpointed(tokens)
+        tokens = self.tower.run_neck(self.neck, function, tokens)
+        # A compiled graph is of one number of rows, not of the lengths of each.
+        packs = self.neck.packed and not torch.compiler.is_compiling()
+        return tokens.packed() if self.neck.pads and packs else tokens
 
 
 Step = BlockStep | NeckStep

@@ -3,6 +3,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
@@ -56,6 +57,15 @@ class VideoTower:
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
         """Embed frames (B, T, 3, H, W) as tokens (B * T, P + N, C)."""
         raise NotImplementedError
+
+    def embed(self, imgs: Tensor, frame_mask: Tensor | None = None) -> VideoTokens:
+        """Return the embedded frames.
+
+        Where their positions tell frames apart, with the patches without them as
+        ``keys``, for necks that compare frames in front of block 1.
+        """
+        return VideoTokens.of(self.frames_to_tokens(imgs), len(imgs),
+                              self.num_prefix_tokens, frame_mask)
 
     def tower_blocks(self) -> Sequence[nn.Module]:
         """Return the host's blocks, in order."""
@@ -134,7 +144,7 @@ class VideoTower:
                         frame_mask: Tensor | None = None) -> EncodedSegments:
         """Encode videos as :meth:`encode`, and return what each segment is of."""
         tokens = self.run_blocks(imgs, frame_mask).split_prefix(self.num_prefix_tokens)
-        features = self.tokens_to_features(tokens.x)
+        features = self.pool_tokens(tokens)
         if features.shape[-1] != self.embed_dims:
             raise InputError(f'{type(self).__name__}: embed_dims must be the '
                              f'{features.shape[-1]} of the features, got '
@@ -147,17 +157,32 @@ class VideoTower:
     def run_blocks(self, imgs: Tensor, frame_mask: Tensor | None = None,
                    read: Callable[[Step, VideoTokens], None] | None = None
                    ) -> VideoTokens:
-        """Run blocks and necks; ``read`` gets each step and the tokens behind it."""
+        """Run blocks and necks; ``read`` gets each step and the tokens behind it.
+
+        Packed tokens come back padded.
+        """
         if self.necks:
             refuse_tracing(self)
         check_imgs(self, imgs)
-        tokens = VideoTokens.of(self.frames_to_tokens(imgs), len(imgs),
-                                self.num_prefix_tokens, frame_mask)
+        tokens = self.embed(imgs, frame_mask)
         for step in self.steps:
             tokens = step(tokens)
             if read is not None:
                 read(step, tokens)
-        return tokens
+        return tokens.padded()
+
+    def pool_tokens(self, tokens: VideoTokens) -> Tensor:
+        """Pool tokens to features (B * S, E), without what pads them."""
+        if self.pools_patches and any(neck.pads for neck in self.necks):
+            return self._pool_rows(tokens)
+        return self.tokens_to_features(tokens.x)
+
+    @torch.compiler.disable
+    def _pool_rows(self, tokens: VideoTokens) -> Tensor:
+        tokens = tokens.packed()
+        if tokens.lengths is None:
+            return self.tokens_to_features(tokens.x)
+        return torch.cat([self.tokens_to_features(row.x) for row in tokens.rows()])
 
     def run_neck(self, neck: TokenNeck, function: Function,
                  tokens: VideoTokens) -> VideoTokens:

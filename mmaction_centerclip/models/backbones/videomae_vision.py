@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models.necks import TokenNeck
 from mmaction_centerclip.models.video_tokens import VideoTokens
 
 from .attention_hooks import AttentionHooks, third
@@ -42,7 +43,16 @@ class VideoMAETower(VideoTower, VisionTransformer):
         self.with_cp = with_cp
         self.attach(necks)
 
+    def check_neck(self, neck: TokenNeck) -> None:
+        """Refuse rows of different lengths that attention would join."""
+        if neck.pads and neck.num_segments != 1:
+            raise InputError(f'{neck}: num_segments must be 1, as attention joins all '
+                             f'frames of a video here, got {neck.num_segments}')
+
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
+        return self.embed(imgs).x
+
+    def embed(self, imgs: Tensor, frame_mask: Tensor | None = None) -> VideoTokens:
         grid = tuple(size // self.patch_size for size in imgs.shape[-2:])
         x = self.patch_embed(imgs.transpose(1, 2))[0]
         positions = self.pos_embed
@@ -57,8 +67,11 @@ class VideoMAETower(VideoTower, VisionTransformer):
             frames = positions.shape[1] // (grid[0] * grid[1])
             raise InputError(f'imgs must have {frames * self.tubelet_size} frames, as '
                              f'num_frames says, got {imgs.shape[1]}')
-        x = self.pos_drop(x + positions)
-        return x.unflatten(1, (-1, grid[0] * grid[1])).flatten(0, 1)
+        patches, x = (tokens.unflatten(1, (-1, grid[0] * grid[1]))
+                      for tokens in (x, self.pos_drop(x + positions)))
+        tokens = VideoTokens.of(x.flatten(0, 1), len(imgs), 0, frame_mask)
+        compared = any(neck.pads for neck in self.necks)
+        return tokens.replace(keys=patches) if compared else tokens
 
     def tower_blocks(self) -> Sequence[nn.Module]:
         return self.blocks
@@ -111,7 +124,10 @@ class VideoMAETower(VideoTower, VisionTransformer):
 
         To (B, C), or with ``return_feat_map`` to the map (B, C, T', H', W').
         """
-        tokens = self.run_blocks(x.transpose(1, 2)).by_frame
+        tokens = self.run_blocks(x.transpose(1, 2))
+        if any(neck.pads for neck in self.necks):
+            return self.pool_tokens(tokens)
+        tokens = tokens.by_frame
         if self.return_feat_map:
             height, width = (s // self.patch_size for s in x.shape[-2:])
             return self.norm(tokens).unflatten(

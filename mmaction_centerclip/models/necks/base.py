@@ -40,7 +40,10 @@ class TokenNeck(BaseModule, metaclass=ABCMeta):
     keeps_prefix = False
     """Keeps the class tokens of all frames that it joins."""
     pads = False
-    """Leaves tokens of size 0, which only attention by size leaves out."""
+    """Leaves segments of different numbers of tokens, and pads with tokens of size 0 at
+    their ends, which attention by size leaves out."""
+    packed = True
+    """Where it pads, let the tower pack the tokens: compute none of those of size 0."""
     keeps_places = False
     """Leaves every frame, or segment, the full grid of its patches, each at its
     place: hosts whose blocks tell tokens apart by their order take no other."""

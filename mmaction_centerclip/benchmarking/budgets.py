@@ -97,7 +97,8 @@ def used_budget(reducer: Mapping, budget: Budget) -> tuple[int | None, ...]:
     taken = _options(reducer)
     return (reducer.get('before_block', budget.block),
             budget.segments if 'num_segments' in taken else None,
-            budget.tokens if {'num_centers', 'r'} & taken else None)
+            reducer.get('num_centers', budget.tokens)
+            if {'num_centers', 'r'} & taken else None)
 
 
 def check_reducers(reducers: object, source: str) -> dict[str, dict]:

@@ -45,6 +45,34 @@ def largest(scores: Tensor, num_centers: int, valid: Tensor | None = None) -> Te
 
 
 @torch.no_grad()
+def largest_share(scores: Tensor, share: float, num_segments: int,
+                  valid: Tensor | None = None) -> Tensor:
+    """Return a share of each video's tokens, those with the largest scores (B * S, N).
+
+    At least one of every segment. Ties go to tokens of higher rank in their segment;
+    padding (``valid`` is False) does not count. Int64 (B * S, K), ascending, -1 behind.
+
+    Examples:
+        >>> largest_share(torch.tensor([[5., 7, 6, 8], [1, 4, 2, 3]]), 0.5, 2)
+        tensor([[ 1,  2,  3],
+                [ 1, -1, -1]])
+    """
+    valid = torch.ones_like(scores, dtype=torch.bool) if valid is None else valid
+    scores = scores.masked_fill(~valid, -torch.inf)
+    order = scores.argsort(dim=1, descending=True, stable=True)
+    ranked = scores.gather(1, order)
+    ranked[:, 0] = torch.inf
+    ranked = ranked.unflatten(0, (-1, num_segments)).mT.flatten(1)  # (B, N * S)
+    place = ranked.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+    count = valid.unflatten(0, (-1, num_segments)).sum(dim=(1, 2)) * share
+    kept = place < count.round().clamp(min=num_segments)[:, None]
+    kept = kept.unflatten(1, (-1, num_segments)).mT.flatten(0, 1)  # by rank
+    tokens = scores.shape[1]
+    indices = order.masked_fill(~kept, tokens).sort(dim=1).values
+    return indices.masked_fill(indices == tokens, -1)[:, :int(kept.sum(dim=1).max())]
+
+
+@torch.no_grad()
 def norms(tokens: Tensor) -> Tensor:
     """Return the Euclidean norms of tokens (B, N, C), float32 or more, (B, N)."""
     dtype = torch.promote_types(tokens.dtype, torch.float32)

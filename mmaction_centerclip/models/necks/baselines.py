@@ -2,6 +2,7 @@
 
 What a reducer is worth is what it gains over these, at as many tokens.
 """
+from abc import abstractmethod
 from functools import partial
 
 import torch
@@ -12,6 +13,7 @@ from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.video_tokens import VideoTokens
 from mmaction_centerclip.ops import (
     largest,
+    largest_share,
     mask_or_all,
     norms,
     novelty,
@@ -20,7 +22,7 @@ from mmaction_centerclip.ops import (
     temporal_shift,
     weighted_mean,
 )
-from mmaction_centerclip.utils.option_types import NotNegativeInt
+from mmaction_centerclip.utils.option_types import CountOrShare, NotNegativeInt
 
 from .base import ONE_TOKEN, TokenNeck, TokenReducer
 from .token_selection import TokenSelection
@@ -90,7 +92,35 @@ class TokenShift(_Shift):
 
 
 class _TokenDrop(TokenSelection):
+    """Keep the tokens of the largest scores; no choice of clusters.
+
+    ``num_centers`` tokens of each segment, or of all of a video's the share that it is,
+    which segments then divide by the scores, at least one each.
+    """
     has_clusters = False
+
+    def __init__(self, before_block: int, num_segments: int, num_centers: CountOrShare,
+                 **kwargs) -> None:
+        is_share = num_centers < 1
+        super().__init__(before_block, num_segments, 1 if is_share else num_centers,
+                         **kwargs)
+        self.num_centers = num_centers
+        self.pads = self.proportional_attention = is_share
+        if is_share and self.cluster_embed is not None:
+            raise InputError(f'{self}: cluster_embed needs a number of num_centers')
+
+    def select(self, tokens: Tensor, token_mask: Tensor | None, frames: int,
+               *prefix: Tensor) -> tuple[Tensor, None]:
+        scores = self.scores(tokens, token_mask, frames, *prefix)
+        if self.pads:
+            return largest_share(scores, self.num_centers, self.num_segments,
+                                 token_mask), None
+        return largest(scores, self.num_centers, token_mask), None
+
+    @abstractmethod
+    def scores(self, tokens: Tensor, token_mask: Tensor | None, frames: int,
+               *prefix: Tensor) -> Tensor:
+        """Return scores (B * S, F * N) of what :meth:`select` gets."""
 
 
 @MODELS.register_module()
@@ -101,28 +131,26 @@ class RandomTokenDrop(_TokenDrop):
     """
     takes_masks = False
 
-    def __init__(self, before_block: int, num_segments: int, num_centers: int,
+    def __init__(self, before_block: int, num_segments: int, num_centers: float,
                  seed: NotNegativeInt = 0, **kwargs) -> None:
         super().__init__(before_block, num_segments, num_centers, **kwargs)
         self.seed = seed
 
     @torch.compiler.disable
-    def select(self, tokens: Tensor, token_mask: Tensor | None,
-               frames: int) -> tuple[Tensor, None]:
+    def scores(self, tokens: Tensor, token_mask: Tensor | None,
+               frames: int) -> Tensor:
         generator = None if self.training else torch.Generator().manual_seed(self.seed)
-        indices = sparse_sampling(
-            tokens.shape[1], self.num_centers, self.num_segments, training=True,
-            generator=generator, device=tokens.device)
-        return indices.repeat(len(tokens) // self.num_segments, 1), None
+        scores = torch.rand(self.num_segments, tokens.shape[1], generator=generator)
+        return scores.repeat(len(tokens) // self.num_segments, 1).to(tokens.device)
 
 
 @MODELS.register_module()
 class NormTokenDrop(_TokenDrop):
     """Keep each segment's tokens of the largest norm."""
 
-    def select(self, tokens: Tensor, token_mask: Tensor | None,
-               frames: int) -> tuple[Tensor, None]:
-        return largest(norms(tokens), self.num_centers, token_mask), None
+    def scores(self, tokens: Tensor, token_mask: Tensor | None,
+               frames: int) -> Tensor:
+        return norms(tokens)
 
 
 @MODELS.register_module()
@@ -133,20 +161,18 @@ class ClassSimilarityTokenDrop(_TokenDrop):
     """
     reads_prefix = True
 
-    def select(self, tokens: Tensor, token_mask: Tensor | None, frames: int,
-               prefix: Tensor) -> tuple[Tensor, None]:
+    def scores(self, tokens: Tensor, token_mask: Tensor | None, frames: int,
+               prefix: Tensor) -> Tensor:
         if not prefix.shape[2]:
             raise InputError(f'{self} needs a class token, which this tower has not')
         tokens = tokens.unflatten(1, (frames, -1))
-        scores = similarity_to(tokens, prefix[:, :, :1].expand_as(tokens))
-        return largest(scores.flatten(1), self.num_centers, token_mask), None
+        return similarity_to(tokens, prefix[:, :, :1].expand_as(tokens)).flatten(1)
 
 
 @MODELS.register_module()
 class DuplicateTokenDrop(_TokenDrop):
     """Keep each segment's tokens least similar, by cosine, to the previous frame's."""
 
-    def select(self, tokens: Tensor, token_mask: Tensor | None,
-               frames: int) -> tuple[Tensor, None]:
-        scores = novelty(tokens, frames, token_mask)
-        return largest(scores, self.num_centers, token_mask), None
+    def scores(self, tokens: Tensor, token_mask: Tensor | None,
+               frames: int) -> Tensor:
+        return novelty(tokens, frames, token_mask)

@@ -116,7 +116,7 @@ class TokenSelection(TokenReducer):
 
     def fewest_frames(self, patches: int) -> int:
         """Return how many frames have ``num_centers`` tokens."""
-        return -(-self.num_centers // patches)
+        return int(-(-self.num_centers // patches))
 
     def _select(self, segments: VideoTokens) -> tuple[Tensor, Tensor | None]:
         """Select tokens (B * S, K) of segments (B * S, F, N, C)."""
@@ -136,11 +136,17 @@ class TokenSelection(TokenReducer):
 
     def _keep(self, segments: VideoTokens,
               indices: Tensor) -> tuple[Tensor, dict[str, Tensor | None]]:
-        """Gather tokens (B * S, K, C), and what is known of them."""
+        """Gather tokens (B * S, K, C), and what is known of them.
+
+        Indices of -1 pad segments that keep fewer tokens than others, by size 0.
+        """
+        kept, indices = indices >= 0, indices.clamp(min=0)
         known = {name: None if value is None else
                  value.flatten(1).gather(1, indices)[:, None]
                  for name, value in (('positions', segments.positions),
                                      ('size', segments.size))}
+        if self.pads:
+            known['size'] = kept[:, None].long()  # The only neck: all are of size 1.
         return _gather(segments.patches.flatten(1, 2), indices), known
 
     def _embed(self, patches: Tensor, segments: VideoTokens,

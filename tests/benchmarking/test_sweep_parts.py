@@ -167,6 +167,8 @@ def test_what_a_reducer_says_goes_before_the_budget():
                          (4, 16))
     assert (neck['num_centers'], neck['seed'], neck['before_block']) == (9, 5, 1)
     assert used_budget(REDUCERS['rlt'], Budget(3, 4, 16)) == (1, 4, None)
+    assert used_budget(dict(REDUCERS['norm'], num_centers=0.2), Budget(3, 4, 16)) == (
+        3, 4, 0.2)
 
 
 def test_reducers_of_a_file():

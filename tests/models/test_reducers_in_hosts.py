@@ -58,8 +58,8 @@ def refused(host, reducer):
     if reducer in ('tome', 'vidtldr', 'run_lengths') and not tower.open_attention(
             host.blocks(tower)[1]):
         return 'needs keys of the attention'
-    if reducer == 'run_lengths' and tower.pools_patches:
-        return 'must pool a class token'
+    if reducer == 'run_lengths' and host.joint:
+        return 'num_segments must be 1'
     return None
 
 

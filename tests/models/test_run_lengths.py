@@ -1,17 +1,23 @@
-"""Run-length tokens in hosts: nothing is lost of what does not change."""
+"""Segments of different numbers of tokens: run lengths, shares, packed tokens."""
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models import TimmVisionTower, TokenReducer
+from mmaction_centerclip.models.backbones.tower_steps import MLPStep
+from mmaction_centerclip.models.video_tokens import VideoTokens
 
 from .hosts import HOSTS, TIMM
 
 NECK = dict(type='RunLengthTokens', num_segments=2, threshold=1e-4)
+SHARE = dict(type='NormTokenDrop', before_block=2, num_segments=2, num_centers=0.3)
+OPENED = {name: host for name, host in HOSTS.items()
+          if (tower := host.build()).open_attention(host.blocks(tower)[0])}
 each_host = pytest.mark.parametrize('host', [
-    pytest.param(host, id=name) for name, host in HOSTS.items()
-    if (tower := host.build()).open_attention(host.blocks(tower)[0])
-    and not tower.pools_patches])
+    pytest.param(host, id=name) for name, host in OPENED.items()
+    if not host.build().pools_patches])
 
 
 class JoinedFrames(TokenReducer):
@@ -53,6 +59,89 @@ def test_what_does_not_change_is_as_if_it_were_there(host, imgs):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5 * largest)
 
 
+@pytest.mark.parametrize('neck', [NECK, SHARE], ids=['run_lengths', 'share'])
+@pytest.mark.parametrize('host', [pytest.param(host, id=name)
+                                  for name, host in OPENED.items()])
+def test_packed_is_as_padded_and_a_video_as_alone(host, neck, imgs):
+    neck = dict(neck, num_segments=1 if host.joint else 2)
+    imgs = partly_still(imgs).double()
+    packed = host.build([neck]).double().eval()
+    padded = host.build([neck]).double().eval()
+    padded.load_state_dict(packed.state_dict())
+    padded.necks[0].packed = False
+    results = []
+    for tower in (packed, padded):
+        features, _ = tower.encode(imgs)
+        features.square().sum().backward()
+        results.append([features, *(p.grad for p in tower.parameters())])
+    scale = max(x.abs().max() for x in results[1][1:] if x is not None).item()
+    for a, b in zip(*results):
+        assert (a is None) == (b is None)
+        if a is not None:
+            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12 * scale)
+    with torch.no_grad():
+        for tower, (features, *_) in zip((packed, padded), results):
+            for video in range(3):
+                alone, _ = tower.encode(imgs[video][None])
+                torch.testing.assert_close(alone[0], features[video], rtol=0,
+                                           atol=1e-12)
+        lengths = packed.run_blocks(imgs).size.count_nonzero(dim=-1)
+    if neck['type'] == 'NormTokenDrop':  # of 32 patches, or of the 16 of tubelets
+        assert lengths.sum(1).tolist() == [5 if host.joint else 10] * 3
+    elif not host.joint:
+        assert lengths.tolist() == [[8, 4], [10, 10], [16, 16]]
+    else:  # of frames two by two; positions in time are not compared
+        assert lengths.tolist() == [[12], [10], [16]]
+
+
+@torch.no_grad()
+def test_nothing_is_computed_of_padding(imgs):
+    tower = HOSTS['timm'].build([NECK]).eval()
+    seen = {}
+    for name, module in tower.blocks[1].named_children():
+        module.register_forward_hook(
+            lambda _, args, out, name=name: seen.setdefault(name, []).append(
+                tuple(out.shape[:2])))
+    tower.encode(partly_still(imgs))
+    rows = [1 + kept for kept in (8, 4, 10, 10, 16, 16)]
+    assert seen['attn'] == [(1, length) for length in rows]
+    assert seen['mlp'] == [(1, sum(rows))]
+
+
+def test_paths_are_dropped_row_by_row(imgs):
+    tower = HOSTS['timm'].build([NECK], drop_path_rate=0.5).train()
+    tokens = tower.necks[0](tower.embed(partly_still(imgs))).packed()
+    out = tokens.replace(x=MLPStep(tower, 3)(tokens).x)
+    same = [torch.equal(a.x, b.x) for a, b in zip(tokens.rows(), out.rows())]
+    assert len(same) == 6 and True in same and False in same
+
+
+@given(st.lists(st.lists(st.integers(1, 3), max_size=4), min_size=2, max_size=6),
+       st.integers(0, 2))
+@settings(deadline=None)
+def test_packing_and_padding_lose_nothing(sizes, prefix):
+    sizes = sizes[:len(sizes) // 2 * 2]  # of two videos
+    longest = max(map(len, sizes))
+    size = torch.tensor([row + [0] * (longest - len(row)) for row in sizes]).long()
+    size = size.view(2, len(sizes) // 2, longest)
+    real = torch.nn.functional.pad(size.flatten(0, 1), (prefix, 0), value=1) > 0
+    tokens = VideoTokens(
+        torch.randn(*real.shape, 3) * real[..., None], 2, prefix,
+        positions=torch.randint(9, size.shape) * (size > 0), size=size)
+    packed = tokens.packed()
+    if size.all():
+        assert packed is tokens
+        return
+    assert packed.lengths == tuple(prefix + len(row) for row in sizes)
+    assert torch.equal(packed.x[0], tokens.x[real])
+    assert [row.size.flatten().tolist() for row in packed.rows()] == sizes
+    padded = packed.padded()
+    for name in ('x', 'positions', 'size'):
+        assert torch.equal(getattr(padded, name), getattr(tokens, name))
+    with pytest.raises(RuntimeError, match='use padded'):
+        packed.prefix.sum()
+
+
 @torch.no_grad()
 def test_sizes_and_positions_say_what_was_kept(imgs):
     tower = HOSTS['timm'].build([NECK]).eval()
@@ -84,10 +173,14 @@ def test_bad_options_and_hosts_are_named(imgs):
             (TimmVisionTower, [dict(NECK, threshold=-1)], {}, 'threshold .* got -1'),
             (TimmVisionTower, [NECK, dict(NECK, before_block=2)], {},
              'must be the only neck, got 2'),
-            (TimmVisionTower, [NECK], dict(global_pool='avg'),
-             'TimmVisionTower would pool; it must pool a class token'),
+            (TimmVisionTower, [dict(SHARE, num_centers=1.0)], {},
+             'a positive integer, or a share below 1, got 1.0'),
+            (TimmVisionTower, [dict(SHARE, cluster_embed='zeros')], {},
+             'num_centers=0.3.*: cluster_embed needs a number of num_centers'),
             (Unopened, [NECK], {}, 'a bias .* Unopened does not give of Block$')):
         with pytest.raises(InputError, match=message):
             tower(necks, **{**TIMM, **options})
+    with pytest.raises(InputError, match='num_segments must be 1, .* got 2'):
+        HOSTS['videomae'].build([NECK])
     with pytest.raises(InputError, match='num_segments must divide'):
         HOSTS['timm'].build([dict(NECK, num_segments=3)]).encode(imgs)

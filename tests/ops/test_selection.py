@@ -6,7 +6,13 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.ops import largest, norms, novelty, similarity_to
+from mmaction_centerclip.ops import (
+    largest,
+    largest_share,
+    norms,
+    novelty,
+    similarity_to,
+)
 
 
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=12), st.data())
@@ -21,6 +27,32 @@ def test_largest_by_sorting(scores, data):
     order.sort(key=lambda i: not valid[i])
     got = largest(tensor, count, torch.tensor([valid]))
     assert got.tolist() == [sorted(order[:count])]
+
+
+@given(st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=12, max_size=12),
+       st.sampled_from([1, 2, 3]), st.floats(0.01, 0.99))
+@settings(deadline=None)
+def test_largest_share_by_sorting(tokens, segments, share):
+    length = 6 // segments  # of two videos
+    scores, valid = (torch.tensor(x).view(-1, length) for x in zip(*tokens))
+    got = largest_share(scores.float(), share, segments, valid)
+    expected = []
+    for video in range(2):
+        ranked = []
+        for row in range(video * segments, (video + 1) * segments):
+            worth = [scores[row, i].item() if valid[row, i] else -torch.inf
+                     for i in range(length)]
+            order = sorted(range(length), key=lambda i: -worth[i])
+            ranked += [(-worth[i] if rank else -torch.inf, rank, row, i)
+                       for rank, i in enumerate(order)]
+        real = int(valid[video * segments:(video + 1) * segments].sum())
+        count = max(segments, int(torch.tensor(real).mul(share).round()))
+        kept = sorted(ranked)[:count]
+        expected += [sorted(i for *_, r, i in kept if r == row)
+                     for row in range(video * segments, (video + 1) * segments)]
+    assert [[i for i in row if i >= 0] for row in got.tolist()] == expected
+    assert got.shape[1] == max(map(len, expected))
+    assert all(row == sorted(row, key=lambda i: (i < 0, i)) for row in got.tolist())
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float16])

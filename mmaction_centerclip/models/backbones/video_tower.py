@@ -172,17 +172,21 @@ class VideoTower:
         return tokens.padded()
 
     def pool_tokens(self, tokens: VideoTokens) -> Tensor:
-        """Pool tokens to features (B * S, E), without what pads them."""
-        if self.pools_patches and any(neck.pads for neck in self.necks):
-            return self._pool_rows(tokens)
-        return self.tokens_to_features(tokens.x)
+        """Pool tokens to features (B * S, E).
+
+        Rows that may differ in length, one by one and without padding: how products of
+        few rows are rounded depends on their number.
+        """
+        if not any(neck.pads for neck in self.necks):
+            return self.tokens_to_features(tokens.x)
+        return self._pool_rows(tokens)
 
     @torch.compiler.disable
     def _pool_rows(self, tokens: VideoTokens) -> Tensor:
         tokens = tokens.packed()
-        if tokens.lengths is None:
-            return self.tokens_to_features(tokens.x)
-        return torch.cat([self.tokens_to_features(row.x) for row in tokens.rows()])
+        rows = (tokens.x.split(1) if tokens.lengths is None else
+                tokens.x.split(tokens.lengths, dim=1))
+        return torch.cat([self.tokens_to_features(row) for row in rows])
 
     def run_neck(self, neck: TokenNeck, function: Function,
                  tokens: VideoTokens) -> VideoTokens:

@@ -95,6 +95,14 @@ def test_packed_is_as_padded_and_a_video_as_alone(host, neck, imgs):
 
 
 @torch.no_grad()
+def test_where_nothing_is_dropped_it_is_no_neck(imgs):
+    tower = HOSTS['clip'].build([dict(NECK, num_segments=8)]).eval()
+    got, _ = tower.encode(imgs)
+    tower.attach([])
+    assert torch.equal(got, tower.encode(imgs)[0])
+
+
+@torch.no_grad()
 def test_nothing_is_computed_of_padding(imgs):
     tower = HOSTS['timm'].build([NECK]).eval()
     seen = {}

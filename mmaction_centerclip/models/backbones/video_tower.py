@@ -177,7 +177,7 @@ class VideoTower:
         Rows that may differ in length, one by one and without padding: how products of
         few rows are rounded depends on their number.
         """
-        if not any(neck.pads for neck in self.necks):
+        if tokens.size is None or not any(neck.pads for neck in self.necks):
             return self.tokens_to_features(tokens.x)
         return self._pool_rows(tokens)
 

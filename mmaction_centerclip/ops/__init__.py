@@ -31,10 +31,10 @@ from .spectral import (
 from .temporal import cut_at_changes, frame_changes, pack, run_lengths, temporal_shift
 
 __all__ = ['affinity', 'agglomerative', 'alternate', 'bipartite_matching',
-           'check_kmedoids', 'cluster_mean', 'cluster_sum',
-           'cut_at_changes', 'density_peaks', 'frame_changes', 'kkz_init', 'kmedoids',
-           'largest', 'largest_share', 'mask_or_all', 'merge', 'normalized_laplacian',
-           'norms', 'novelty', 'pack', 'pairwise_distances', 'repeated_pairs',
-           'run_lengths', 'saliency', 'segment_mask', 'similarity_to', 'sparse_sampling',
+           'check_kmedoids', 'cluster_mean', 'cluster_sum', 'cut_at_changes',
+           'density_peaks', 'frame_changes', 'kkz_init', 'kmedoids', 'largest',
+           'largest_share', 'mask_or_all', 'merge', 'normalized_laplacian', 'norms',
+           'novelty', 'pack', 'pairwise_distances', 'repeated_pairs', 'run_lengths',
+           'saliency', 'segment_mask', 'similarity_to', 'sparse_sampling',
            'spatial_temporal_locality', 'spectral_clustering', 'spectral_embedding',
            'temporal_shift', 'unit_normalize', 'weighted_mean']

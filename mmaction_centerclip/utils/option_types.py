@@ -16,7 +16,9 @@ Positive = Annotated[float, (lambda x: x > 0, 'positive')]
 NotNegative = Annotated[float, (lambda x: x >= 0, 'at least 0')]
 Share = Annotated[float, (lambda x: 0 <= x < 1, 'at least 0 and below 1')]
 PositiveInt = Annotated[int, (lambda x: x > 0, 'a positive integer')]
-CountOrShare = Annotated[float, (
+CountOrShare = Annotated[float, (lambda x: x >= 0 and (x < 1 or x % 1 == 0),
+                                 'a whole number, or a share below 1')]
+PositiveCountOrShare = Annotated[float, (
     lambda x: 0 < x < 1 or x >= 1 and isinstance(x, Integral),
     'a positive integer, or a share below 1')]
 NotNegativeInt = Annotated[int, (lambda x: x >= 0, 'at least 0')]

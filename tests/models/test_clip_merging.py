@@ -135,8 +135,8 @@ def test_trains(imgs):
 
 
 @pytest.mark.parametrize('options, message', [
-    (dict(r=1.5), 'TemporalTokenMerging: r must be a number of tokens, or a share'),
-    (dict(r=-1), 'r must be at least 0, got -1'),
+    (dict(r=1.5), 'TemporalTokenMerging: r must be a whole number, or a share'),
+    (dict(r=-1), 'r must .* share below 1, got -1'),
     (dict(num_clips=3), 'num_segments must divide .* got 2 segments for 3 frames'),
 ])
 def test_bad_options_are_named(options, message):

@@ -22,7 +22,7 @@ from mmaction_centerclip.ops import (
     temporal_shift,
     weighted_mean,
 )
-from mmaction_centerclip.utils.option_types import CountOrShare, NotNegativeInt
+from mmaction_centerclip.utils.option_types import NotNegativeInt, PositiveCountOrShare
 
 from .base import ONE_TOKEN, TokenNeck, TokenReducer
 from .token_selection import TokenSelection
@@ -99,8 +99,8 @@ class _TokenDrop(TokenSelection):
     """
     has_clusters = False
 
-    def __init__(self, before_block: int, num_segments: int, num_centers: CountOrShare,
-                 **kwargs) -> None:
+    def __init__(self, before_block: int, num_segments: int,
+                 num_centers: PositiveCountOrShare, **kwargs) -> None:
         is_share = num_centers < 1
         super().__init__(before_block, num_segments, 1 if is_share else num_centers,
                          **kwargs)

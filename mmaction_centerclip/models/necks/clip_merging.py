@@ -5,7 +5,7 @@ from torch import nn
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.video_tokens import VideoTokens
-from mmaction_centerclip.utils.option_types import NotNegative, PositiveInt
+from mmaction_centerclip.utils.option_types import CountOrShare, PositiveInt
 
 from .base import check_segments
 from .token_merging import PairMerging
@@ -34,12 +34,12 @@ class TemporalTokenMerging(PairMerging):
     without_attention = 'proportional=False'
 
     def __init__(self, before_block: int, num_segments: PositiveInt,
-                 r: NotNegative = 0.3, num_clips: PositiveInt | None = None,
+                 r: CountOrShare = 0.3, num_clips: PositiveInt | None = None,
                  proportional: bool = True, embed_dims: int | None = None,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(before_block, embed_dims, init_cfg)
         self.num_segments = num_segments
-        self.r = self.check_r(r)
+        self.r = r
         self.proportional_attention = proportional
         self.clip_embed = None
         if num_clips is not None:

@@ -5,7 +5,7 @@ from mmaction.registry import MODELS
 
 from mmaction_centerclip.models.video_tokens import VideoTokens
 from mmaction_centerclip.ops import saliency
-from mmaction_centerclip.utils.option_types import NotNegative, PositiveInt
+from mmaction_centerclip.utils.option_types import CountOrShare, PositiveInt
 
 from .token_merging import TokenMerging
 
@@ -28,7 +28,7 @@ class SaliencyTokenMerging(TokenMerging):
     """
     without_attention = ''
 
-    def __init__(self, before_block: int, r: NotNegative,
+    def __init__(self, before_block: int, r: CountOrShare,
                  num_segments: PositiveInt | None = None,
                  metric: Literal['keys', 'tokens'] = 'tokens',
                  proportional: bool = True, **kwargs) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.video_tokens import VideoTokens
 from mmaction_centerclip.ops import alternate, bipartite_matching, merge
-from mmaction_centerclip.utils.option_types import NotNegative, PositiveInt
+from mmaction_centerclip.utils.option_types import CountOrShare, PositiveInt
 
 from .base import TokenNeck, TokenReducer
 
@@ -16,13 +16,6 @@ from .base import TokenNeck, TokenReducer
 class PairMerging(TokenNeck):
     """A neck that merges the best matches of pairs of tokens, by their size."""
     r: float
-
-    def check_r(self, r: float) -> float:
-        """Refuse an ``r`` that is neither a whole number nor a share."""
-        if r >= 1 and r % 1:
-            raise InputError(f'{type(self).__name__}: r must be a number of tokens, or '
-                             f'a share of them below 1, got {r!r}')
-        return r
 
     def match(self, tokens: VideoTokens, metric: Tensor
               ) -> tuple[Tensor, Tensor] | None:
@@ -83,7 +76,7 @@ class TokenMerging(PairMerging, TokenReducer):
     inside_block = True
     without_attention = "metric='tokens', proportional=False"
 
-    def __init__(self, before_block: int, r: NotNegative,
+    def __init__(self, before_block: int, r: CountOrShare,
                  num_segments: PositiveInt | None = None,
                  metric: Literal['keys', 'tokens'] = 'keys', proportional: bool = True,
                  embed_dims: int | None = None,
@@ -91,7 +84,7 @@ class TokenMerging(PairMerging, TokenReducer):
         super().__init__(before_block, num_segments or 1, embed_dims=embed_dims,
                          init_cfg=init_cfg)
         self.num_segments = num_segments
-        self.r = self.check_r(r)
+        self.r = r
         self.metric = metric
         self.reads = ('keys', ) if metric == 'keys' and r > 0 else ()
         self.proportional_attention = proportional

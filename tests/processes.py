@@ -7,9 +7,12 @@ import os
 import random
 import runpy
 import signal
+import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import mmengine.config.config
 import pytest
@@ -64,6 +67,40 @@ def start(function: Callable, *args, log=os.devnull) -> multiprocessing.Process:
 def start_tool(script, *args, log=os.devnull) -> multiprocessing.Process:
     """Start a tool in a process of its own."""
     return start(_run, str(TOOLS / script), list(map(str, args)), log=log)
+
+
+def free_port() -> int:
+    """Find a port of this machine that nothing uses."""
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        return free.getsockname()[1]
+
+
+def launch(script, *args, log) -> None:
+    """Run a launcher, with forks in place of the processes that torchrun starts."""
+    folder = Path(log).with_name('bin')
+    folder.mkdir()
+    (folder / 'torchrun').write_text('#!/bin/bash\nprintf "%s\\0" "$@"\n')
+    (folder / 'torchrun').chmod(0o755)
+    words = subprocess.run(
+        ['bash', TOOLS / script, *map(str, args)], check=True, capture_output=True,
+        text=True, env=dict(os.environ, PATH=f'{folder}:{os.environ["PATH"]}'),
+    ).stdout.split('\0')[:-1]
+    start_of = next(i for i, word in enumerate(words) if not word.startswith('--'))
+    options = dict(word[2:].split('=') for word in words[:start_of])
+    count = options['nproc_per_node']
+    known = dict(WORLD_SIZE=count, LOCAL_WORLD_SIZE=count, MASTER_PORT=str(free_port()),
+                 MASTER_ADDR=options['master_addr'])
+    ranks = [start(_run_rank, dict(known, RANK=str(i), LOCAL_RANK=str(i)),
+                   *words[start_of:], log=log) for i in range(int(count))]
+    for process in ranks:
+        process.join()
+    assert not any(process.exitcode for process in ranks), Path(log).read_text()
+
+
+def _run_rank(variables, path, *args):
+    os.environ.update(variables)
+    _run(path, args)
 
 
 def _lead(function, args, log):

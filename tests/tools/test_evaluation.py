@@ -13,7 +13,8 @@ from mmaction_centerclip.datasets.transforms import VideoInit
 from mmaction_centerclip.evaluation import load_features
 from mmaction_centerclip.models import CLIPVisionTower
 
-from .test_train_and_test import launch, losses
+from ..processes import launch
+from .test_train_and_test import losses
 
 pytestmark = pytest.mark.slow
 
@@ -189,7 +190,8 @@ def test_two_processes_evaluate_as_one(config_of, inside, tmp_path):
            tmp_path / 'alone.pth', '--cfg-options', *more, script='test.py')
     launch('dist_test.sh', config, checkpoint, 2, '--work-dir', tmp_path / 'two',
            '--dump', tmp_path / 'two.pth', '--cfg-options', *more,
-           'test_dataloader.batch_size=2', 'test_evaluator.max_pairs=20')
+           'test_dataloader.batch_size=2', 'test_evaluator.max_pairs=20',
+           log=tmp_path / 'log')
     got, expected = metrics_in(tmp_path / 'two'), metrics_in(tmp_path / 'alone')
     assert 'retrieval/dual_softmax/t2v/mAP' in expected
     for name in expected:

@@ -22,7 +22,6 @@ from mmengine.visualization import Visualizer
 from .paths import TOOLS
 
 
-
 def leave_unformatted(text: str, **_) -> tuple[str, bool]:
     """Stand in for yapf, which takes longer over a config than a toy's training."""
     ast.parse(text)

@@ -2,11 +2,13 @@
 import contextlib
 import csv
 import os
+import random
+import re
 import shutil
+import signal
 import sqlite3
-import subprocess
-import sys
 import threading
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import Hit, VideoIndex, store
 from mmaction_centerclip.search.store import FileRecord, IndexStore, Segments
 
-from ..paths import ROOT
+from ..processes import start
 from .films import write_film
 
 
@@ -382,90 +384,80 @@ def test_the_hash_is_the_models(tiny_config, tiny_checkpoint, index, inferencer,
     assert VideoIndex(tmp_path / 'b', other).model != index.model
 
 
-SCRIPT = '''
-import contextlib, os, random, signal, sqlite3, sys, time
-from mmaction_centerclip.apis import VideoTextRetrievalInferencer
-from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.search import VideoIndex
+def index_in_forks(config, checkpoint, path, folder, kills):
+    """Index in copies of one process: three at once, or one killed at a time."""
+    model = VideoTextRetrievalInferencer(config, checkpoint, 'cpu', show_progress=False)
 
-config, checkpoint, path, folder, kills = sys.argv[1:]
-model = VideoTextRetrievalInferencer(config, checkpoint, 'cpu', show_progress=False)
-
-
-def fork():
-    child = os.fork()
-    if child:
-        return child
-    try:
-        VideoIndex(path, model, window=2).add(folder)
-    except InputError as error:
-        print(error, flush=True)
-        os._exit(1)
-    os._exit(0)
-
-
-def done():
-    with contextlib.closing(sqlite3.connect(path)) as db:
+    def fork():
+        child = os.fork()
+        if child:
+            return child
         try:
-            return db.execute('SELECT count(*) FROM files').fetchone()[0]
-        except sqlite3.Error:  # not made yet
-            return 0
+            VideoIndex(path, model, window=2).add(folder)
+        except InputError as error:
+            print(error, flush=True)
+            os._exit(1)
+        os._exit(0)
 
+    def done():
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            try:
+                return db.execute('SELECT count(*) FROM files').fetchone()[0]
+            except sqlite3.Error:  # not made yet
+                return 0
 
-def ended(child):
-    return os.waitpid(child, os.WNOHANG)[0]
+    def ended(child):
+        return os.waitpid(child, os.WNOHANG)[0]
 
-
-if kills == '0':
-    for child in [fork(), fork(), fork()]:
-        print(os.waitpid(child, 0)[1] >> 8, flush=True)
-draw, kills = random.Random(7), int(kills)
-while kills:
-    before = done()
-    child, target = fork(), before + draw.randrange(4)
-    alive = True
-    while alive and done() < target:
-        time.sleep(.002)
-        alive = not ended(child)
-    time.sleep(draw.uniform(0, .03))
-    if not alive or ended(child):  # It was too fast: from the start again.
-        os.unlink(path)
-        continue
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    kills -= 1
-    print(before, done(), flush=True)
-'''
+    if not kills:
+        for child in [fork(), fork(), fork()]:
+            print(os.waitpid(child, 0)[1] >> 8, flush=True)
+    draw = random.Random(7)
+    while kills:
+        before = done()
+        child, target = fork(), before + draw.randrange(4)
+        alive = True
+        while alive and done() < target:
+            time.sleep(.002)
+            alive = not ended(child)
+        time.sleep(draw.uniform(0, .03))
+        if not alive or ended(child):  # It was too fast: from the start again.
+            os.unlink(path)
+            continue
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        kills -= 1
+        print(before, done(), flush=True)
 
 
 @pytest.fixture
-def run_script(tiny_config, tiny_checkpoint, films, tmp_path):
-    """Index in processes that begin as copies of one, which imports once."""
-    (tmp_path / 'script.py').write_text(SCRIPT)
-
+def run_forks(tiny_config, tiny_checkpoint, films, tmp_path):
     def run(kills):
-        return subprocess.run(
-            [sys.executable, '-W', 'ignore', tmp_path / 'script.py', tiny_config,
-             tiny_checkpoint, tmp_path / 'my.index', films, str(kills)],
-            check=True, capture_output=True, text=True,
-            env=dict(os.environ, PYTHONPATH=str(ROOT))).stdout.splitlines()
+        process = start(index_in_forks, tiny_config, tiny_checkpoint,
+                        tmp_path / 'my.index', films, kills, log=tmp_path / 'log')
+        process.join()
+        said = (tmp_path / 'log').read_text()
+        assert not process.exitcode, said
+        return said.splitlines()
 
     return run
 
 
 @pytest.mark.slow
-def test_a_killed_process_loses_and_doubles_nothing(run_script, films, inferencer,
+def test_a_killed_process_loses_and_doubles_nothing(run_forks, films, inferencer,
                                                     tmp_path):
-    for i in range(60):
+    write_film(films / 'long.mp4', [20, 30])
+    for i in range(40):
         shutil.copy(films / 'long.mp4', films / f'{i:02}.mp4')
-    said = [tuple(map(int, line.split())) for line in run_script(20)]
-    assert len(said) == 20 and all(before <= after for before, after in said)
-    assert len({after for _, after in said}) > 5
+    said = [tuple(map(int, line.split())) for line in run_forks(10)
+            if re.fullmatch(r'\d+ \d+', line)]
+    assert len(said) == 10 and all(before <= after for before, after in said)
+    assert len({after for _, after in said}) > 3
     kept, _, _ = IndexStore(tmp_path / 'my.index', {}).load()
     index = VideoIndex(tmp_path / 'my.index', inferencer, window=2)
     added = index.add(films)
     assert {*kept} <= {*added.unchanged}  # What was done is not done again.
-    assert len(added.indexed) + len(kept) == 62
+    assert len(added.indexed) + len(kept) == 42
     fresh = VideoIndex(tmp_path / 'fresh.index', inferencer, window=2)
     fresh.add(films)
     (paths, files, rows), (paths_, files_, rows_) = (
@@ -476,9 +468,9 @@ def test_a_killed_process_loses_and_doubles_nothing(run_script, films, inference
 
 
 @pytest.mark.slow
-def test_processes_at_once_are_one_after_the_other_or_refused(run_script, films,
+def test_processes_at_once_are_one_after_the_other_or_refused(run_forks, films,
                                                               tmp_path):
-    said = run_script(0)
+    said = run_forks(0)
     codes = [line for line in said if line in ('0', '1')]
     refused = [line for line in said if 'another process adds to this index' in line]
     assert len(codes) == 3 and codes.count('0') >= 1

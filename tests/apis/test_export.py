@@ -9,9 +9,8 @@ from ..conftest import NECK
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('necks', [(), (NECK, )], ids=['plain', 'clustered'])
-def test_exported_towers(build_retriever, inputs, tmp_path, necks):
-    model = build_retriever(necks).eval()
+def test_exported_towers(build_retriever, inputs, tmp_path):
+    model = build_retriever([NECK]).eval()
     export_towers(model, tmp_path, num_frames=4, image_size=32, batch_size=5)
     videos, texts = (torch.export.load(tmp_path / name).module()
                      for name in ('videos.pt2', 'texts.pt2'))

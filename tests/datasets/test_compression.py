@@ -16,7 +16,7 @@ from .clips import FRAMES, h264, numbers_of, unevenly
 
 REAL = sorted(path for folder in ('trials/videos', 'videos')
               for path in (SHARED / folder).glob('*') if path.suffix != '.md'
-              and path.stem not in ('hdr', 'hflip', 'sar', 'vfr'))
+              and path.stem not in ('hdr', 'hflip', 'sar', 'vfr', 'demo'))
 ALL = dict(fps=0, all_intra=True)
 
 

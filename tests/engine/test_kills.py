@@ -11,7 +11,7 @@ from mmengine.fileio import LocalBackend
 
 from .. import processes
 
-EPOCHS = 12
+EPOCHS = 6
 
 
 def die():
@@ -49,7 +49,7 @@ def train(config, work_dir, resume='--resume', before=None, *args):
 def config(tiny_config, tmp_path_factory):
     """A training of many short epochs, so that kills meet every phase."""
     cfg = Config.fromfile(tiny_config)
-    cfg.train_cfg.update(max_epochs=EPOCHS, val_interval=4)
+    cfg.train_cfg.update(max_epochs=EPOCHS, val_interval=2)
     cfg.param_scheduler.end = EPOCHS
     cfg.default_hooks.checkpoint.max_keep_ckpts = 2
     cfg.train_dataloader.batch_size = 12
@@ -73,9 +73,9 @@ def last_weights(work_dir):
 
 def killed_at_moments(*args):
     draw = random.Random(3)
-    for _ in range(6):
+    for _ in range(4):
         process = processes.start(train, *args)
-        process.join(draw.uniform(.5, 1.5))
+        process.join(draw.uniform(.3, 1.))
         processes.kill(process)
         yield process
 
@@ -89,7 +89,7 @@ def killed_while_writing(*args):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('killed, least', [(killed_at_moments, 3),
+@pytest.mark.parametrize('killed, least', [(killed_at_moments, 2),
                                            (killed_while_writing, 6)])
 def test_a_killed_training_ends_with_the_same_weights(config, expected, tmp_path,
                                                       killed, least):

@@ -85,7 +85,7 @@ def test_vit_base_encodes_real_clips():
         pytest.skip('no real clips beside the checkout')
     import decord
     clips = []
-    for path in sorted((SHARED / 'videos').glob('*.[ma]*[4i]')):
+    for path in sorted((SHARED / 'videos').glob('*.[ma]*[4i]'))[:2]:
         reader = decord.VideoReader(str(path), width=224, height=224)
         steps = torch.linspace(0, len(reader) - 1, 12).long().tolist()
         clips.append(torch.from_numpy(reader.get_batch(steps).asnumpy()))

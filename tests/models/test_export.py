@@ -30,14 +30,14 @@ ROTARY = reduced_arch('PE-Core-B-16', image_size=32)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('strict', [False, True])
-@pytest.mark.parametrize('arch', [TINY_ARCH, ROTARY], ids=['clip', 'rotary'])
+@pytest.mark.parametrize('arch, strict', [(TINY_ARCH, True), (ROTARY, False)],
+                         ids=['clip', 'rotary'])
 def test_an_exported_tower_clusters_other_batches(tmp_path, arch, strict):
     encoder = Encoder(NECK, arch=arch)
     exported = torch.export.export(encoder, (batch(), ), strict=strict)
     torch.export.save(exported, tmp_path / 'tower.pt2')
     loaded = torch.export.load(tmp_path / 'tower.pt2').module()
-    for _ in range(10):
+    for _ in range(4):
         imgs = batch()
         torch.testing.assert_close(loaded(imgs), encoder(imgs))
 

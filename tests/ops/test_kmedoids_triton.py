@@ -27,18 +27,12 @@ for options, tokens in torch.load(sys.argv[1]):
                           kmedoids(tokens, backend='torch', **options)):
         assert torch.equal(a, b), (name, options, tokens.shape, a, b)
     print('equal', options)
+kmedoids(torch.randn(1, 1025, 2), 2, backend='triton')
 '''
 
 
-def interpret(problems, path):
-    torch.save(problems, path)
-    return subprocess.run(
-        [sys.executable, '-c', CODE, path], capture_output=True, text=True,
-        cwd=ROOT, env=dict(os.environ, TRITON_INTERPRET='1'))
-
-
 @pytest.mark.slow
-def test_equals_the_torch_path(tmp_path):
+def test_equals_the_torch_path_and_beyond_its_limits_says_so(tmp_path):
     duplicated = torch.randn(2, 20, 8)
     duplicated[:, 5:] = duplicated[:, :1]
     problems = [
@@ -58,15 +52,11 @@ def test_equals_the_torch_path(tmp_path):
                               distance=data['distance'],
                               max_iters=data['iter_limit']),
                          torch.from_numpy(data['tokens'])))
-    result = interpret(problems, tmp_path / 'problems.pt')
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.count('equal') == len(problems)
-
-
-@pytest.mark.slow
-def test_beyond_its_limits_it_says_so(tmp_path):
-    result = interpret([(dict(num_centers=2), torch.randn(1, 1025, 2))],
-                       tmp_path / 'problems.pt')
+    torch.save(problems, tmp_path / 'problems.pt')
+    result = subprocess.run(
+        [sys.executable, '-c', CODE, tmp_path / 'problems.pt'], capture_output=True,
+        text=True, cwd=ROOT, env=dict(os.environ, TRITON_INTERPRET='1'))
+    assert result.stdout.count('equal') == len(problems), result.stderr
     assert 'up to 1024 tokens and 512 centers, got 1025 and 2' in result.stderr
 
 

@@ -46,6 +46,18 @@ BUILT = [name for name, tower in TOWERS.items() if tower.startswith('`')]
 FAST = 'PE-Core-T-16-384', 'ViT-S-16'  # in every run of the tests
 
 
+def kind_of(name):
+    """What an architecture has beside its sizes: options, and a kind of timm's."""
+    config = clip_config(name)
+    kind, _, _ = config['vision_cfg'].get('timm_model_name', '').partition('_patch')
+    return (re.sub('_(tiny|small|base|large|giant|giantopt|gigantic)$', '', kind),
+            *map(frozenset, (config, config['vision_cfg'], config['text_cfg'])),
+            config['text_cfg'].get('pool_type'))
+
+
+KINDS = {kind_of(name): name for name in [*reversed(BUILT), *FAST]}.values()
+
+
 def own_model(arch):
     """open_clip's own model, as its factory builds it."""
     config = deepcopy(clip_config(arch))
@@ -80,7 +92,7 @@ def test_the_table_of_the_docs():
 
 @pytest.mark.parametrize('name', [
     pytest.param(name, marks=() if name in FAST else pytest.mark.slow)
-    for name in BUILT])
+    for name in KINDS])
 @torch.no_grad()
 def test_a_model_is_open_clips(name):
     """Keys and shapes at full size, outputs of two blocks to the last bit."""

@@ -14,9 +14,10 @@ CONVERT = 'model_converters/any_to_mmaction.py'
 RUNS = 'analysis_tools/summarize_runs.py'
 
 
-@pytest.fixture
-def place(tmp_path, tiny_config, tiny_checkpoint, shapes):
-    """A folder with files of all kinds of faults."""
+@pytest.fixture(scope='module')
+def place(tiny_config, tiny_checkpoint, shapes, tmp_path_factory):
+    """A folder with files of all kinds of faults, which no tool changes."""
+    tmp_path = tmp_path_factory.mktemp('place')
     shutil.copy(tiny_config, tmp_path / 'config.py')
     shutil.copy(tiny_checkpoint, tmp_path / 'tiny.pth')
     for name, last, captions in (
@@ -87,7 +88,7 @@ def demo(name):
 
 
 def option(*settings):
-    return (TRAIN, 'config.py', '--work-dir', 'work', '--cfg-options', *settings)
+    return (TRAIN, 'config.py', '--work-dir', '{work}', '--cfg-options', *settings)
 
 
 DATA, PIPE = 'train_dataloader.dataset.', 'train_dataloader.dataset.pipeline.'
@@ -214,19 +215,26 @@ FAULTS = {
 }
 
 
+def files_of(place):
+    """Return the files on top, with what changes where one is written."""
+    found = ((path, path.stat()) for path in place.glob('*.*') if path.is_file())
+    return {path: (stat.st_ino, stat.st_size, stat.st_mtime_ns) for path, stat in found}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('fault', FAULTS)
-def test_a_fault_is_one_line(fault, place, run_tool, monkeypatch):
+def test_a_fault_is_one_line(fault, place, run_tool, monkeypatch, tmp_path):
     command, named = FAULTS[fault]
     monkeypatch.chdir(place)
-    before = {path: path.read_bytes() for path in place.glob('*.*') if path.is_file()}
-    words = [word.format(place=place) for part in command for word in part.split(' ')]
+    before = files_of(place)
+    words = [word.format(place=place, work=tmp_path)
+             for part in command for word in part.split(' ')]
     said = run_tool(*words)
     assert said.startswith('error: ') and '\n' not in said, said
     assert named in said, said
     assert len(said) < 1500
-    assert not list(place.glob('out.*')) and not list(place.glob('work/*.pth'))
-    assert all(path.read_bytes() == content for path, content in before.items())
+    assert not list(place.glob('out.*')) and not list(tmp_path.rglob('*.pth'))
+    assert files_of(place) == before
 
 
 def test_there_are_enough_kinds_of_faults():

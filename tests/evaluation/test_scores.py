@@ -137,8 +137,7 @@ def worker(rank, world_size, init, queue):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('world_size', [2, 3])
-def test_processes_equal_one_exactly(world_size, tmp_path):
+def test_processes_equal_one_exactly(tmp_path, world_size=3):
     queue = SERVER.Queue()
     processes = [
         SERVER.Process(target=worker, args=(r, world_size, tmp_path / 'init', queue))

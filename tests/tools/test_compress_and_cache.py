@@ -23,6 +23,7 @@ from ..datasets.clips import FRAMES, h264, numbers_of, write_clip
 from ..processes import kill_at_random
 
 COMPRESS, CACHE = 'data/compress_videos.py', 'data/cache_frames.py'
+MANY, FEWEST = 16, 20  # videos that are killed at, frames of the shortest
 
 
 @pytest.fixture
@@ -205,10 +206,10 @@ def test_a_config_of_another_kind(folder, run_tool):
 
 @pytest.fixture
 def many(tmp_path):
-    names = [f'{i}.mp4' for i in range(24)]
+    names = [f'{i}.mp4' for i in range(MANY)]
     (tmp_path / 'videos').mkdir()
     for i, name in enumerate(names):
-        write_clip(tmp_path / 'videos' / name, frames=40 + i, **h264())
+        write_clip(tmp_path / 'videos' / name, frames=FEWEST + i, **h264())
     write_config(tmp_path, names)
     return tmp_path
 
@@ -223,20 +224,20 @@ def test_compressing_is_killed_at_any_moment(many, run_tool):
         done = [path for path in out.glob('*.mp4')]
         seen.append(len(done))
         for path in done:
-            count = 40 + int(path.stem)
+            count = FEWEST + int(path.stem)
             found = numbers_of(
                 VideoReader(str(path)).get_batch(range(count)).asnumpy())
             assert np.abs(np.subtract(found, range(count))).max() <= 3
 
-    kill_at_random(COMPRESS, args, 20, check,
+    kill_at_random(COMPRESS, args, 10, check,
                    lambda: shutil.rmtree(out, ignore_errors=True),
-                   lambda: len(list(out.glob('*.mp4'))))
+                   lambda: len(list(out.glob('*.mp4'))), MANY)
     time.sleep(1)  # The last processes end.
     assert len(set(seen)) > 2
     run_tool(COMPRESS, *args)
     check()
-    assert seen[-1] == 24
-    assert len(list(out.iterdir())) == 26  # and nothing that a kill has left
+    assert seen[-1] == MANY
+    assert len(list(out.iterdir())) == MANY + 2  # and nothing that a kill has left
 
 
 @pytest.mark.slow
@@ -248,14 +249,15 @@ def test_caching_is_killed_at_any_moment(many, run_tool):
         if not (many / 'frames.db').exists():
             return
         seen.append(0)
-        for i in range(24):
+        for i in range(MANY):
             video, stored = cached_frames(many, f'{i}.mp4')
             # A video's frames are there together or not at all.
-            assert len(stored) in (0, 40 + i)
+            assert len(stored) in (0, FEWEST + i)
             if stored:
                 seen[-1] += 1
-                found = numbers_of(np.stack(video.get_batch(range(40 + i)).asnumpy()))
-                assert np.abs(np.subtract(found, range(40 + i))).max() <= 2
+                all_of_it = range(FEWEST + i)
+                found = numbers_of(np.stack(video.get_batch(all_of_it).asnumpy()))
+                assert np.abs(np.subtract(found, all_of_it)).max() <= 2
 
     def restart():
         for path in many.glob('frames.db*'):
@@ -270,10 +272,10 @@ def test_caching_is_killed_at_any_moment(many, run_tool):
         except sqlite3.OperationalError:  # not there yet, or being made
             return 0
 
-    kill_at_random(CACHE, args, 20, check, restart, progress)
+    kill_at_random(CACHE, args, 10, check, restart, progress, MANY)
     assert len(set(seen)) > 2
     run_tool(CACHE, *args)
     check()
-    assert seen[-1] == 24
+    assert seen[-1] == MANY
     with sqlite3.connect(many / 'frames.db') as file:
         assert file.execute('PRAGMA integrity_check').fetchone() == ('ok', )

@@ -21,7 +21,6 @@ pytestmark = pytest.mark.slow
 HEADS = {
     'sequential': dict(type='SequentialTransformerHead', embed_dims=16,
                        num_layers=2, num_heads=2),
-    'lstm': dict(type='SequentialLSTMHead', embed_dims=16),
     'tight': dict(type='TightTransformerHead', embed_dims=16, num_layers=2,
                   num_heads=2, chunk_size=7),
     'interaction': dict(type='WeightedTokenInteractionHead', embed_dims=16),
@@ -103,16 +102,15 @@ def test_a_video_is_decoded_and_encoded_once(config_of, shapes_captions,
     assert metrics['retrieval/t2v/MnR'] >= 1
 
 
-@pytest.mark.parametrize('head', ['sequential', 'tight'])
-def test_heads_train_and_evaluate(config_of, inside, tmp_path, head):
-    _, config, _ = config_of(head)
+def test_a_head_of_pairs_trains_and_evaluates(config_of, inside, tmp_path):
+    _, config, _ = config_of('tight')
     printed = inside(config, '--work-dir', tmp_path / 'work', script='train.py')
     assert len(losses(printed)) == 6
     assert float(re.search(r'retrieval/v2t/MnR: (\S+)', printed)[1]) >= 1
     assert 'several captions per video, all queries' in printed
 
 
-@pytest.mark.parametrize('head', [None, 'lstm', 'interaction', 'xpool', 'tight'])
+@pytest.mark.parametrize('head', [None, 'interaction', 'xpool', 'tight'])
 def test_dumped_features_give_the_same_metrics(config_of, inside, tmp_path,
                                                head):
     _, config, checkpoint = config_of(head)
@@ -141,7 +139,7 @@ def test_dumped_features_give_the_same_metrics(config_of, inside, tmp_path,
         assert re.search(r'^plain .*\ndual_softmax ', printed, re.M)
 
 
-@pytest.mark.parametrize('head', [None, 'tight', 'xpool'])
+@pytest.mark.parametrize('head', [None, 'tight'])
 def test_a_bank_normalises_without_the_model(config_of, inside, tmp_path, head):
     _, config, checkpoint = config_of(head)
     bank, dump, out = (tmp_path / n for n in ('bank.pth', 'test.pth', 'out.json'))

@@ -58,12 +58,13 @@ def test_preparing_is_killed_at_any_moment(name, publish, files, tmp_path, run_t
         for path in found:
             assert path.read_bytes() == expected[path.name]
 
-    kill_at_random(script, [*args, '--out', out], 20, check,
+    kill_at_random(script, [*args, '--out', out], 10, check,
                    lambda: shutil.rmtree(out, ignore_errors=True),
                    # Of those that are written, too.
                    lambda: len(list(out.glob('*.json*'))), files)
     assert len(set(seen)) > 1
-    run_tool(script, *args, '--out', out)
-    assert {path.name: path.read_bytes() for path in out.glob('*.json')} == expected
+    said = run_tool(script, *args, '--out', out)
+    found = {path.name: path.read_bytes() for path in out.glob('*.json')}
+    assert found == expected, said
     assert len(read_entries(str(out / 'train.json' if name == 'own' else
                                 out / 'train_9k.json'))) > 40

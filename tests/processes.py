@@ -126,12 +126,13 @@ def kill(process: multiprocessing.Process) -> None:
 def kill_at_random(script, args, moments, check, restart, progress, steps=24):
     """Start a tool and kill it with all its processes, again and again.
 
-    A random while after it has done a random number of its steps, such as videos,
-    so that the moments are of its work however fast the machine is.
+    A random while after it has done a few more of its steps, such as videos, so that
+    the moments are of all its work however fast the machine is.
     """
     draw, killed = random.Random(7), 0
     while killed < moments:
-        process, target = start_tool(script, *args), draw.randrange(steps)
+        target = progress() + draw.randrange(max(2, steps // 4))
+        process = start_tool(script, *args)
         while process.is_alive() and progress() < target:
             time.sleep(.002)
         time.sleep(draw.uniform(0, .03))
@@ -142,5 +143,5 @@ def kill_at_random(script, args, moments, check, restart, progress, steps=24):
         kill(process)
         killed += 1
         check()
-        if draw.random() < .5:  # else the next one goes on from there
+        if draw.random() < .2:  # else the next one goes on from there
             restart()

@@ -1,12 +1,12 @@
 """CLIP's towers, beside what every tower keeps to (test_hosts.py)."""
 import copy
 
-import open_clip
 import pytest
 import torch
 from mmaction.registry import MODELS
 from open_clip.model import CLIP, convert_to_custom_text_state_dict
 
+from mmaction_centerclip.clip.models import clip_config
 from mmaction_centerclip.errors import InputError
 
 from ..conftest import NECK, TINY_ARCH
@@ -90,17 +90,17 @@ def test_vit_base_encodes_real_clips():
         steps = torch.linspace(0, len(reader) - 1, 12).long().tolist()
         clips.append(torch.from_numpy(reader.get_batch(steps).asnumpy()))
     imgs = torch.stack(clips).permute(0, 1, 4, 2, 3) / 127.5 - 1
-    clip = open_clip.create_model('ViT-B-32-quickgelu').eval()
-    tower = vision(
-        [dict(type='TokenClustering', before_block=7, num_segments=3,
-              num_centers=49)], arch='ViT-B-32-quickgelu')
-    tower.load_state_dict(clip.visual.state_dict())
+    arch = clip_config('ViT-B-32-quickgelu')
+    arch['vision_cfg']['layers'] = 7
+    visual = CLIP(**dict(copy.deepcopy(arch), text_cfg=TINY_ARCH['text_cfg'])).visual
+    tower = vision([dict(type='TokenClustering', before_block=7, num_segments=3,
+                         num_centers=49)], arch=arch)
+    tower.load_state_dict(visual.state_dict())
     features, _ = tower(imgs)
     assert features.shape == (len(clips), 3, 512)
     assert features.isfinite().all()
-    tower = vision([], arch='ViT-B-32-quickgelu')
-    tower.load_state_dict(clip.visual.state_dict())
-    expected = clip.visual(imgs.flatten(0, 1))
+    tower.attach([])
+    expected = visual.eval()(imgs.flatten(0, 1))
     assert torch.equal(tower(imgs)[0].flatten(0, 1), expected)
 
 

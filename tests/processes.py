@@ -16,8 +16,8 @@ from pathlib import Path
 
 import mmengine.config.config
 import pytest
+from mmaction.visualization import ActionVisualizer
 from mmengine.logging import MessageHub, MMLogger
-from mmengine.visualization import Visualizer
 
 from .paths import TOOLS
 
@@ -40,7 +40,7 @@ def run_tool(script, *args) -> str:
     """Run a tool in this process; what it printed, or the error that ended it."""
     path = TOOLS / script
     # Of a run that began in the same second, which would be gone on with.
-    for manager in (MMLogger, MessageHub, Visualizer):
+    for manager in (MMLogger, MessageHub, ActionVisualizer):
         manager._instance_dict.clear()
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):

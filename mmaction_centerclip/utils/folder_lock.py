@@ -18,7 +18,7 @@ _HELD: set[str] = set()
 def lock_folder(folder: str, name: str, work: str) -> None:
     """Make a folder and keep it for this process, as long as it lives."""
     path = osp.realpath(osp.join(folder, '.lock'))
-    if path in _HELD:
+    if path in _HELD and osp.exists(path):  # else it was deleted meanwhile
         return
     try:
         os.makedirs(folder, exist_ok=True)

@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -158,6 +159,9 @@ def test_a_work_dir_has_one_training(tmp_path):
         time.sleep(0.2)
         os._exit(0)
     os.waitpid(child, 0)
+    shutil.rmtree(tmp_path / 'work')
+    lock_work_dir(str(tmp_path / 'work'))
+    assert (tmp_path / 'work').is_dir()
 
 
 def test_a_work_dir_that_is_a_file_is_named(tmp_path):

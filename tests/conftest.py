@@ -45,6 +45,7 @@ NECK = dict(
 def _seed():
     """Begin alike, whatever ran before: a runner leaves its scope behind."""
     torch.manual_seed(0)
+    processes.forget_runs()
     init_default_scope('mmaction')
 
 

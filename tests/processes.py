@@ -36,12 +36,16 @@ SERVER.set_forkserver_preload(['mmaction_centerclip.apis', 'mmaction_centerclip.
                                'mmaction.models'])
 
 
+def forget_runs() -> None:
+    """Forget the runs before: one of the same second would be gone on with."""
+    for manager in (MMLogger, MessageHub, ActionVisualizer):
+        manager._instance_dict.clear()
+
+
 def run_tool(script, *args) -> str:
     """Run a tool in this process; what it printed, or the error that ended it."""
     path = TOOLS / script
-    # Of a run that began in the same second, which would be gone on with.
-    for manager in (MMLogger, MessageHub, ActionVisualizer):
-        manager._instance_dict.clear()
+    forget_runs()
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         patch.setattr(sys, 'argv', [path.name, *map(str, args)])

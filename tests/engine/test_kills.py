@@ -11,7 +11,7 @@ from mmengine.fileio import LocalBackend
 
 from .. import processes
 
-EPOCHS = 6
+EPOCHS = 8
 
 
 def die():

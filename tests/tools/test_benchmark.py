@@ -60,7 +60,7 @@ def test_flops_are_those_of_the_sizes(run_tool, tiny_config, tmp_path):
     assert row['frames'] == clustered['frames'] == 8
     assert row['video_gmacs'] == pytest.approx(8 * frame / 1e9, rel=1e-12)
     assert row['text_gmacs'] == clustered['text_gmacs'] == pytest.approx(
-        (transformer(16, 32, 2) + (16 + 1) * embedding) / 1e9, rel=1e-12)
+        (transformer(16, 16, 2) + (16 + 1) * 16 * 16) / 1e9, rel=1e-12)
     assert row['params_m'] == pytest.approx(sum(
         p.numel() for p in MODELS.build(cfg.model).parameters()) / 1e6)
     # Behind the neck there are two segments of sixteen centers, not eight frames.

@@ -240,6 +240,8 @@ def test_options_of_a_readme(row):
         assert key.startswith('model.') or before is not None, key
     if isinstance(cfg.model.arch, str):
         assert open_clip.get_model_config(cfg.model.arch)
+    if row is not next(x for x in OPTIONS if x['options'] == row['options']):
+        return  # Of options that several rows have, one model is built.
     if any(key.startswith('model.') for key in options):
         assert_differ(build(leaf.model), build(cfg.model), int(name['frames']))
     elif 'test_dataloader.dataset.pipeline.1.clip_len' in options:

@@ -81,14 +81,14 @@ COMPILED = [host for host in ('siglip', 'eva02', 'timesformer_space',
                               'timesformer_joint', 'mmpretrain') if host in HOSTS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('host, necks, training, backend', [
+    *((host, 'kmedoids', True, 'eager') for host in COMPILED),
+    ('videomae', 'two', True, 'eager'),
+    # What is traced of necks is also taken apart, with its gradients.
     ('timm', 'kmedoids_mean', False, 'aot_eager'),
-    *(pytest.param(*case, marks=pytest.mark.slow) for case in (
-        *((host, 'kmedoids', True, 'eager') for host in COMPILED),
-        ('videomae', 'two', True, 'eager'),
-        # What is traced of necks is also taken apart, with its gradients.
-        ('clip', 'spectral', True, 'aot_eager'), ('clip', 'padding', True, 'aot_eager'),
-        ('timm', 'tome', True, 'aot_eager')))])
+    ('clip', 'spectral', True, 'aot_eager'), ('clip', 'padding', True, 'aot_eager'),
+    ('timm', 'tome', True, 'aot_eager')])
 def test_compiles_to_one_graph(host, necks, training, backend, imgs):
     torch.compiler.reset()
     mask, _ = mask_of(HOSTS[host])

@@ -270,6 +270,7 @@ def test_another_decoder_that_reads_it_is_named(config, tmp_path):
     assert re.search(r'/9\.mp4: cannot be read: .*; first frame by: VideoInit', said)
 
 
+@pytest.mark.slow
 def test_samples_of_several_shapes_make_no_batch(config, tmp_path):
     cfg = Config.fromfile(config)
     del cfg.train_dataloader.dataset.pipeline[3]

@@ -5,6 +5,8 @@ import pytest
 
 from .conftest import HTML
 
+pytestmark = pytest.mark.slow  # A browser starts.
+
 
 @pytest.fixture
 def tab(chromium, page):

@@ -16,7 +16,7 @@ Rows = Callable[[Tensor], Tensor]
 
 @dataclass(eq=False)
 class AttentionHooks:
-    """What merging necks need of a block's attention."""
+    """Hold what merging necks need of a block's attention."""
     attention: Callable[..., Tensor]
     """Has its residual; its ``bias`` (B, L) is added to the logits of keys."""
     norm: Callable[[Tensor], Tensor]

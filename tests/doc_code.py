@@ -130,7 +130,8 @@ def run_here(command: Command, *more: str) -> None:
     script, *args = command.args
     with pytest.MonkeyPatch.context() as patch:
         if command.python_path:
-            patch.syspath_prepend(command.python_path)
+            # What is found in '.' is remembered of the folder that it was before.
+            patch.syspath_prepend(os.path.abspath(command.python_path))
         patch.setattr(sys, 'argv', [script, *args, *more])
         runpy.run_path(script, run_name='__main__')
 

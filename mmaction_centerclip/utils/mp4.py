@@ -6,7 +6,7 @@ from math import ceil, lcm
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 TICKS = 90000  # of a second, which most rates divide
 MOST_TICKS = 10**7
@@ -31,16 +31,17 @@ def write_mp4(path: str, frames: Iterable[tuple[np.ndarray, float]],
     with av.open(f'file:{path}', 'w', format='mp4',
                  options=dict(movflags='faststart')) as file:
         file.metadata['comment'] = comment
-        stream, stop = None, {}
+        # PyAV's shared one has threads, without which a fork of this process hangs.
+        stream, stop, reformatter = None, {}, VideoReformatter()
         places = _places(frames, end, fps, ticks)
         for (image, start), (_, following) in pairwise(places):
             image = image[:image.shape[0] // 2 * 2, :image.shape[1] // 2 * 2]
             if stream is None:
                 stream = _add_stream(file, image.shape, fps, ticks, x264)
                 stream.codec_context.thread_count = num_threads
-            frame = av.VideoFrame.from_ndarray(image).reformat(
-                format='yuv420p', dst_colorspace=Colorspace.ITU709,
-                dst_color_range=ColorRange.MPEG)
+            frame = reformatter.reformat(
+                av.VideoFrame.from_ndarray(image), format='yuv420p',
+                dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
             frame.color_trc = frame.color_primaries = BT709
             frame.pts, frame.time_base = start, Fraction(1, ticks)
             stop[start] = following

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from .decoding_errors import DecodingError, codec_name
 from .frame_cursor import FrameCursor, OtherFramesError
@@ -100,8 +101,9 @@ class VideoReader:
 
     def decode_grey(self) -> Iterator[np.ndarray]:
         """Decode all frames in order, grey, uint8 (H, W)."""
+        reformatter = VideoReformatter()  # as of write_mp4
         for frame in self._decode_in_order():
-            yield frame.reformat(format='gray').to_ndarray()
+            yield reformatter.reformat(frame, format='gray').to_ndarray()
 
     def get_batch(self, indices: Sequence[int]) -> SimpleNamespace:
         """Decode frames; ``asnumpy()`` gives them in RGB, uint8 (N, H, W, 3)."""

@@ -165,24 +165,26 @@ class VideoTokens:
                                 x=self.by_frame[batch, index].flatten(0, 1))
 
     def joined_clips(self, num_clips: int) -> 'VideoTokens':
-        """Join neighbouring frames to clips, and keep all prefix tokens in front."""
-        def of_clips(known: Tensor | None) -> Tensor | None:
-            return None if known is None else known.unflatten(1, (num_clips, -1))
+        """Join neighbouring frames to clips, and keep all prefix tokens in front.
 
-        mask, first = self.frame_mask, self.first_frames
-        kept = [frames[..., None] if before is None and frames is not None else before
-                for before, frames in ((self.prefix_mask, mask),
-                                       (self.prefix_frames, first))]
+        Of tokens :meth:`with_positions`.
+        """
+        if self.prefix_frames is None:  # Each clip has those of one frame.
+            mask, first = (None if known is None else known[..., None]
+                           for known in (self.frame_mask, self.first_frames))
+            return self.replace(prefix_mask=mask, prefix_frames=first).joined_clips(
+                num_clips)
+
+        def of_clips(known: Tensor) -> Tensor:
+            return known.unflatten(1, (num_clips, -1))
+
+        mask = self.frame_mask
         joined = self._with_known(
             lambda known: of_clips(known).flatten(2, 3),
             frame_mask=None if mask is None else of_clips(mask).any(dim=2),
-            first_frames=None if first is None else of_clips(first)[:, :, 0],
-            prefix_mask=None, prefix_frames=None)
-        prefix_mask, prefix_frames = (
-            None if known is None else of_clips(known).flatten(2, 3) for known in kept)
+            first_frames=of_clips(self.first_frames)[:, :, 0])
         return joined.replace(
             *(of_clips(part).flatten(2, 3) for part in (self.prefix, self.patches)),
-            prefix_mask=prefix_mask, prefix_frames=prefix_frames,
             first_frames=joined.first_frames)
 
     def split_prefix(self, num_prefix: int) -> 'VideoTokens':

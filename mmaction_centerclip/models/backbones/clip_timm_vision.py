@@ -96,11 +96,12 @@ class CLIPTimmVisionTower(TimmBlocks, TimmModel):
                 f'{type(self).__name__}: a neck must return the positions of its '
                 f'tokens, which are rotary here; got those of {rope.shape[-2]} for '
                 f'{patches} tokens')
-        # More class tokens than timm has are not turned either: sine 0, cosine 1.
-        added = tokens.num_prefix - self.num_prefix_tokens
-        still = torch.arange(2, device=rope.device).repeat_interleave(
-            rope.shape[-1] // 2).to(rope.dtype).expand(*rope.shape[:-2], added, -1)
-        return function(tokens.x, rope=torch.cat([still, rope], dim=-2))
+        if added := tokens.num_prefix - self.num_prefix_tokens:
+            # More class tokens than timm has are not turned either: sine 0, cosine 1.
+            still = rope.new_zeros(*rope.shape[:-2], added, rope.shape[-1])
+            still[..., rope.shape[-1] // 2:] = 1
+            rope = torch.cat([still, rope], dim=-2)
+        return function(tokens.x, rope=rope)
 
     def tokens_to_features(self, x: Tensor) -> Tensor:
         return self.head(self.trunk.forward_head(self.trunk.norm(x)))

@@ -68,13 +68,13 @@ class AttentionStep(BlockStep):
             return super().__call__(tokens)
         opened = self.tower.open_attention(self.block)
         with torch.no_grad():
-            known = dict(
-                keys=opened.keys(tokens.x) if 'keys' in self.reads else None,
-                entropy=self.tower.around(opened.entropy, tokens)[..., 0]
-                if 'entropy' in self.reads else None)
+            known = {}
+            if 'keys' in self.reads:
+                known['keys'] = opened.keys(tokens.x)
+            if 'entropy' in self.reads:
+                known['entropy'] = self.tower.around(opened.entropy, tokens)[..., 0]
         known = {name: value[:, tokens.num_prefix:].unflatten(
-            0, (tokens.batch_size, -1)) for name, value in known.items()
-            if value is not None}
+            0, (tokens.batch_size, -1)) for name, value in known.items()}
         return super().__call__(tokens).replace(**known)
 
 
@@ -147,13 +147,14 @@ def run_real_frames(function: Function, tokens: VideoTokens) -> Tensor:
     videos, mask = tokens.by_frame, tokens.frame_mask
     if mask is None or tokens.attend_masked or mask.all():
         return function(videos).flatten(0, 1)
-    outputs = [function(videos[number, real][None])[0]
-               for number, real in enumerate(mask_or_all(mask))]
-    width = outputs[0].shape[-1]
-    result = (videos.clone() if width == videos.shape[-1] else
-              outputs[0].new_zeros(*videos.shape[:-1], width))
-    for number, real in enumerate(mask_or_all(mask)):
-        result[number, real] = outputs[number]
+    mask = mask_or_all(mask)
+    outputs = [function(video[real][None])[0] for video, real in zip(videos, mask)]
+    # Frames that are not real stay as they are, or have no such value.
+    keep = outputs[0].shape[-1] == videos.shape[-1]
+    result = videos.clone() if keep else outputs[0].new_zeros(
+        *videos.shape[:-1], outputs[0].shape[-1])
+    for number, output in enumerate(outputs):
+        result[number, mask[number]] = output
     return result.flatten(0, 1)
 
 

@@ -143,7 +143,7 @@ class VideoTower:
     def encode_segments(self, imgs: Tensor,
                         frame_mask: Tensor | None = None) -> EncodedSegments:
         """Encode videos as :meth:`encode`, and return what each segment is of."""
-        tokens = self.run_blocks(imgs, frame_mask).split_prefix(self.num_prefix_tokens)
+        tokens = self.run_steps(imgs, frame_mask).split_prefix(self.num_prefix_tokens)
         features = self.pool_tokens(tokens)
         if features.shape[-1] != self.embed_dims:
             raise InputError(f'{type(self).__name__}: embed_dims must be the '
@@ -157,10 +157,13 @@ class VideoTower:
     def run_blocks(self, imgs: Tensor, frame_mask: Tensor | None = None,
                    read: Callable[[Step, VideoTokens], None] | None = None
                    ) -> VideoTokens:
-        """Run blocks and necks; ``read`` gets each step and the tokens behind it.
+        """Run blocks and necks as :meth:`run_steps`, and pad what they have packed."""
+        return self.run_steps(imgs, frame_mask, read).padded()
 
-        Packed tokens come back padded.
-        """
+    def run_steps(self, imgs: Tensor, frame_mask: Tensor | None = None,
+                  read: Callable[[Step, VideoTokens], None] | None = None
+                  ) -> VideoTokens:
+        """Run blocks and necks; ``read`` gets each step and the tokens behind it."""
         if self.necks:
             refuse_tracing(self)
         check_imgs(self, imgs)
@@ -169,7 +172,7 @@ class VideoTower:
             tokens = step(tokens)
             if read is not None:
                 read(step, tokens)
-        return tokens.padded()
+        return tokens
 
     def pool_tokens(self, tokens: VideoTokens) -> Tensor:
         """Pool tokens to features (B * S, E).

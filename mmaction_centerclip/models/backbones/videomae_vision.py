@@ -124,7 +124,7 @@ class VideoMAETower(VideoTower, VisionTransformer):
 
         To (B, C), or with ``return_feat_map`` to the map (B, C, T', H', W').
         """
-        tokens = self.run_blocks(x.transpose(1, 2))
+        tokens = self.run_steps(x.transpose(1, 2))
         if any(neck.pads for neck in self.necks):
             return self.pool_tokens(tokens)
         tokens = tokens.by_frame

@@ -72,9 +72,11 @@ class VideoFolder:
 
     def path(self, filename: str) -> str:
         """Return the path of a video, or raise a DecodingError if it is outside."""
+        if '\0' in filename:  # which each Python words otherwise
+            raise DecodingError('no name of a file (it has a null byte)')
         try:
             path = (self.root / self.relative(filename)).resolve()
-        except (OSError, ValueError) as error:  # such as a null byte
+        except (OSError, ValueError) as error:
             raise DecodingError(f'no name of a file ({error})') from error
         if not path.is_relative_to(self.root):
             raise DecodingError('outside of the folder of the videos')

@@ -32,20 +32,36 @@ def test_shapes_are_the_same_each_time_and_never_overwritten(prepare, tmp_path):
     assert status == 2 and '--num-test: must be positive, got 0' in said
 
 
-@pytest.mark.parametrize('only_motion, digest, means', [
-    (False, '2d9820f957043137', [119.780, 66.556]),
-    (True, '64a3cb164cb72964', [51.991, 37.138])])
-def test_shapes_are_those_of_earlier_versions(only_motion, digest, means):
+@pytest.mark.parametrize('only_motion, hard, digest, means', [
+    (False, False, '2d9820f957043137', [119.780, 66.556]),
+    (True, False, '64a3cb164cb72964', [51.991, 37.138]),
+    (False, True, 'a444cb294e3141d3', [120.147, 64.710])])
+def test_shapes_are_those_of_earlier_versions(only_motion, hard, digest, means):
     tool = runpy.run_path(str(TOOLS / 'data/shapes/prepare_shapes.py'))
     found, rendered = hashlib.sha256(), []
     for split in ('train', 'test'):
-        for *texts, rng in tool['plan_videos'](split, 12, 0, only_motion):
+        for *texts, rng in tool['plan_videos'](split, 12, 0, only_motion, hard):
             found.update(json.dumps(texts).encode())
             if len(rendered) < 2:
                 frames = tool['render_video'](texts[1], rng, only_motion)
                 rendered.append(frames.mean())
     assert found.hexdigest().startswith(digest)
     assert rendered == pytest.approx(means, abs=1e-2)
+
+
+def test_moving_and_long_shapes_tell_the_same():
+    """Of the same captions: a camera that pans, and a video most of which is empty."""
+    tool = runpy.run_path(str(TOOLS / 'data/shapes/prepare_shapes.py'))
+    changes = {}
+    for kind, count in dict(hard=32, moving=32, long=120).items():
+        *_, (_, attributes, _, rng) = tool['plan_videos']('test', 3, 0, False, True)
+        frames = tool['render_video'](attributes, rng, False, kind).astype(int)
+        assert frames.shape == (count, 64, 64, 3)
+        changes[kind] = np.abs(np.diff(frames, axis=0)).max(axis=-1) > 60
+    by_frame = changes['long'].any(axis=(1, 2))
+    shown, = by_frame.nonzero()
+    assert 12 < by_frame.sum() <= shown[-1] - shown[0] + 1 <= 25
+    assert changes['moving'].mean() > 1.5 * changes['hard'].mean()
 
 
 def test_hard_shapes_have_more_to_tell():

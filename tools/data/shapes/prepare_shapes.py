@@ -7,7 +7,9 @@ the second shape's time cannot be told from one frame.
 
 The videos are MPEG-4, those of --only-motion Motion JPEG: what MPEG-4 leaves of the
 frames before shows where the shape came from. Those of --hard are twice as long, and
-each has a second shape, for a third of the time; the first may move diagonally too.
+each has a second shape, for a third of the time; the first may move diagonally too. Of
+--moving, the camera pans besides, the first shape stops on its way, and the second one
+moves up or down. Of --long, a fifth of 120 frames shows what captions tell.
 """
 import argparse
 import json
@@ -25,6 +27,8 @@ from mmaction_centerclip.utils.progress import track
 SIZE, FRAMES, FPS = 64, 16, 8
 NOISE = 6  # standard deviation of the sensor's noise
 VERSION = 1
+KINDS = dict(hard=2 * FRAMES, moving=2 * FRAMES, long=120)  # frames of the hard ones
+EVENT = 24  # frames of a long video that matter
 
 COLORS = dict(
     red=(220, 40, 40), green=(40, 180, 60), blue=(50, 80, 230),
@@ -113,24 +117,36 @@ def draw_shape(image: np.ndarray, shape: str, center: np.ndarray,
                  cv2.LINE_AA, shift)
 
 
-def render_background(attributes: dict, rng: np.random.Generator) -> np.ndarray:
-    """Render a shaded background with small grey distractors."""
+def render_background(attributes: dict, rng: np.random.Generator,
+                      screens: int = 1) -> np.ndarray:
+    """Render a shaded background with small grey distractors, screens wide and high."""
     base = np.array(BACKGROUNDS[attributes['background']], dtype=np.float32)
-    slope = rng.uniform(-15, 15, size=2)
-    y, x = np.mgrid[0:SIZE, 0:SIZE] / SIZE - 0.5
+    slope, size = rng.uniform(-15, 15, size=2), screens * SIZE
+    y, x = np.mgrid[0:size, 0:size] / SIZE - screens / 2
     image = base + (slope[0] * x + slope[1] * y)[..., None]
     image = np.clip(image, 0, 255).astype(np.uint8)
-    for _ in range(rng.integers(2, 6)):
+    for _ in range(rng.integers(2, 6) * screens**2):
         gray = int(rng.integers(60, 180))
-        position = tuple(int(v) for v in rng.integers(0, SIZE, size=2))
+        position = tuple(int(v) for v in rng.integers(0, size, size=2))
         cv2.circle(image, position, 2, (gray, ) * 3, -1, cv2.LINE_AA)
     return image
 
 
-def render_video(attributes: dict, rng: np.random.Generator,
-                 only_motion: bool = False) -> np.ndarray:
-    """Render the frames, uint8 (T, H, W, 3), RGB."""
-    background = render_background(attributes, rng)
+def pan(canvas: np.ndarray, count: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Cut a frame's pictures from a canvas of two screens, along a straight path."""
+    angle, length = rng.uniform(0, 2 * np.pi), rng.uniform(0.25, 0.75) * SIZE
+    path = length * np.array([np.cos(angle), np.sin(angle)])
+    start = rng.uniform(np.maximum(-path, 0), SIZE - np.maximum(path, 0))
+    places = (start + path * t / (count - 1) for t in range(count))
+    return [canvas[y:y + SIZE, x:x + SIZE] for x, y in (
+        place.astype(int) for place in places)]
+
+
+def render_video(attributes: dict, rng: np.random.Generator, only_motion: bool = False,
+                 kind: str = 'hard') -> np.ndarray:
+    """Render the frames, uint8 (T, H, W, 3), RGB; ``kind`` is for the hard ones."""
+    moving, long = kind == 'moving', kind == 'long'
+    background = render_background(attributes, rng, 1 + moving)
     direction = np.array({**MOTIONS, **DIAGONALS}[attributes['motion']])
     radius = SIZES[attributes['size']] * rng.uniform(0.9, 1.1)
     # A path as long on either side of its middle: its places alone do not
@@ -145,17 +161,25 @@ def render_video(attributes: dict, rng: np.random.Generator,
     # From 17 frames UniformSample takes 2, 6, 10 and 14, as many before the
     # middle as behind it; those from 16 would lie to one side, the one that
     # the shape comes from.
-    count, path = (17, 0.9) if only_motion else (FRAMES * (1 + hard), 0.6)
+    count, path = (17, 0.9) if only_motion else (KINDS[kind] if hard else FRAMES, 0.6)
+    length = EVENT if long else count
+    begin = int(rng.integers(count - length + 1)) if long else 0
+    backgrounds = pan(background, count, rng) if moving else [background] * count
+    stop = rng.uniform(0.4, 0.8) if moving else 1
+    crossing = SIZE * rng.choice([-1, 1]) if moving else 0
     frames = []
-    for t in range(count):
-        image = background.copy()
-        if attributes.get('time') == times[t * len(times) // count]:
-            draw_shape(image, attributes['shape2'], second_place, 9,
-                       COLORS[attributes['color2']])
-        passed = t / (count - 1) - 0.5
-        center = middle + direction * passed * SIZE * path
-        draw_shape(image, attributes['shape'], center, radius,
-                   COLORS[attributes['color']])
+    for picture, t in zip(backgrounds, range(-begin, count - begin)):
+        image = picture.copy()
+        if 0 <= t < length:
+            part = len(times) * t / length
+            if attributes.get('time') == times[int(part)]:
+                place = second_place + (0, crossing * (part % 1 - 0.5))
+                draw_shape(image, attributes['shape2'], place, 9,
+                           COLORS[attributes['color2']])
+            passed = min(t / (length - 1) / stop, 1) - 0.5
+            center = middle + direction * passed * SIZE * path
+            draw_shape(image, attributes['shape'], center, radius,
+                       COLORS[attributes['color']])
         noise = rng.normal(0, NOISE, size=image.shape)
         frames.append(np.clip(image + noise, 0, 255).astype(np.uint8))
     return np.stack(frames)
@@ -220,25 +244,33 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--out',
         help='folder of the data, default: data/shapes, data/shapes_motion with '
-        '--only-motion, data/shapes_hard with --hard')
+        '--only-motion, data/shapes_hard with --hard and so on')
     parser.add_argument('--num-train', type=positive_int,
-                        help='videos to train on, default: 720, or 1440 with --hard')
+                        help='videos to train on, default: 720, or 1440 with --hard '
+                        'and --moving')
     parser.add_argument(
         '--num-test', type=positive_int,
         help='videos to test on, default: 216; 96, all there are, with '
-        '--only-motion; 600 with --hard, with 1,100 captions')
+        '--only-motion; 600 of the hard ones, with 1,100 captions')
     parser.add_argument('--seed', type=int, default=0, help='random seed')
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument(
         '--hard', action='store_true',
         help='longer videos with more to tell, a second shape in each')
+    kind.add_argument('--moving', action='store_true',
+                      help='likewise, with a camera that pans and shapes that stop and '
+                      'cross')
+    kind.add_argument('--long', action='store_true',
+                      help='likewise, in a fifth of a video of 120 frames')
     kind.add_argument(
         '--only-motion', action='store_true',
         help='videos that differ in color, shape and direction of motion only, '
         'so that many of a batch differ in the direction alone')
     args = parser.parse_args()
     distinct = len(COLORS) * 3 * len(MOTIONS)
-    train, test, out = ((1440, 600, 'data/shapes_hard') if args.hard else
+    args.kind = next((name for name in KINDS if getattr(args, name)), None)
+    train, test, out = ((720 if args.long else 1440, 600, f'data/shapes_{args.kind}')
+                        if args.kind else
                         (720, distinct, 'data/shapes_motion') if args.only_motion else
                         (720, 216, 'data/shapes'))
     args.num_train, args.num_test = args.num_train or train, args.num_test or test
@@ -256,9 +288,10 @@ def main() -> None:
                     num_test=args.num_test, seed=args.seed)
     if args.only_motion:
         settings.update(only_motion=True, motion_version=2)
-    if args.hard:
-        settings.update(hard=True, hard_version=1)
-    splits = {split: plan_videos(split, count, args.seed, args.only_motion, args.hard)
+    if args.kind:
+        settings.update({args.kind: True, f'{args.kind}_version': 1})
+    splits = {split: plan_videos(split, count, args.seed, args.only_motion,
+                                 args.kind is not None)
               for split, count in dict(train=args.num_train,
                                        test=args.num_test).items()}
     manifest = out / 'manifest.json'
@@ -282,7 +315,8 @@ def main() -> None:
         raise InputError(f'--out {out}: {error.strerror}') from None
     for name, attributes, _, rng in track(
         [video for split in splits.values() for video in split]):
-        write_video(videos / name, render_video(attributes, rng, args.only_motion))
+        write_video(videos / name, render_video(
+            attributes, rng, args.only_motion, args.kind or 'hard'))
     for split, planned in splits.items():
         captions = {name: texts for name, _, texts, _ in planned}
         write_text(json.dumps(captions, indent=1), str(out / f'{split}.json'))

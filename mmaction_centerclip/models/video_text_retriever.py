@@ -176,6 +176,17 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
     def loss(self, inputs: dict[str, Tensor],
              data_samples: list | None = None) -> dict[str, Tensor]:
         """Loss terms of a batch of pairs."""
+        text, video = self.pair_features(inputs, data_samples)
+        if not data_samples:
+            return self.pair_loss(text, video, None, inputs)
+        # Of every process, though it may know none: all gather them.
+        ids = [sample.get('pair_ids') or (-1, -1) for sample in data_samples]
+        ids = torch.tensor(ids, device=self.head.logit_scale.device)
+        return self.pair_loss(text, video, ids, inputs)
+
+    def pair_features(self, inputs: dict[str, Tensor], data_samples: list | None = None
+                      ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Encode captions and videos of all processes to what the head compares."""
         if 'segments' in inputs:
             segments, mask, text = self.read_features(inputs, data_samples)
             segments = self.project(segments)
@@ -187,12 +198,13 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
             raise InputError(
                 'training takes one caption a video, got '
                 f'{len(text.sentence)} captions for {len(segments)} videos')
-        if not data_samples:
-            return self.head.loss(segments, mask, text)
-        # Of every process, though it may know none: all gather them.
-        ids = [sample.get('pair_ids') or (-1, -1) for sample in data_samples]
-        return self.head.loss(segments, mask, text,
-                              torch.tensor(ids, device=segments.device))
+        return self.head.pair_features(segments, mask, text)
+
+    def pair_loss(self, text: dict[str, Tensor], video: dict[str, Tensor],
+                  pair_ids: Tensor | None, inputs: dict[str, Tensor]
+                  ) -> dict[str, Tensor]:
+        """Compute the loss terms of :meth:`pair_features` of the ``inputs``."""
+        return self.head.pair_loss(text, video, pair_ids)
 
     def predict(self, inputs: dict[str, Tensor], data_samples: list) -> list:
         """Store each video's features, and its captions'; unread videos come last."""

@@ -106,14 +106,30 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
         (B, 2), the numbers of each pair's video and caption, see
         :func:`repeated_pairs`. Also returns what is learned of the scale, to log.
         """
-        # In float32: a bfloat16 logit near 100 is a multiple of 0.5.
+        return self.pair_loss(*self.pair_features(segments, frame_mask, text), pair_ids)
+
+    def pair_features(self, segments: Tensor, frame_mask: Tensor, text: TextFeatures
+                      ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return captions and videos of all processes as :meth:`similarity` takes them.
+
+        In float32, whatever the segments (B, S, E) are.
+        """
         with torch.autocast(segments.device.type, enabled=False):
             text = text._replace(
                 sentence=text.sentence.float(), words=text.words.float())
             features = (self.text_features(text),
                         self.video_features(segments.float(), frame_mask))
-            logits = self.logits(*({name: gather_with_grad(x)
-                                    for name, x in each.items()} for each in features))
+            text, video = ({name: gather_with_grad(x) for name, x in each.items()}
+                           for each in features)
+        return text, video
+
+    def pair_loss(self, text: dict[str, Tensor], video: dict[str, Tensor],
+                  pair_ids: Tensor | None = None) -> dict[str, Tensor]:
+        """Compute the loss of :meth:`pair_features`; ``pair_ids`` are this process's.
+        """
+        # In float32: a bfloat16 logit near 100 is a multiple of 0.5.
+        with torch.autocast(self.logit_scale.device.type, enabled=False):
+            logits = self.logits(text, video)
         if len(logits) < 2:
             raise InputError('the contrastive loss needs a batch of at least 2 '
                              f'pairs, got {len(logits)}; raise batch_size')

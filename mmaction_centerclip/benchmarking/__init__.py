@@ -6,6 +6,7 @@ from .budgets import (
     parse_budget,
     used_budget,
 )
+from .differences import compare_cells, differences_table, paired_difference
 from .frames import normalized, read_clips, video_files
 from .measure import (
     check_cpu_time,
@@ -27,6 +28,7 @@ from .pairs import PRICES, encoding, measure_pair, training_step
 from .sweep import CellLog, Quality, Run, cell_key
 from .tables import (
     format_sweep,
+    markdown_table,
     pareto_front,
     plot_sweep,
     summarize_cells,
@@ -36,9 +38,10 @@ from .twin import Prices, fidelity, neighbor_agreement
 
 __all__ = ['Budget', 'CellLog', 'PRICES', 'Prices', 'Quality', 'REDUCERS', 'Run',
            'budget_necks', 'build_model', 'build_pair', 'cell_key', 'check_cpu_time',
-           'check_reducers', 'clip_frames', 'count_macs', 'describe_machine',
-           'encoding', 'fidelity', 'format_sweep', 'frame_size', 'measure_pair',
-           'median_ratio', 'neighbor_agreement', 'normalized', 'pareto_front',
-           'parse_budget', 'peak_mib', 'plot_sweep', 'read_clips', 'summarize_cells',
-           'sweep_markdown', 'time_turns', 'tower_config', 'training_step',
-           'used_budget', 'video_files', 'zoo_backbone']
+           'check_reducers', 'clip_frames', 'compare_cells', 'count_macs',
+           'describe_machine', 'differences_table', 'encoding', 'fidelity',
+           'format_sweep', 'frame_size', 'markdown_table', 'measure_pair',
+           'median_ratio', 'neighbor_agreement', 'normalized', 'paired_difference',
+           'pareto_front', 'parse_budget', 'peak_mib', 'plot_sweep', 'read_clips',
+           'summarize_cells', 'sweep_markdown', 'time_turns', 'tower_config',
+           'training_step', 'used_budget', 'video_files', 'zoo_backbone']

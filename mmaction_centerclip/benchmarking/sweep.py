@@ -28,6 +28,8 @@ from .twin import MeasuredTwin, Prices, TwinData
 
 GROUP = ('config', 'reducer', 'block', 'segments', 'tokens')
 Train = Callable[[Config, int, str], str]
+WAYS = ('put in', 'scratch', 'finetuned')
+"""How a model meets a reducer: trained without it, from scratch, trained further."""
 START = b'{"cell": '  # as a row begins
 
 
@@ -43,16 +45,17 @@ class Run:
 
     A cell is told by its options and ``contents``, a hash of the config, the weights,
     the annotations, all videos and the machine. The model is a retriever, whose necks
-    are left out. ``checkpoint`` None: what ``model.pretrained`` names. ``train`` trains
-    the model of a config with a seed in a folder of a name, and returns its checkpoint;
-    None: reducers are put into the model as it is.
+    are left out. ``way`` is one of ``WAYS``. ``checkpoint`` None: what
+    ``model.pretrained`` names. ``train`` trains the model of a config with a seed in a
+    folder of a name, and returns its checkpoint; None: reducers are put into the model
+    as it is.
     """
 
     def __init__(self, path: str, cfg: Config, seed: int, quality: Quality,
-                 prices: Prices, checkpoint: str | None = None,
+                 prices: Prices, way: str = 'put in', checkpoint: str | None = None,
                  train: Train | None = None) -> None:
         self.path, self.seed, self.quality, self.prices = path, seed, quality, prices
-        self.checkpoint, self.train = checkpoint, train
+        self.way, self.checkpoint, self.train = way, checkpoint, train
         self.cfg = without_necks(cfg)
         prepare_config(self.cfg)
         self.contents = self._hash()
@@ -88,7 +91,7 @@ class Run:
               ) -> list[dict]:
         """Return each cell once, the one without a reducer first."""
         shared = dict(config=Path(self.path).stem, seed=self.seed,
-                      contents=self.contents, trained=self.train is not None,
+                      contents=self.contents, way=self.way,
                       **self.quality._asdict(), **self.prices._asdict())
         del shared['videos']  # whose contents are in the hash
         cells = [dict(shared, reducer='none', options=None, block=None, segments=None,
@@ -108,14 +111,17 @@ class Run:
 
     def rows(self, cells: Sequence[dict], model: nn.Module, data: TwinData
              ) -> Iterator[dict]:
-        """Yield a row a cell: ``cell``, and ``figures`` or why it ``failed``."""
+        """Yield a row a cell: ``cell``, and why it ``failed``, or what was measured.
+
+        That are ``figures`` and ``found``, see :meth:`MeasuredTwin.measure`.
+        """
         twin = None if self.train else MeasuredTwin(model, data, self.prices)
         for cell in cells:
             try:
                 necks = self._necks(cell, model)
-                figures = (self._trained(necks, cell, data) if twin is None else
-                           twin.measure(necks))
-                yield dict(cell=cell, figures=figures)
+                figures, found = (self._trained(necks, cell, data) if twin is None else
+                                  twin.measure(necks))
+                yield dict(cell=cell, figures=figures, found=found)
             except Exception as error:  # A bug in one reducer ends no sweep.
                 kind = '' if isinstance(error, InputError) else type(error).__name__
                 reason = ' '.join(str(error).split())
@@ -131,13 +137,20 @@ class Run:
             (clip_frames(self.cfg), len(tower.patch_positions())))
 
     def _trained(self, necks: list[dict], cell: dict, data: TwinData
-                 ) -> dict[str, float]:
+                 ) -> tuple[dict[str, float], dict[str, list]]:
         """Train a model, and measure it beside itself without necks."""
         cfg, plain = copy.deepcopy(self.cfg), build_model(self.cfg)
         tower_config(cfg).necks = necks
         model = init_retriever(cfg, self.train(cfg, self.seed, train_key(cell)))
         plain.load_state_dict(model.state_dict(), strict=False)
         return MeasuredTwin(plain, data, self.prices).measure(necks, model)
+
+
+def budget_text(*budget: int | None, absent: str = '–') -> str:
+    """Write a budget as a table has it; of no reducer it is ``absent`` alone."""
+    if not any(budget):
+        return absent
+    return ', '.join(absent if part is None else str(part) for part in budget)
 
 
 def cell_key(cell: dict) -> str:
@@ -147,7 +160,8 @@ def cell_key(cell: dict) -> str:
 
 def train_key(cell: dict) -> str:
     """Return the name of a cell's training, which prices have no part in."""
-    told = {name: cell[name] for name in (*GROUP, 'options', 'seed', 'contents')}
+    told = {name: cell[name]
+            for name in (*GROUP, 'options', 'seed', 'contents', 'way')}
     return hashlib.sha256(cell_key(told).encode()).hexdigest()[:12]
 
 

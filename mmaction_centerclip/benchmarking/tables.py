@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.tables import format_table
 
-from .sweep import GROUP
+from .budgets import Budget
+from .sweep import GROUP, WAYS, budget_text
 
 COSTS = {'time_ratio': 'time ratio', 'mac_ratio': 'multiply-add ratio'}
 COLUMNS = {
     't2v R@1': ('t2v/R1', '.1f'), 'v2t R@1': ('v2t/R1', '.1f'),
+    **{f'{name} R@1 {way}': (f'{way}/{name}/R1', '.1f')
+       for way in WAYS[1:] for name in ('t2v', 'v2t')},
     'cosine': ('test/cosine', '.3f'), 'neighbors': ('test/neighbors', '.1f'),
     'clips cosine': ('clips/cosine', '.3f'),
     'clips neighbors': ('clips/neighbors', '.1f'),
@@ -45,23 +48,32 @@ def summarize_cells(rows: Sequence[dict]) -> list[dict]:
 
     Of those that succeeded, there is each figure's mean and ``'<name> std'``, the
     sample standard deviation, None of one seed; ``failed`` is the first reason or
-    ``''``.
+    ``''``. Recalls of a trained cell are named by its way, ``'finetuned/t2v/R1'``;
+    what it costs goes into one mean with that of the other ways.
     """
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
         groups.setdefault(tuple(row['cell'][name] for name in GROUP), []).append(row)
     summary = []
     for key, group in groups.items():
-        done = [row['figures'] for row in group if 'figures' in row]
+        done = [row for row in group if 'figures' in row]
         reasons = [row['failed'] for row in group if 'failed' in row]
-        line = dict(zip(GROUP, key), seeds=len(done),
+        line = dict(zip(GROUP, key), seeds=len({row['cell']['seed'] for row in done}),
                     failed=reasons[0] if reasons else '')
-        for name in done[0] if done else ():
-            values = [figures[name] for figures in done]
+        found: dict[str, list[float]] = {}
+        for row in done:
+            for name, value in row['figures'].items():
+                found.setdefault(_by_way(name, row['cell']['way']), []).append(value)
+        for name, values in found.items():
             line[name] = statistics.fmean(values)
             line[f'{name} std'] = statistics.stdev(values) if values[1:] else None
         summary.append(line)
     return summary
+
+
+def _by_way(name: str, way: str) -> str:
+    named = way != WAYS[0] and name.startswith(('t2v/', 'v2t/'))
+    return f'{way}/{name}' if named else name
 
 
 def format_sweep(lines: Sequence[dict]) -> str:
@@ -71,17 +83,22 @@ def format_sweep(lines: Sequence[dict]) -> str:
         [*row, line['failed']] for row, line in zip(rows, lines)])
 
 
+def markdown_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Format a table as Markdown."""
+    return ''.join(f'| {" | ".join(row)} |\n' for row in (
+        titles, ['---'] * len(titles), *rows))
+
+
 def sweep_markdown(lines: Sequence[dict], title: str) -> str:
     """Format a sweep as Markdown: a title, a table without times, and what failed."""
     columns = [title for title in _measured(lines)
                if not title.endswith((' ms', 'GMACs')) and title != 'ms']
     titles, rows = _table(lines, columns, '–')
-    table = [titles, ['---'] * len(titles),
-             *(row for row, line in zip(rows, lines) if line['seeds'])]
+    rows = [row for row, line in zip(rows, lines) if line['seeds']]
     failed = [f'- {line["reducer"]}, {_budget(line, "–")}: {line["failed"]}'
               for line in lines if line['failed']]
-    text = [title, '', *(f'| {" | ".join(row)} |' for row in table)]
-    return '\n'.join([*text, *[''] * bool(failed), *failed, ''])
+    return '\n'.join([title, '', markdown_table(titles, rows), *failed]).rstrip(
+        '\n') + '\n'
 
 
 def _measured(lines: Sequence[dict]) -> list[str]:
@@ -102,10 +119,7 @@ def _table(lines: Sequence[dict], columns: Sequence[str], absent: str
 
 
 def _budget(line: dict, absent: str) -> str:
-    budget = [line[name] for name in ('block', 'segments', 'tokens')]
-    if not any(budget):
-        return absent
-    return ', '.join(absent if part is None else str(part) for part in budget)
+    return budget_text(*(line[name] for name in Budget._fields), absent=absent)
 
 
 def _cell(line: dict, title: str) -> str:

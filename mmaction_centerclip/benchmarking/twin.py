@@ -20,8 +20,9 @@ from mmaction_centerclip.errors import (
 )
 from mmaction_centerclip.evaluation import (
     RetrievalFeatures,
+    Scores,
+    chance_of_finding,
     choose_scorer,
-    evaluate_features,
 )
 from mmaction_centerclip.utils.weights import load_strictly
 
@@ -118,21 +119,25 @@ class MeasuredTwin:
         return model
 
     def measure(self, necks: Sequence[dict], trained: nn.Module | None = None
-                ) -> dict[str, float]:
+                ) -> tuple[dict[str, float], dict[str, list]]:
         """Measure the model with necks, or as it is, beside the twin.
 
-        Figures are those of :func:`evaluate_features`, :func:`measure_pair` and, if a
-        video has one vector, :func:`fidelity`, as ``test/cosine``. A model ``trained``
+        Returns figures, those of an evaluation, of :func:`measure_pair` and, if a video
+        has one vector, of :func:`fidelity`, as ``test/cosine``; and by direction what
+        R@1 is the mean of, for each video a list of its queries. A model ``trained``
         with its necks has no fidelity: the features without them are no reference.
         """
         model = trained or (self._with_necks(necks) if necks else self.model)
-        model, figures = model.to(self.prices.device), {}
+        model, figures, found = model.to(self.prices.device), {}, {}
         for part, whole in self.videos.items():
             if not whole:
                 continue
             videos = self._encode(model, part)
             if part == 'test':
-                figures.update(self._retrieval(model, videos))
+                scores = self._scores(model, videos)
+                figures.update(scores.figures())
+                found = {direction: self._by_video(direction, chance_of_finding(counts))
+                         for direction, counts in scores.counts.items()}
             if 'video' in whole and trained is None:
                 figures.update((f'{part}/{name}', value) for name, value in
                                fidelity(videos['video'], whole['video']).items())
@@ -143,17 +148,21 @@ class MeasuredTwin:
         price, clock, repeats, _, _, compiled = self.prices
         return {**figures, **measure_pair(
             model, self.model, inputs, price, repeats, CLOCKS[clock],
-            backend='inductor' if compiled else None)}
+            backend='inductor' if compiled else None)}, found
 
-    def _retrieval(self, model: nn.Module, videos: dict[str, Tensor]
-                   ) -> dict[str, float]:
+    def _by_video(self, direction: str, found: Tensor) -> list[list[float]]:
+        counts = [len(sample.captions) for sample in self.samples]
+        return [each.tolist() for each in found.split(
+            counts if direction == 't2v' else 1)]
+
+    def _scores(self, model: nn.Module, videos: dict[str, Tensor]) -> Scores:
         counts = torch.tensor([len(sample.captions) for sample in self.samples])
         features = RetrievalFeatures(
             videos, self.text, torch.arange(len(counts)).repeat_interleave(counts),
             [sample.filename for sample in self.samples],
             [caption for sample in self.samples for caption in sample.captions],
             self.data.paragraph)
-        return evaluate_features(features, choose_scorer(features, model.head))
+        return Scores(features, choose_scorer(features, model.head))
 
 
 def fidelity(reduced: Tensor, whole: Tensor, neighbors: int = 10) -> dict[str, float]:

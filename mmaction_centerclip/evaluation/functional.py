@@ -44,11 +44,17 @@ def metrics_of_counts(counts: dict[str, Counts],
     for direction, (better, tied) in counts.items():
         rank = better + 1 + tied / 2
         for k in topk:
-            hit = ((k - better) / (tied + 1)).clamp(0, 1)
-            metrics[f'{direction}/R{k}'] = 100 * hit.mean().item()
+            found = chance_of_finding((better, tied), k)
+            metrics[f'{direction}/R{k}'] = 100 * found.mean().item()
         metrics[f'{direction}/MdR'] = rank.quantile(0.5).item()
         metrics[f'{direction}/MnR'] = rank.mean().item()
     return metrics
+
+
+def chance_of_finding(counts: Counts, k: int = 1) -> Tensor:
+    """Return for each query how likely its own is in the first k, ties at random."""
+    better, tied = counts
+    return ((k - better) / (tied + 1)).clamp(0, 1)
 
 
 def better_and_tied(similarity: Tensor, target: Tensor) -> Counts:

@@ -1,6 +1,7 @@
 """The parts of a sweep: log, grid, fidelity, clips, means and Pareto front."""
 import json
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,9 +14,12 @@ from mmaction_centerclip.benchmarking import (
     CellLog,
     budget_necks,
     check_reducers,
+    compare_cells,
+    differences_table,
     fidelity,
     format_sweep,
     neighbor_agreement,
+    paired_difference,
     pareto_front,
     parse_budget,
     plot_sweep,
@@ -98,7 +102,7 @@ def test_a_log_keeps_whole_rows(tmp_path):
 
 
 def test_means_and_deviations():
-    cell = dict(config='c', reducer='r', block=1, segments=2, tokens=3)
+    cell = dict(config='c', way='put in', reducer='r', block=1, segments=2, tokens=3)
     rows = [dict(cell=dict(cell, seed=i), figures=dict(a=float(i))) for i in (1, 2, 6)]
     rows.append(dict(cell=dict(cell, seed=7), failed='too bad'))
     rows.append(dict(cell=dict(cell, tokens=4, seed=7), failed='worse'))
@@ -111,8 +115,65 @@ def test_means_and_deviations():
         plot_sweep([second], 'a', 'no.png')
 
 
+def test_ways_stand_side_by_side():
+    cell = dict(config='c', seed=0, block=None, segments=None, tokens=None)
+    found = dict(t2v=[[1, 0], [1]], v2t=[[1], [0]])
+    rows = [dict(cell=dict(cell, reducer='none', way=way), found=found,
+                 figures={'t2v/R1': 60., 'ms': 2.}) for way in ('put in', 'finetuned')]
+    cell.update(reducer='r', block=2, segments=2)
+    rows += [dict(cell=dict(cell, way='put in'), figures={'t2v/R1': 10., 'ms': 1.},
+                  found=dict(t2v=[[0, 0], [0]], v2t=[[1], [1]])),
+             *(dict(cell=dict(cell, way='finetuned', seed=seed), found=found,
+                    figures={'t2v/R1': 90., 'ms': 4.}) for seed in (0, 1))]
+    none, line = summarize_cells(rows)
+    assert (line['t2v/R1'], line['finetuned/t2v/R1'], line['ms']) == (10, 90, 3)
+    assert line['seeds'] == 2 and none['seeds'] == 1
+    compared, = compare_cells(rows, 'none')
+    assert compared['t2v', 'put in'][0] == pytest.approx(-200 / 3)
+    assert compared['v2t', 'put in'][0] == 50
+    assert compared['t2v', 'finetuned'] == (0, 0, 0)  # of the seed that both have
+    titles, (written, ) = differences_table([compared])
+    assert titles[2:] == ['t2v R@1 put in', 'v2t R@1 put in', 't2v R@1 finetuned',
+                          'v2t R@1 finetuned']
+    assert written[1] == '2, 2, –' and written[4] == '+0.0 [+0.0, +0.0]'
+    assert compare_cells(rows, 'r')[0]['reducer'] == 'none'
+
+
+def slow_difference(pairs, draws, seed):
+    rng = np.random.default_rng(seed)
+    seeds, videos = len(pairs), len(pairs[0][0])
+    chosen = [rng.multinomial(count, [1 / count] * count, size=draws)
+              for count in (seeds, videos)]
+    found = []
+    for draw in range(draws):
+        gained, queries = 0, 0
+        for s in range(seeds):
+            for v in range(videos):
+                times = chosen[0][draw, s] * chosen[1][draw, v]
+                for own, other in zip(pairs[s][0][v], pairs[s][1][v]):
+                    gained += times * (own - other)
+                    queries += times
+        found.append(100 * gained / queries)
+    return np.quantile(found, [.025, .975])
+
+
+@given(st.integers(0, 99), st.integers(1, 3), st.integers(2, 6))
+def test_the_interval_of_a_difference(seed, seeds, videos):
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(1, 4, size=videos)
+    pairs = [[[rng.integers(2, size=count).tolist() for count in counts]
+              for _ in range(2)] for _ in range(seeds)]
+    mean, low, high = paired_difference(pairs, draws=40, seed=seed)
+    recalls = [np.mean([100 * np.mean(sum(pair[i], [])) for pair in pairs])
+               for i in range(2)]
+    assert mean == pytest.approx(recalls[0] - recalls[1])
+    assert [low, high] == pytest.approx(slow_difference(pairs, 40, seed))
+    assert paired_difference([(own, own) for own, _ in pairs])[1:] == (0, 0)
+
+
 def test_the_table_of_the_docs():
-    cell = dict(config='c', reducer='r', block=None, segments=None, tokens=None)
+    cell = dict(config='c', way='put in', reducer='r', block=None, segments=None,
+                tokens=None)
     rows = [dict(cell=dict(cell, seed=i), figures={'t2v/R1': float(i), 'ms': 1.,
                                                    'mac_ratio': 1., 'time_ratio': 1.})
             for i in (1, 2, 6)]

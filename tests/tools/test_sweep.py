@@ -123,7 +123,8 @@ def test_cells_are_told_by_what_made_them(load_tool, tiny_config, shapes, tmp_pa
         monkeypatch.setattr(sys, 'argv', list(map(str, (
             'sweep.py', tmp_path / 'tiny.py', *options, '--budgets', '2,2,8',
             '--work-dir', tmp_path))))
-        return tool.make_run(str(tmp_path / 'tiny.py'), 0, tool.parse_args())
+        run, = tool.make_runs(str(tmp_path / 'tiny.py'), 0, tool.parse_args())
+        return run
 
     def contents(*options):
         return make_run(*options).contents
@@ -208,13 +209,21 @@ def test_cells_are_trained_and_finetuned(tiny_config, trained, tmp_path, monkeyp
     # From weights, whose name is a pattern.
     logs = tmp_path / 'train'
     before = {*logs.glob('*.log')}
-    run_tool(TOOL, tiny_config, '--finetune', trained[2], '--budgets', '2,2,8',
-             *options)
+    printed = run_tool(
+        TOOL, tiny_config, '--checkpoint', trained[2], '--finetune', trained[2],
+        '--budgets', '2,2,8', '--against', 'none', 'kmedoids', *options,
+        '--finetune-options', 'optim_wrapper.optimizer.lr=1e-5')
+    assert 't2v R@1 finetuned' in printed and 'minus that of kmedoids' in printed
     start = f'Loaded CLIP weights from {str(trained[2]).format(seed=0)}'
     made = {*logs.glob('*.log')} - before
     assert len(made) == 2 and all(start in log.read_text() for log in made)
-    none, two = rows_of(tmp_path)[2:]
+    assert all('lr=1e-05' in log.with_suffix('.py').read_text() for log in made)
+    *_, put_in, _, two = rows_of(tmp_path)
+    assert [row['cell']['way'] for row in (put_in, two)] == ['put in', 'finetuned']
     assert two['figures']['mac_ratio'] < 1 and 'test/cosine' not in two['figures']
+    page = (tmp_path / 'table.md').read_text(encoding='utf-8')
+    assert '| kmedoids | 2, 2, 8 | 1 | ' in page
+    assert page.count('R@1 minus that of') == 2
 
 
 @pytest.mark.parametrize('options, message', [
@@ -223,6 +232,7 @@ def test_cells_are_trained_and_finetuned(tiny_config, trained, tmp_path, monkeyp
     (['--budgets', '2,0,4'], "got '2,0,4'"),
     (['--checkpoint', 'no{seed}.pth'], 'no such file: no0.pth'),
     (['--checkpoint', 'x{foo}{'], 'no such file: x{foo}{'),
+    (['--against', 'best'], '--against must be one of'),
     (['--reducer-file', 'bad.json'], 'bad.json: expected reducers, a dict of names'),
     (['--reducer-file', 'none.json'], 'none.json: expected reducers, a dict of names'),
 ])

@@ -1,22 +1,24 @@
 #!/usr/bin/env python
 """Measure quality and price of many reducers at many budgets, as one table.
 
-Each cell is a config, a reducer, a budget and a seed. With --checkpoint and
---pretrained a reducer is put into a trained model of the config without necks; with
---train and --finetune the model is trained with it. Finished cells are in
-WORK_DIR/cells.jsonl and not measured again. A cell that fails is a row that says why.
+Each cell is a config, a reducer, a budget, a seed, and a way in which the model meets
+the reducer: put into a trained model of the config without necks (--checkpoint,
+--pretrained), in training from scratch (--train), and in training further (--finetune);
+one table has them side by side. Finished cells are in WORK_DIR/cells.jsonl and not
+measured again. A cell that fails is a row that says why.
 """
 import argparse
 import csv
 import io
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 
 import mmaction_centerclip.benchmarking as bench
 from mmaction_centerclip import cli
@@ -25,6 +27,7 @@ from mmaction_centerclip.errors import InputError, check_choice
 from mmaction_centerclip.utils.files import write_text
 from mmaction_centerclip.utils.homes import ToolParser
 from mmaction_centerclip.utils.progress import Progress
+from mmaction_centerclip.utils.tables import format_table
 
 TRAIN = Path(__file__).resolve().parents[1] / 'train.py'
 
@@ -39,8 +42,12 @@ def add_figures(parser: argparse.ArgumentParser) -> None:
                          'without the reducer')
     quality.add_argument('--clips', type=cli.positive_int, default=96,
                          help='clips to cut from --videos; default: 96')
-    quality.add_argument('--quality', help='the figure to draw; default: t2v/R1, or '
-                         'clips/cosine with --no-retrieval')
+    quality.add_argument('--quality', help='the figure to draw; default: t2v/R1, of '
+                         'cells that are trained finetuned/t2v/R1 or scratch/t2v/R1, '
+                         'or clips/cosine with --no-retrieval')
+    quality.add_argument('--against', nargs='+', metavar='NAME', default=['none'],
+                         help='reducers to compare R@1 with, query by query; default: '
+                         'none, the model without')
     price = parser.add_argument_group('price')
     price.add_argument(
         '--price', nargs='+', choices=bench.PRICES, default=[],
@@ -81,8 +88,8 @@ def parse_args() -> argparse.Namespace:
         'such as 7,3,49')
     what.add_argument('--seeds', nargs='+', type=int, default=[0],
                       help='of the weights, and of what a reducer draws at random')
-    weights = parser.add_argument_group('weights, one of')
-    weights = weights.add_mutually_exclusive_group(required=True)
+    ways = parser.add_argument_group('ways to meet a reducer, at least one')
+    weights = ways.add_mutually_exclusive_group()
     weights.add_argument(
         '--checkpoint', metavar='PATTERN',
         help='of the trained model without necks; {seed} and {config} in it stand for '
@@ -91,18 +98,26 @@ def parse_args() -> argparse.Namespace:
         '--pretrained', nargs='?', const='', metavar='TAG',
         help="a tag of open_clip for the config's arch, or a file; by itself, what "
         'the config names')
-    weights.add_argument('--train', action='store_true',
-                         help='train each cell from scratch, or from what the config '
-                         'names, with tools/train.py, in WORK_DIR/train')
-    weights.add_argument('--finetune', metavar='PATTERN',
-                         help='likewise from a checkpoint, of a pattern as above')
+    ways.add_argument('--train', action='store_true',
+                      help='train each cell from scratch, or from what the config '
+                      'names, with tools/train.py, in WORK_DIR/train')
+    ways.add_argument('--finetune', metavar='PATTERN',
+                      help='likewise from a checkpoint, of a pattern as above')
+    ways.add_argument('--finetune-options', nargs='+', action=DictAction, default={},
+                      metavar='KEY=VALUE', help='override settings of the config for '
+                      '--finetune alone, such as its schedule')
     cli.add_cfg_options(parser)
     add_figures(parser)
     parser.add_argument('--retry-failed', action='store_true',
                         help='measure failed cells again')
     parser.add_argument('--format', choices=['png', 'svg', 'pdf'], default='png',
                         help='of the picture')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if not (args.checkpoint or args.pretrained is not None or args.train
+            or args.finetune):
+        parser.error('one of --checkpoint, --pretrained, --train and --finetune is '
+                     'needed')
+    return args
 
 
 def read_reducers(args: argparse.Namespace) -> dict[str, dict]:
@@ -113,6 +128,8 @@ def read_reducers(args: argparse.Namespace) -> dict[str, dict]:
         known.update(bench.check_reducers(given, args.reducer_file))
     for name in args.reducers:
         check_choice('--reducers', name, known)
+    for name in args.against:
+        check_choice('--against', name, ['none', *args.reducers])
     return {name: known[name] for name in args.reducers}
 
 
@@ -123,17 +140,32 @@ def fill_in(pattern: str, path: str, seed: int) -> str:
     return found
 
 
-def make_run(path: str, seed: int, args: argparse.Namespace) -> bench.Run:
-    cfg = cli.read_config(path, args.cfg_options)
-    checkpoint = args.checkpoint and fill_in(args.checkpoint, path, seed)
-    if args.pretrained or args.finetune:
-        cfg.model.pretrained = args.pretrained or fill_in(args.finetune, path, seed)
-    train = partial(run_training, args) if args.train or args.finetune else None
+def make_runs(path: str, seed: int, args: argparse.Namespace) -> Iterator[bench.Run]:
+    """Yield the runs of a config and a seed, one for each way."""
     quality = bench.Quality(not args.no_retrieval, args.videos, args.clips)
     prices = [name for name in bench.PRICES if name in ('tower', *args.price)]
     prices = bench.Prices(prices, args.clock, args.repeats, args.batch_size,
                           args.device, args.compile)
-    return bench.Run(path, cfg, seed, quality, prices, checkpoint, train)
+
+    def make_run(way: str, pretrained: str | None, checkpoint: str | None = None
+                 ) -> bench.Run:
+        options = {**args.cfg_options,
+                   **(args.finetune_options if way == 'finetuned' else {})}
+        cfg = cli.read_config(path, {
+            name: value.replace('{seed}', str(seed)) if isinstance(value, str)
+            else value for name, value in options.items()})
+        if pretrained:
+            cfg.model.pretrained = pretrained
+        train = None if way == 'put in' else partial(run_training, args)
+        return bench.Run(path, cfg, seed, quality, prices, way, checkpoint, train)
+
+    if args.checkpoint or args.pretrained is not None:
+        yield make_run('put in', args.pretrained, args.checkpoint and fill_in(
+            args.checkpoint, path, seed))
+    if args.train:
+        yield make_run('scratch', None)
+    if args.finetune:
+        yield make_run('finetuned', fill_in(args.finetune, path, seed))
 
 
 def run_training(args: argparse.Namespace, cfg: Config, seed: int, name: str) -> str:
@@ -145,7 +177,8 @@ def run_training(args: argparse.Namespace, cfg: Config, seed: int, name: str) ->
     with log.open('a') as file:
         result = subprocess.run(
             [sys.executable, TRAIN, folder.with_suffix('.py'), '--work-dir', folder,
-             '--seed', str(seed), '--resume'], stdout=file, stderr=subprocess.STDOUT)
+             '--seed', str(seed), '--resume', '--no-validate'], stdout=file,
+            stderr=subprocess.STDOUT)
     if result.returncode:
         said = log.read_text(errors='replace').splitlines() or ['']
         raise InputError(f'the training failed, see {log}: '
@@ -190,10 +223,20 @@ def write_results(rows: list[dict], args: argparse.Namespace) -> None:
     writer.writeheader()
     writer.writerows(lines)
     write_text(table.getvalue(), folder / 'table.csv')
-    write_text(bench.sweep_markdown(lines, title), folder / 'table.md')
+    pages = [bench.sweep_markdown(lines, title)]
+    for name in args.against:
+        titles, cells = bench.differences_table(bench.compare_cells(rows, name))
+        if cells:
+            heading = (f'R@1 minus that of {name} at the same budget, in points, with '
+                       '95 % intervals by a bootstrap over seeds and videos:')
+            print(f'\n{heading}\n{format_table(titles, cells)}')
+            pages.append(f'{heading}\n\n{bench.markdown_table(titles, cells)}')
+    write_text('\n'.join(pages), folder / 'table.md')
     if not any('figures' in row for row in rows):
         raise InputError('every cell failed; the table above says why')
-    quality = args.quality or ('clips/cosine' if args.no_retrieval else 't2v/R1')
+    quality = args.quality or ('clips/cosine' if args.no_retrieval else next(
+        name for name in ('t2v/R1', 'finetuned/t2v/R1', 'scratch/t2v/R1')
+        if any(name in line for line in lines)))
     picture = folder / f'sweep.{args.format}'
     bench.plot_sweep(lines, quality, str(picture), title)
     print(f'Saved {folder / "table.csv"}, table.md and {picture.name}')
@@ -205,8 +248,8 @@ def main() -> None:
     if args.clock == 'process':
         torch.set_num_threads(1)
     reducers, budgets = read_reducers(args), list(map(bench.parse_budget, args.budgets))
-    plan = [(run, run.cells(reducers, budgets)) for run in (
-        make_run(path, seed, args) for path in args.config for seed in args.seeds)]
+    plan = [(run, run.cells(reducers, budgets)) for path in args.config
+            for seed in args.seeds for run in make_runs(path, seed, args)]
     lock_work_dir(args.work_dir)
     log = bench.CellLog(Path(args.work_dir, 'cells.jsonl'))
     measure_cells(plan, log, args.retry_failed)

@@ -23,6 +23,8 @@ REDUCERS: dict[str, dict] = {
     'atc': dict(type='AgglomerativeClustering'),
     'atc-adaptive': dict(type='AgglomerativeClustering', adaptive_segments=True),
     'rlt': dict(type='RunLengthTokens', before_block=1),
+    'kkz': dict(type='TokenClustering', max_iters=0, proportional=True),
+    'runs': dict(type='RunTokenMerging'),
     'segment-mean': dict(type='SegmentMeanPooling'),
     'sparse': dict(type='SparseTokenSampling'),
     'random': dict(type='RandomTokenDrop'),

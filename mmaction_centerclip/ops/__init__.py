@@ -10,6 +10,7 @@ from .merging import (
     bipartite_matching,
     cluster_mean,
     cluster_sum,
+    match_runs,
     merge,
     saliency,
 )
@@ -33,8 +34,8 @@ from .temporal import cut_at_changes, frame_changes, pack, run_lengths, temporal
 __all__ = ['affinity', 'agglomerative', 'alternate', 'bipartite_matching',
            'check_kmedoids', 'cluster_mean', 'cluster_sum', 'cut_at_changes',
            'density_peaks', 'frame_changes', 'kkz_init', 'kmedoids', 'largest',
-           'largest_share', 'mask_or_all', 'merge', 'normalized_laplacian', 'norms',
-           'novelty', 'pack', 'pairwise_distances', 'repeated_pairs', 'run_lengths',
-           'saliency', 'segment_mask', 'similarity_to', 'sparse_sampling',
-           'spatial_temporal_locality', 'spectral_clustering', 'spectral_embedding',
-           'temporal_shift', 'unit_normalize', 'weighted_mean']
+           'largest_share', 'mask_or_all', 'match_runs', 'merge',
+           'normalized_laplacian', 'norms', 'novelty', 'pack', 'pairwise_distances',
+           'repeated_pairs', 'run_lengths', 'saliency', 'segment_mask', 'similarity_to',
+           'sparse_sampling', 'spatial_temporal_locality', 'spectral_clustering',
+           'spectral_embedding', 'temporal_shift', 'unit_normalize', 'weighted_mean']

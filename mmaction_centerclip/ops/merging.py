@@ -1,4 +1,4 @@
-"""Merge tokens: means of clusters, and bipartite matching (ToMe, arXiv 2210.09461)."""
+"""Merge tokens: means of clusters, bipartite matching (ToMe), and runs over time."""
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -6,6 +6,7 @@ from torch.nn import functional as F
 from mmaction_centerclip.errors import InputError
 
 from .kmedoids import check_problem
+from .selection import largest
 
 
 def cluster_mean(tokens: Tensor, assignment: Tensor, num_centers: int,
@@ -47,9 +48,10 @@ def bipartite_matching(metric: Tensor, num_merges: int, sources: Tensor,
                        destinations: Tensor) -> tuple[Tensor, Tensor]:
     """Match the sources that are most like a destination with it.
 
-    Sec. 3 and Appendix D of the paper: each source has an edge to the destination whose
-    cosine similarity is largest, and the r = ``num_merges`` largest edges stay. In
-    float32, or float64 of such a metric (B, N, D); ties go to the lowest index.
+    ToMe (arXiv 2210.09461), Sec. 3 and Appendix D: each source has an edge to the
+    destination whose cosine similarity is largest, and the r = ``num_merges`` largest
+    edges stay. In float32, or float64 of such a metric (B, N, D); ties go to the lowest
+    index.
     ``sources``, int64 (A, ), and ``destinations``, int64 (N - A, ), are ascending.
 
     Returns ``kept``, int64 (B, N - r): the sources without an edge, then the
@@ -88,6 +90,54 @@ def bipartite_matching(metric: Tensor, num_merges: int, sources: Tensor,
     assignment[:, sources] = place
     assignment[:, destinations] = kept_sources + torch.arange(
         len(destinations), device=order.device)
+    return kept, assignment
+
+
+@torch.no_grad()
+def match_runs(tokens: Tensor, num_tokens: int, size: Tensor | None = None
+               ) -> tuple[Tensor, Tensor]:
+    """Match tokens over time where they change least, then those that are most alike.
+
+    At each place of a frame, a token goes on in the next frame where the cosine of the
+    two is large: of all pairs of neighbouring frames the largest, until the means of
+    these runs, by ``size`` (B, F, N), are ``2 * num_tokens``, or those of one frame. Of
+    them :func:`bipartite_matching` merges at most half at a time until ``num_tokens`` K
+    are left. Linear in the tokens (B, F, N, C) but for the matching of 2 K.
+
+    Returns the tokens that represent, int64 (B, K), of the order of the matching; and
+    for each of the F * N tokens, frame by frame, where what it merges into is in them,
+    int64 (B, F * N).
+
+    Examples:
+        >>> still, other = [1., 0], [[0., 1], [0.1, 1], [1, 0]]
+        >>> tokens = torch.tensor([[[still, changing] for changing in other]])
+        >>> kept, assignment = match_runs(tokens, 2)
+        >>> kept.tolist(), assignment.tolist()
+        ([[1, 5]], [[1, 0, 1, 0, 1, 1]])
+    """
+    check_problem(tokens.flatten(1, 2), num_tokens)
+    batch_size, frames, places, _ = tokens.shape
+    count = min(max(2 * num_tokens, places), frames * places)
+    dtype = torch.promote_types(tokens.dtype, torch.float32)
+    changes = -F.cosine_similarity(tokens[:, 1:].to(dtype), tokens[:, :-1].to(dtype),
+                                   dim=-1).flatten(1)
+    starts = torch.zeros(batch_size, frames * places, dtype=torch.bool,
+                         device=tokens.device)
+    starts[:, :places] = True
+    if count > places:
+        starts.scatter_(1, places + largest(changes, count - places), True)
+    token = torch.arange(frames * places, device=tokens.device).expand_as(starts)
+    start = torch.where(starts, token, 0).view(-1, frames, places).cummax(dim=1).values
+    kept = token[starts].view(batch_size, count)
+    assignment = (starts.cumsum(dim=1) - 1).gather(1, start.flatten(1))
+    size = None if size is None else size.flatten(1)
+    while count > num_tokens:
+        means, _ = merge(tokens.flatten(1, 2), assignment, count, size)
+        merges = min(count - num_tokens, count // 2)
+        chosen, parts = bipartite_matching(
+            means, merges, *alternate(count, first=True, device=tokens.device))
+        kept, assignment = kept.gather(1, chosen), parts.gather(1, assignment)
+        count -= merges
     return kept, assignment
 
 

@@ -122,6 +122,7 @@ NECKS = [
     dict(CENTERS, type='SpectralTokenClustering', graph='heat', sigma='auto',
          aggregation='mean'),
     dict(CENTERS, type='SparseTokenSampling'),
+    dict(CENTERS, type='RunTokenMerging'),
     dict(type='SegmentMeanPooling', before_block=1, num_segments=2),
     dict(type='TemporalShift', before_block=1),
     dict(type='TokenShift', before_block=1),
@@ -144,6 +145,21 @@ def test_every_neck_keeps_the_shapes_and_the_gradient(config, training, valid):
     assert out.frame_mask.any() == (valid > 0)
     out.x.sum().backward()
     assert out.x.isfinite().all() and tokens.x.grad.isfinite().all()
+
+
+def test_centers_can_count_as_often_as_their_clusters():
+    tokens = video_tokens(batch=2)
+    necks = [build(before_block=1, num_segments=2, num_centers=4, **options)
+             for options in (dict(), dict(proportional=True), dict(aggregation='mean'))]
+    alone, counted, mean = (neck(tokens) for neck in necks)
+    assert [neck.proportional_attention for neck in necks] == [False, True, False]
+    assert alone.size is None and torch.equal(counted.size, mean.size)
+    assert torch.equal(counted.x, alone.x) and (counted.size.sum(-1) == 12).all()
+    again = necks[1](counted)  # One segment a frame now: sizes add up.
+    assert torch.equal(again.size.sum(-1), counted.size.sum(-1))
+    with pytest.raises(InputError, match='proportional must be one of'):
+        build(type='SparseTokenSampling', before_block=1, num_segments=2, num_centers=4,
+              proportional=True)
 
 
 @pytest.mark.parametrize('aggregation', ['medoid', 'mean'])

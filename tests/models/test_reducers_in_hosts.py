@@ -13,11 +13,13 @@ CENTERS = dict(before_block=2, num_segments=2, num_centers=3)
 REDUCERS = {
     'kmedoids': dict(type='TokenClustering'),
     'kmedoids_mean': dict(type='TokenClustering', aggregation='mean'),
+    'kkz': dict(type='TokenClustering', max_iters=0, proportional=True),
     'spectral': dict(type='SpectralTokenClustering', sigma='auto'),
     'sampling': dict(type='SparseTokenSampling'),
     'mean': dict(type='SegmentMeanPooling'),
     'tome': dict(type='TokenMerging', r=2),
     'vidtldr': dict(type='SaliencyTokenMerging', r=2),
+    'runs': dict(type='RunTokenMerging'),
     'run_lengths': dict(type='RunLengthTokens', threshold=0.5),
     'peaks': dict(type='DensityPeakClustering'),
     'peaks_kept': dict(type='DensityPeakClustering', aggregation='medoid'),

@@ -5,7 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.ops import alternate, bipartite_matching, merge, saliency
+from mmaction_centerclip.ops import (
+    alternate,
+    bipartite_matching,
+    match_runs,
+    merge,
+    saliency,
+)
 
 from ..reference import token_merging as reference
 
@@ -47,6 +53,29 @@ def test_merging_loses_nothing(seed, count, grid, data):
     assert torch.equal(sizes.sum(1), size.sum(1)) and sizes.dtype == torch.int64
     torch.testing.assert_close((merged * sizes[..., None]).sum(1),
                                (tokens * size[..., None]).sum(1))
+
+
+@given(st.integers(0, 999), st.integers(1, 5), st.integers(1, 5), st.booleans(),
+       st.data())
+@settings(deadline=None)
+def test_runs_are_merged_over_time_then_by_pairs(seed, frames, places, sized, data):
+    left = data.draw(st.integers(1, frames * places))
+    tokens = tokens_of(seed, 2, frames * places).unflatten(1, (frames, places))
+    size = (tokens[..., 0].abs() * 9).long() + 1 if sized else None
+    kept, assignment = match_runs(tokens, left, size)
+    for b in range(2):
+        expected = reference.runs(tokens[b], left, None if size is None else size[b])
+        assert (kept[b].tolist(), assignment[b].tolist()) == expected
+    assert torch.equal(assignment.gather(1, kept), torch.arange(left).expand(2, -1))
+
+
+def test_what_stands_still_is_merged_first():
+    """A half of four frames that do not change costs the half that does nothing."""
+    tokens = tokens_of(0, 1, 32).unflatten(1, (4, 8))
+    tokens[:, :, :4] = tokens[:, :1, :4]
+    _, assignment = match_runs(tokens, 10)
+    groups = assignment.view(4, 8)
+    assert (groups[:, :4] == groups[0, :4]).all()
 
 
 def test_ties_go_to_the_lowest_index():

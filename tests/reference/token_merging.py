@@ -92,3 +92,35 @@ def join_clips(frames, sizes, classes, num_merges, places=None):
         new_sizes.append(sum(sizes[i] for i in members))
         rows.append(sum(tokens[i] * sizes[i] for i in members) / new_sizes[-1])
     return torch.stack(rows), new_sizes, kept
+
+
+def runs(frames, num_tokens, sizes=None):
+    """Ours: merge tokens over time, then by pairs. Frames (F, N, C), sizes (F, N).
+
+    Returns the index of the token that stands for each group, and each token's group.
+    """
+    count, places = len(frames), len(frames[0])
+    edges = [(cosine(np.asarray(frames[f][n]), np.asarray(frames[f - 1][n])), f, n)
+             for f in range(1, count) for n in range(places)]
+    edges.sort(key=lambda edge: edge[0])  # Those that change most stay apart.
+    starts = {(0, n) for n in range(places)} | {
+        (f, n) for _, f, n in edges[:max(2 * num_tokens, places) - places]}
+    groups = []
+    for f, n in sorted(starts):
+        end = next((g for g in range(f + 1, count) if (g, n) in starts), count)
+        groups.append([g * places + n for g in range(f, end)])
+    own = [group[0] for group in groups]
+    tokens = [np.asarray(token) for frame in frames for token in frame]
+    weights = [1] * len(tokens) if sizes is None else [
+        float(size) for frame in sizes for size in frame]
+    while len(groups) > num_tokens:
+        metric = [sum(tokens[i] * weights[i] for i in group)
+                  / sum(weights[i] for i in group) for group in groups]
+        kept, goes_to = bipartite(metric, min(len(groups) - num_tokens,
+                                              len(groups) // 2),
+                                  [i % 2 == 0 for i in range(len(groups))])
+        own = [own[i] for i in kept]
+        groups = [[i for group, g in zip(groups, goes_to) if g == k for i in group]
+                  for k in range(len(kept))]
+    return own, [next(k for k, group in enumerate(groups) if i in group)
+                 for i in range(len(tokens))]

@@ -11,6 +11,7 @@ from .baselines import (
 )
 from .clip_merging import TemporalTokenMerging
 from .run_lengths import RunLengthTokens
+from .run_merging import RunTokenMerging
 from .saliency_merging import SaliencyTokenMerging
 from .token_clustering import (
     AgglomerativeClustering,
@@ -23,7 +24,8 @@ from .token_selection import TokenSelection
 
 __all__ = ['AgglomerativeClustering', 'ClassSimilarityTokenDrop',
            'DensityPeakClustering', 'DuplicateTokenDrop', 'NormTokenDrop',
-           'RandomTokenDrop', 'RunLengthTokens', 'SaliencyTokenMerging',
+           'RandomTokenDrop', 'RunLengthTokens', 'RunTokenMerging',
+           'SaliencyTokenMerging',
            'SegmentMeanPooling', 'SparseTokenSampling', 'SpectralTokenClustering',
            'TemporalShift', 'TemporalTokenMerging', 'TokenClustering', 'TokenMerging',
            'TokenNeck', 'TokenReducer', 'TokenSelection', 'TokenShift', 'build_necks',

@@ -37,16 +37,22 @@ class PairMerging(TokenNeck):
         matched = self.match(tokens, metric)
         if matched is None:
             return tokens
+        if saliency is None:
+            return merge_matched(tokens, *matched)
         kept, assignment = matched
-        size = None if tokens.size is None else tokens.size[:, 0]
-        if saliency is not None:
-            places = torch.arange(metric.shape[1], device=kept.device)
-            weight = torch.where(kept.gather(1, assignment) != places, saliency, 1)
-            size = weight if size is None else size * weight
-        patches, size = merge(tokens.patches[:, 0], assignment, kept.shape[1], size)
-        return tokens.replace(
-            patches=patches[:, None], size=size[:, None],
-            positions=tokens.positions[:, 0].gather(1, kept)[:, None])
+        places = torch.arange(metric.shape[1], device=kept.device)
+        weight = torch.where(kept.gather(1, assignment) != places, saliency, 1)[:, None]
+        size = weight if tokens.size is None else tokens.size * weight
+        return merge_matched(tokens.replace(size=size), kept, assignment)
+
+
+def merge_matched(tokens: VideoTokens, kept: Tensor, assignment: Tensor) -> VideoTokens:
+    """Merge the patches of videos of one frame, see :func:`bipartite_matching`."""
+    size = None if tokens.size is None else tokens.size[:, 0]
+    patches, size = merge(tokens.patches[:, 0], assignment, kept.shape[1], size)
+    return tokens.replace(
+        patches=patches[:, None], size=size[:, None],
+        positions=tokens.positions[:, 0].gather(1, kept)[:, None])
 
 
 @MODELS.register_module()

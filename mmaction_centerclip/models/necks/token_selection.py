@@ -8,7 +8,12 @@ from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError, check_choice, check_positive_int
 from mmaction_centerclip.models.video_tokens import VideoTokens
-from mmaction_centerclip.ops import mask_or_all, merge, weighted_mean
+from mmaction_centerclip.ops import (
+    cluster_mean,
+    cluster_sum,
+    mask_or_all,
+    weighted_mean,
+)
 from mmaction_centerclip.utils.option_types import PositiveInt
 
 from .base import TokenReducer
@@ -21,6 +26,8 @@ class TokenSelection(TokenReducer):
         aggregation (str): ``'medoid'``: keep the centers themselves; ``'mean'``: the
             mean of each center's cluster, a token as often as its size says, at the
             center's position.
+        proportional (bool): Whether from this block on attention counts a kept token as
+            often as its cluster has tokens. CenterCLIP counts it once.
         cluster_embed (str, optional): Start of a learned embedding of the kept tokens,
             in token order; ``'clip'``: the tower's first patch positions.
         frame_embed (str, optional): Start of a learned embedding of the frame that a
@@ -38,13 +45,15 @@ class TokenSelection(TokenReducer):
                  frame_embed: Literal['zeros', 'random'] | None = None,
                  frames_per_segment: int | None = None, exclude_padding: bool = False,
                  embed_dims: int | None = None, init_cfg: dict | list | None = None,
-                 adaptive_segments: bool = False) -> None:
+                 adaptive_segments: bool = False, proportional: bool = False) -> None:
         super().__init__(before_block, num_segments, exclude_padding,
                          embed_dims, init_cfg, adaptive_segments)
         name = type(self).__name__
         self.num_centers = num_centers
         if not self.has_clusters:
             check_choice(f'{name}: aggregation', aggregation, ('medoid', ))
+            check_choice(f'{name}: proportional', proportional, (False, ))
+        self.proportional_attention = proportional
         self.aggregation = aggregation
         self._cluster_embed_start = cluster_embed
         if frame_embed is not None:
@@ -76,16 +85,10 @@ class TokenSelection(TokenReducer):
     def reduce(self, segments: VideoTokens) -> VideoTokens:
         """Keep the selected tokens of each segment, in token order."""
         indices, assignment = self._select(segments)
-        patches, known = self._keep(segments, indices)
+        patches, known = self._keep(segments, indices, assignment)
         if self.aggregation == 'mean':
-            size, mask = segments.size, self._token_mask(segments)
-            size = None if size is None else size.flatten(1)
-            if mask is not None:
-                mask = mask_or_all(mask)
-                size = mask.long() if size is None else size * mask
-            patches, size = merge(segments.patches.flatten(1, 2), assignment,
-                                  self.num_centers, size)
-            known.update(size=size[:, None])
+            patches = cluster_mean(segments.patches.flatten(1, 2), assignment,
+                                   self.num_centers, self._weights(segments))
         return segments.replace(
             prefix=self.mean_prefix(segments),
             patches=self._embed(patches[:, None], segments, indices), **known)
@@ -103,8 +106,8 @@ class TokenSelection(TokenReducer):
             return super().after(function, tokens)
         segments, mask = self.to_segments(tokens.with_positions())
         with torch.no_grad(), _autocast_without_cache(tokens.x.device.type):
-            indices, _ = self._select(segments.map(function))
-        patches, known = self._keep(segments, indices)
+            indices, assignment = self._select(segments.map(function))
+        patches, known = self._keep(segments, indices, assignment)
         parts = segments.prefix, patches  # (B * S, F, P, C), (B * S, K, C)
         mapped = function(torch.cat([x.flatten(0, -2) for x in parts])[None])[0]
         prefix, patches = (x.unflatten(0, part.shape[:-1]) for x, part in zip(
@@ -134,8 +137,17 @@ class TokenSelection(TokenReducer):
             return None
         return segments.frame_mask.repeat_interleave(segments.patches.shape[2], 1)
 
-    def _keep(self, segments: VideoTokens,
-              indices: Tensor) -> tuple[Tensor, dict[str, Tensor | None]]:
+    def _weights(self, segments: VideoTokens) -> Tensor | None:
+        """Return how often each token (B * S, F * N) counts, None of ones."""
+        size, mask = segments.size, self._token_mask(segments)
+        size = None if size is None else size.flatten(1)
+        if mask is None:
+            return size
+        mask = mask_or_all(mask)
+        return mask.long() if size is None else size * mask
+
+    def _keep(self, segments: VideoTokens, indices: Tensor, assignment: Tensor | None
+              ) -> tuple[Tensor, dict[str, Tensor | None]]:
         """Gather tokens (B * S, K, C), and what is known of them.
 
         Indices of -1 pad segments that keep fewer tokens than others, by size 0.
@@ -147,6 +159,12 @@ class TokenSelection(TokenReducer):
                                      ('size', segments.size))}
         if self.pads:
             known['size'] = kept[:, None].long()  # The only neck: all are of size 1.
+        elif self.aggregation == 'mean' or (
+                self.proportional_attention and self.num_centers < assignment.shape[1]):
+            weights = self._weights(segments)
+            known['size'] = cluster_sum(
+                torch.ones_like(assignment) if weights is None else weights, assignment,
+                self.num_centers)[:, None]
         return _gather(segments.patches.flatten(1, 2), indices), known
 
     def _embed(self, patches: Tensor, segments: VideoTokens,

@@ -24,6 +24,7 @@ REDUCERS: dict[str, dict] = {
     'atc-adaptive': dict(type='AgglomerativeClustering', adaptive_segments=True),
     'rlt': dict(type='RunLengthTokens', before_block=1),
     'kkz': dict(type='TokenClustering', max_iters=0, proportional=True),
+    'rare': dict(type='RareTokenDrop', fuse=True),
     'runs': dict(type='RunTokenMerging'),
     'segment-mean': dict(type='SegmentMeanPooling'),
     'sparse': dict(type='SparseTokenSampling'),

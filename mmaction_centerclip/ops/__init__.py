@@ -15,10 +15,12 @@ from .merging import (
     saliency,
 )
 from .selection import (
+    fuse_rest,
     largest,
     largest_share,
     norms,
     novelty,
+    rarity,
     similarity_to,
     sparse_sampling,
 )
@@ -33,9 +35,10 @@ from .temporal import cut_at_changes, frame_changes, pack, run_lengths, temporal
 
 __all__ = ['affinity', 'agglomerative', 'alternate', 'bipartite_matching',
            'check_kmedoids', 'cluster_mean', 'cluster_sum', 'cut_at_changes',
-           'density_peaks', 'frame_changes', 'kkz_init', 'kmedoids', 'largest',
-           'largest_share', 'mask_or_all', 'match_runs', 'merge',
+           'density_peaks', 'frame_changes', 'fuse_rest', 'kkz_init', 'kmedoids',
+           'largest', 'largest_share', 'mask_or_all', 'match_runs', 'merge',
            'normalized_laplacian', 'norms', 'novelty', 'pack', 'pairwise_distances',
-           'repeated_pairs', 'run_lengths', 'saliency', 'segment_mask', 'similarity_to',
-           'sparse_sampling', 'spatial_temporal_locality', 'spectral_clustering',
-           'spectral_embedding', 'temporal_shift', 'unit_normalize', 'weighted_mean']
+           'rarity', 'repeated_pairs', 'run_lengths', 'saliency', 'segment_mask',
+           'similarity_to', 'sparse_sampling', 'spatial_temporal_locality',
+           'spectral_clustering', 'spectral_embedding', 'temporal_shift',
+           'unit_normalize', 'weighted_mean']

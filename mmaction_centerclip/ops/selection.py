@@ -6,6 +6,7 @@ from torch.nn import functional as F
 from mmaction_centerclip.errors import InputError
 
 from .kmedoids import check_problem
+from .masks import weighted_mean
 
 
 def sparse_sampling(num_tokens: int, num_centers: int, num_segments: int = 1, *,
@@ -70,6 +71,38 @@ def largest_share(scores: Tensor, share: float, num_segments: int,
     tokens = scores.shape[1]
     indices = order.masked_fill(~kept, tokens).sort(dim=1).values
     return indices.masked_fill(indices == tokens, -1)[:, :int(kept.sum(dim=1).max())]
+
+
+@torch.no_grad()
+def fuse_rest(scores: Tensor, kept: Tensor) -> Tensor:
+    """Assign tokens that are not kept to the kept one of the lowest score.
+
+    From scores (B, N) and indices ``kept`` (B, K), -1 behind, to each token's place in
+    ``kept``, int64 (B, N); ties go to the lowest index.
+
+    Examples:
+        >>> fuse_rest(torch.tensor([[5., 1, 7, 2]]), torch.tensor([[0, 2]]))
+        tensor([[0, 0, 1, 0]])
+    """
+    count = scores.shape[1]
+    real = kept >= 0
+    own = scores.gather(1, kept.clamp(min=0)).masked_fill(~real, torch.inf)
+    order = own.argsort(dim=1, stable=True)
+    # Of infinite scores too it is a token, not padding.
+    last = order.gather(1, real.gather(1, order).int().argmax(dim=1, keepdim=True))
+    places = torch.arange(kept.shape[1], device=kept.device).expand_as(kept)
+    assignment = last.repeat(1, count + 1)  # and a column for the padding
+    return assignment.scatter_(1, kept.where(real, count), places)[:, :count]
+
+
+@torch.no_grad()
+def rarity(tokens: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Return the distances of tokens (B, N, C) to their mean, float32 or more, (B, N).
+
+    Euclidean; padding (``valid`` is False) is in no mean, unless all is.
+    """
+    tokens = tokens.to(torch.promote_types(tokens.dtype, torch.float32))
+    return norms(tokens - weighted_mean(tokens[:, :, None], valid)[:, 0])
 
 
 @torch.no_grad()

@@ -162,6 +162,30 @@ def test_centers_can_count_as_often_as_their_clusters():
               proportional=True)
 
 
+@pytest.mark.parametrize('count', [4, 0.4])
+def test_what_is_dropped_can_be_fused(count):
+    tokens = video_tokens(batch=2)
+    dropped, fused = (MODELS.build(dict(
+        type='NormTokenDrop', before_block=1, num_segments=2, num_centers=count,
+        fuse=fuse))(tokens) for fuse in (False, True))
+    assert torch.equal(fused.positions, dropped.positions)
+    assert (fused.size.sum(-1) == 12).all()
+    segments = tokens.patches.reshape(4, 12, 8)
+    for row, size, own, place in zip(segments, fused.size.flatten(0, 1),
+                                     fused.patches.flatten(0, 1),
+                                     fused.positions.flatten(0, 1) % 12):
+        real = size > 0
+        assert real.any() and (count < 1 or real.all())
+        last = place[real][row[place[real]].norm(dim=-1).argmin()]
+        for token, held, at in zip(own[real], size[real], place[real]):
+            if at != last:
+                assert held == 1 and torch.equal(token, row[at])
+                continue
+            rest = [i for i in range(12) if i == last or i not in place[real]]
+            assert held == len(rest)
+            torch.testing.assert_close(token, row[rest].mean(0))
+
+
 @pytest.mark.parametrize('aggregation', ['medoid', 'mean'])
 def test_padding_can_stay_out(aggregation):
     neck = build(before_block=1, num_segments=1, num_centers=4,

@@ -27,6 +27,8 @@ REDUCERS = {
     'random': dict(type='RandomTokenDrop'),
     'norm': dict(type='NormTokenDrop'),
     'class': dict(type='ClassSimilarityTokenDrop'),
+    'rare': dict(type='RareTokenDrop'),
+    'rare_fused': dict(type='RareTokenDrop', fuse=True),
     'duplicates': dict(type='DuplicateTokenDrop'),
     'adaptive': dict(type='TokenClustering', adaptive_segments=True),
     'adaptive_mean': dict(type='SegmentMeanPooling', adaptive_segments=True),

@@ -7,10 +7,12 @@ from torch.nn import functional as F
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.ops import (
+    fuse_rest,
     largest,
     largest_share,
     norms,
     novelty,
+    rarity,
     similarity_to,
 )
 
@@ -55,6 +57,19 @@ def test_largest_share_by_sorting(tokens, segments, share):
     assert all(row == sorted(row, key=lambda i: (i < 0, i)) for row in got.tolist())
 
 
+@given(st.lists(st.sampled_from([-1., 0, 2, torch.inf]), min_size=1, max_size=9),
+       st.data())
+def test_the_rest_goes_to_the_last_that_is_kept(scores, data):
+    tokens = range(len(scores))
+    kept = sorted(data.draw(st.sets(st.sampled_from(tokens), min_size=1)))
+    pads = data.draw(st.integers(0, 2))
+    got = fuse_rest(torch.tensor([scores]).float(),
+                    torch.tensor([kept + [-1] * pads]))
+    last = min(kept, key=lambda token: scores[token])
+    assert got.tolist() == [[kept.index(token if token in kept else last)
+                             for token in tokens]]
+
+
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
 def test_scores_by_the_definition(dtype):
     tokens = torch.randn(2, 6, 5).to(dtype)
@@ -66,6 +81,17 @@ def test_scores_by_the_definition(dtype):
         for i in range(6):
             x, y = exact[b, i], exact[b, 5 - i]
             torch.testing.assert_close(got[b, i], x @ y / x.norm() / y.norm())
+
+
+@pytest.mark.parametrize('masked', [False, True])
+def test_rarity_by_the_definition(masked):
+    tokens = torch.randn(2, 6, 4)
+    valid = torch.tensor([[1, 1, 1, 0, 0, 1], [0] * 6]).bool()
+    got = rarity(tokens.half(), valid if masked else None)
+    assert got.dtype == torch.float32
+    for row, found, real in zip(tokens.half().float(), got, valid):
+        mean = (row[real] if masked and real.any() else row).mean(0)
+        torch.testing.assert_close(found, torch.stack([(x - mean).norm() for x in row]))
 
 
 @pytest.mark.parametrize('masked', [False, True])

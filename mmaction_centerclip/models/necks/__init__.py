@@ -4,6 +4,7 @@ from .baselines import (
     DuplicateTokenDrop,
     NormTokenDrop,
     RandomTokenDrop,
+    RareTokenDrop,
     SegmentMeanPooling,
     SparseTokenSampling,
     TemporalShift,
@@ -24,9 +25,8 @@ from .token_selection import TokenSelection
 
 __all__ = ['AgglomerativeClustering', 'ClassSimilarityTokenDrop',
            'DensityPeakClustering', 'DuplicateTokenDrop', 'NormTokenDrop',
-           'RandomTokenDrop', 'RunLengthTokens', 'RunTokenMerging',
-           'SaliencyTokenMerging',
-           'SegmentMeanPooling', 'SparseTokenSampling', 'SpectralTokenClustering',
-           'TemporalShift', 'TemporalTokenMerging', 'TokenClustering', 'TokenMerging',
-           'TokenNeck', 'TokenReducer', 'TokenSelection', 'TokenShift', 'build_necks',
-           'single_necks']
+           'RandomTokenDrop', 'RareTokenDrop', 'RunLengthTokens', 'RunTokenMerging',
+           'SaliencyTokenMerging', 'SegmentMeanPooling', 'SparseTokenSampling',
+           'SpectralTokenClustering', 'TemporalShift', 'TemporalTokenMerging',
+           'TokenClustering', 'TokenMerging', 'TokenNeck', 'TokenReducer',
+           'TokenSelection', 'TokenShift', 'build_necks', 'single_necks']

@@ -12,11 +12,13 @@ from torch import Tensor
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.video_tokens import VideoTokens
 from mmaction_centerclip.ops import (
+    fuse_rest,
     largest,
     largest_share,
     mask_or_all,
     norms,
     novelty,
+    rarity,
     similarity_to,
     sparse_sampling,
     temporal_shift,
@@ -95,27 +97,35 @@ class _TokenDrop(TokenSelection):
     """Keep the tokens of the largest scores; no choice of clusters.
 
     ``num_centers`` tokens of each segment, or of all of a video's the share that it is,
-    which segments then divide by the scores, at least one each.
+    which segments then divide by the scores, at least one each. With ``fuse`` the last
+    of them becomes the mean of itself and all that is dropped, and attention counts it
+    as often, after EViT (arXiv 2202.07800), Sec. 3.2, which weighs that mean.
     """
     has_clusters = False
 
     def __init__(self, before_block: int, num_segments: int,
-                 num_centers: PositiveCountOrShare, **kwargs) -> None:
+                 num_centers: PositiveCountOrShare, fuse: bool = False,
+                 **kwargs) -> None:
         is_share = num_centers < 1
         super().__init__(before_block, num_segments, 1 if is_share else num_centers,
                          **kwargs)
         self.num_centers = num_centers
-        self.pads = self.proportional_attention = is_share
+        self.fuse = fuse
+        self.aggregation = 'mean' if fuse else 'medoid'
+        self.pads = is_share
+        self.proportional_attention = is_share or fuse
         if is_share and self.cluster_embed is not None:
             raise InputError(f'{self}: cluster_embed needs a number of num_centers')
 
     def select(self, tokens: Tensor, token_mask: Tensor | None, frames: int,
-               *prefix: Tensor) -> tuple[Tensor, None]:
+               *prefix: Tensor) -> tuple[Tensor, Tensor | None]:
         scores = self.scores(tokens, token_mask, frames, *prefix)
         if self.pads:
-            return largest_share(scores, self.num_centers, self.num_segments,
-                                 token_mask), None
-        return largest(scores, self.num_centers, token_mask), None
+            kept = largest_share(scores, self.num_centers, self.num_segments,
+                                 token_mask)
+        else:
+            kept = largest(scores, self.num_centers, token_mask)
+        return kept, fuse_rest(scores, kept) if self.fuse else None
 
     @abstractmethod
     def scores(self, tokens: Tensor, token_mask: Tensor | None, frames: int,
@@ -176,3 +186,15 @@ class DuplicateTokenDrop(_TokenDrop):
     def scores(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> Tensor:
         return novelty(tokens, frames, token_mask)
+
+
+@MODELS.register_module()
+class RareTokenDrop(_TokenDrop):
+    """Keep each segment's tokens that are farthest from the mean of all.
+
+    Ours, linear in the tokens; with ``fuse=True`` the reducer of docs/benchmark.md.
+    """
+
+    def scores(self, tokens: Tensor, token_mask: Tensor | None,
+               frames: int) -> Tensor:
+        return rarity(tokens, token_mask)

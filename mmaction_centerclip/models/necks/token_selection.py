@@ -88,7 +88,7 @@ class TokenSelection(TokenReducer):
         patches, known = self._keep(segments, indices, assignment)
         if self.aggregation == 'mean':
             patches = cluster_mean(segments.patches.flatten(1, 2), assignment,
-                                   self.num_centers, self._weights(segments))
+                                   indices.shape[1], self._weights(segments))
         return segments.replace(
             prefix=self.mean_prefix(segments),
             patches=self._embed(patches[:, None], segments, indices), **known)
@@ -157,14 +157,16 @@ class TokenSelection(TokenReducer):
                  value.flatten(1).gather(1, indices)[:, None]
                  for name, value in (('positions', segments.positions),
                                      ('size', segments.size))}
-        if self.pads:
-            known['size'] = kept[:, None].long()  # The only neck: all are of size 1.
-        elif self.aggregation == 'mean' or (
-                self.proportional_attention and self.num_centers < assignment.shape[1]):
+        if assignment is None:
+            if self.pads:  # The only neck: all are of size 1.
+                known['size'] = kept[:, None].long()
+        elif self.aggregation == 'mean' or self.proportional_attention:
             weights = self._weights(segments)
+            if weights is None and indices.shape == assignment.shape:
+                return segments.patches.flatten(1, 2), known  # Each is its cluster.
             known['size'] = cluster_sum(
                 torch.ones_like(assignment) if weights is None else weights, assignment,
-                self.num_centers)[:, None]
+                indices.shape[1])[:, None]
         return _gather(segments.patches.flatten(1, 2), indices), known
 
     def _embed(self, patches: Tensor, segments: VideoTokens,

@@ -2,7 +2,6 @@
 import csv
 import json
 import shutil
-import subprocess
 import sys
 import time
 
@@ -13,7 +12,7 @@ from mmengine.config import Config
 from mmaction_centerclip.benchmarking import build_model, cell_key
 from mmaction_centerclip.benchmarking.sweep import train_key
 
-from ..processes import kill, run_tool, start_tool
+from ..processes import kill, start_tool
 
 TOOL = 'analysis_tools/sweep.py'
 REDUCERS = ['--reducers', 'kmedoids', 'random']
@@ -186,18 +185,8 @@ def test_a_killed_sweep_goes_on_with_equal_rows(run_tool, trained, tmp_path):
     assert without_times(rows_of(killed)) == without_times(rows_of(whole))
 
 
-def train_here(command, *args, run=subprocess.run, **options):
-    """Stand in for subprocess.run: a training need not import everything anew."""
-    if command[0] != sys.executable:
-        return run(command, *args, **options)
-    said = run_tool(*command[1:])
-    options['stdout'].write(said)
-    return subprocess.CompletedProcess(command, int(said.startswith('error: ')))
-
-
 @pytest.mark.slow
-def test_cells_are_trained_and_finetuned(tiny_config, trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(subprocess, 'run', train_here)
+def test_cells_are_trained_and_finetuned(run_tool, tiny_config, trained, tmp_path):
     options = ['--reducers', 'kmedoids', *FAST, '--work-dir', tmp_path, '--cfg-options',
                'train_cfg.max_epochs=1', 'train_cfg.val_interval=1',
                'param_scheduler.end=1']

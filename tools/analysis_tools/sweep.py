@@ -10,7 +10,9 @@ measured again. A cell that fails is a row that says why.
 import argparse
 import csv
 import io
-import subprocess
+import multiprocessing
+import os
+import runpy
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -29,7 +31,9 @@ from mmaction_centerclip.utils.homes import ToolParser
 from mmaction_centerclip.utils.progress import Progress
 from mmaction_centerclip.utils.tables import format_table
 
-TRAIN = Path(__file__).resolve().parents[1] / 'train.py'
+TRAIN = str(Path(__file__).resolve().parents[1] / 'train.py')
+# Trainings fork from it, so that none waits for the imports of this file.
+SERVER = multiprocessing.get_context('forkserver')
 
 
 def add_figures(parser: argparse.ArgumentParser) -> None:
@@ -174,16 +178,25 @@ def run_training(args: argparse.Namespace, cfg: Config, seed: int, name: str) ->
     folder.mkdir(parents=True, exist_ok=True)
     cfg.dump(folder.with_suffix('.py'))
     log = folder.with_suffix('.log')
-    with log.open('a') as file:
-        result = subprocess.run(
-            [sys.executable, TRAIN, folder.with_suffix('.py'), '--work-dir', folder,
-             '--seed', str(seed), '--resume', '--no-validate'], stdout=file,
-            stderr=subprocess.STDOUT)
-    if result.returncode:
+    process = SERVER.Process(target=train, args=(log, [
+        str(folder.with_suffix('.py')), '--work-dir', str(folder), '--seed', str(seed),
+        '--resume', '--no-validate']))
+    process.start()
+    process.join()
+    if process.exitcode:
         said = log.read_text(errors='replace').splitlines() or ['']
         raise InputError(f'the training failed, see {log}: '
                          f'{said[-1].removeprefix("error: ")}')
     return find_resumable(str(folder))
+
+
+def train(log: Path, args: list[str]) -> None:
+    """Run tools/train.py in this process, whose output goes to the log."""
+    with log.open('a') as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    sys.argv = [TRAIN, *args]
+    runpy.run_path(TRAIN, run_name='__main__')
 
 
 def measure_cells(plan: list[tuple[bench.Run, list[dict]]], log: bench.CellLog,

@@ -45,6 +45,8 @@ DATA = {
     'shapes': ('shapes', 'train.json', 'test.json', 32),
     'shapes-motion': ('shapes_motion', 'train.json', 'test.json', 32),
     'shapes-hard': ('shapes_hard', 'train.json', 'test.json', 32),
+    'shapes-moving': ('shapes_moving', 'train.json', 'test.json', 32),
+    'shapes-long': ('shapes_long', 'train.json', 'test.json', 32),
 }
 # The arch and the tag of weights other than OpenAI's.
 PRETRAINED = {

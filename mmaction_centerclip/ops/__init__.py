@@ -10,12 +10,13 @@ from .merging import (
     bipartite_matching,
     cluster_mean,
     cluster_sum,
+    fuse_rest,
+    fused,
     match_runs,
     merge,
     saliency,
 )
 from .selection import (
-    fuse_rest,
     largest,
     largest_share,
     norms,
@@ -35,8 +36,8 @@ from .temporal import cut_at_changes, frame_changes, pack, run_lengths, temporal
 
 __all__ = ['affinity', 'agglomerative', 'alternate', 'bipartite_matching',
            'check_kmedoids', 'cluster_mean', 'cluster_sum', 'cut_at_changes',
-           'density_peaks', 'frame_changes', 'fuse_rest', 'kkz_init', 'kmedoids',
-           'largest', 'largest_share', 'mask_or_all', 'match_runs', 'merge',
+           'density_peaks', 'frame_changes', 'fuse_rest', 'fused', 'kkz_init',
+           'kmedoids', 'largest', 'largest_share', 'mask_or_all', 'match_runs', 'merge',
            'normalized_laplacian', 'norms', 'novelty', 'pack', 'pairwise_distances',
            'rarity', 'repeated_pairs', 'run_lengths', 'saliency', 'segment_mask',
            'similarity_to', 'sparse_sampling', 'spatial_temporal_locality',

@@ -161,3 +161,43 @@ def merge(tokens: Tensor, assignment: Tensor, num_tokens: int,
     if size is None:
         size = torch.ones_like(assignment)
     return merged, cluster_sum(size, assignment, num_tokens)
+
+
+@torch.no_grad()
+def fuse_rest(scores: Tensor, kept: Tensor) -> Tensor:
+    """Assign tokens that are not kept to the kept one of the lowest score.
+
+    From scores (B, N) and indices ``kept`` (B, K), -1 behind, to each token's place in
+    ``kept``, int64 (B, N); ties go to the lowest index.
+
+    Examples:
+        >>> fuse_rest(torch.tensor([[5., 1, 7, 2]]), torch.tensor([[0, 2]]))
+        tensor([[0, 0, 1, 0]])
+    """
+    count = scores.shape[1]
+    real = kept >= 0
+    own = scores.gather(1, kept.clamp(min=0)).masked_fill(~real, torch.inf)
+    # The first of equal ones: of infinite scores too it is a token, not padding.
+    last = own.min(dim=1, keepdim=True).indices
+    places = torch.arange(kept.shape[1], device=kept.device).expand_as(kept)
+    # With a column for the padding.
+    return last.expand(-1, count + 1).scatter(1, kept.where(real, count),
+                                              places)[:, :count]
+
+
+def fused(tokens: Tensor, kept: Tensor, assignment: Tensor,
+          weights: Tensor | None = None) -> Tensor:
+    """Return the means (B, K, C) of clusters of one token each, but for one of them.
+
+    Those of :func:`cluster_mean` of tokens (B, N, C), the tokens ``kept`` (B, K, C),
+    and the ``assignment`` of :func:`fuse_rest`, without a pass over all clusters.
+    """
+    large = cluster_sum(torch.ones_like(assignment), assignment, kept.shape[1])
+    last = large.max(dim=1, keepdim=True).indices
+    parts = (assignment == last).to(tokens.dtype)
+    if weights is not None:
+        weighted = parts * weights
+        parts = torch.where(weighted.any(dim=1, keepdim=True), weighted, parts)
+    share = parts / parts.sum(dim=1, keepdim=True)
+    mean = (tokens * share[..., None]).sum(dim=1, keepdim=True)
+    return kept.scatter(1, last[..., None].expand_as(mean), mean)

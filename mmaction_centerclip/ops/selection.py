@@ -74,28 +74,6 @@ def largest_share(scores: Tensor, share: float, num_segments: int,
 
 
 @torch.no_grad()
-def fuse_rest(scores: Tensor, kept: Tensor) -> Tensor:
-    """Assign tokens that are not kept to the kept one of the lowest score.
-
-    From scores (B, N) and indices ``kept`` (B, K), -1 behind, to each token's place in
-    ``kept``, int64 (B, N); ties go to the lowest index.
-
-    Examples:
-        >>> fuse_rest(torch.tensor([[5., 1, 7, 2]]), torch.tensor([[0, 2]]))
-        tensor([[0, 0, 1, 0]])
-    """
-    count = scores.shape[1]
-    real = kept >= 0
-    own = scores.gather(1, kept.clamp(min=0)).masked_fill(~real, torch.inf)
-    order = own.argsort(dim=1, stable=True)
-    # Of infinite scores too it is a token, not padding.
-    last = order.gather(1, real.gather(1, order).int().argmax(dim=1, keepdim=True))
-    places = torch.arange(kept.shape[1], device=kept.device).expand_as(kept)
-    assignment = last.repeat(1, count + 1)  # and a column for the padding
-    return assignment.scatter_(1, kept.where(real, count), places)[:, :count]
-
-
-@torch.no_grad()
 def rarity(tokens: Tensor, valid: Tensor | None = None) -> Tensor:
     """Return the distances of tokens (B, N, C) to their mean, float32 or more, (B, N).
 

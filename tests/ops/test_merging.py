@@ -8,6 +8,9 @@ from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.ops import (
     alternate,
     bipartite_matching,
+    cluster_mean,
+    fuse_rest,
+    fused,
     match_runs,
     merge,
     saliency,
@@ -76,6 +79,32 @@ def test_what_stands_still_is_merged_first():
     _, assignment = match_runs(tokens, 10)
     groups = assignment.view(4, 8)
     assert (groups[:, :4] == groups[0, :4]).all()
+
+
+@given(st.lists(st.sampled_from([-1., 0, 2, torch.inf]), min_size=1, max_size=9),
+       st.data())
+def test_the_rest_goes_to_the_last_that_is_kept(scores, data):
+    tokens = range(len(scores))
+    kept = sorted(data.draw(st.sets(st.sampled_from(tokens), min_size=1)))
+    pads = data.draw(st.integers(0, 2))
+    got = fuse_rest(torch.tensor([scores]).float(),
+                    torch.tensor([kept + [-1] * pads]))
+    last = min(kept, key=lambda token: scores[token])
+    assert got.tolist() == [[kept.index(token if token in kept else last)
+                             for token in tokens]]
+
+
+@given(st.integers(0, 99), st.integers(1, 5), st.sampled_from([None, 0, 1]))
+def test_what_is_fused_is_the_mean_of_its_cluster(seed, count, weighted):
+    """Of weights too, where all of a cluster may be zero."""
+    tokens = tokens_of(seed, 2, 5)
+    scores = tokens[..., 0]
+    kept = scores.topk(count).indices.sort().values
+    assignment = fuse_rest(scores, kept)
+    weights = None if weighted is None else weighted * (scores > 0).long()
+    got = fused(tokens, tokens.gather(1, kept[..., None].expand(-1, -1, 4)), assignment,
+                weights)
+    torch.testing.assert_close(got, cluster_mean(tokens, assignment, count, weights))
 
 
 def test_ties_go_to_the_lowest_index():

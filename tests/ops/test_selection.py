@@ -7,7 +7,6 @@ from torch.nn import functional as F
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.ops import (
-    fuse_rest,
     largest,
     largest_share,
     norms,
@@ -55,19 +54,6 @@ def test_largest_share_by_sorting(tokens, segments, share):
     assert [[i for i in row if i >= 0] for row in got.tolist()] == expected
     assert got.shape[1] == max(map(len, expected))
     assert all(row == sorted(row, key=lambda i: (i < 0, i)) for row in got.tolist())
-
-
-@given(st.lists(st.sampled_from([-1., 0, 2, torch.inf]), min_size=1, max_size=9),
-       st.data())
-def test_the_rest_goes_to_the_last_that_is_kept(scores, data):
-    tokens = range(len(scores))
-    kept = sorted(data.draw(st.sets(st.sampled_from(tokens), min_size=1)))
-    pads = data.draw(st.integers(0, 2))
-    got = fuse_rest(torch.tensor([scores]).float(),
-                    torch.tensor([kept + [-1] * pads]))
-    last = min(kept, key=lambda token: scores[token])
-    assert got.tolist() == [[kept.index(token if token in kept else last)
-                             for token in tokens]]
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float16])

@@ -13,6 +13,7 @@ from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.video_tokens import VideoTokens
 from mmaction_centerclip.ops import (
     fuse_rest,
+    fused,
     largest,
     largest_share,
     mask_or_all,
@@ -126,6 +127,10 @@ class _TokenDrop(TokenSelection):
         else:
             kept = largest(scores, self.num_centers, token_mask)
         return kept, fuse_rest(scores, kept) if self.fuse else None
+
+    def cluster_means(self, tokens: Tensor, kept: Tensor, assignment: Tensor,
+                      weights: Tensor | None) -> Tensor:
+        return fused(tokens, kept, assignment, weights)
 
     @abstractmethod
     def scores(self, tokens: Tensor, token_mask: Tensor | None, frames: int,

@@ -87,8 +87,8 @@ class TokenSelection(TokenReducer):
         indices, assignment = self._select(segments)
         patches, known = self._keep(segments, indices, assignment)
         if self.aggregation == 'mean':
-            patches = cluster_mean(segments.patches.flatten(1, 2), assignment,
-                                   indices.shape[1], self._weights(segments))
+            patches = self.cluster_means(segments.patches.flatten(1, 2), patches,
+                                         assignment, self._weights(segments))
         return segments.replace(
             prefix=self.mean_prefix(segments),
             patches=self._embed(patches[:, None], segments, indices), **known)
@@ -136,6 +136,11 @@ class TokenSelection(TokenReducer):
         if segments.frame_mask is None:
             return None
         return segments.frame_mask.repeat_interleave(segments.patches.shape[2], 1)
+
+    def cluster_means(self, tokens: Tensor, kept: Tensor, assignment: Tensor,
+                      weights: Tensor | None) -> Tensor:
+        """Return the means (B * S, K, C) of the clusters of those kept."""
+        return cluster_mean(tokens, assignment, kept.shape[1], weights)
 
     def _weights(self, segments: VideoTokens) -> Tensor | None:
         """Return how often each token (B * S, F * N) counts, None of ones."""

@@ -33,7 +33,7 @@ from mmaction_centerclip.utils.tables import format_table
 
 TRAIN = str(Path(__file__).resolve().parents[1] / 'train.py')
 # Trainings fork from it, so that none waits for the imports of this file.
-SERVER = multiprocessing.get_context('forkserver')
+SERVER = multiprocessing.get_context('forkserver' if hasattr(os, 'fork') else 'spawn')
 
 
 def add_figures(parser: argparse.ArgumentParser) -> None:

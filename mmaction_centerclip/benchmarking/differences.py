@@ -42,7 +42,8 @@ def compare_cells(rows: Sequence[dict], against: str) -> list[dict]:
     """Compare each reducer's R@1 with another's, of the same budget and seeds.
 
     ``against`` names a reducer of the sweep, or ``'none'``. Returns a dict a config,
-    reducer and budget, with :func:`paired_difference` by way and direction.
+    reducer and budget, with :func:`paired_difference` by way and direction. What takes
+    no budget is compared where the other has one only.
     """
     by_seed: dict[tuple, dict] = {}
     for row in rows:
@@ -53,9 +54,10 @@ def compare_cells(rows: Sequence[dict], against: str) -> list[dict]:
             by_seed.setdefault((*key, cell['tokens']), {})[cell['seed']] = row['found']
     lines: dict[tuple, dict] = {}
     for (config, way, reducer, *budget), found in by_seed.items():
-        other = next((theirs for (config2, way2, reducer2, *budget2), theirs in
-                      by_seed.items() if (config2, way2, reducer2) == (
-                          config, way, against) and _same(budget, budget2)), {})
+        others = [theirs for (config2, way2, reducer2, *budget2), theirs in
+                  by_seed.items() if (config2, way2, reducer2) == (
+                      config, way, against) and _same(budget, budget2)]
+        other = others[0] if len(others) == 1 else {}
         seeds = sorted(found.keys() & other.keys())
         if reducer == against or not seeds:
             continue

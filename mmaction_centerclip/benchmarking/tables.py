@@ -48,22 +48,32 @@ def summarize_cells(rows: Sequence[dict]) -> list[dict]:
 
     Of those that succeeded, there is each figure's mean and ``'<name> std'``, the
     sample standard deviation, None of one seed; ``failed`` is the first reason or
-    ``''``. Recalls of a trained cell are named by its way, ``'finetuned/t2v/R1'``;
-    what it costs goes into one mean with that of the other ways.
+    ``''``. Recalls of a trained cell are named by its way, ``'finetuned/t2v/R1'``; what
+    it costs is that of the first way, and ``seeds`` are such as ``'3/1'`` where ways
+    differ.
     """
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
         groups.setdefault(tuple(row['cell'][name] for name in GROUP), []).append(row)
     summary = []
     for key, group in groups.items():
+        ways = [way for way in WAYS if any(row['cell']['way'] == way for row in group)]
         done = [row for row in group if 'figures' in row]
-        reasons = [row['failed'] for row in group if 'failed' in row]
-        line = dict(zip(GROUP, key), seeds=len({row['cell']['seed'] for row in done}),
-                    failed=reasons[0] if reasons else '')
+        counts = [sum(row['cell']['way'] == way for row in done) for way in ways]
+        reasons = [row['failed'] if row['cell']['way'] == WAYS[0] else
+                   f'{row["cell"]["way"]}: {row["failed"]}'
+                   for row in group if 'failed' in row]
+        line = dict(zip(GROUP, key), failed=reasons[0] if reasons else '',
+                    seeds=counts[0] if len({*counts}) == 1 else '/'.join(
+                        map(str, counts)))
+        first = next((way for way, count in zip(ways, counts) if count), None)
         found: dict[str, list[float]] = {}
         for row in done:
+            way = row['cell']['way']
             for name, value in row['figures'].items():
-                found.setdefault(_by_way(name, row['cell']['way']), []).append(value)
+                named = _by_way(name, way)
+                if named != name or way == first:
+                    found.setdefault(named, []).append(value)
         for name, values in found.items():
             line[name] = statistics.fmean(values)
             line[f'{name} std'] = statistics.stdev(values) if values[1:] else None

@@ -41,11 +41,15 @@ class DistilledRetriever(VideoTextRetriever):
 
     Examples:
         >>> model = dict(  # in a config whose base is the teacher's
-        ...     type='DistilledRetriever', teacher='{{_base_.model}}',
+        ...     type='DistilledRetriever', teacher={{_base_.model}},
         ...     teacher_checkpoint='work_dirs/teacher/epoch_5.pth',
         ...     backbone=dict(necks=[dict(type='TokenClustering', before_block=7,
         ...                               num_segments=3, num_centers=49)]))
     """
+
+    training_options = (*VideoTextRetriever.training_options, 'teacher',
+                        'teacher_checkpoint', 'similarity_weight', 'feature_weight',
+                        'temperature')
 
     def __init__(self, *args, teacher: dict, teacher_checkpoint: str,
                  similarity_weight: NotNegative = 1.0,
@@ -68,19 +72,21 @@ class DistilledRetriever(VideoTextRetriever):
     @cached_property
     def _teacher(self) -> tuple[nn.Module]:
         """The teacher, in a tuple, so that it is no submodule."""
-        teacher = MODELS.build({**self.teacher_config, 'pretrained': None})
+        teacher = MODELS.build(self.teacher_config)
         source = f'teacher_checkpoint={self.teacher_checkpoint!r}'
         state, file, _ = read_checkpoint(self.teacher_checkpoint)
-        check_settings(file, describe_settings(teacher), source, starts=True)
+        check_settings(file, describe_settings(teacher), source)
         load_strictly(teacher, state, source)
         own, other = map(_inputs_of, (self, teacher))
         if own != other:
             raise InputError("teacher: it must read the student's pictures and token "
                              f'ids, {own}, got {other}')
-        if self.feature_weight and not (
-                self.head.separable and teacher.head.separable):
+        widths = [model.text_backbone.embed_dims for model in (self, teacher)]
+        if self.feature_weight and (widths[0] != widths[1] or not (
+                self.head.separable and teacher.head.separable)):
             raise InputError('feature_weight needs heads that compare one vector a '
-                             'video, in the teacher too')
+                             'video, of one width, in the teacher too, got widths '
+                             f'{widths}')
         return teacher.requires_grad_(False).eval(),
 
     def pair_loss(self, text: dict[str, Tensor], video: dict[str, Tensor],
@@ -111,9 +117,10 @@ class DistilledRetriever(VideoTextRetriever):
 def _inputs_of(model: VideoTextRetriever) -> dict[str, object]:
     """Describe the inputs that a retriever takes."""
     pictures, tower = model.data_preprocessor, model.text_backbone
-    return dict(mean=pictures.mean.flatten().tolist(),
-                std=pictures.std.flatten().tolist(), tokenizer=tower.tokenizer,
-                context_length=tower.context_length)
+    known = {name: getattr(pictures, name, None) for name in ('mean', 'std', 'to_rgb')}
+    return dict({name: value.flatten().tolist() if isinstance(value, Tensor) else value
+                 for name, value in known.items()}, resizing=model.resizing,
+                tokenizer=tower.tokenizer, context_length=tower.context_length)
 
 
 def divergence(teacher: Tensor, student: Tensor, temperature: float = 1.0) -> Tensor:

@@ -42,16 +42,19 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
             of :func:`preprocessing_for`.
     """
 
+    training_options: tuple[str, ...] = ('pretrained', 'video_pretrained')
+    """Options that what is trained does not depend on."""
+
     def __init__(self, arch: str | dict, backbone: dict, text_backbone: dict,
                  head: dict, pretrained: str | None = None,
                  video_pretrained: str | None = None, video_projection: bool = False,
                  frozen_layers: int = -1, frozen_towers: bool = False,
                  lora: dict | None = None, data_preprocessor: dict | None = None,
                  init_cfg: dict | list | None = None) -> None:
-        pictures, self._resizing = {}, None
+        pictures, self.resizing = {}, None
         if video_pretrained is None:
             pictures = preprocessing_for(backbone.get('arch', arch), pretrained)
-            self._resizing = describe_resizing(pictures)
+            self.resizing = describe_resizing(pictures)
         if isinstance(data_preprocessor, dict):
             if not {'mean', 'std'} & data_preprocessor.keys():
                 data_preprocessor = dict(data_preprocessor,
@@ -93,7 +96,7 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
                 raise InputError('frozen_layers must be -1 or 0 beside lora, which '
                                  f'freezes all layers, got {frozen_layers}')
             add_adapters(self, lora)
-        self.tower_options = arch, backbone, text_backbone, self._resizing
+        self.tower_options = arch, backbone, text_backbone, self.resizing
         if frozen_towers:
             self.freeze_towers()
 
@@ -138,10 +141,10 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
 
     def check_resizing(self, found: set) -> None:
         """Refuse frames that are resized for another model."""
-        for resizing in found - {None, self._resizing} if self._resizing else ():
+        for resizing in found - {None, self.resizing} if self.resizing else ():
             raise InputError(
                 f'the frames are resized by {resizing!r}, but arch {self.arch!r} with '
-                f'pretrained={self.pretrained!r} takes {self._resizing!r}; write '
+                f'pretrained={self.pretrained!r} takes {self.resizing!r}; write '
                 f"dict(type='OpenCLIPResize', model={self.arch!r}, "
                 f'pretrained={self.pretrained!r})')
 

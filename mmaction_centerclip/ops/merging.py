@@ -102,7 +102,7 @@ def match_runs(tokens: Tensor, num_tokens: int, size: Tensor | None = None
     two is large: of all pairs of neighbouring frames the largest, until the means of
     these runs, by ``size`` (B, F, N), are ``2 * num_tokens``, or those of one frame. Of
     them :func:`bipartite_matching` merges at most half at a time until ``num_tokens`` K
-    are left. Linear in the tokens (B, F, N, C) but for the matching of 2 K.
+    are left. Linear in the tokens (B, F, N, C) but for that matching.
 
     Returns the tokens that represent, int64 (B, K), of the order of the matching; and
     for each of the F * N tokens, frame by frame, where what it merges into is in them,
@@ -126,9 +126,9 @@ def match_runs(tokens: Tensor, num_tokens: int, size: Tensor | None = None
     starts[:, :places] = True
     if count > places:
         starts.scatter_(1, places + largest(changes, count - places), True)
-    token = torch.arange(frames * places, device=tokens.device).expand_as(starts)
+    token = torch.arange(frames * places, device=tokens.device)
     start = torch.where(starts, token, 0).view(-1, frames, places).cummax(dim=1).values
-    kept = token[starts].view(batch_size, count)
+    kept = starts.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :count]
     assignment = (starts.cumsum(dim=1) - 1).gather(1, start.flatten(1))
     size = None if size is None else size.flatten(1)
     while count > num_tokens:
@@ -200,4 +200,4 @@ def fused(tokens: Tensor, kept: Tensor, assignment: Tensor,
         parts = torch.where(weighted.any(dim=1, keepdim=True), weighted, parts)
     share = parts / parts.sum(dim=1, keepdim=True)
     mean = (tokens * share[..., None]).sum(dim=1, keepdim=True)
-    return kept.scatter(1, last[..., None].expand_as(mean), mean)
+    return kept.scatter(1, last[..., None].expand_as(mean), mean.to(kept.dtype))

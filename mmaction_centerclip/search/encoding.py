@@ -29,7 +29,9 @@ def model_hash(inferencer: VideoTextRetrievalInferencer) -> str:
     """Return a hash of a model's weights, settings and test pipeline."""
     model = inferencer.model
     settings = {name: value for name, value in model.cfg.model.to_dict().items()
-                if name not in ('pretrained', 'video_pretrained')}
+                if name not in model.training_options}
+    if settings['type'] == 'DistilledRetriever':
+        settings['type'] = 'VideoTextRetriever'
     digest = hashlib.sha256(f'{settings!r}{inferencer.pipeline.describe()}'.encode())
     hash_weights(digest, model)
     return digest.hexdigest()[:16]

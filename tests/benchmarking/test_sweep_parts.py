@@ -126,8 +126,8 @@ def test_ways_stand_side_by_side():
              *(dict(cell=dict(cell, way='finetuned', seed=seed), found=found,
                     figures={'t2v/R1': 90., 'ms': 4.}) for seed in (0, 1))]
     none, line = summarize_cells(rows)
-    assert (line['t2v/R1'], line['finetuned/t2v/R1'], line['ms']) == (10, 90, 3)
-    assert line['seeds'] == 2 and none['seeds'] == 1
+    assert (line['t2v/R1'], line['finetuned/t2v/R1'], line['ms']) == (10, 90, 1)
+    assert line['seeds'] == '1/2' and none['seeds'] == 1
     compared, = compare_cells(rows, 'none')
     assert compared['t2v', 'put in'][0] == pytest.approx(-200 / 3)
     assert compared['v2t', 'put in'][0] == 50
@@ -137,6 +137,11 @@ def test_ways_stand_side_by_side():
                           'v2t R@1 finetuned']
     assert written[1] == '2, 2, –' and written[4] == '+0.0 [+0.0, +0.0]'
     assert compare_cells(rows, 'r')[0]['reducer'] == 'none'
+    more = [dict(row, cell=dict(row['cell'], tokens=tokens)) for row in rows[2:]
+            for tokens in (4, 8)]
+    assert not compare_cells([*rows[:2], *more], 'r')  # With which of the two?
+    failed = dict(cell=dict(cell, way='finetuned', seed=2), failed='worn out')
+    assert summarize_cells([*rows, failed])[1]['failed'] == 'finetuned: worn out'
 
 
 def slow_difference(pairs, draws, seed):

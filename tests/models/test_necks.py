@@ -186,6 +186,22 @@ def test_what_is_dropped_can_be_fused(count):
             torch.testing.assert_close(token, row[rest].mean(0))
 
 
+def test_a_segment_that_keeps_all_changes_no_other():
+    """Of a share, which may leave one whole and little of the next."""
+    neck = MODELS.build(dict(type='NormTokenDrop', before_block=1, num_segments=2,
+                             num_centers=0.6, fuse=True))
+    tokens = video_tokens(batch=1, frames=2, patches=10)
+    tokens.patches[:, 0] *= 100
+    out = neck(tokens)
+    assert (out.size > 0).sum(-1).tolist() == [[10, 2]]
+    assert out.size.sum(-1).tolist() == [[10, 10]]
+    torch.testing.assert_close(out.patches[0, 0], tokens.patches[0, 0])
+    message = 'fuse=True does not go with adaptive_segments'
+    with pytest.raises(InputError, match=message):
+        MODELS.build(dict(type='NormTokenDrop', before_block=1, num_segments=2,
+                          num_centers=4, fuse=True, adaptive_segments=True))
+
+
 @pytest.mark.parametrize('aggregation', ['medoid', 'mean'])
 def test_padding_can_stay_out(aggregation):
     neck = build(before_block=1, num_segments=1, num_centers=4,

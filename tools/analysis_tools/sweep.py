@@ -32,8 +32,6 @@ from mmaction_centerclip.utils.progress import Progress
 from mmaction_centerclip.utils.tables import format_table
 
 TRAIN = str(Path(__file__).resolve().parents[1] / 'train.py')
-# Trainings fork from it, so that none waits for the imports of this file.
-SERVER = multiprocessing.get_context('forkserver' if hasattr(os, 'fork') else 'spawn')
 
 
 def add_figures(parser: argparse.ArgumentParser) -> None:
@@ -121,6 +119,8 @@ def parse_args() -> argparse.Namespace:
             or args.finetune):
         parser.error('one of --checkpoint, --pretrained, --train and --finetune is '
                      'needed')
+    if len({Path(path).stem for path in args.config}) < len(args.config):
+        parser.error('configs are told apart by their names, which must differ')
     return args
 
 
@@ -178,16 +178,33 @@ def run_training(args: argparse.Namespace, cfg: Config, seed: int, name: str) ->
     folder.mkdir(parents=True, exist_ok=True)
     cfg.dump(folder.with_suffix('.py'))
     log = folder.with_suffix('.log')
-    process = SERVER.Process(target=train, args=(log, [
+    log.touch()
+    process = fresh_processes().Process(target=train, args=(log, [
         str(folder.with_suffix('.py')), '--work-dir', str(folder), '--seed', str(seed),
         '--resume', '--no-validate']))
     process.start()
-    process.join()
+    try:
+        process.join()
+    finally:
+        process.terminate()
     if process.exitcode:
         said = log.read_text(errors='replace').splitlines() or ['']
         raise InputError(f'the training failed, see {log}: '
                          f'{said[-1].removeprefix("error: ")}')
     return find_resumable(str(folder))
+
+
+def fresh_processes() -> multiprocessing.context.BaseContext:
+    """Return the context of processes that start with everything imported.
+
+    But for a GPU, which processes that fork where it was looked for cannot use.
+    """
+    if torch.cuda.is_available() or not hasattr(os, 'fork'):
+        return multiprocessing.get_context('spawn')
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(['mmaction_centerclip.cli', 'mmaction.models',
+                                    'mmaction_centerclip.benchmarking'])
+    return context
 
 
 def train(log: Path, args: list[str]) -> None:
@@ -210,13 +227,14 @@ def measure_cells(plan: list[tuple[bench.Run, list[dict]]], log: bench.CellLog,
     pending = [(run, list(filter(pends, cells))) for run, cells in plan]
     left, every = (sum(len(cells) for _, cells in part) for part in (pending, plan))
     print(f'{every} cells, {every - left} of them done before')
-    bar, path, data = Progress(left), None, None
+    bar, told, data = Progress(left), None, None
     for run, cells in pending:
         if not cells:
             continue
         model = run.twin()
-        if run.path != path:  # Seeds share it.
-            path, data = run.path, run.read_data(model)
+        test = run.path, repr(run.cfg.get('test_dataloader'))
+        if test != told:  # Seeds and ways share it.
+            told, data = test, run.read_data(model)
         for row in run.rows(cells, model, data):
             log.append(row)
             bar.update()

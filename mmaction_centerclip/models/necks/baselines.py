@@ -113,8 +113,9 @@ class _TokenDrop(TokenSelection):
         self.num_centers = num_centers
         self.fuse = fuse
         self.aggregation = 'mean' if fuse else 'medoid'
+        self._count_clusters('fuse', fuse)
         self.pads = is_share
-        self.proportional_attention = is_share or fuse
+        self.proportional_attention |= is_share
         if is_share and self.cluster_embed is not None:
             raise InputError(f'{self}: cluster_embed needs a number of num_centers')
 
@@ -197,7 +198,7 @@ class DuplicateTokenDrop(_TokenDrop):
 class RareTokenDrop(_TokenDrop):
     """Keep each segment's tokens that are farthest from the mean of all.
 
-    Ours, linear in the tokens; with ``fuse=True`` the reducer of docs/benchmark.md.
+    Ours, linear in the tokens; docs/benchmark.md has it with ``fuse=True``.
     """
 
     def scores(self, tokens: Tensor, token_mask: Tensor | None,

@@ -17,7 +17,8 @@ class RunTokenMerging(TokenReducer):
     Ours, see :func:`match_runs`: first a token merges with those at its place in the
     frames before, least changed first, then the most alike of what is left. From its
     block on, attention counts a token as often as it stands for a patch, as in ToMe.
-    There is nothing to train, and no distance of all tokens to all is computed.
+    There is nothing to train, and no distance of all tokens to all is computed. Behind
+    a neck that keeps no grid of places it takes tokens of one number for one place.
 
     Args:
         num_centers (int): Patch tokens K to leave of a segment.

@@ -53,13 +53,21 @@ class TokenSelection(TokenReducer):
         if not self.has_clusters:
             check_choice(f'{name}: aggregation', aggregation, ('medoid', ))
             check_choice(f'{name}: proportional', proportional, (False, ))
-        self.proportional_attention = proportional
+        self._count_clusters('proportional', proportional)
         self.aggregation = aggregation
         self._cluster_embed_start = cluster_embed
         if frame_embed is not None:
             check_positive_int(f'{name}: frames_per_segment', frames_per_segment)
         self.cluster_embed = self._embedding(cluster_embed, num_centers)
         self.frame_embed = self._embedding(frame_embed, frames_per_segment)
+
+    def _count_clusters(self, option: str, value: bool) -> None:
+        """Let attention count tokens by their size, if so the ``option`` says."""
+        if value and self.adaptive_segments:
+            raise InputError(f'{type(self).__name__}: {option}=True does not go with '
+                             'adaptive_segments')
+        self.proportional_attention = value
+        self.without_attention = f'{option}=False' * value
 
     def _embedding(self, start: str | None, rows: int | None) -> nn.Parameter | None:
         if start is None:
@@ -167,7 +175,8 @@ class TokenSelection(TokenReducer):
                 known['size'] = kept[:, None].long()
         elif self.aggregation == 'mean' or self.proportional_attention:
             weights = self._weights(segments)
-            if weights is None and indices.shape == assignment.shape:
+            if (not self.pads and weights is None
+                    and indices.shape == assignment.shape):
                 return segments.patches.flatten(1, 2), known  # Each is its cluster.
             known['size'] = cluster_sum(
                 torch.ones_like(assignment) if weights is None else weights, assignment,

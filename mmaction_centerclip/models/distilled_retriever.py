@@ -40,8 +40,9 @@ class DistilledRetriever(VideoTextRetriever):
         temperature (float): What logits, by each model's own scale, are divided by.
 
     Examples:
-        >>> model = dict(  # in a config whose base is the teacher's
-        ...     type='DistilledRetriever', teacher={{_base_.model}},
+        >>> model = dict(  # whose base has the other options, as in docs/usage.md
+        ...     type='DistilledRetriever',
+        ...     teacher=dict(type='VideoTextRetriever'),  # and all of the teacher's
         ...     teacher_checkpoint='work_dirs/teacher/epoch_5.pth',
         ...     backbone=dict(necks=[dict(type='TokenClustering', before_block=7,
         ...                               num_segments=3, num_centers=49)]))

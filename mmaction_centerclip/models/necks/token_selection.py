@@ -62,7 +62,7 @@ class TokenSelection(TokenReducer):
         self.frame_embed = self._embedding(frame_embed, frames_per_segment)
 
     def _count_clusters(self, option: str, value: bool) -> None:
-        """Let attention count tokens by their size, if so the ``option`` says."""
+        """Count tokens by their size in attention, where ``option`` has this value."""
         if value and self.adaptive_segments:
             raise InputError(f'{type(self).__name__}: {option}=True does not go with '
                              'adaptive_segments')

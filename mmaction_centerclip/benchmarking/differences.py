@@ -3,7 +3,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .sweep import WAYS, budget_text
+from .sweep import GROUP, WAYS, budget_text
 
 DIRECTIONS = ('t2v', 'v2t')
 ByVideo = Sequence[Sequence[float]]
@@ -48,15 +48,13 @@ def compare_cells(rows: Sequence[dict], against: str) -> list[dict]:
     by_seed: dict[tuple, dict] = {}
     for row in rows:
         if row.get('found'):
-            cell = row['cell']
-            key = cell['config'], cell['way'], cell['reducer'], cell['block'], cell[
-                'segments']
-            by_seed.setdefault((*key, cell['tokens']), {})[cell['seed']] = row['found']
+            key = tuple(row['cell'][name] for name in ('way', *GROUP))
+            by_seed.setdefault(key, {})[row['cell']['seed']] = row['found']
     lines: dict[tuple, dict] = {}
-    for (config, way, reducer, *budget), found in by_seed.items():
-        others = [theirs for (config2, way2, reducer2, *budget2), theirs in
-                  by_seed.items() if (config2, way2, reducer2) == (
-                      config, way, against) and _same(budget, budget2)]
+    for (way, config, reducer, *budget), found in by_seed.items():
+        others = [theirs for (*named, block, segments, tokens), theirs in
+                  by_seed.items() if named == [way, config, against]
+                  and _same(budget, (block, segments, tokens))]
         other = others[0] if len(others) == 1 else {}
         seeds = sorted(found.keys() & other.keys())
         if reducer == against or not seeds:

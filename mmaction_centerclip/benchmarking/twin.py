@@ -87,6 +87,7 @@ class MeasuredTwin:
             check_cpu_time(prices.device)
         self.model, self.data, self.prices = model.to(prices.device), data, prices
         self.text, self.samples = self._captions()
+        self.counts = [len(sample.captions) for sample in self.samples]
         self.videos = {part: self._encode(model, part) for part in ('test', 'clips')}
 
     @torch.no_grad()
@@ -151,12 +152,11 @@ class MeasuredTwin:
             backend='inductor' if compiled else None)}, found
 
     def _by_video(self, direction: str, found: Tensor) -> list[list[float]]:
-        counts = [len(sample.captions) for sample in self.samples]
         return [each.tolist() for each in found.split(
-            counts if direction == 't2v' else 1)]
+            self.counts if direction == 't2v' else 1)]
 
     def _scores(self, model: nn.Module, videos: dict[str, Tensor]) -> Scores:
-        counts = torch.tensor([len(sample.captions) for sample in self.samples])
+        counts = torch.tensor(self.counts)
         features = RetrievalFeatures(
             videos, self.text, torch.arange(len(counts)).repeat_interleave(counts),
             [sample.filename for sample in self.samples],

@@ -2,16 +2,16 @@
 """Render the shapes data: small real videos with captions, the same each time.
 
 A coloured shape moves over a background with distractors and sensor noise; in some
-videos a second shape is there at the start or at the end only. Direction of motion and
-the second shape's time cannot be told from one frame.
-
-The videos are MPEG-4, those of --only-motion Motion JPEG: what MPEG-4 leaves of the
-frames before shows where the shape came from. Those of --hard are twice as long, and
-each has a second shape, for a third of the time; the first may move diagonally too. Of
---moving, the camera pans besides, the first shape stops on its way, and the second one
-moves up or down. Of --long, a fifth of 120 frames shows what captions tell.
+videos a second shape is there at the start or at the end only, which one frame cannot
+tell, nor the direction of motion. The videos are MPEG-4, those of --only-motion Motion
+JPEG: what MPEG-4 leaves of the frames before shows where the shape came from. Those of
+--hard are twice as long, and each has a second shape, for a third of the time; the
+first may move diagonally too. Of --moving, the camera pans besides, the first shape
+stops on its way, and the second one moves up or down. Of --long, a fifth of 120 frames
+shows what captions tell.
 """
 import argparse
+import itertools
 import json
 from pathlib import Path
 
@@ -41,6 +41,8 @@ SIZES = dict(small=7, large=13)
 MOTIONS = dict(left=(-1, 0), right=(1, 0), up=(0, -1), down=(0, 1))
 DIAGONALS = dict(northwest=(-.7, -.7), northeast=(.7, -.7), southwest=(-.7, .7),
                  southeast=(.7, .7))
+POLYGONS = dict(square=(4, .25, [1.2]), triangle=(3, -.5, [1.2]),
+                star=(10, -.5, [1.25, 0.5]))
 SHAPES = ('circle', 'square', 'triangle', 'star', 'cross', 'ring')
 TIMES = ('start', 'end')
 HARD_TIMES = ('start', 'middle', 'end')
@@ -70,8 +72,7 @@ def draw_attributes(rng: np.random.Generator, only_motion: bool,
                       shape=rng.choice(SHAPES), motion=rng.choice(list(MOTIONS)),
                       background=rng.choice(list(BACKGROUNDS)))
     if hard:
-        attributes.update(motion=rng.choice([*MOTIONS, *DIAGONALS]),
-                          side=rng.choice(SIDES))
+        attributes.update(motion=rng.choice(LABELS['motion']), side=rng.choice(SIDES))
     if hard or rng.random() < 0.5:
         attributes.update(
             color2=rng.choice([c for c in COLORS if c != attributes['color']]),
@@ -99,17 +100,13 @@ def draw_shape(image: np.ndarray, shape: str, center: np.ndarray,
         cv2.circle(image, tuple((center * 2**shift).astype(int)),
                    int(radius * 2**shift), color, thickness, cv2.LINE_AA, shift)
         return
-    if shape == 'square':
-        angles, radii = np.arange(4) * np.pi / 2 + np.pi / 4, [1.2]
-    elif shape == 'triangle':
-        angles, radii = np.arange(3) * 2 * np.pi / 3 - np.pi / 2, [1.2]
-    elif shape == 'star':
-        angles, radii = np.arange(10) * np.pi / 5 - np.pi / 2, [1.25, 0.5]
-    else:  # cross: the corners of four arms, and the notches between them
-        tip = np.arctan(0.4)
+    if shape == 'cross':  # the corners of four arms, and the notches between them
+        tip, radii = np.arctan(0.4), [1.15, 1.15, 0.55]
         angles = np.concatenate([[a - tip, a + tip, a + np.pi / 4]
                                  for a in np.arange(4) * np.pi / 2])
-        radii = [1.15, 1.15, 0.55]
+    else:
+        corners, start, radii = POLYGONS[shape]
+        angles = np.arange(corners) * 2 * np.pi / corners + start * np.pi
     radii = radius * np.resize(radii, len(angles))
     points = center + radii[:, None] * np.stack(
         [np.cos(angles), np.sin(angles)], axis=1)
@@ -149,8 +146,7 @@ def render_video(attributes: dict, rng: np.random.Generator, only_motion: bool =
     background = render_background(attributes, rng, 1 + moving)
     direction = np.array({**MOTIONS, **DIAGONALS}[attributes['motion']])
     radius = SIZES[attributes['size']] * rng.uniform(0.9, 1.1)
-    # A path as long on either side of its middle: its places alone do not
-    # tell which way it is travelled.
+    # As long on either side of its middle: places alone do not tell the direction.
     middle = SIZE / 2 + rng.uniform(-8, 8, size=2) * (direction == 0)
     second_place = rng.uniform(14, SIZE - 14, size=2)
     times, hard = TIMES, 'side' in attributes
@@ -158,9 +154,8 @@ def render_video(attributes: dict, rng: np.random.Generator, only_motion: bool =
         second_place[0] = second_place[0] / 2 + (
             SIZE / 2 if attributes['side'] == 'right' else 0)
         times = HARD_TIMES
-    # From 17 frames UniformSample takes 2, 6, 10 and 14, as many before the
-    # middle as behind it; those from 16 would lie to one side, the one that
-    # the shape comes from.
+    # From 17 frames UniformSample takes 2, 6, 10 and 14, as many before the middle as
+    # behind it; those from 16 would lie to the side that the shape comes from.
     count, path = (17, 0.9) if only_motion else (KINDS[kind] if hard else FRAMES, 0.6)
     length = EVENT if long else count
     begin = int(rng.integers(count - length + 1)) if long else 0
@@ -187,8 +182,7 @@ def render_video(attributes: dict, rng: np.random.Generator, only_motion: bool =
 
 def write_video(path: Path, frames: np.ndarray) -> None:
     """Encode as the suffix says, complete or not at all."""
-    # OpenCV's own encoder of Motion JPEG has one quality for all frames;
-    # FFmpeg's would choose it by the frames before.
+    # FFmpeg's Motion JPEG would choose a frame's quality by the frames before.
     backend, codec = {'.mp4': (cv2.CAP_ANY, 'mp4v'),
                       '.avi': (cv2.CAP_OPENCV_MJPEG, 'MJPG')}[path.suffix]
     with atomic_write(path, path.suffix) as partial:
@@ -200,9 +194,8 @@ def write_video(path: Path, frames: np.ndarray) -> None:
             writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
         writer.release()
         # Which says nothing of a full disk.
-        reader, count = cv2.VideoCapture(partial), 0
-        while reader.read()[0]:
-            count += 1
+        reader = cv2.VideoCapture(partial)
+        count = sum(1 for _ in iter(lambda: reader.read()[0], False))
         if count != len(frames):
             raise InputError(f'{path} cannot be written: {count} of its {len(frames)} '
                              'frames are there; the disk may be full')
@@ -213,10 +206,10 @@ def plan_videos(split: str, count: int, seed: int, only_motion: bool,
     """Return name, attributes, captions and generator of each video."""
     videos, seen = [], set()
     suffix = '.avi' if only_motion else '.mp4'
-    number = 0
-    while len(videos) < count:
+    for number in itertools.count():
+        if len(videos) == count:
+            return videos
         rng = np.random.default_rng([seed, split == 'test', number])
-        number += 1
         attributes = draw_attributes(rng, only_motion, hard)
         key = tuple(sorted(attributes.items()))
         if split == 'test' and key in seen:
@@ -227,24 +220,21 @@ def plan_videos(split: str, count: int, seed: int, only_motion: bool,
             wordings = int(rng.integers(3, 5)) if index % 3 == 0 else 1
         captions = write_captions(attributes, wordings, rng)
         videos.append((f'{split}{index:04d}{suffix}', attributes, captions, rng))
-    return videos
 
 
 def write_labels(out: Path, splits: dict[str, list[tuple]]) -> None:
     """Write lists of videos and classes for MMAction2's ``VideoDataset``."""
-    for split, planned in splits.items():
-        for name, classes in LABELS.items():
-            lines = [f'{file} {classes.index(attributes[name])}\n'
-                     for file, attributes, _, _ in planned]
-            write_text(''.join(lines), str(out / f'{split}_{name}.txt'))
+    for split, name in itertools.product(splits, LABELS):
+        write_text(''.join(
+            f'{file} {LABELS[name].index(attributes[name])}\n'
+            for file, attributes, _, _ in splits[split]), str(
+                out / f'{split}_{name}.txt'))
 
 
 def parse_args() -> argparse.Namespace:
     parser = ToolParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        '--out',
-        help='folder of the data, default: data/shapes, data/shapes_motion with '
-        '--only-motion, data/shapes_hard with --hard and so on')
+    parser.add_argument('--out', help='folder of the data, default: data/shapes, '
+                        'data/shapes_motion with --only-motion and so on')
     parser.add_argument('--num-train', type=positive_int,
                         help='videos to train on, default: 720, or 1440 with --hard '
                         'and --moving')
@@ -253,29 +243,23 @@ def parse_args() -> argparse.Namespace:
         help='videos to test on, default: 216; 96, all there are, with '
         '--only-motion; 600 of the hard ones, with 1,100 captions')
     parser.add_argument('--seed', type=int, default=0, help='random seed')
-    kind = parser.add_mutually_exclusive_group()
-    kind.add_argument(
-        '--hard', action='store_true',
-        help='longer videos with more to tell, a second shape in each')
-    kind.add_argument('--moving', action='store_true',
-                      help='likewise, with a camera that pans and shapes that stop and '
-                      'cross')
-    kind.add_argument('--long', action='store_true',
-                      help='likewise, in a fifth of a video of 120 frames')
-    kind.add_argument(
-        '--only-motion', action='store_true',
-        help='videos that differ in color, shape and direction of motion only, '
-        'so that many of a batch differ in the direction alone')
+    kinds = parser.add_mutually_exclusive_group()
+    for option, text in (
+            ('hard', 'longer videos with more to tell, a second shape in each'),
+            ('moving', 'likewise, with a camera that pans and shapes that stop and '
+             'cross'),
+            ('long', 'likewise, in a fifth of a video of 120 frames'),
+            ('motion', 'videos that differ in color, shape and direction of motion '
+             'only, so that many of a batch differ in the direction alone')):
+        kinds.add_argument('--only-motion' if option == 'motion' else f'--{option}',
+                           dest='kind', action='store_const', const=option, help=text)
     args = parser.parse_args()
     distinct = len(COLORS) * 3 * len(MOTIONS)
-    args.kind = next((name for name in KINDS if getattr(args, name)), None)
-    train, test, out = ((720 if args.long else 1440, 600, f'data/shapes_{args.kind}')
-                        if args.kind else
-                        (720, distinct, 'data/shapes_motion') if args.only_motion else
-                        (720, 216, 'data/shapes'))
-    args.num_train, args.num_test = args.num_train or train, args.num_test or test
-    args.out = out if args.out is None else args.out
-    if args.only_motion and args.num_test > distinct:
+    args.num_train = args.num_train or 720 * (1 + (args.kind in ('hard', 'moving')))
+    args.num_test = args.num_test or (
+        600 if args.kind in KINDS else distinct if args.kind == 'motion' else 216)
+    args.out = args.out or '_'.join(filter(None, ('data/shapes', args.kind)))
+    if args.kind == 'motion' and args.num_test > distinct:
         parser.error(f'--only-motion has {distinct} distinct videos to test '
                      f'on, got --num-test {args.num_test}')
     return args
@@ -284,39 +268,34 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     out = Path(args.out)
+    counts = dict(train=args.num_train, test=args.num_test)
     settings = dict(version=VERSION, num_train=args.num_train,
                     num_test=args.num_test, seed=args.seed)
-    if args.only_motion:
+    only_motion, hard = args.kind == 'motion', args.kind in KINDS
+    if only_motion:
         settings.update(only_motion=True, motion_version=2)
-    if args.kind:
+    if hard:
         settings.update({args.kind: True, f'{args.kind}_version': 1})
-    splits = {split: plan_videos(split, count, args.seed, args.only_motion,
-                                 args.kind is not None)
-              for split, count in dict(train=args.num_train,
-                                       test=args.num_test).items()}
+    splits = {split: plan_videos(split, count, args.seed, only_motion, hard)
+              for split, count in counts.items()}
     manifest = out / 'manifest.json'
     if manifest.is_file():
         try:
             found = json.loads(manifest.read_text())
         except ValueError:
-            raise InputError(f'{manifest} is damaged; remove the folder, or choose '
-                             'another --out') from None
+            found = 'a damaged manifest.json'
         if found == settings:
             write_labels(out, splits)  # Of which earlier versions have none.
             print(f'{out} is complete, nothing to do.')
             return
         raise InputError(f'{out} holds other data ({found}); expected {settings}. '
                          'Choose another --out, or remove the folder.')
-
     videos = out / 'videos'
-    try:
-        videos.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f'--out {out}: {error.strerror}') from None
+    videos.mkdir(parents=True, exist_ok=True)
     for name, attributes, _, rng in track(
         [video for split in splits.values() for video in split]):
         write_video(videos / name, render_video(
-            attributes, rng, args.only_motion, args.kind or 'hard'))
+            attributes, rng, only_motion, args.kind))
     for split, planned in splits.items():
         captions = {name: texts for name, _, texts, _ in planned}
         write_text(json.dumps(captions, indent=1), str(out / f'{split}.json'))

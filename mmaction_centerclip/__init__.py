@@ -1,22 +1,25 @@
 """CenterCLIP and CLIP4Clip for MMAction2.
 
 Importing the package repairs the stock zoo where needed and registers everything here,
-in a config by ``custom_imports = dict(imports=['mmaction_centerclip'])``.
+in a config by ``custom_imports = dict(imports=['mmaction_centerclip'])``. A tool of the
+package reads its command line first, which takes no torch.
 """
-from . import compat
+import sys
+from pathlib import Path
 
-compat.apply()
+from .version import __version__
 
-from mmaction import registry  # noqa: E402
-from mmengine.registry import Registry  # noqa: E402
+__all__ = ['__version__']
 
-from . import datasets, engine, evaluation, models  # noqa: E402
-from .evaluation import RERANKINGS, RETRIEVAL_METRICS  # noqa: E402
-from .utils.option_types import check_registered_types  # noqa: E402
-from .version import __version__  # noqa: E402
 
-__all__ = ['__version__', 'compat', 'datasets', 'engine', 'evaluation', 'models']
+def _reads_options_first() -> bool:
+    """Return True in a tool of this package, whose parser registers (``cli.py``)."""
+    if sys.argv[:1] == ['-m']:  # Which module it is to be, only this says.
+        return '-m mmaction_centerclip' in ' '.join(sys.orig_argv)
+    tool = getattr(sys.modules['__main__'], '__file__', None) or ''
+    tools = Path(__file__).parent / '.mim' / 'tools'
+    return tools.is_dir() and Path(tool).resolve().is_relative_to(tools.resolve())
 
-check_registered_types([
-    RERANKINGS, RETRIEVAL_METRICS,
-    *(each for each in vars(registry).values() if isinstance(each, Registry))])
+
+if not _reads_options_first():
+    from . import registration  # noqa: F401

@@ -1,25 +1,76 @@
-"""Options, checks and errors that the command line tools share."""
+"""Options, checks and errors that the command line tools share.
+
+Nothing here imports what takes long before a command line is found right.
+"""
 import argparse
 import contextlib
 import errno
+import importlib
 import json
 import os
 import os.path as osp
 import pickle
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-import torch
-from mmaction.registry import RUNNERS
-from mmengine.config import Config, DictAction
-from mmengine.runner import Runner
+from .errors import InputError, explain_refusal, printable
+from .utils.files import write_text
+from .utils.homes import expand_home
 
-from .engine.config import prepare_config, read_config
-from .engine.runner import RetrievalRunner
-from .errors import InputError, check_positive_int, config_errors, printable
-from .utils.files import explain_refusal, read_checkpoint, write_text
-from .utils.homes import ToolParser
-from .utils.option_types import check_options
+
+class Later:
+    """Words of an option, and what converts them once the package is imported."""
+
+    def __init__(self, convert: Callable[[object], object], words: object) -> None:
+        self.convert, self.words = convert, words
+
+
+class ConvertLater(argparse.Action):
+    """Keep the words of an option until the whole command line is found right."""
+
+    def __init__(self, *args, convert: Callable[[object], object], **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.convert = convert
+
+    def __call__(self, parser, namespace, words, option_string=None):
+        before = getattr(namespace, self.dest, None)
+        if self.nargs == '+' and isinstance(before, Later):
+            words = before.words + words
+        setattr(namespace, self.dest, Later(self.convert, words))
+
+
+class ToolParser(argparse.ArgumentParser):
+    """A parser that reads all options before the package registers its parts.
+
+    ``~`` is the home folder in ``~/a``, ``--b=~/a`` and ``b=~/a``.
+
+    Args:
+        registers (bool): Whether to import and register the package's parts then.
+            Defaults to True.
+    """
+
+    def __init__(self, *args, registers: bool = True, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.registers = registers
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace=None):
+        words = [re.sub(r'^([\w.-]+=|)(~.*)', lambda found: found[1] + expand_home(
+            found[2]), word, flags=re.DOTALL)
+                 for word in (sys.argv[1:] if args is None else args)]
+        return super().parse_known_args(words, namespace)
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace=None):
+        args = super().parse_args(args, namespace)
+        if self.registers:
+            importlib.import_module('mmaction_centerclip.registration')
+        for name, value in vars(args).items():
+            if isinstance(value, Later):
+                try:
+                    setattr(args, name, value.convert(value.words))
+                except (argparse.ArgumentTypeError, ValueError) as error:
+                    self.error(f'argument --{name.replace("_", "-")}: {error}')
+        return args
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,125 +83,51 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
                         help=argparse.SUPPRESS)
 
 
-def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+def add_cfg_options(parser: argparse.ArgumentParser, name: str = '--cfg-options',
+                    text: str = 'override settings of the config') -> None:
     """Add the option to override settings of configs."""
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={},
-        help='override settings of the config, as key=value; lists as '
-        'key="[a,b]", nested ones as key="[(a,b),(c,d)]", without spaces')
+        name, nargs='+', action=ConvertLater, convert=read_settings, default={},
+        help=f'{text}, as key=value; lists as key="[a,b]", nested ones as '
+        'key="[(a,b),(c,d)]", without spaces')
+
+
+def read_settings(words: list[str]) -> dict:
+    """Read ``key=value`` as mmengine's tools do."""
+    from mmengine.config import DictAction
+    read = argparse.Namespace()
+    DictAction(['--cfg-options'], 'settings')(None, read, words)
+    return read.settings
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    """Add the option where to run, by default on a GPU if there is one."""
-    parser.add_argument('--device', type=torch_device,
-                        default='cuda' if torch.cuda.is_available() else 'cpu')
+    """Add the option where to run."""
+    parser.add_argument(
+        '--device', action=ConvertLater, convert=torch_device,
+        default=Later(torch_device, None),
+        help='where to run; default: cuda where there is one, else cpu')
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
+def add_num_workers(parser: argparse.ArgumentParser,
+                    default: int | None = os.cpu_count(),
+                    text: str = 'processes that decode',
+                    convert: Callable[[str], int] | None = None) -> None:
+    """Add the option how many processes or threads to use."""
+    parser.add_argument('--num-workers', type=convert or positive_int, default=default,
+                        help=f'{text}; default: {default}')
+
+
+def add_figures_out(parser: argparse.ArgumentParser) -> None:
     """Add the option for :func:`write_json`."""
-    parser.add_argument('--json', metavar='OUT', help='write the figures here')
+    parser.add_argument('--out', metavar='FILE', help='write the figures here as JSON')
 
 
 def add_allow_other(parser: argparse.ArgumentParser) -> None:
-    """Add the option for :func:`allow_other_settings`."""
+    """Add the option for the settings that a checkpoint records."""
     parser.add_argument(
         '--allow-other', nargs='+', metavar='NAME',
         help='settings in which the checkpoint may differ from the config, such as '
         'lora_scale, activation, num_heads, mean, std, resizing or num_frames')
-
-
-def allow_other_settings(cfg: Config, names: list[str] | None) -> None:
-    """Allow a checkpoint to differ from a config in settings that it records."""
-    if names:
-        hooks = cfg.setdefault('default_hooks', {})
-        hooks.setdefault('check_checkpoint', dict(type='CheckCheckpointHook'))
-        hooks['check_checkpoint']['allow_other'] = names
-
-
-def is_first_process(launcher: str) -> bool:
-    """Return True on rank 0, by the variables that MMEngine will read."""
-    variable = dict(pytorch='RANK', slurm='SLURM_PROCID',
-                    mpi='OMPI_COMM_WORLD_RANK').get(launcher, '')
-    return os.environ.get(variable, '0') == '0'
-
-
-def check_model(cfg: Config) -> None:
-    """Raise an InputError unless a config has a model."""
-    if 'model' not in cfg:
-        raise InputError(f'{cfg.filename}: the config has no model')
-
-
-def load_config(args: argparse.Namespace) -> Config:
-    """Read ``args.config`` and merge options of :func:`add_common_arguments`."""
-    if args.launcher == 'pytorch' and 'RANK' not in os.environ:
-        raise InputError('--launcher pytorch is for processes that torchrun starts, '
-                         'see tools/dist_train.sh; RANK is not set')
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = read_config(args.config)
-    cfg.launcher = args.launcher
-    if args.launcher != 'none' and not torch.cuda.is_available():
-        _use_cpu_processes(cfg)
-    with config_errors(args.config):
-        cfg.merge_from_dict(args.cfg_options or {})
-        allow_other_settings(cfg, getattr(args, 'allow_other', None))
-        _check_config(cfg)
-    name = osp.splitext(osp.basename(args.config))[0]
-    cfg.work_dir = (
-        args.work_dir or cfg.get('work_dir') or osp.join('./work_dirs', name))
-    return cfg
-
-
-def _settings(
-        model: dict | None, train_dataloader: dict | None, val_dataloader: dict | None,
-        test_dataloader: dict | None, train_cfg: dict | None, val_cfg: dict | None,
-        test_cfg: dict | None, optim_wrapper: dict | None, default_hooks: dict | None,
-        env_cfg: dict | None, randomness: dict | None, log_processor: dict | None,
-        visualizer: dict | None, auto_scale_lr: dict | None, work_dir: str | None,
-        load_from: str | None, num_workers: int, seed: int | None) -> None:
-    """Name the types of settings that no class owns."""
-
-
-def _check_config(cfg: Config) -> None:
-    """Check settings that no class owns."""
-    check_options('the config', _settings, cfg)
-    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        loader = cfg.get(name) or {}
-        check_options(name, _settings, loader)
-        if loader.get('num_workers', 0) < 0:
-            raise InputError(f'{name}.num_workers must not be negative, got '
-                             f'{loader.num_workers!r}')
-    randomness = cfg.get('randomness') or {}
-    check_options('randomness', _settings, randomness)
-    if not 0 <= (randomness.get('seed') or 0) < 2**32:
-        raise InputError('randomness.seed must be from 0 to 2 ** 32 - 1, got '
-                         f'{randomness.seed!r}')
-    for section, names in dict(
-            train_cfg=('max_epochs', 'max_iters', 'val_interval'),
-            log_processor=('window_size', )).items():
-        for name in set(names) & set(cfg.get(section) or {}):
-            check_positive_int(f'{section}.{name}', cfg[section][name])
-
-
-def _use_cpu_processes(cfg: Config) -> None:
-    """Distribute over processes without a GPU, which mmengine's defaults do not."""
-    if cfg.launcher != 'pytorch':
-        raise InputError('without a GPU, processes are launched with '
-                         f'--launcher pytorch (torchrun), got {cfg.launcher}')
-    if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group('gloo')
-    cfg.model_wrapper_cfg = dict(
-        type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False,
-        find_unused_parameters=cfg.get('find_unused_parameters', False))
-
-
-def check_checkpoint(path: str | None) -> None:
-    """Check that a local file is a checkpoint, before anything is built."""
-    if path is None or '://' in path:
-        return
-    _, _, is_archive = read_checkpoint(path)
-    if is_archive or path.endswith('.safetensors'):
-        raise InputError(f'{path} is no checkpoint of mmengine; convert it with '
-                         'tools/model_converters/any_to_mmaction.py')
 
 
 def check_outputs(*paths: str | None) -> None:
@@ -169,8 +146,11 @@ def write_json(figures: object, path: str | None) -> None:
         write_text(json.dumps(figures, indent=1), path)
 
 
-def torch_device(text: str) -> str:
-    """Return the name of a device that is there."""
+def torch_device(text: str | None) -> str:
+    """Return the name of a device that is there; of the best one for None."""
+    import torch
+    if text is None:
+        return 'cuda' if torch.cuda.is_available() else 'cpu'
     try:
         torch.zeros(1, device=text).cpu()  # which 'meta' has no values for
         return text
@@ -185,15 +165,6 @@ def positive_int(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f'must be positive, got {value}')
     return value
-
-
-def build_runner(cfg: Config) -> Runner:
-    """Build the runner that the config asks for, of a prepared config."""
-    check_model(cfg)
-    if cfg.get('runner_type', 'RetrievalRunner') == 'RetrievalRunner':
-        return RetrievalRunner.from_cfg(cfg)
-    with config_errors('the config'):
-        return RUNNERS.build(prepare_config(cfg))
 
 
 @contextlib.contextmanager
@@ -235,7 +206,8 @@ def prepare_parser(doc: str, out: str, suffix: str | None) -> argparse.ArgumentP
     ``suffix`` is how the files of the videos end; None if the published names say.
     """
     parser = ToolParser(
-        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter,
+        registers=False)
     parser.add_argument('source', help='folder of the published files')
     parser.add_argument(
         '--out', default=out, help=f'folder to write to, default: {out}')

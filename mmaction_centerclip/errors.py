@@ -79,3 +79,12 @@ def config_errors(part: str | os.PathLike) -> Iterator[None]:
         text = ' '.join(str(error).split()) or 'an error without a message'
         raise InputError(f'{part}: {kind + ": " if told else ""}{text}'
                          ) from error
+
+
+def explain_refusal(error: pickle.UnpicklingError) -> str:
+    """Return in one line why torch's safe loading refused a file."""
+    for line in str(error).splitlines():
+        if any(word in line for word in ('GLOBAL', 'attribute', 'dtype')):
+            return ('the checkpoint is refused, it holds more than weights and '
+                    f'training state: {line.strip()}')
+    return 'not a readable checkpoint, it is damaged or of another kind'

@@ -1,22 +1,24 @@
 import argparse
+import os
 import pickle
+import subprocess
+import sys
 
 import pytest
 import torch
-from mmengine.config import Config
 
 from mmaction_centerclip.cli import (
-    add_common_arguments,
-    check_checkpoint,
+    ToolParser,
+    add_cfg_options,
+    add_device,
     check_outputs,
     exit_on_input_error,
-    is_first_process,
-    load_config,
     positive_int,
-    read_config,
     torch_device,
 )
 from mmaction_centerclip.errors import InputError
+
+from .paths import TOOLS
 
 
 @pytest.mark.parametrize('error, line', [
@@ -52,69 +54,9 @@ def test_positive_integers(text, capsys):
     assert 'argument --count: ' in capsys.readouterr().err
 
 
-@pytest.fixture
-def load(tmp_path):
-    """The config that a command line gives, of a config file with a work dir."""
-
-    def make(*args, **config):
-        path = tmp_path / 'name.py'
-        Config(dict(a=1, **config)).dump(path)
-        parser = argparse.ArgumentParser()
-        parser.add_argument('config')
-        parser.add_argument('--work-dir')
-        add_common_arguments(parser)
-        return load_config(parser.parse_args([str(path), *args]))
-
-    return make
-
-
-def test_the_work_dir_is_of_the_option_the_config_or_its_name(load):
-    assert load().work_dir == './work_dirs/name'
-    assert load(work_dir='here').work_dir == 'here'
-    assert load('--work-dir', 'there', work_dir='here').work_dir == 'there'
-
-
-def test_options_override_the_config(load):
-    cfg = load('--cfg-options', 'a=2', 'b.c=[1,2]')
-    assert (cfg.a, cfg.b.c, cfg.launcher) == (2, [1, 2], 'none')
-
-
-@pytest.mark.parametrize('launcher, variable', [
-    ('pytorch', 'RANK'), ('slurm', 'SLURM_PROCID'), ('mpi', 'OMPI_COMM_WORLD_RANK')])
-def test_one_process_of_a_launcher_is_the_first(monkeypatch, launcher, variable):
-    monkeypatch.setenv(variable, '0')
-    assert is_first_process(launcher)
-    monkeypatch.setenv(variable, '1')
-    assert not is_first_process(launcher)
-    assert is_first_process('none')
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
-def test_without_a_gpu_only_torchrun_launches(load):
-    with pytest.raises(InputError, match='--launcher pytorch .*, got slurm'):
-        load('--launcher', 'slurm')
-
-
-def test_missing_files_and_folders_are_named(tmp_path):
-    with pytest.raises(InputError, match='config file not found: no.py'):
-        read_config('no.py')
-    with pytest.raises(InputError, match='no such file: no.pth'):
-        check_checkpoint('no.pth')
-    text = tmp_path / 'text.pth'
-    text.write_text('text')
-    with pytest.raises(InputError, match='text.pth cannot be read as a file'):
-        check_checkpoint(str(text))
+def test_outputs_in_no_folder_are_named():
     with pytest.raises(InputError, match='no/out.json: there is no folder no'):
         check_outputs(None, 'here.json', 'no/out.json')
-
-
-@pytest.mark.parametrize('legacy', [True, False])
-def test_checkpoints_of_all_ages_and_urls_pass(tmp_path, legacy):
-    path = str(tmp_path / 'checkpoint.pth')
-    torch.save(dict(a=torch.ones(1)), path, _use_new_zipfile_serialization=not legacy)
-    check_checkpoint(path)
-    check_checkpoint('https://host/checkpoint.pth')
-    check_checkpoint(None)
 
 
 def test_a_device_without_values_is_refused():
@@ -122,3 +64,32 @@ def test_a_device_without_values_is_refused():
     for name in ('meta', 'nowhere'):
         with pytest.raises(argparse.ArgumentTypeError, match=name):
             torch_device(name)
+
+
+def test_options_are_converted_once_all_are_right(capsys):
+    parser = ToolParser()
+    add_device(parser)
+    add_cfg_options(parser)
+    args = parser.parse_args(['--cfg-options', 'a=1', '--cfg-options', 'b=[2,x]'])
+    assert args.cfg_options == dict(a=1, b=[2, 'x'])
+    assert args.device == ('cuda' if torch.cuda.is_available() else 'cpu')
+    with pytest.raises(SystemExit):
+        parser.parse_args(['--device', 'nowhere'])
+    assert 'argument --device: ' in capsys.readouterr().err
+
+
+TOOL_NAMES = sorted(str(path.relative_to(TOOLS)) for path in TOOLS.rglob('*.py'))
+
+
+@pytest.mark.parametrize('name', TOOL_NAMES)
+def test_help_and_wrong_options_take_no_second(name):
+    """CPU seconds, in a process of its own, which has imported nothing."""
+    for option, status, said in ('--help', 0, 'usage: '), ('--nope', 2, 'error: '):
+        before = os.times()
+        done = subprocess.run([sys.executable, TOOLS / name, option],
+                              capture_output=True, text=True)
+        after = os.times()
+        assert done.returncode == status and said in done.stdout + done.stderr
+        spent = (after.children_user + after.children_system
+                 - before.children_user - before.children_system)
+        assert spent < 1.0

@@ -114,8 +114,17 @@ def test_a_tool_of_the_zoo_that_reads_no_config(tmp_path, monkeypatch):
     run('deployment/publish_model.py', tmp_path / 'in.pth', tmp_path / 'out.pth')
     published, = tmp_path.glob('out_*.pth')
     assert torch.load(published, weights_only=True).keys() == {'state_dict'}
-    with pytest.raises(SystemExit, match='TOOL must be a file'):
+    with pytest.raises(SystemExit, match='TOOL must be one of .*doctor.* a file'):
         run('no_tool.py')
+
+
+def test_a_tool_and_a_config_of_the_package_by_name(tmp_path):
+    """From any folder, as after the installation of a wheel."""
+    done = subprocess.run(
+        [sys.executable, '-m', 'mmaction_centerclip', 'get-flops',
+         'clip4clip_vit-tiny-p16-res64_1xb72-u8-10e_shapes-rgb'],
+        cwd=tmp_path, capture_output=True, text=True)
+    assert ' GMACs a video of 8 frames' in done.stdout and not any(tmp_path.iterdir())
 
 
 def test_the_repairs_are_idempotent():

@@ -195,7 +195,7 @@ def test_counts_of_the_metafile(run_tool, tmp_path):
     paths = {leaf: str(path) for leaf in leaves for path in RETRIEVAL
              if path.stem == leaf}
     out = tmp_path / 'out.json'
-    run_tool('analysis_tools/get_flops.py', *paths.values(), '--json', out)
+    run_tool('analysis_tools/get_flops.py', *paths.values(), '--out', out)
     counts = json.loads(out.read_text())
     for leaf, path in paths.items():
         metadata = ENTRIES[leaf]['Metadata']

@@ -106,7 +106,7 @@ FAULTS = {
     **{f'features {name}': ((FEATURES, name), name)
        for name in ('nowhere.pth', 'text.pth', 'list.pth', 'other.pth', 'cut.pth',
                     'pickle.pth', 'folder')},
-    **{f'convert {name}': ((CONVERT, name, 'out.pth'), name)
+    **{f'convert {name}': ((CONVERT, name, '--out', 'out.pth'), name)
        for name in ('nowhere.pt', 'text.pth', 'integers.pth', 'nothing.pth',
                     'other.pth', 'other.safetensors', 'pickle.pth', 'archive.pt')},
     **{f'config {name}': ((TRAIN, name), name)
@@ -179,10 +179,10 @@ FAULTS = {
     'features to no folder': (
         (TEST, 'config.py', 'other.pth', '--dump', 'x.txt'), 'x.txt'),
     'json to no folder': (
-        (FEATURES, 'other.pth', '--json', 'no/out.json'), 'no/out.json'),
-    'json to a folder': ((FEATURES, 'other.pth', '--json', 'folder'), 'folder'),
+        (FEATURES, 'other.pth', '--out', 'no/out.json'), 'no/out.json'),
+    'json to a folder': ((FEATURES, 'other.pth', '--out', 'folder'), 'folder'),
     'json to a full device': (
-        ('analysis_tools/get_flops.py', 'config.py', '--json', '/dev/full'),
+        ('analysis_tools/get_flops.py', 'config.py', '--out', '/dev/full'),
         '/dev/full'),
     'shapes over a file': (('data/shapes/prepare_shapes.py', '--out', 'text.pth'),
                            'text.pth'),

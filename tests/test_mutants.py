@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.evaluation import load_features
-from mmaction_centerclip.utils.files import read_checkpoint, read_tensors
+from mmaction_centerclip.utils.tensor_files import read_checkpoint, read_tensors
 
 from .processes import start
 

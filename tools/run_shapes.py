@@ -4,23 +4,32 @@
 Renders the shapes data into data/ of the current folder, trains and tests both models
 from scratch, and prints one table. Steps that are done already are skipped.
 """
+import argparse
 import json
 import statistics
 import subprocess
 import sys
 from pathlib import Path
 
-# First: only then does mmaction take a newer mmcv.
-import mmaction_centerclip  # noqa: F401
+from mmaction_centerclip import cli
 
-# isort: split
+
+def parse_args() -> argparse.Namespace:
+    parser = cli.ToolParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--work-dir', type=Path, default='work_dirs/shapes',
+                        help='where logs, checkpoints and table.json go')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    ARGS = parse_args()  # before imports that take seconds
+
 import torch
 from mmaction.registry import DATASETS
 from mmengine.dataset import pseudo_collate
 
 from mmaction_centerclip.apis import init_retriever
 from mmaction_centerclip.benchmarking import count_macs, encoding, time_turns
-from mmaction_centerclip.utils.homes import ToolParser
 from mmaction_centerclip.utils.tables import format_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,12 +86,8 @@ def format_rows(rows: dict[str, dict]) -> str:
         for name, row in rows.items()])
 
 
-def main() -> None:
-    parser = ToolParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--work-dir', default='work_dirs/shapes',
-                        help='where logs, checkpoints and table.json go')
-    work_dir = Path(parser.parse_args().work_dir).resolve()
-
+def main(args: argparse.Namespace) -> None:
+    work_dir = args.work_dir.resolve()
     run(ROOT / 'tools' / 'data' / 'shapes' / 'prepare_shapes.py')
     work_dirs = {name: work_dir / name.lower() for name in CONFIGS}
     rows = {name: train_and_test(config, work_dirs[name])
@@ -99,4 +104,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

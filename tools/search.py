@@ -8,25 +8,48 @@ import sys
 from pathlib import Path
 
 from mmaction_centerclip import cli
-from mmaction_centerclip.apis import VideoTextRetrievalInferencer
-from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
-from mmaction_centerclip.errors import InputError, printable
-from mmaction_centerclip.search import Hit, VideoIndex
+from mmaction_centerclip.errors import InputError, config_errors, printable
 from mmaction_centerclip.utils.files import check_absent
-from mmaction_centerclip.utils.homes import ToolParser
-from mmaction_centerclip.utils.tables import format_table
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO_CONFIG = ROOT / 'configs' / 'retrieval' / 'centerclip' / (
     'centerclip-b2-2-16_vit-tiny-p16-res64_1xb72-u8-10e_shapes-rgb.py')
 
 
+def add_page_commands(commands: argparse._SubParsersAction) -> None:
+    """Add the commands that show a page in the browser."""
+    serve = commands.add_parser('serve', help='search on a page in the browser')
+    demo = commands.add_parser(
+        'demo', help='the page with the model and videos of tools/run_shapes.py')
+    demo.add_argument('--work-dir', type=Path, default=Path('work_dirs/shapes'),
+                      help='where tools/run_shapes.py has trained')
+    demo.add_argument('--data', type=Path, default=Path('data/shapes'),
+                      help='where the shapes data is')
+    demo.add_argument('--out', type=Path, default=Path('work_dirs/search_demo'),
+                      help='where the index and copies of the test videos go')
+    demo.add_argument('--no-open', action='store_true',
+                      help='open no browser, which is done where there is a display')
+    for command in (serve, demo):
+        command.add_argument('--host', default='127.0.0.1',
+                             help='the address to listen at; default: this machine')
+        command.add_argument('--port', type=int, default=8000,
+                             help='its port, 0 for a free one; default: 8000')
+        command.add_argument('--allow-host', nargs='+', default=[], metavar='NAME',
+                             help='more names that this machine may be called by')
+        command.add_argument('--example', action='append', default=[],
+                             metavar='QUERY', help='a query to try, shown on the page')
+
+
 def parse_args() -> argparse.Namespace:
-    parser = ToolParser(
+    parser = cli.ToolParser(
         description="Index one's own videos, and find moments in them by words")
     commands = parser.add_subparsers(dest='command', required=True)
     index = commands.add_parser('index', help='add the videos of a folder to an index')
-    index.add_argument('folder', help='a folder of videos, with its folders')
+    index.add_argument('videos', nargs='?',
+                       help='a folder of videos, with its folders')
+    index.add_argument('--moved', nargs=2, metavar=('OLD', 'NEW'),
+                       help='the folder OLD of the index is now NEW, with the same '
+                       'files')
     index.add_argument('--window', type=float,
                        help='longest window of a new index, in seconds; default: 10')
     index.add_argument('--split', choices=['length', 'cuts'],
@@ -34,8 +57,7 @@ def parse_args() -> argparse.Namespace:
                        '(the default), or at shot cuts too')
     index.add_argument('--batch-size', type=cli.positive_int, default=8,
                        help='windows to encode at a time')
-    index.add_argument('--num-workers', type=cli.positive_int, default=2,
-                       help='files to decode at a time')
+    cli.add_num_workers(index, 2, 'files to decode at a time')
     index.add_argument('--reindex', action='store_true',
                        help='encode the files of another model anew')
     index.add_argument('--pictures', action='store_true',
@@ -63,54 +85,55 @@ def parse_args() -> argparse.Namespace:
     for name in ('index', 'search', 'serve'):
         command = commands.choices[name]
         command.add_argument('--index', required=True, help='the file of the index')
-        command.add_argument('--config', required=True, help='the config of the model')
-        command.add_argument('--checkpoint', help='its checkpoint; by default the '
-                             'weights that model.pretrained names')
+        command.add_argument('--config', help='the config of the model; default: as '
+                             'the index remembers')
+        command.add_argument('--checkpoint', help='its checkpoint; default: as the '
+                             'index remembers; with --config, the weights that '
+                             'model.pretrained names')
         cli.add_cfg_options(command)
         cli.add_allow_other(command)
     for command in (index, search):
         command.add_argument('--json', action='store_true',
                              help='print JSON in place of a table')
     for command in commands.choices.values():
-        command.add_argument('--device', type=cli.torch_device, default='cpu')
+        cli.add_device(command)
     args = parser.parse_args()
+    if args.command == 'index' and (args.videos is None) == (args.moved is None):
+        parser.error('give either a folder of videos or --moved')
     if args.command == 'search' and (args.query is None) == (args.clip is None):
         parser.error('give either words or --clip')
     return args
 
 
-def add_page_commands(commands: argparse._SubParsersAction) -> None:
-    """Add the commands that show a page in the browser."""
-    serve = commands.add_parser('serve', help='search on a page in the browser')
-    demo = commands.add_parser(
-        'demo', help='the page with the model and videos of tools/run_shapes.py')
-    demo.add_argument('--work-dir', type=Path, default=Path('work_dirs/shapes'),
-                      help='where tools/run_shapes.py has trained')
-    demo.add_argument('--data', type=Path, default=Path('data/shapes'),
-                      help='where the shapes data is')
-    demo.add_argument('--out', type=Path, default=Path('work_dirs/search_demo'),
-                      help='where the index and copies of the test videos go')
-    demo.add_argument('--no-open', action='store_true',
-                      help='open no browser, which is done where there is a display')
-    for command in (serve, demo):
-        command.add_argument('--host', default='127.0.0.1',
-                             help='the address to listen at; default: this machine')
-        command.add_argument('--port', type=int, default=8000,
-                             help='its port, 0 for a free one; default: 8000')
-        command.add_argument('--allow-host', nargs='+', default=[], metavar='NAME',
-                             help='more names that this machine may be called by')
-        command.add_argument('--example', action='append', default=[],
-                             metavar='QUERY', help='a query to try, shown on the page')
+if __name__ == '__main__':
+    ARGS = parse_args()  # before imports that take seconds
+
+from mmaction_centerclip.apis import VideoTextRetrievalInferencer
+from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
+from mmaction_centerclip.engine import launching
+from mmaction_centerclip.search import Hit, VideoIndex, remembered_model
+from mmaction_centerclip.search.relocation import relocate
+from mmaction_centerclip.search.store import IndexStore
+from mmaction_centerclip.utils.tables import format_table
 
 
 def open_index(args: argparse.Namespace) -> VideoIndex:
     """Open the index with its model."""
-    if args.command != 'index' and not Path(args.index).is_file():
-        raise InputError(f'no such index: {args.index}')
-    cfg = cli.read_config(args.config, args.cfg_options)
-    cli.allow_other_settings(cfg, args.allow_other)
+    if not Path(args.index).is_file() and (
+            args.command != 'index' or args.config is None):
+        raise InputError(f'no such index: {args.index}' + (
+            '; --config makes a new one' if args.command == 'index' else ''))
+    print(f'loading the model of {args.config or args.index}', file=sys.stderr)
+    if args.config is None:
+        cfg, checkpoint = remembered_model(args.index, args.checkpoint)
+        with config_errors('--cfg-options'):
+            cfg.merge_from_dict(args.cfg_options)
+    else:
+        cfg = launching.read_config(args.config, args.cfg_options)
+        checkpoint = args.checkpoint
+    launching.allow_other_settings(cfg, args.allow_other)
     inferencer = VideoTextRetrievalInferencer(
-        cfg, args.checkpoint, args.device, show_progress=False)
+        cfg, checkpoint, args.device, show_progress=False)
     if args.command != 'index':
         return VideoIndex(args.index, inferencer)
     inferencer.show_progress = not args.json
@@ -119,7 +142,7 @@ def open_index(args: argparse.Namespace) -> VideoIndex:
 
 def add(args: argparse.Namespace, index: VideoIndex) -> None:
     """Add a folder, and say what became of its files."""
-    added = index.add(args.folder, args.batch_size, args.num_workers, args.reindex,
+    added = index.add(args.videos, args.batch_size, args.num_workers, args.reindex,
                       args.pictures, args.drop_missing)
     if args.json:
         print(json.dumps(dataclasses.asdict(added), indent=1))
@@ -133,6 +156,15 @@ def add(args: argparse.Namespace, index: VideoIndex) -> None:
               f'{printable(added.pictures[0])} (--pictures takes them in)')
     for path, reason in added.unreadable.items():
         print(printable(f'unreadable: {path}: {reason}'))
+
+
+def move(args: argparse.Namespace) -> None:
+    """Follow a moved folder; it takes no model."""
+    moved, left = relocate(IndexStore(args.index), *args.moved)
+    print(f'{len(moved)} files moved, {len(left)} have no such file in '
+          f'{args.moved[1]}')
+    for path in left:
+        print(printable(f'not there: {path}'))
 
 
 def find(args: argparse.Namespace, index: VideoIndex) -> None:
@@ -208,14 +240,15 @@ def demo(args: argparse.Namespace) -> None:
           args.example or captions[:3], opens_browser=has_display and not args.no_open)
 
 
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     with cli.exit_on_input_error():
         if args.command in ('serve', 'demo'):
             return dict(serve=serve, demo=demo)[args.command](args)
+        if args.command == 'index' and args.moved:
+            return move(args)
         index = open_index(args)
         (add if args.command == 'index' else find)(args, index)
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

@@ -3,16 +3,11 @@
 import argparse
 
 from mmaction_centerclip import cli
-from mmaction_centerclip.apis import load_pretrained
-from mmaction_centerclip.engine.config import is_retriever
-from mmaction_centerclip.engine.hooks.common import model_of
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.evaluation import check_new_file
-from mmaction_centerclip.utils.homes import ToolParser
 
 
 def parse_args() -> argparse.Namespace:
-    parser = ToolParser(description='Test (and evaluate) a retrieval model')
+    parser = cli.ToolParser(description='Test (and evaluate) a retrieval model')
     parser.add_argument('config', help='test config file path')
     parser.add_argument(
         'checkpoint', nargs='?',
@@ -36,13 +31,23 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+if __name__ == '__main__':
+    ARGS = parse_args()  # before imports that take seconds
+
+from mmaction_centerclip.apis import load_pretrained
+from mmaction_centerclip.engine import launching
+from mmaction_centerclip.engine.config import is_retriever
+from mmaction_centerclip.engine.hooks.common import model_of
+from mmaction_centerclip.evaluation import check_new_file
+
+
 def merge_args(cfg, args: argparse.Namespace) -> None:
     """Merge the options of testing into the config."""
     if args.checkpoint is None and not (
             is_retriever(cfg) and cfg.model.get('pretrained')):
         raise InputError(f'{args.config}: checkpoint is missing, and model.pretrained '
                          'names no weights to test instead')
-    cli.check_checkpoint(args.checkpoint)
+    launching.check_checkpoint(args.checkpoint)
     cfg.load_from = args.checkpoint
 
     if args.dump is not None:
@@ -57,16 +62,15 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
         ours[0].update(dump=args.dump, dump_only=args.dump_only)
 
 
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     with cli.exit_on_input_error():
-        cfg = cli.load_config(args)
+        cfg = launching.load_config(args)
         merge_args(cfg, args)
-        runner = cli.build_runner(cfg)
+        runner = launching.build_runner(cfg)
         if args.checkpoint is None:
             load_pretrained(model_of(runner))
         runner.test()
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

@@ -2,16 +2,12 @@
 """Train a model, with the options of MMAction2's own tool."""
 import argparse
 
-import torch
-
 from mmaction_centerclip import cli
-from mmaction_centerclip.engine import find_resumable, lock_work_dir
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.utils.homes import ToolParser
 
 
 def parse_args() -> argparse.Namespace:
-    parser = ToolParser(description='Train a model')
+    parser = cli.ToolParser(description='Train a model')
     parser.add_argument('config', help='train config file path')
     parser.add_argument('--work-dir', help='the dir to save logs and models')
     parser.add_argument(
@@ -31,6 +27,14 @@ def parse_args() -> argparse.Namespace:
         '--deterministic', action='store_true', help='make cuDNN deterministic')
     cli.add_common_arguments(parser)
     return parser.parse_args()
+
+
+if __name__ == '__main__':
+    ARGS = parse_args()  # before imports that take seconds
+
+import torch
+
+from mmaction_centerclip.engine import find_resumable, launching, lock_work_dir
 
 
 def merge_args(cfg, args: argparse.Namespace) -> None:
@@ -56,7 +60,7 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
             cfg.work_dir)
         cfg.resume = cfg.load_from is not None
     if args.resume != 'auto':  # which has read it
-        cli.check_checkpoint(cfg.get('load_from'))
+        launching.check_checkpoint(cfg.get('load_from'))
 
     if args.auto_scale_lr:
         cfg.auto_scale_lr.enable = True
@@ -69,15 +73,14 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
             randomness[flag] = True
 
 
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     with cli.exit_on_input_error():
-        cfg = cli.load_config(args)
-        if cli.is_first_process(args.launcher):
+        cfg = launching.load_config(args)
+        if launching.is_first_process(args.launcher):
             lock_work_dir(cfg.work_dir)
         merge_args(cfg, args)
-        cli.build_runner(cfg).train()
+        launching.build_runner(cfg).train()
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

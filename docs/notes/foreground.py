@@ -24,7 +24,7 @@ from mmaction_centerclip.benchmarking import (
 )
 from mmaction_centerclip.benchmarking.models import without_necks
 from mmaction_centerclip.benchmarking.twin import MeasuredTwin, Prices, TwinData
-from mmaction_centerclip.engine.config import prepare_config
+from mmaction_centerclip.engine.config import prepare_config, read_config
 from mmaction_centerclip.models import VideoTextRetriever
 from mmaction_centerclip.models.necks.baselines import RandomTokenDrop
 from mmaction_centerclip.utils.tables import format_table
@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument('--reducers', nargs='+', default=[
         'rare', 'kkz', 'kmedoids', 'dpc-knn', 'runs', 'random', 'duplicate'])
     args = parser.parse_args()
-    cfg = without_necks(cli.read_config(args.config))
+    cfg = without_necks(read_config(args.config))
     prepare_config(cfg)
     model = init_retriever(cfg, args.checkpoint)
     twin = MeasuredTwin(model, TwinData.read(cfg, model, True, None, 0), Prices())

@@ -13,8 +13,8 @@ import cv2
 
 # First: only then does mmaction take a newer mmcv.
 import mmaction_centerclip  # noqa: F401
+from mmaction_centerclip.cli import ToolParser
 from mmaction_centerclip.evaluation import choose_scorer, load_features, score_matrix
-from mmaction_centerclip.utils.homes import ToolParser
 from mmaction_centerclip.visualization import (
     Hit,
     film_strip,

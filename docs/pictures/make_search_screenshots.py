@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mmaction_centerclip.utils.homes import ToolParser
+from mmaction_centerclip.cli import ToolParser
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDTH, HEIGHT = 1120, 740

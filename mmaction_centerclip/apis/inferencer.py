@@ -11,7 +11,6 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from mmengine.logging import print_log
-from rich.progress import track
 from torch import Tensor
 
 from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
@@ -19,6 +18,7 @@ from mmaction_centerclip.errors import InputError, check_positive_int, printable
 from mmaction_centerclip.evaluation.scores import Scorer, product_scores, score_matrix
 from mmaction_centerclip.utils.files import write_text
 from mmaction_centerclip.utils.option_types import check_types
+from mmaction_centerclip.utils.progress import track
 
 from .folders import list_files
 from .loading import init_retriever
@@ -56,6 +56,7 @@ class VideoTextRetrievalInferencer:
         self.model = init_retriever(
             config, checkpoint, get_device() if device is None else device)
         self.cfg, self.show_progress = self.model.cfg, show_progress
+        self.checkpoint = checkpoint
         self.pipeline = VideoPipeline(self.cfg)
 
     def __call__(self, inputs: Videos, texts: str | Sequence[str],
@@ -87,7 +88,7 @@ class VideoTextRetrievalInferencer:
         sources = _list_sources(inputs)
         places = range(0, len(sources), batch_size)
         names, parts, unreadable = [], [], {}
-        for place in track(places, 'Encoding') if self.show_progress else places:
+        for place in track(places) if self.show_progress else places:
             samples = []
             for i, source in enumerate(sources[place:place + batch_size], place):
                 name = f'array {i}' if isinstance(source, np.ndarray) else str(source)

@@ -9,7 +9,7 @@ from open_clip.model import convert_to_custom_text_state_dict
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.utils.files import read_checkpoint
+from mmaction_centerclip.utils.tensor_files import read_checkpoint
 from mmaction_centerclip.utils.weights import load_strictly
 
 from .feature_settings import check_settings, describe_settings

@@ -12,12 +12,8 @@ from mmaction_centerclip.clip.feature_settings import (
     kept_settings,
 )
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.utils.files import (
-    check_absent,
-    read_checkpoint,
-    save_tensors,
-    write_text,
-)
+from mmaction_centerclip.utils.files import check_absent, write_text
+from mmaction_centerclip.utils.tensor_files import read_checkpoint, save_tensors
 from mmaction_centerclip.utils.weights import load_strictly
 
 from .model_config import give_embeddings, infer_arch, infer_head

@@ -1,10 +1,11 @@
-from .annotation_file import (
+from mmaction_centerclip.annotations import (
     AnnotationEntry,
     annotation_text,
     convert_annotations,
     read_annotations,
     read_entries,
 )
+
 from .caching.feature_cache import FeatureCache, recipe_of
 from .samples import sample_rng, stack_in_worker
 from .transforms import (

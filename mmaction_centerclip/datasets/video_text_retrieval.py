@@ -12,11 +12,11 @@ from mmaction.registry import DATASETS, TRANSFORMS
 from mmaction.structures import ActionDataSample
 from mmengine.fileio import exists
 
+from mmaction_centerclip.annotations import read_entries
 from mmaction_centerclip.errors import InputError, check_positive_int
 from mmaction_centerclip.utils.files import same_video
 from mmaction_centerclip.utils.homes import expand_home
 
-from .annotation_file import read_entries
 from .caching.feature_cache import FeatureCache, recipe_of
 from .samples import SamplePipeline, sample_rng
 from .video.decoding_errors import DecodingError, decoding_errors

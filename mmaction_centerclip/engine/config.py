@@ -1,6 +1,8 @@
 """Complete and check a config, once a run."""
+import glob
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from mmaction.registry import METRICS, MODELS
 from mmengine.config import Config
@@ -17,17 +19,31 @@ from mmaction_centerclip.models import check_host
 from mmaction_centerclip.utils.homes import expand_home
 from mmaction_centerclip.utils.pipelines import find_pipelines, step_type
 
+CONFIGS = Path(__file__).parents[1] / '.mim' / 'configs'
 LOADERS = 'train_dataloader', 'val_dataloader', 'test_dataloader'
 
 
 def read_config(path: str | os.PathLike, options: dict | None = None) -> Config:
-    """Read a config file, and merge ``--cfg-options`` into it."""
-    if not os.path.isfile(path):
-        raise InputError(f'config file not found: {path}')
+    """Read a config file, and merge ``--cfg-options`` into it.
+
+    A name without a folder may be that of a config which the package has.
+    """
+    path = find_config(os.fspath(path))
     with config_errors(path):
         cfg = expand_home(Config.fromfile(path))
         cfg.merge_from_dict(options or {})
     return cfg
+
+
+def find_config(path: str) -> str:
+    """Return a config file, or the package's own of that name, with or without .py."""
+    if os.path.isfile(path):
+        return path
+    name = path.removesuffix('.py')
+    if os.path.basename(name) == name:
+        for found in CONFIGS.rglob(f'{glob.escape(name)}.py'):
+            return str(found)
+    raise InputError(f'config file not found: {path}')
 
 
 def prepare_config(cfg: Config) -> Config:

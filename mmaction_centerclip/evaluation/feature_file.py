@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError, named_errors
-from mmaction_centerclip.utils.files import (
-    check_absent,
+from mmaction_centerclip.utils.files import check_absent
+from mmaction_centerclip.utils.tensor_files import (
     check_dense,
     read_tensors,
     save_tensors,

@@ -4,8 +4,8 @@ from mmaction.registry import MODELS
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.utils.files import check_dense
 from mmaction_centerclip.utils.option_types import init_options
+from mmaction_centerclip.utils.tensor_files import check_dense
 from mmaction_centerclip.utils.weights import compare_weights
 
 _ROOMS = ('mmaction_centerclip.models.heads.', 'mmaction_centerclip.models.losses')

@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from mmaction_centerclip.clip.feature_settings import check_settings, describe_settings
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.utils.files import read_checkpoint
 from mmaction_centerclip.utils.option_types import NotNegative, Positive
+from mmaction_centerclip.utils.tensor_files import read_checkpoint
 from mmaction_centerclip.utils.weights import load_strictly
 
 from .video_text_retriever import VideoTextRetriever

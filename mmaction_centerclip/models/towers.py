@@ -16,7 +16,7 @@ from mmaction_centerclip.models.backbones import (
     VideoTower,
     advise,
 )
-from mmaction_centerclip.utils.files import read_checkpoint
+from mmaction_centerclip.utils.tensor_files import read_checkpoint
 from mmaction_centerclip.utils.weights import hash_weights
 
 

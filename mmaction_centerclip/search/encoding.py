@@ -1,6 +1,7 @@
 """Encode the segments of video files, decoding some files ahead."""
 import contextlib
 import hashlib
+import json
 import os
 import queue
 import threading
@@ -32,7 +33,9 @@ def model_hash(inferencer: VideoTextRetrievalInferencer) -> str:
                 if name not in model.training_options}
     if settings['type'] == 'DistilledRetriever':
         settings['type'] = 'VideoTextRetriever'
-    digest = hashlib.sha256(f'{settings!r}{inferencer.pipeline.describe()}'.encode())
+    # As JSON, which an index keeps: that knows no tuples.
+    digest = hashlib.sha256((json.dumps(settings, default=repr)
+                             + inferencer.pipeline.describe()).encode())
     hash_weights(digest, model)
     return digest.hexdigest()[:16]
 

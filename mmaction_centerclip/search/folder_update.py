@@ -5,12 +5,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from rich.progress import track
-
 from mmaction_centerclip.apis import list_files
 from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.files import hash_file
+from mmaction_centerclip.utils.progress import track
 
 from .encoding import SegmentEncoder, run_ahead
 from .store import FileRecord, IndexStore
@@ -152,7 +151,7 @@ class FolderUpdate:
         with contextlib.closing(run_ahead(jobs, num_workers)) as decoded:
             files = zip(paths, decoded)
             if paths and self.encoder.inferencer.show_progress:
-                files = track(files, description='Indexing', total=len(paths))
+                files = track(files, len(paths))
             for path, windows in files:
                 record, segments = self.files[path], None
                 try:

@@ -16,7 +16,7 @@ from mmaction_centerclip.utils.homes import expand_home
 from mmaction_centerclip.utils.sqlite_file import SQLiteFile
 
 APPLICATION = 0x43434C50  # marks the file as an index of ours
-VERSION = 3
+VERSION = 4
 SCHEMA = (
     'CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL)',
     'CREATE TABLE files (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, '
@@ -184,6 +184,16 @@ class IndexStore:
             with file.transaction() as connection:
                 for path in paths:
                     _remove(connection, path)
+
+    def remember(self, name: str, value: str | None) -> None:
+        """Set a setting; forget it for None. Without a file nothing is done."""
+        if (file := self._opened()) and self.settings.get(name) != value:
+            with file.transaction() as connection:
+                connection.execute('DELETE FROM settings WHERE name = ?', (name, ))
+                if value is not None:
+                    connection.execute(
+                        'INSERT INTO settings VALUES (?, ?)', (name, value))
+            self.settings = dict(file.rows('SELECT name, value FROM settings'))
 
     def state(self) -> list[tuple]:
         """Return what changes when another process has written."""

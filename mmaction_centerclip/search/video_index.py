@@ -16,6 +16,7 @@ from .clips import cut_clip, export_hits
 from .encoding import SegmentEncoder, model_hash
 from .folder_update import COMPRESSED, Added, FolderUpdate
 from .ranking import Hit, exclude_vectors
+from .remembered import describe_model
 from .segment_table import Reranker, SegmentTable
 from .store import FileRecord, IndexStore
 
@@ -85,8 +86,10 @@ class VideoIndex:
             if not reindex:
                 self._check_model(known)
             record = FileRecord(0, 0, self.model, self.model_name)
-            return FolderUpdate(self.store, self.encoder, record, known, folder,
-                                pictures, drop_missing).run(num_workers)
+            added = FolderUpdate(self.store, self.encoder, record, known, folder,
+                                 pictures, drop_missing).run(num_workers)
+            self.store.remember('model', describe_model(self.inferencer))
+            return added
 
     def _check_model(self, known: dict[str, FileRecord]) -> None:
         others = {(record.model, record.model_name) for record in known.values()

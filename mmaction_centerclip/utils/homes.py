@@ -1,9 +1,6 @@
 """Take ``~`` for the home folder in every option that is a path."""
-import argparse
 import os.path as osp
 import re
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -23,13 +20,3 @@ def expand_home(value: object) -> object:
             if new is not old:
                 value[key] = new
     return value
-
-
-class ToolParser(argparse.ArgumentParser):
-    """A parser that takes ``~`` for the home in ``~/a``, ``--b=~/a`` and ``b=~/a``."""
-
-    def parse_known_args(self, args: Sequence[str] | None = None, namespace=None):
-        words = [re.sub(r'^([\w.-]+=|)(~.*)', lambda found: found[1] + expand_home(
-            found[2]), word, flags=re.DOTALL)
-                 for word in (sys.argv[1:] if args is None else args)]
-        return super().parse_known_args(words, namespace)

@@ -4,8 +4,8 @@ from mmaction.registry import RUNNERS
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmaction_centerclip.cli import build_runner
 from mmaction_centerclip.engine import RetrievalRunner, config, runner
+from mmaction_centerclip.engine.launching import build_runner
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models import VideoTextRetriever
 

@@ -115,7 +115,7 @@ def test_the_command_line_imports_them(outside, features, expected, tmp_path,
     save_features(features, str(path))
 
     def run(*options):
-        monkeypatch.setattr(sys, 'argv', ['eval_features.py', str(path), '--json',
+        monkeypatch.setattr(sys, 'argv', ['eval_features.py', str(path), '--out',
                                           str(out), *options])
         runpy.run_path(script, run_name='__main__')
 

@@ -11,7 +11,7 @@ from mmaction_centerclip.models import (
     TextFeatures,
     TightTransformerHead,
 )
-from mmaction_centerclip.utils.files import read_tensors
+from mmaction_centerclip.utils.tensor_files import read_tensors
 
 
 def build(**options):

@@ -19,7 +19,7 @@ def test_a_config_beside_the_same_without_necks(
         config = next((CONFIGS / 'recognition').glob('*/*-b2-*shapes*.py'))
         options = ['--cpu-time', '--videos', shapes / 'videos']
     printed = run_tool(BENCHMARK, config, '--repeats', 1, '--device', 'cpu',
-                       '--batch-sizes', 1, 2, *options, '--json', tmp_path / 'out.json')
+                       '--batch-sizes', 1, 2, *options, '--out', tmp_path / 'out.json')
     rows = json.loads((tmp_path / 'out.json').read_text())
     assert [row['videos'] for row in rows] == [1, 2]
     machine, titles, *values = printed.splitlines()[-4:]
@@ -37,7 +37,7 @@ def test_a_config_beside_the_same_without_necks(
 def test_bad_options_end_with_one_line(run_tool, tiny_config):
     assert run_tool(BENCHMARK, 'no.py') == 'error: config file not found: no.py'
     for tool in (BENCHMARK, FLOPS):
-        said = run_tool(tool, tiny_config, '--json', 'no/out.json')
+        said = run_tool(tool, tiny_config, '--out', 'no/out.json')
         assert said == 'error: no/out.json: there is no folder no'
 
 
@@ -52,7 +52,7 @@ def test_flops_are_those_of_the_sizes(run_tool, tiny_config, tmp_path):
     cfg.model.backbone.necks = []
     plain, out = tmp_path / 'plain.py', tmp_path / 'out.json'
     cfg.dump(plain)
-    printed = run_tool(FLOPS, plain, tiny_config, '--json', out)
+    printed = run_tool(FLOPS, plain, tiny_config, '--out', out)
     rows = json.loads(out.read_text())
     row, clustered = rows[str(plain)], rows[str(tiny_config)]
     patches, embedding = 16, 32 * 16
@@ -68,7 +68,7 @@ def test_flops_are_those_of_the_sizes(run_tool, tiny_config, tmp_path):
     saved = 6 * (transformer(17, 32, 1) + embedding) / 1e9
     assert 0 < saved - (row['video_gmacs'] - clustered['video_gmacs']) < saved / 2
     assert f'{plain}: {row["video_gmacs"]:.2f} GMACs a video of 8 frames' in printed
-    run_tool(FLOPS, plain, '--num-frames', 3, '--json', out)
+    run_tool(FLOPS, plain, '--num-frames', 3, '--out', out)
     row = json.loads(out.read_text())[str(plain)]
     assert row['frames'] == 3
     assert row['video_gmacs'] == pytest.approx(3 * frame / 1e9, rel=1e-12)
@@ -77,7 +77,7 @@ def test_flops_are_those_of_the_sizes(run_tool, tiny_config, tmp_path):
 def test_flops_of_recognisers(run_tool, tmp_path):
     """Of a clip, without a caption: 4 x 16 tokens of 4 blocks, 2 x 16 behind two."""
     configs = sorted((CONFIGS / 'recognition/videomae').glob('*shapes*.py'))
-    run_tool(FLOPS, *configs, '--json', tmp_path / 'out.json')
+    run_tool(FLOPS, *configs, '--out', tmp_path / 'out.json')
     reduced, whole = json.loads((tmp_path / 'out.json').read_text()).values()
     width = Config.fromfile(configs[1]).model.backbone.embed_dims
     macs = transformer(64, width, 4) + 64 * 2 * 3 * 16**2 * width

@@ -68,7 +68,8 @@ def test_all_draw_the_same_frames_and_stages_are_timed(videos):
 def test_tool(videos, tmp_path, run_tool):
     out = tmp_path / 'figures.json'
     said = run_tool(TOOL, CONFIG, '--videos', videos, '--repeats', 1, '--rounds', 1,
-                    '--workers', 0, '--model-ms', 2, '--device', 'cpu', '--json', out)
+                    '--num-workers', 0, '--model-ms', 2, '--device', 'cpu',
+                    '--out', out)
     report = json.loads(out.read_text())
     rows = {row['name']: row for row in report['pipelines']}
     assert list(rows) == ['stock', 'original', 'compressed', 'jpeg', 'raw']

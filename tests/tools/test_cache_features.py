@@ -54,7 +54,7 @@ def checkpoint(cfg, tmp_path):
 def fill(cfg, checkpoint, tmp_path, run_tool, *options):
     cfg.dump(tmp_path / 'config.py')
     return run_tool(TOOL, tmp_path / 'config.py', checkpoint, '--cache',
-                    tmp_path / 'features.db', '--workers', 0, '--device', 'cpu',
+                    tmp_path / 'features.db', '--num-workers', 0, '--device', 'cpu',
                     *options)
 
 

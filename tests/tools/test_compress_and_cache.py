@@ -61,7 +61,7 @@ def write_config(path, names):
 
 
 def test_compressing_a_folder(folder, run_tool):
-    args = folder / 'videos', folder / 'out', '--workers', 2
+    args = folder / 'videos', '--out', folder / 'out', '--num-workers', 2
     said = run_tool(COMPRESS, *args)
     assert said.startswith('error: 2 of 5 videos were not compressed')
     out = folder / 'out'
@@ -80,7 +80,7 @@ def test_compressing_a_folder(folder, run_tool):
     assert '0 videos compressed' in (said := run_tool(COMPRESS, *args))
     assert '3 were there' in said and 'no results on the originals' in said
     assert 'other options' in run_tool(COMPRESS, *args, '--fps', 0)
-    said = run_tool(COMPRESS, folder / 'videos', folder / 'all', '--fps', 0)
+    said = run_tool(COMPRESS, folder / 'videos', '--out', folder / 'all', '--fps', 0)
     assert '180 frames compared' in said and 'the same frames' in said
 
 
@@ -95,14 +95,14 @@ def test_one_run_at_a_time(folder, run_tool):
     try:
         while not (out / 'held').exists():
             time.sleep(.01)
-        said = run_tool(COMPRESS, folder / 'videos', out)
+        said = run_tool(COMPRESS, folder / 'videos', '--out', out)
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
     assert said.startswith('error: ') and 'another run writes there' in said
     (out / '.a.mp4.1f2e3d4c.partial').touch()  # as a kill leaves it
     (out / 'thesis.partial').write_text('precious')
-    run_tool(COMPRESS, folder / 'videos', out)
+    run_tool(COMPRESS, folder / 'videos', '--out', out)
     assert [path.name for path in out.rglob('*.partial')] == ['thesis.partial']
 
 
@@ -112,7 +112,8 @@ def test_one_run_at_a_time(folder, run_tool):
     (('videos', 'out', '--short-side', '3'), 'short_side')])
 def test_folders_and_options_that_cannot_be(folder, run_tool, args, message):
     (folder / 'out').mkdir()
-    said = run_tool(COMPRESS, *(folder / arg if arg.isalpha() else arg for arg in args))
+    videos, out, *options = args
+    said = run_tool(COMPRESS, folder / videos, '--out', folder / out, *options)
     assert said.startswith('error: ') and message in said
 
 
@@ -127,13 +128,13 @@ def cached_frames(folder, name):
 
 @pytest.mark.slow
 def test_caching_what_a_config_draws(folder, run_tool):
-    said = run_tool(CACHE, folder / 'config.py', '--splits', 'val', '--workers', 2)
+    said = run_tool(CACHE, folder / 'config.py', '--splits', 'val', '--num-workers', 2)
     assert said.startswith('error: 2 of 5 videos were not cached')
     for name in ('a.mp4', 'b.avi', 'more/c.mkv'):
         assert cached_frames(folder, name)[1] == {7, 22, 37, 52}
     # In training any frame may be drawn.
     write_config(folder, ['a.mp4', 'b.avi'])
-    said = run_tool(CACHE, folder / 'config.py', '--workers', 2)
+    said = run_tool(CACHE, folder / 'config.py', '--num-workers', 2)
     assert '128 of 128 frames of 2 videos are cached' in said
     assert 'changes frames by' in said
     size = (folder / 'frames.db').stat().st_size
@@ -155,7 +156,7 @@ def test_a_full_disk_ends_the_caching(folder, run_tool, monkeypatch):
         *frame_store.SCHEMA[:2], frame_store.SCHEMA[2].replace(
             'crc INTEGER', "crc INTEGER CHECK (crc < 0)")))
     for options in ((), ('--splits', 'val')):
-        said = run_tool(CACHE, folder / 'config.py', '--workers', 1, *options)
+        said = run_tool(CACHE, folder / 'config.py', '--num-workers', 1, *options)
         assert said.startswith('error: ') and 'frames.db cannot be used as' in said
 
 
@@ -180,8 +181,8 @@ def test_of_a_clip_its_own_frames_are_cached(folder, run_tool, monkeypatch):
     expected = {split: samples(split) for split in ('val', 'train')}
     rate = VideoReader(str(folder / 'videos/a.mp4')).get_avg_fps()
     for split, count in (('val', 4), ('train', int(rate))):
-        said = run_tool(CACHE, folder / 'config.py', '--splits', split, '--workers', 1,
-                        '--codec', 'raw')
+        said = run_tool(CACHE, folder / 'config.py', '--splits', split,
+                        '--num-workers', 1, '--codec', 'raw')
         assert 'frames of 2 videos are cached' in said
         with contextlib.closing(sqlite3.connect(folder / 'frames.db')) as file:
             numbers = [number for number, in file.execute(
@@ -217,7 +218,7 @@ def many(tmp_path):
 @pytest.mark.slow
 def test_compressing_is_killed_at_any_moment(many, run_tool):
     out = many / 'out'
-    args = many / 'videos', out, '--fps', 0, '--workers', 2
+    args = many / 'videos', '--out', out, '--fps', 0, '--num-workers', 2
     seen = []
 
     def check():
@@ -242,7 +243,7 @@ def test_compressing_is_killed_at_any_moment(many, run_tool):
 
 @pytest.mark.slow
 def test_caching_is_killed_at_any_moment(many, run_tool):
-    args = many / 'config.py', '--workers', 2, '--splits', 'train'
+    args = many / 'config.py', '--num-workers', 2, '--splits', 'train'
     seen = []
 
     def check():

@@ -27,8 +27,8 @@ def convert(run_tool, tmp_path):
         path = tmp_path / 'source.pt'
         if source is not None:
             torch.save(source, path)
-        return run_tool(f'model_converters/{name}.py', path, tmp_path / target,
-                        *options)
+        return run_tool(f'model_converters/{name}.py', path, '--out',
+                        tmp_path / target, *options)
 
     return run
 
@@ -51,7 +51,7 @@ SOURCES = {
 @pytest.mark.parametrize('name', SOURCES)
 def test_converts_and_round_trips(convert, clip, tmp_path, name):
     half = name.endswith('half')
-    printed = convert(SOURCES[name](clip), '--config', tmp_path / 'out.py',
+    printed = convert(SOURCES[name](clip), '--write-config', tmp_path / 'out.py',
                       *['--centerclip'] * (name == 'centerclip'))
     assert '0 keys of the model keep their start' in printed
     cfg = Config.fromfile(tmp_path / 'out.py')
@@ -105,7 +105,7 @@ def test_clip4clips_heads(convert, clip, tmp_path, head, names, options,
                 theirs[other + key[len(ours):]] = value
     if 'lstm' in str(names):  # CLIP4Clip has positions that it does not use.
         theirs['frame_position_embeddings.weight'] = torch.randn(20, 16)
-    printed = convert(theirs, '--config', tmp_path / 'out.py', *options)
+    printed = convert(theirs, '--write-config', tmp_path / 'out.py', *options)
     unused = 'lstm' in str(names)
     assert f'{int(unused)} keys of the file have no place' in printed
     cfg = Config.fromfile(tmp_path / 'out.py').model.head
@@ -127,7 +127,7 @@ def test_clip4clips_heads(convert, clip, tmp_path, head, names, options,
     ([], []),
 ])
 def test_centerclip_options(convert, clip, tmp_path, options, places):
-    convert(prefixed(clip), '--p', '1', '--config', tmp_path / 'out.py', *options)
+    convert(prefixed(clip), '--p', '1', '--write-config', tmp_path / 'out.py', *options)
     cfg = Config.fromfile(tmp_path / 'out.py')
     necks = cfg.model.backbone.necks
     assert places == [
@@ -168,9 +168,9 @@ def test_centerclip_embedding_tells_its_place(convert, clip, tmp_path):
     ('clip4clip', ['--frames', '4,8,4'], 'divisor, got 4 and then 8 at block 2'),
     ('clip4clip', ['--algorithm', 'spectral', '--pre-norm'],
      '--pre-norm does not go with'),
-    ('openai', ['--config', 'no/out.py'], 'there is no folder no'),
-    ('openai', ['--config', 'out'], 'must name a .py file'),
-    ('openai', ['--config', 'out.py', '--base-config', 'no.py'],
+    ('openai', ['--write-config', 'no/out.py'], 'there is no folder no'),
+    ('openai', ['--write-config', 'out'], 'must name a .py file'),
+    ('openai', ['--write-config', 'out.py', '--base-config', 'no.py'],
      'no such file: no.py'),
     ('openai', ['--head-width', 48], 'head, 48, must divide the vision width 64'),
 ])
@@ -190,7 +190,7 @@ def test_a_checkpoint_of_others_is_none_of_ours(convert, clip):
     ('sparse_sampling', 'SparseTokenSampling'), ('token_shift', 'TokenShift'),
     ('temporal_shift', 'TemporalShift')])
 def test_centerclip_algorithms(convert, clip, tmp_path, algorithm, kind):
-    convert(prefixed(clip), '--config', tmp_path / 'out.py', '--frames', '4,4,2',
+    convert(prefixed(clip), '--write-config', tmp_path / 'out.py', '--frames', '4,4,2',
             '--num-centers', 3, '--algorithm', algorithm)
     neck, = Config.fromfile(tmp_path / 'out.py').model.backbone.necks
     assert (neck.type, neck.before_block) == (kind, 3)
@@ -237,7 +237,7 @@ def test_a_source_is_one_entry(convert, clip, tmp_path, monkeypatch):
 def test_a_killed_converter_leaves_nothing_in_the_way(convert, clip, tmp_path,
                                                       monkeypatch):
     save, state = torch.save, prefixed(clip)
-    options = ['--config', tmp_path / 'out.py']
+    options = ['--write-config', tmp_path / 'out.py']
 
     def killed(content, path):
         if str(path).endswith('source.pt'):
@@ -262,7 +262,7 @@ def test_a_killed_converter_leaves_nothing_in_the_way(convert, clip, tmp_path,
 def test_a_bad_base_config_leaves_nothing(convert, clip, tmp_path):
     bad = tmp_path / 'bad.py'
     bad.write_text('model = dict()')
-    said = convert(clip.state_dict(), '--config',
+    said = convert(clip.state_dict(), '--write-config',
                    tmp_path / 'out.py', '--base-config', bad)
     assert re.match("error: .*bad.py: not a retriever's config: .*text_backbone", said)
     assert not list(tmp_path.glob('out.*'))

@@ -93,7 +93,7 @@ def examine(config):
     """Run the doctor; what it printed and its report."""
 
     def run(out):
-        said = run_tool('data/doctor.py', config, '--out', out, '--workers', 2)
+        said = run_tool('data/doctor.py', config, '--out', out, '--num-workers', 2)
         assert not said.startswith('error'), said
         return said, json.loads((out / 'report.json').read_text()), out
 

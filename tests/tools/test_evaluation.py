@@ -125,7 +125,7 @@ def test_dumped_features_give_the_same_metrics(config_of, inside, tmp_path,
     assert (features.similarity is None) == features.separable
     out = tmp_path / 'out.json'
     options = [] if head == 'tight' else ['--rerank', 'dual_softmax:temperature=20']
-    printed = inside(dump, '--json', out, *options, '--more-metrics', 'Rsum', 'mAP',
+    printed = inside(dump, '--out', out, *options, '--more-metrics', 'Rsum', 'mAP',
                      script='analysis_tools/eval_features.py')
     got = json.loads(out.read_text())
     for direction in ('t2v', 'v2t'):
@@ -154,7 +154,7 @@ def test_a_bank_normalises_without_the_model(config_of, inside, tmp_path, head):
     assert 'R1' not in printed and 'features of 24 videos and 72 cap' in printed
     inside(config, checkpoint, '--work-dir', tmp_path / 'work', '--dump', dump,
            script='test.py')
-    inside(dump, '--rerank', f'qb_norm:bank={bank},beta=5', '--json', out,
+    inside(dump, '--rerank', f'qb_norm:bank={bank},beta=5', '--out', out,
            script='analysis_tools/eval_features.py')
     got = json.loads(out.read_text())
     assert 'qb_norm/t2v/R1' in got

@@ -61,8 +61,8 @@ def test_adapters_train_resume_test_and_merge(run_tool, config, tmp_path):
     merged, other = tmp_path / 'merged.pth', 'model.lora.backbone.lora_alpha=64'
     for said in (run_tool('test.py', config, whole / 'epoch_2.pth', '--work-dir',
                           resumed, '--cfg-options', other),
-                 run_tool(MERGE, config, whole / 'epoch_2.pth', merged, '--cfg-options',
-                          other)):
+                 run_tool(MERGE, config, whole / 'epoch_2.pth', '--out', merged,
+                          '--cfg-options', other)):
         assert 'backbone.lora_scale (lora_alpha / r) 4.0, here 16.0' in said
     assert not merged.exists()
     run_tool('test.py', config, whole / 'epoch_2.pth', '--work-dir', tmp_path / 'other',
@@ -70,17 +70,17 @@ def test_adapters_train_resume_test_and_merge(run_tool, config, tmp_path):
     assert evaluations_of(tmp_path / 'other', 'test')
 
     # Merged, it is a plain model of equal figures.
-    said = run_tool(MERGE, config, whole / 'epoch_2.pth', merged)
+    said = run_tool(MERGE, config, whole / 'epoch_2.pth', '--out', merged)
     assert said.startswith(f'Wrote {merged}') and 'model.lora=None' in said
     run_tool('test.py', config, merged, '--work-dir', tmp_path / 'test',
              '--cfg-options', 'model.lora=None')
     tested, = evaluations_of(tmp_path / 'test', 'test')
     assert tested == pytest.approx(evaluations_of(whole)[-1], abs=1e-3)
-    said = run_tool(MERGE, config, whole / 'epoch_2.pth', merged)
+    said = run_tool(MERGE, config, whole / 'epoch_2.pth', '--out', merged)
     assert said == f'error: {merged} exists already, choose another file'
-    said = run_tool(MERGE, config, merged, tmp_path / 'twice.pth')
+    said = run_tool(MERGE, config, merged, '--out', tmp_path / 'twice.pth')
     assert 'merged.pth holds weights without LoRA' in said
-    said = run_tool(MERGE, config, merged, tmp_path / 'twice.pth',
+    said = run_tool(MERGE, config, merged, '--out', tmp_path / 'twice.pth',
                     '--cfg-options', 'model.lora=None')
     assert said.endswith('the model has no lora to merge')
     assert not list(tmp_path.glob('twice*'))
@@ -92,5 +92,5 @@ def test_adapters_train_resume_test_and_merge(run_tool, config, tmp_path):
     said = run_tool('test.py', config, merged, '--work-dir', resumed)
     assert 'merged.pth holds weights without LoRA' in said and 'model.lora=None' in said
     said = run_tool('model_converters/mmaction_to_open_clip.py', whole / 'epoch_2.pth',
-                    tmp_path / 'clip_again.pt')
+                    '--out', tmp_path / 'clip_again.pt')
     assert said.startswith('error: the towers have LoRA') and 'merge_lora.py' in said

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
+from mmaction_centerclip.annotations import own_files, read_own_captions
 from mmaction_centerclip.datasets import read_annotations, read_entries
-from mmaction_centerclip.datasets.published import own_files, read_own_captions
 
 SRT = ('\ufeff1\n00:00:00,500 --> 00:00:01,500\n<i>A red</i> square\nmoves\n\n'
        '2\r\n00:00:02,000 --> 00:01:03,250\r\nIt stops\r\n')
@@ -77,7 +77,7 @@ def test_subtitles_are_clips(videos, prepare, tmp_path):
 def test_subtitles_are_read_as_players_show_them(text, expected, videos, tmp_path,
                                                  monkeypatch):
     said = []
-    monkeypatch.setattr(own_files, 'print_log', lambda text, *_: said.append(text))
+    monkeypatch.setattr(own_files, 'warn', said.append)
     times = [f'00:00:0{i},000 --> 00:00:0{i},900' for i in range(3)]
     (tmp_path / '3.srt').write_text(text.format(*times))
     entries, _ = read_own_captions(str(videos), str(tmp_path / '3.srt'))

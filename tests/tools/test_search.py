@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import sys
@@ -14,8 +15,9 @@ import uvicorn
 from mmaction.registry import MODELS
 from mmengine.config import Config
 
-from mmaction_centerclip.cli import build_runner, describe_error
+from mmaction_centerclip.cli import describe_error
 from mmaction_centerclip.engine.config import prepare_config
+from mmaction_centerclip.engine.launching import build_runner
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search.store import IndexStore
 
@@ -80,6 +82,56 @@ def test_one_dead_hit_does_not_end_the_cutting(search, tmp_path):
     assert 'not cut' in said and not (tmp_path / 'none').exists()
     said = search('index', tmp_path / 'films', '--drop-missing')
     assert '2 removed' in said
+
+
+def test_an_index_remembers_its_model(search, run_tool, tiny_config, tiny_checkpoint,
+                                      tmp_path):
+    index = tmp_path / 'my.index'
+
+    def plain(command, *args):
+        return run_tool('search.py', command, *args, '--index', index)
+
+    assert plain('index', tmp_path / 'films') == (
+        f'error: no such index: {index}; --config makes a new one')
+    search('index', tmp_path / 'films')
+    assert plain('search', 'a red circle') == search('search', 'a red circle')
+    assert '0 indexed, 1 unchanged' in plain('index', tmp_path / 'films')
+    assert 'was trained with other settings' in plain(
+        'search', 'x', '--cfg-options', 'model.arch.quick_gelu=True')
+    elsewhere = tmp_path / 'elsewhere.pth'
+    shutil.copy(tiny_checkpoint, elsewhere)
+    store = IndexStore(index)
+    model = json.loads(store.settings['model'])
+    for name, value, message in (
+            ('checkpoint', str(tmp_path / 'gone.pth'), 'is gone; --checkpoint'),
+            ('config', dict(model['config'], default_scope='os.path.x'),
+             "has the type 'os.path.x'"),
+            ('config', dict(model=dict(type='subprocess.Popen')), 'damaged')):
+        store.remember('model', json.dumps(dict(model, **{name: value})))
+        said = plain('search', 'x')
+        assert said.startswith(f'error: {index}: its ') and message in said
+        if name == 'checkpoint':
+            assert plain('search', 'x', '--checkpoint', elsewhere) == search(
+                'search', 'x')
+    store.remember('model', None)
+    assert 'does not hold its config' in plain('search', 'x')
+    search('index', tmp_path / 'films')
+    assert plain('search', 'x') == search('search', 'x')
+
+
+def test_a_moved_folder_is_followed(search, run_tool, tmp_path):
+    search('index', tmp_path / 'films')
+    shutil.copytree(tmp_path / 'films', tmp_path / 'new')  # other times
+    shutil.rmtree(tmp_path / 'films')
+    (tmp_path / 'new' / 'notes.txt').write_text('other')
+    said = run_tool('search.py', 'index', '--index', tmp_path / 'my.index', '--moved',
+                    tmp_path / 'films', tmp_path / 'new')
+    assert said.splitlines() == [
+        f'1 files moved, 1 have no such file in {tmp_path / "new"}',
+        f'not there: {tmp_path / "films" / "notes.txt"}']
+    found = json.loads(search('search', 'x', '--json'))
+    assert {hit['file'] for hit in found['hits']} == {
+        str(tmp_path / 'new' / 'film.mp4')} and not found['changes']
 
 
 def test_a_config_that_training_has_dumped(run_tool, tiny_config, tiny_checkpoint,

@@ -11,7 +11,7 @@ def test_seeds_are_summarized(run_tool, tmp_path):
     values, out = [41.5, 44, 42.25], tmp_path / 'out.json'
     dirs = [write_start(tmp_path / str(value), [10, value]) for value in values]
     dirs.append(write_start(tmp_path / 'other', [30], config='clip4clip_tiny'))
-    printed = run_tool(TOOL, *dirs, '--json', out)
+    printed = run_tool(TOOL, *dirs, '--out', out)
     title, *runs, first, second = printed.splitlines()
     assert title.split()[-6:] == METRICS and len(runs) == 4
     assert runs[0].split()[:3] == [f'{dirs[0]},', TIME, '41.50']
@@ -49,5 +49,5 @@ def test_what_is_wrong_is_named(run_tool, tmp_path):
     assert f'error: {empty}: no evaluation, expected' in run_tool(TOOL, empty)
     said = run_tool(TOOL, write_start(tmp_path / 'run', [1]), '--metrics', 'mAP')
     assert 'scalars.json: expected numbers for retrieval/mAP, got ' in said
-    said = run_tool(TOOL, empty, '--json', 'no/out.json')
+    said = run_tool(TOOL, empty, '--out', 'no/out.json')
     assert said == 'error: no/out.json: there is no folder no'

@@ -14,12 +14,14 @@ from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils import files
 from mmaction_centerclip.utils.files import (
     atomic_write,
-    read_checkpoint,
-    read_tensors,
     remove_partials,
     same_video,
-    save_tensors,
     write_text,
+)
+from mmaction_centerclip.utils.tensor_files import (
+    read_checkpoint,
+    read_tensors,
+    save_tensors,
 )
 
 

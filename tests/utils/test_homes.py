@@ -1,14 +1,16 @@
 from pathlib import Path
 
 import pytest
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
+from mmaction_centerclip.cli import ToolParser, add_cfg_options
 from mmaction_centerclip.datasets.caching.feature_cache import FeatureCache
 from mmaction_centerclip.datasets.caching.frame_cache import FrameCache
 from mmaction_centerclip.engine.config import prepare_config
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.utils.files import check_absent, read_tensors, save_tensors
-from mmaction_centerclip.utils.homes import ToolParser, expand_home
+from mmaction_centerclip.utils.files import check_absent
+from mmaction_centerclip.utils.homes import expand_home
+from mmaction_centerclip.utils.tensor_files import read_tensors, save_tensors
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +56,7 @@ def test_all_words_of_a_command(home):
     parser.add_argument('words', nargs='*')
     parser.add_argument('--work-dir')
     parser.add_argument('--out', type=Path)
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    add_cfg_options(parser)
     args = parser.parse_args([
         '~/a', 'b ~', '--work-dir=~/wd', '--out', '~/o', '--cfg-options',
         'train_dataloader.dataset.data_root=~/d'])

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.utils.files import read_checkpoint, read_tensors
+from mmaction_centerclip.utils.tensor_files import read_checkpoint, read_tensors
 from mmaction_centerclip.utils.torchscript import is_torchscript, read_torchscript
 
 

@@ -9,13 +9,8 @@ import itertools
 import time
 from pathlib import Path
 
-import torch
-
-import mmaction_centerclip.benchmarking as bench
 from mmaction_centerclip import cli
-from mmaction_centerclip.utils.homes import ToolParser
 from mmaction_centerclip.utils.progress import track
-from mmaction_centerclip.utils.tables import format_table
 
 COLUMNS = {
     'GMACs': 'gmacs', 'MAC ratio': 'mac_ratio', 'cold ms': 'cold_ms', 'ms/video': 'ms',
@@ -28,12 +23,12 @@ COLUMNS = {
 
 
 def parse_args() -> argparse.Namespace:
-    parser = ToolParser(description=__doc__.splitlines()[0])
+    parser = cli.ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', nargs='+', help='configs with a neck')
     parser.add_argument('--batch-sizes', type=cli.positive_int, nargs='+', default=[1],
                         help='videos a call')
     parser.add_argument(
-        '--price', nargs='+', choices=bench.PRICES, default=[],
+        '--price', nargs='+', choices=['evaluation', 'step'], default=[],
         help="what to measure beside the tower, of retrievers: the evaluation, from "
         'frames in memory to recalls, and the whole training step')
     cli.add_device(parser)
@@ -48,14 +43,24 @@ def parse_args() -> argparse.Namespace:
                         help='timed calls')
     parser.add_argument('--videos', help='folder of real clips; default: random pixels')
     cli.add_cfg_options(parser)
-    cli.add_json(parser)
+    cli.add_figures_out(parser)
     return parser.parse_args()
+
+
+if __name__ == '__main__':
+    ARGS = parse_args()  # before imports that take seconds
+
+import torch
+
+import mmaction_centerclip.benchmarking as bench
+from mmaction_centerclip.engine import launching
+from mmaction_centerclip.utils.tables import format_table
 
 
 def measure(path: str, batch_size: int, args: argparse.Namespace) -> dict:
     """Measure one config at one batch size."""
     torch.manual_seed(0)
-    cfg = cli.read_config(path, args.cfg_options)
+    cfg = launching.read_config(path, args.cfg_options)
     model, twin = bench.build_pair(cfg, args.device)
     size, frames = bench.frame_size(cfg, model)[0], bench.clip_frames(cfg)
     if args.videos:
@@ -83,12 +88,11 @@ def format_rows(rows: list[dict]) -> str:
 
 
 @cli.exit_on_input_error()
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     if args.cpu_time:
         torch.set_num_threads(1)
         bench.check_cpu_time(args.device)
-    cli.check_outputs(args.json)
+    cli.check_outputs(args.out)
     rows = [measure(path, size, args) for path, size in track(
         list(itertools.product(args.config, args.batch_sizes)))]
     print(f'\n{bench.describe_machine(args.device)}, {args.dtype}, '
@@ -96,8 +100,8 @@ def main() -> None:
           f'{"CPU time, " if args.cpu_time else ""}'
           f'{"frames of " + args.videos if args.videos else "random pixels"}')
     print(format_rows(rows))
-    cli.write_json(rows, args.json)
+    cli.write_json(rows, args.out)
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

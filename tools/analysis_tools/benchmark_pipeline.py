@@ -11,32 +11,14 @@ import statistics
 import tempfile
 from pathlib import Path
 
-import torch
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-
-import mmaction_centerclip.benchmarking as bench
 from mmaction_centerclip import cli
-from mmaction_centerclip.benchmarking.pipelines import (
-    STAGES,
-    Pipeline,
-    loader_rates,
-    read_samples,
-    stock_pipeline,
-    time_stages,
-)
-from mmaction_centerclip.datasets.compression import Compression, compress_video
-from mmaction_centerclip.engine.config import prepare_config
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.utils.homes import ToolParser
-from mmaction_centerclip.utils.pipelines import find_pipelines, step_type
-from mmaction_centerclip.utils.tables import format_table
 
 NAMES = ('stock', 'original', 'compressed', 'jpeg', 'raw')
 
 
 def parse_args() -> argparse.Namespace:
-    parser = ToolParser(description=__doc__.splitlines()[0])
+    parser = cli.ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('config')
     parser.add_argument('--videos', required=True, help='folder of video files')
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='test')
@@ -45,7 +27,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--short-side', type=cli.positive_int, default=224,
                         help='of the compressed videos')
     parser.add_argument('--repeats', type=cli.positive_int, default=9)
-    parser.add_argument('--workers', type=int, nargs='*', default=[1],
+    parser.add_argument('--num-workers', type=int, nargs='*', default=[1],
                         help="of a data loader, whose wall time counts; none: don't")
     parser.add_argument('--batch-size', type=cli.positive_int, default=4)
     parser.add_argument('--rounds', type=cli.positive_int, default=8,
@@ -57,8 +39,31 @@ def parse_args() -> argparse.Namespace:
     speed.add_argument('--measure-model', action='store_true',
                        help="measure the config's model, with random weights")
     cli.add_cfg_options(parser)
-    cli.add_json(parser)
+    cli.add_figures_out(parser)
     return parser.parse_args()
+
+
+if __name__ == '__main__':
+    ARGS = parse_args()  # before imports that take seconds
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+import mmaction_centerclip.benchmarking as bench
+from mmaction_centerclip.benchmarking.pipelines import (
+    STAGES,
+    Pipeline,
+    loader_rates,
+    read_samples,
+    stock_pipeline,
+    time_stages,
+)
+from mmaction_centerclip.datasets.compression import Compression, compress_video
+from mmaction_centerclip.engine import launching
+from mmaction_centerclip.engine.config import prepare_config
+from mmaction_centerclip.utils.pipelines import find_pipelines, step_type
+from mmaction_centerclip.utils.tables import format_table
 
 
 def find_steps(cfg: Config, split: str) -> list[dict]:
@@ -154,10 +159,9 @@ def tables_of(report: dict) -> list[str]:
 
 
 @cli.exit_on_input_error()
-def main() -> None:
-    args = parse_args()
-    cli.check_outputs(args.json)
-    cfg = cli.read_config(args.config, args.cfg_options)
+def main(args: argparse.Namespace) -> None:
+    cli.check_outputs(args.out)
+    cfg = launching.read_config(args.config, args.cfg_options)
     init_default_scope('mmaction')
     steps = find_steps(cfg, args.split)
     report = dict(config=Path(args.config).stem, split=args.split)
@@ -168,7 +172,7 @@ def main() -> None:
         times = time_stages(pipelines, args.repeats, args.device)
         report['loaders'] = {str(count): loader_rates(
             pipelines, count, args.batch_size, args.rounds, max(args.repeats // 3, 1))
-            for count in args.workers}
+            for count in args.num_workers}
     rows = report['pipelines'] = []
     for pipeline in pipelines:
         videos = times[pipeline.name]
@@ -186,8 +190,8 @@ def main() -> None:
     if report['model_ms']:
         print(f'\nThe model takes {report["model_ms"]:.2f} ms a video: data that take '
               'longer need as many workers as the last column says.')
-    cli.write_json(report, args.json)
+    cli.write_json(report, args.out)
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

@@ -12,27 +12,31 @@ import tempfile
 import time
 from itertools import islice
 
-import numpy as np
-import torch
-
-from mmaction_centerclip.cli import exit_on_input_error, positive_int
-from mmaction_centerclip.search.compressed import can_compress
-from mmaction_centerclip.search.segment_table import SegmentTable
-from mmaction_centerclip.search.store import FileRecord, IndexStore, Segments
-from mmaction_centerclip.utils.homes import ToolParser
+from mmaction_centerclip import cli
 
 
 def parse_args() -> argparse.Namespace:
-    parser = ToolParser(
+    parser = cli.ToolParser(
         description='Measure an index of random rows: adding, opening, searching')
-    parser.add_argument('--rows', type=positive_int, default=1_000_000)
-    parser.add_argument('--dims', type=positive_int, default=512)
+    parser.add_argument('--rows', type=cli.positive_int, default=1_000_000)
+    parser.add_argument('--dims', type=cli.positive_int, default=512)
     parser.add_argument('--kind', choices=['uniform', 'clustered'], default='clustered')
-    parser.add_argument('--rows-of-a-file', type=positive_int, default=100)
-    parser.add_argument('--queries', type=positive_int, default=50)
-    parser.add_argument('--repeats', type=positive_int, default=3)
-    parser.add_argument('--threads', type=positive_int, default=2)
+    parser.add_argument('--rows-of-a-file', type=cli.positive_int, default=100)
+    parser.add_argument('--queries', type=cli.positive_int, default=50)
+    parser.add_argument('--repeats', type=cli.positive_int, default=3)
+    parser.add_argument('--threads', type=cli.positive_int, default=2)
     return parser.parse_args()
+
+
+if __name__ == '__main__':
+    ARGS = parse_args()  # before imports that take seconds
+
+import numpy as np
+import torch
+
+from mmaction_centerclip.search.compressed import can_compress
+from mmaction_centerclip.search.segment_table import SegmentTable
+from mmaction_centerclip.search.store import FileRecord, IndexStore, Segments
 
 
 class RowMaker:
@@ -123,11 +127,10 @@ def measure(args: argparse.Namespace, path: str) -> None:
           f'{table.segments.vectors.nbytes / 2**30:.2f}')
 
 
-def main() -> None:
-    args = parse_args()
-    with exit_on_input_error(), tempfile.TemporaryDirectory() as folder:
+def main(args: argparse.Namespace) -> None:
+    with cli.exit_on_input_error(), tempfile.TemporaryDirectory() as folder:
         measure(args, os.path.join(folder, 'random.index'))
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

@@ -9,24 +9,11 @@ import argparse
 import os.path as osp
 
 from mmaction_centerclip import cli
-from mmaction_centerclip.evaluation import (
-    choose_scorer,
-    evaluate_features,
-    load_features,
-    score_matrix,
-)
 from mmaction_centerclip.utils.files import write_text
-from mmaction_centerclip.utils.homes import ToolParser
-from mmaction_centerclip.visualization import (
-    VideoFolder,
-    confusable_captions,
-    result_page,
-    worst_queries,
-)
 
 
 def parse_args() -> argparse.Namespace:
-    parser = ToolParser(description=__doc__.splitlines()[0])
+    parser = cli.ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('features', help='a .pth file of test.py --dump')
     parser.add_argument('--videos', required=True, metavar='FOLDER',
                         help='where the videos are')
@@ -44,9 +31,25 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+if __name__ == '__main__':
+    ARGS = parse_args()  # before imports that take seconds
+
+from mmaction_centerclip.evaluation import (
+    choose_scorer,
+    evaluate_features,
+    load_features,
+    score_matrix,
+)
+from mmaction_centerclip.visualization import (
+    VideoFolder,
+    confusable_captions,
+    result_page,
+    worst_queries,
+)
+
+
 @cli.exit_on_input_error()
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     cli.check_outputs(args.out)
     features = load_features(args.features)
     folder = VideoFolder(args.videos, features.filenames)
@@ -68,4 +71,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

@@ -6,38 +6,25 @@ The features are those that ``tools/test.py CONFIG CHECKPOINT --dump FILE`` stor
 import argparse
 import re
 
-import torch
-from mmengine.config import DictAction
-from mmengine.utils import import_modules_from_strings
-
 from mmaction_centerclip import cli
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.evaluation import (
-    RERANKINGS,
-    RETRIEVAL_METRICS,
-    choose_scorer,
-    evaluate_features,
-    first_captions,
-    load_features,
-)
-from mmaction_centerclip.utils.homes import ToolParser
 
 
 def parse_args() -> argparse.Namespace:
-    parser = ToolParser(description=__doc__.splitlines()[0])
+    parser = cli.ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('features', help='a .pth file of test.py --dump')
     parser.add_argument('--captions', choices=['all', 'first'], default='all',
                         help='all captions are queries, or the first one of each video')
     parser.add_argument('--topk', type=cli.positive_int, nargs='+', default=[1, 5, 10])
     parser.add_argument(
         '--more-metrics', nargs='+', default=[], metavar='METRIC',
-        help=f'of {", ".join(RETRIEVAL_METRICS.module_dict)}, and what '
-        '--custom-imports registers')
+        help='such as MedianRank; all: docs/evaluation.md, and what --custom-imports '
+        'registers')
     parser.add_argument(
         '--rerank', nargs='+', default=[], metavar='NAME[:OPTION=VALUE,...]',
         help='such as dual_softmax:temperature=100 or '
-        f'qb_norm:bank=bank.pth,beta=20; of {", ".join(RERANKINGS.module_dict)}, '
-        'and what --custom-imports registers')
+        'qb_norm:bank=bank.pth,beta=20; all: docs/evaluation.md, and what '
+        '--custom-imports registers')
     parser.add_argument(
         '--custom-imports', nargs='+', metavar='MODULE',
         help='modules to import, which register metrics and re-rankings')
@@ -47,8 +34,23 @@ def parse_args() -> argparse.Namespace:
                         default='float64',
                         help='in which a pairwise head compares the pairs of a bank')
     cli.add_device(parser)
-    cli.add_json(parser)
+    cli.add_figures_out(parser)
     return parser.parse_args()
+
+
+if __name__ == '__main__':
+    ARGS = parse_args()  # before imports that take seconds
+
+import torch
+from mmengine.config import DictAction
+from mmengine.utils import import_modules_from_strings
+
+from mmaction_centerclip.evaluation import (
+    choose_scorer,
+    evaluate_features,
+    first_captions,
+    load_features,
+)
 
 
 def parse_reranking(given: str) -> dict:
@@ -66,9 +68,8 @@ def parse_reranking(given: str) -> dict:
 
 
 @cli.exit_on_input_error()
-def main() -> None:
-    args = parse_args()
-    cli.check_outputs(args.json)
+def main(args: argparse.Namespace) -> None:
+    cli.check_outputs(args.out)
     try:
         import_modules_from_strings(args.custom_imports)
     except ImportError as error:
@@ -82,8 +83,8 @@ def main() -> None:
     metrics = evaluate_features(
         features, scorer, print, topk=args.topk, more_metrics=args.more_metrics,
         rerank=[parse_reranking(given) for given in args.rerank])
-    cli.write_json(metrics, args.json)
+    cli.write_json(metrics, args.out)
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

@@ -2,23 +2,28 @@
 """Count the multiply-adds of a config's towers, attention included."""
 import argparse
 
-import torch
-from mmengine.config import Config
-
-import mmaction_centerclip.benchmarking as bench
 from mmaction_centerclip import cli
-from mmaction_centerclip.utils.homes import ToolParser
 
 
 def parse_args() -> argparse.Namespace:
-    parser = ToolParser(description=__doc__)
+    parser = cli.ToolParser(description=__doc__)
     parser.add_argument('config', nargs='+', help='of retrievers and recognisers')
     parser.add_argument(
         '--num-frames', type=cli.positive_int,
         help='frames of a video; default: those that the test pipeline samples, of a '
         'recogniser in a clip')
-    cli.add_json(parser)
+    cli.add_figures_out(parser)
     return parser.parse_args()
+
+
+if __name__ == '__main__':
+    ARGS = parse_args()  # before imports that take seconds
+
+import torch
+from mmengine.config import Config
+
+import mmaction_centerclip.benchmarking as bench
+from mmaction_centerclip.engine import launching
 
 
 def count(cfg: Config, num_frames: int | None) -> dict:
@@ -35,18 +40,17 @@ def count(cfg: Config, num_frames: int | None) -> dict:
 
 
 @cli.exit_on_input_error()
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     rows = {}
-    cli.check_outputs(args.json)
+    cli.check_outputs(args.out)
     for path in args.config:
-        row = rows[path] = count(cli.read_config(path), args.num_frames)
+        row = rows[path] = count(launching.read_config(path), args.num_frames)
         text = (f'{row["text_gmacs"]:.2f} GMACs a caption, '
                 if 'text_gmacs' in row else '')
         print(f'{path}: {row["video_gmacs"]:.2f} GMACs a video of {row["frames"]} '
               f'frames, {text}{row["params_m"]:.1f} M parameters')
-    cli.write_json(rows, args.json)
+    cli.write_json(rows, args.out)
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

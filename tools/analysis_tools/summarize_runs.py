@@ -11,22 +11,26 @@ from pathlib import Path
 
 from mmaction_centerclip import cli
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.utils.homes import ToolParser
-from mmaction_centerclip.utils.tables import format_table
 
 METRICS = [f'{d}/R{k}' for d in ('t2v', 'v2t') for k in (1, 5, 10)]
 
 
 def parse_args() -> argparse.Namespace:
-    parser = ToolParser(description=__doc__.splitlines()[0])
+    parser = cli.ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('work_dir', nargs='+', help="each one run's --work-dir")
     parser.add_argument('--metrics', nargs='+', default=METRICS,
                         help='names without the prefix')
     parser.add_argument('--prefix', default='retrieval', help="of the metrics' names")
     parser.add_argument('--which', choices=['val', 'test'], default='val',
                         help='the last validation of a training, or the last test')
-    cli.add_json(parser)
+    cli.add_figures_out(parser)
     return parser.parse_args()
+
+
+if __name__ == '__main__':
+    ARGS = parse_args()  # before imports that take seconds
+
+from mmaction_centerclip.utils.tables import format_table
 
 
 def read_lines(path: Path) -> list[dict]:
@@ -63,10 +67,9 @@ def read_run(work_dir: str, args: argparse.Namespace) -> tuple[str, str, list[fl
 
 
 @cli.exit_on_input_error()
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     groups, rows, means = {}, [], {}
-    cli.check_outputs(args.json)
+    cli.check_outputs(args.out)
     for work_dir in dict.fromkeys(args.work_dir):
         config, start, values = read_run(work_dir, args)
         groups.setdefault(config, []).append(values)
@@ -79,8 +82,8 @@ def main() -> None:
             f'{mean:.2f} ± {"-" if std is None else f"{std:.2f}"}'
             for mean, std in pairs)])
     print(format_table(['run, or mean of a config', *args.metrics], rows))
-    cli.write_json(means, args.json)
+    cli.write_json(means, args.out)
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

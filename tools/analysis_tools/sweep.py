@@ -19,17 +19,10 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-import torch
-from mmengine.config import Config, DictAction
-
-import mmaction_centerclip.benchmarking as bench
 from mmaction_centerclip import cli
-from mmaction_centerclip.engine import find_resumable, lock_work_dir
 from mmaction_centerclip.errors import InputError, check_choice
 from mmaction_centerclip.utils.files import write_text
-from mmaction_centerclip.utils.homes import ToolParser
 from mmaction_centerclip.utils.progress import Progress
-from mmaction_centerclip.utils.tables import format_table
 
 TRAIN = str(Path(__file__).resolve().parents[1] / 'train.py')
 
@@ -52,7 +45,7 @@ def add_figures(parser: argparse.ArgumentParser) -> None:
                          'none, the model without')
     price = parser.add_argument_group('price')
     price.add_argument(
-        '--price', nargs='+', choices=bench.PRICES, default=[],
+        '--price', nargs='+', choices=['evaluation', 'step'], default=[],
         help='what to time beside the tower: the evaluation, from frames in memory to '
         'recalls, and the whole training step')
     price.add_argument('--compile', action='store_true',
@@ -65,11 +58,11 @@ def add_figures(parser: argparse.ArgumentParser) -> None:
                        'training steps a quarter')
     price.add_argument('--batch-size', type=cli.positive_int, default=8,
                        help='videos of a timed call')
-    price.add_argument('--device', type=cli.torch_device, default='cpu')
+    cli.add_device(price)
 
 
 def parse_args() -> argparse.Namespace:
-    parser = ToolParser(
+    parser = cli.ToolParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', nargs='+', help='of retrievers; their necks are left '
                         'out')
@@ -77,9 +70,8 @@ def parse_args() -> argparse.Namespace:
                         help='where cells.jsonl, table.csv, table.md and sweep.png go')
     what = parser.add_argument_group('what to measure')
     what.add_argument('--reducers', nargs='+', metavar='NAME',
-                      default=[*bench.REDUCERS],
-                      help=f'of {", ".join(bench.REDUCERS)}, and of --reducer-file; '
-                      'default: all. The model without any is always there')
+                      help='of docs/benchmark.md, and of --reducer-file; default: all. '
+                      'The model without any is always there')
     what.add_argument(
         '--reducer-file', metavar='FILE',
         help='a .py, .yaml or .json with "reducers": names with the options of a neck; '
@@ -105,9 +97,8 @@ def parse_args() -> argparse.Namespace:
                       'names, with tools/train.py, in WORK_DIR/train')
     ways.add_argument('--finetune', metavar='PATTERN',
                       help='likewise from a checkpoint, of a pattern as above')
-    ways.add_argument('--finetune-options', nargs='+', action=DictAction, default={},
-                      metavar='KEY=VALUE', help='override settings of the config for '
-                      '--finetune alone, such as its schedule')
+    cli.add_cfg_options(ways, '--finetune-options', 'override settings of the config '
+                        'for --finetune alone, such as its schedule')
     cli.add_cfg_options(parser)
     add_figures(parser)
     parser.add_argument('--retry-failed', action='store_true',
@@ -124,11 +115,23 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+if __name__ == '__main__':
+    ARGS = parse_args()  # before imports that take seconds
+
+import torch
+from mmengine.config import Config
+
+import mmaction_centerclip.benchmarking as bench
+from mmaction_centerclip.engine import find_resumable, launching, lock_work_dir
+from mmaction_centerclip.utils.tables import format_table
+
+
 def read_reducers(args: argparse.Namespace) -> dict[str, dict]:
     """Return the options of the chosen reducers."""
     known = dict(bench.REDUCERS)
+    args.reducers = args.reducers or [*known]
     if args.reducer_file:
-        given = cli.read_config(args.reducer_file).get('reducers')
+        given = launching.read_config(args.reducer_file).get('reducers')
         known.update(bench.check_reducers(given, args.reducer_file))
     for name in args.reducers:
         check_choice('--reducers', name, known)
@@ -140,7 +143,7 @@ def read_reducers(args: argparse.Namespace) -> dict[str, dict]:
 def fill_in(pattern: str, path: str, seed: int) -> str:
     """Put seed and config into the pattern of a checkpoint, which must be there."""
     found = pattern.replace('{seed}', str(seed)).replace('{config}', Path(path).stem)
-    cli.check_checkpoint(found)
+    launching.check_checkpoint(found)
     return found
 
 
@@ -155,7 +158,7 @@ def make_runs(path: str, seed: int, args: argparse.Namespace) -> Iterator[bench.
                  ) -> bench.Run:
         options = {**args.cfg_options,
                    **(args.finetune_options if way == 'finetuned' else {})}
-        cfg = cli.read_config(path, {
+        cfg = launching.read_config(path, {
             name: value.replace('{seed}', str(seed)) if isinstance(value, str)
             else value for name, value in options.items()})
         if pretrained:
@@ -202,7 +205,7 @@ def fresh_processes() -> multiprocessing.context.BaseContext:
     if torch.cuda.is_available() or not hasattr(os, 'fork'):
         return multiprocessing.get_context('spawn')
     context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(['mmaction_centerclip.cli', 'mmaction.models',
+    context.set_forkserver_preload(['mmaction_centerclip', 'mmaction.models',
                                     'mmaction_centerclip.benchmarking'])
     return context
 
@@ -274,8 +277,7 @@ def write_results(rows: list[dict], args: argparse.Namespace) -> None:
 
 
 @cli.exit_on_input_error()
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     if args.clock == 'process':
         torch.set_num_threads(1)
     reducers, budgets = read_reducers(args), list(map(bench.parse_budget, args.budgets))
@@ -289,4 +291,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

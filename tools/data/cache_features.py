@@ -5,6 +5,31 @@ Each video of the training, and each caption, is encoded once; what is there is 
 Train then with model.frozen_towers=True train_dataloader.dataset.features=FILE.
 """
 import argparse
+
+from mmaction_centerclip import cli
+from mmaction_centerclip.errors import InputError, config_errors
+from mmaction_centerclip.utils.progress import track
+
+CAPTIONS_AT_A_TIME = 256
+
+
+def parse_args() -> argparse.Namespace:
+    parser = cli.ToolParser(description=__doc__.splitlines()[0])
+    parser.add_argument('config', help='of the model and of its training data')
+    parser.add_argument(
+        'checkpoint', nargs='?',
+        help='of all weights; by default what model.pretrained names')
+    parser.add_argument('--cache', required=True, help='file to write')
+    cli.add_num_workers(parser, 2, convert=int)
+    cli.add_device(parser)
+    cli.add_cfg_options(parser)
+    cli.add_allow_other(parser)
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    ARGS = parse_args()  # before imports that take seconds
+
 import copy
 
 import torch
@@ -14,31 +39,11 @@ from mmengine.dataset import pseudo_collate
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from mmaction_centerclip import cli
 from mmaction_centerclip.apis import init_retriever
 from mmaction_centerclip.datasets.caching.feature_cache import FeatureCache, recipe_of
 from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
-from mmaction_centerclip.errors import InputError, config_errors
-from mmaction_centerclip.utils.homes import ToolParser
+from mmaction_centerclip.engine import launching
 from mmaction_centerclip.utils.pipelines import find_datasets
-from mmaction_centerclip.utils.progress import track
-
-CAPTIONS_AT_A_TIME = 256
-
-
-def parse_args() -> argparse.Namespace:
-    parser = ToolParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config', help='of the model and of its training data')
-    parser.add_argument(
-        'checkpoint', nargs='?',
-        help='of all weights; by default what model.pretrained names')
-    parser.add_argument('--cache', required=True, help='file to write')
-    parser.add_argument('--workers', type=int, default=2,
-                        help='processes that decode videos, default: 2')
-    cli.add_device(parser)
-    cli.add_cfg_options(parser)
-    cli.add_allow_other(parser)
-    return parser.parse_args()
 
 
 class Videos(Dataset):
@@ -92,10 +97,9 @@ def encode(model: nn.Module, cache: FeatureCache, info: dict, sample: dict) -> N
     cache.add_video(info['filename'], info.get('clip'), segments[0], mask[0])
 
 
-def main() -> None:
-    args = parse_args()
-    cfg = cli.read_config(args.config, args.cfg_options)
-    cli.allow_other_settings(cfg, args.allow_other)
+def main(args: argparse.Namespace) -> None:
+    cfg = launching.read_config(args.config, args.cfg_options)
+    launching.allow_other_settings(cfg, args.allow_other)
     cfg.model.frozen_towers = True
     model = init_retriever(cfg, args.checkpoint, args.device)
     datasets = list(find_datasets(model.cfg.get('train_dataloader')))
@@ -108,7 +112,7 @@ def main() -> None:
         videos = Videos(config, cache)
         total += videos.total
         for info, sample in track(DataLoader(
-                videos, batch_size=None, num_workers=args.workers,
+                videos, batch_size=None, num_workers=args.num_workers,
                 collate_fn=lambda item: item)):
             if isinstance(sample, str):
                 failed[info['filename']] = sample
@@ -123,4 +127,4 @@ def main() -> None:
 
 if __name__ == '__main__':
     with cli.exit_on_input_error():
-        main()
+        main(ARGS)

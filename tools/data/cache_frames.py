@@ -6,24 +6,10 @@ video, or of its clips; else those that it takes. What is there is skipped. The
 config reads them with the same cache: dict(type='VideoInit', cache=...).
 """
 import argparse
-import os
 import os.path as osp
 
-from mmaction.registry import DATASETS, TRANSFORMS
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-
 from mmaction_centerclip import cli
-from mmaction_centerclip.datasets import VideoInit
-from mmaction_centerclip.datasets.caching.frame_store import FrameStore
-from mmaction_centerclip.datasets.video.decoding_errors import decoding_errors
-from mmaction_centerclip.datasets.video.frame_times import narrow_to_clip
-from mmaction_centerclip.datasets.video.video_reader import VideoReader
-from mmaction_centerclip.engine.config import prepare_config
 from mmaction_centerclip.errors import InputError, config_errors, printable
-from mmaction_centerclip.utils.homes import ToolParser
-from mmaction_centerclip.utils.parallel import run_each
-from mmaction_centerclip.utils.pipelines import find_datasets, step_type
 from mmaction_centerclip.utils.progress import track
 
 FRAMES_AT_A_TIME = 256  # of a clip, decoded ones being held
@@ -32,7 +18,7 @@ BUILT: dict[str, list] = {}
 
 
 def parse_args() -> argparse.Namespace:
-    parser = ToolParser(description=__doc__.splitlines()[0])
+    parser = cli.ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('config')
     parser.add_argument('--cache', help="file; by default the one of the config")
     parser.add_argument('--codec', choices=['jpeg', 'raw'])
@@ -42,9 +28,27 @@ def parse_args() -> argparse.Namespace:
                         default=['train', 'val', 'test'])
     parser.add_argument('--every-frame', action='store_true',
                         help='all frames, also where the sampling takes certain ones')
-    parser.add_argument('--workers', type=cli.positive_int, default=os.cpu_count())
+    cli.add_num_workers(parser)
     cli.add_cfg_options(parser)
     return parser.parse_args()
+
+
+if __name__ == '__main__':
+    ARGS = parse_args()  # before imports that take seconds
+
+from mmaction.registry import DATASETS, TRANSFORMS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from mmaction_centerclip.datasets import VideoInit
+from mmaction_centerclip.datasets.caching.frame_store import FrameStore
+from mmaction_centerclip.datasets.video.decoding_errors import decoding_errors
+from mmaction_centerclip.datasets.video.frame_times import narrow_to_clip
+from mmaction_centerclip.datasets.video.video_reader import VideoReader
+from mmaction_centerclip.engine import launching
+from mmaction_centerclip.engine.config import prepare_config
+from mmaction_centerclip.utils.parallel import run_each
+from mmaction_centerclip.utils.pipelines import find_datasets, step_type
 
 
 def set_cache(cfg: Config, args: argparse.Namespace) -> None:
@@ -136,15 +140,14 @@ def measure_loss(jobs: list[tuple]) -> list[float]:
     return losses
 
 
-def main() -> None:
-    args = parse_args()
-    cfg = cli.read_config(args.config, args.cfg_options)
+def main(args: argparse.Namespace) -> None:
+    cfg = launching.read_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmaction'))
     set_cache(cfg, args)
     prepare_config(cfg)
     jobs = jobs_of(cfg, args)
     failed, cached, stored, wanted = {}, [], 0, 0
-    for job, result in track(run_each(cache_video, jobs, args.workers), len(jobs)):
+    for job, result in track(run_each(cache_video, jobs, args.num_workers), len(jobs)):
         if isinstance(result, InputError):
             raise result  # of the cache, such as a full disk
         if isinstance(result, Exception):
@@ -172,4 +175,4 @@ def main() -> None:
 
 if __name__ == '__main__':
     with cli.exit_on_input_error():
-        main()
+        main(ARGS)

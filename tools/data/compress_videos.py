@@ -8,16 +8,10 @@ compared with its original before it gets its name; what is there is skipped.
 import argparse
 import functools
 import json
-import os
 import os.path as osp
 from pathlib import Path
 
-from mmaction_centerclip.cli import exit_on_input_error, positive_int
-from mmaction_centerclip.datasets.compression import (
-    PRESETS,
-    Compression,
-    compress_video,
-)
+from mmaction_centerclip import cli
 from mmaction_centerclip.errors import InputError, printable
 from mmaction_centerclip.utils.files import (
     VIDEO_SUFFIXES,
@@ -25,28 +19,38 @@ from mmaction_centerclip.utils.files import (
     write_text,
 )
 from mmaction_centerclip.utils.folder_lock import lock_folder
-from mmaction_centerclip.utils.homes import ToolParser
-from mmaction_centerclip.utils.parallel import run_each
 from mmaction_centerclip.utils.progress import track
 
 LOG = 'compression.json'
 
 
 def parse_args() -> argparse.Namespace:
-    parser = ToolParser(description=__doc__.splitlines()[0])
+    parser = cli.ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('videos', type=Path, help='folder of videos, also in folders')
-    parser.add_argument('out', type=Path, help='folder to write them to')
+    parser.add_argument('--out', type=Path, required=True, metavar='FOLDER',
+                        help='where to write them')
     parser.add_argument('--short-side', type=int, default=224, help='pixels')
     parser.add_argument('--fps', type=int, default=3,
                         help='frames of each second to keep; 0 for all')
     parser.add_argument('--all-intra', action='store_true',
                         help='every frame by itself: larger, faster to read')
     parser.add_argument('--crf', type=int, default=18, help="x264's quality")
-    parser.add_argument('--preset', choices=PRESETS, default='medium')
+    parser.add_argument('--preset', default='medium', help="x264's, from ultrafast to "
+                        'veryslow')
     parser.add_argument('--max-difference', type=float, default=20.,
                         help='mean of a frame, of 255, from which a video is refused')
-    parser.add_argument('--workers', type=positive_int, default=os.cpu_count())
+    cli.add_num_workers(parser)
     return parser.parse_args()
+
+
+if __name__ == '__main__':
+    ARGS = parse_args()  # before imports that take seconds
+
+from mmaction_centerclip.datasets.compression import (
+    Compression,
+    compress_video,
+)
+from mmaction_centerclip.utils.parallel import run_each
 
 
 def find_videos(folder: Path, out: Path) -> list[str]:
@@ -98,8 +102,7 @@ def warning_of(options: Compression) -> str:
             'on the originals only as far as a small difference does not matter.')
 
 
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     options = Compression(args.short_side, args.fps, args.all_intra, args.crf,
                           args.preset, args.max_difference)
     names = find_videos(args.videos, args.out)
@@ -107,7 +110,7 @@ def main() -> None:
     function = functools.partial(
         compress, folder=args.videos, out=args.out, options=options)
     done, failed, skipped = {}, {}, 0
-    for name, result in track(run_each(function, names, args.workers), len(names)):
+    for name, result in track(run_each(function, names, args.num_workers), len(names)):
         if isinstance(result, Exception):
             failed[name] = str(result) or type(result).__name__
             print(f'\n{printable(failed[name])}')
@@ -132,5 +135,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with exit_on_input_error():
-        main()
+    with cli.exit_on_input_error():
+        main(ARGS)

@@ -11,36 +11,38 @@ import os
 import os.path as osp
 
 from mmaction_centerclip import cli
-from mmaction_centerclip.datasets.doctor import diagnose, summarize, write_page
-from mmaction_centerclip.engine.config import prepare_config
 from mmaction_centerclip.errors import InputError, printable
 from mmaction_centerclip.utils.files import write_text
-from mmaction_centerclip.utils.homes import ToolParser
 
 
 def parse_args() -> argparse.Namespace:
-    parser = ToolParser(description=__doc__.splitlines()[0])
+    parser = cli.ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--out', help='folder of the report, default: doctor in the work dir')
-    parser.add_argument(
-        '--workers', type=cli.positive_int, default=os.cpu_count() or 1,
-        help='processes, default: as many as there are cores')
+    cli.add_num_workers(parser)
     cli.add_cfg_options(parser)
     parser.set_defaults(launcher='none', local_rank=0, work_dir=None)
     return parser.parse_args()
 
 
-def main() -> None:
-    args = parse_args()
-    cfg = cli.load_config(args)
+if __name__ == '__main__':
+    ARGS = parse_args()  # before imports that take seconds
+
+from mmaction_centerclip.datasets.doctor import diagnose, summarize, write_page
+from mmaction_centerclip.engine import launching
+from mmaction_centerclip.engine.config import prepare_config
+
+
+def main(args: argparse.Namespace) -> None:
+    cfg = launching.load_config(args)
     prepare_config(cfg)
     out = args.out or osp.join(cfg.work_dir, 'doctor')
     try:
         os.makedirs(out, exist_ok=True)
     except OSError as error:
         raise InputError(f'--out {out}: {error.strerror}') from None
-    report = diagnose(cfg, osp.join(out, 'videos.jsonl'), args.workers)
+    report = diagnose(cfg, osp.join(out, 'videos.jsonl'), args.num_workers)
     write_text(json.dumps(report, indent=1), osp.join(out, 'report.json'))
     write_page(report, f'The data of {osp.basename(args.config)}',
                osp.join(out, 'report.html'))
@@ -50,4 +52,4 @@ def main() -> None:
 
 if __name__ == '__main__':
     with cli.exit_on_input_error():
-        main()
+        main(ARGS)

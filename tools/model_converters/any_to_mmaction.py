@@ -5,20 +5,14 @@ CenterCLIP's weights do not tell where the tokens were clustered, unless they
 hold a cluster embedding. Say it either as CenterCLIP does, with the frames (and
 tokens) inside each block, or by the blocks before which to cluster:
 
-    any_to_mmaction.py SRC DST --frames 12,12,12,12,12,12,3,3,3,3,3,3 --num-centers 49
-    any_to_mmaction.py SRC DST --before-block 7 --num-segments 3 --num-centers 49
+    any_to_mmaction.py SRC --out FILE --num-centers 49 --before-block 7 --num-segments 3
+    any_to_mmaction.py SRC --out FILE --num-centers 49 --frames 12,12,12,12,12,12,3,3,3
 """
 import argparse
 from pathlib import Path
 
-from mmengine.config import Config
-
 from mmaction_centerclip import cli
-from mmaction_centerclip.conversion import SOURCES, convert_checkpoint
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models import necks
-from mmaction_centerclip.utils.homes import ToolParser
-from mmaction_centerclip.utils.option_types import init_options
 
 BASE = (Path(__file__).resolve().parents[2] / 'configs' / 'retrieval' / 'clip4clip'
         / 'clip4clip_vit-base-p32-res224-clip-pre_2xb64-u12-5e_msrvtt-9k-rgb.py')
@@ -54,12 +48,13 @@ def integers(text: str) -> list[int]:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = ToolParser(
+    parser = cli.ToolParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('src', help='the file to convert')
-    parser.add_argument('dst', help='the checkpoint to write')
-    parser.add_argument(
-        '--config', metavar='OUT', help='write a config of the model here')
+    parser.add_argument('checkpoint', help='the file to convert')
+    parser.add_argument('--out', required=True, metavar='FILE',
+                        help='the checkpoint to write')
+    parser.add_argument('--write-config', metavar='FILE',
+                        help='write a config of the model too')
     parser.add_argument(
         '--base-config', default=str(BASE),
         help='what gives the written config its data, schedule and runtime')
@@ -93,6 +88,16 @@ def parse_args() -> argparse.Namespace:
         'frames', 'tokens', 'before_block', 'num_segments', 'num_centers',
         'algorithm', *NECK_OPTIONS))
     return args
+
+
+if __name__ == '__main__':
+    ARGS = parse_args()  # before imports that take seconds
+
+from mmengine.config import Config
+
+from mmaction_centerclip.conversion import SOURCES, convert_checkpoint
+from mmaction_centerclip.models import necks
+from mmaction_centerclip.utils.option_types import init_options
 
 
 def neck_places(args: argparse.Namespace) -> list[Place]:
@@ -163,22 +168,21 @@ def make_necks(args: argparse.Namespace) -> list[dict]:
 
 
 @cli.exit_on_input_error()
-def main() -> None:
-    args = parse_args()
-    cli.check_outputs(args.dst, args.config)
-    if args.config and not args.config.endswith('.py'):
-        raise InputError(f'--config must name a .py file, got {args.config}')
-    if args.config and not Path(args.base_config).is_file():
+def main(args: argparse.Namespace) -> None:
+    cli.check_outputs(args.out, args.write_config)
+    if args.write_config and not args.write_config.endswith('.py'):
+        raise InputError(f'--config must name a .py file, got {args.write_config}')
+    if args.write_config and not Path(args.base_config).is_file():
         raise InputError(f'--base-config: no such file: {args.base_config}')
     _, report = convert_checkpoint(
-        args.src, args.dst, ['clip4clip', 'openai'] if args.centerclip else
-        list(SOURCES), make_necks(args), config_file=args.config,
+        args.checkpoint, args.out, ['clip4clip', 'openai'] if args.centerclip else
+        list(SOURCES), make_necks(args), config_file=args.write_config,
         base_config=args.base_config,
         num_frames=args.num_frames or (args.frames or [12])[0],
         num_blocks=args.frames and len(args.frames),
         layer_norm_eps=1e-5 if args.centerclip else 1e-12, quick_gelu=args.quick_gelu,
         head_width=args.head_width, text_head_width=args.text_head_width)
-    print(f'{args.src}: {SOURCES[report["kind"]].title}')
+    print(f'{args.checkpoint}: {SOURCES[report["kind"]].title}')
     for name, what in (('unused', 'keys of the file have no place'),
                        ('missing', 'keys of the model keep their start')):
         print('\n  '.join([f'{len(report[name])} {what}', *report[name]]))
@@ -186,8 +190,8 @@ def main() -> None:
           f'{args.head_width} and {args.text_head_width}, '
           f'{"QuickGELU" if args.quick_gelu else "GELU"}, the layer norms and '
           f'necks of a {"CenterCLIP" if args.centerclip else "CLIP4Clip"}')
-    print(f'Wrote {args.dst}' + (f' and {args.config}' if args.config else ''))
+    print('Wrote', ' and '.join(filter(None, (args.out, args.write_config))))
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

@@ -8,38 +8,13 @@ patches have a thin one. A number counts the patches of a merged token.
 import argparse
 import os.path as osp
 
-# First: only then does mmaction take a newer mmcv.
-import mmaction_centerclip  # noqa: F401
-
-# isort: split
-import cv2
-import torch
-from mmaction.registry import MODELS, TRANSFORMS
-from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
-from mmengine.registry import init_default_scope
-from torch import nn
-
 from mmaction_centerclip import cli
-from mmaction_centerclip.apis import load_pretrained
-from mmaction_centerclip.datasets.samples import SamplePipeline
-from mmaction_centerclip.engine.checkpoints import load_checkpoint
-from mmaction_centerclip.engine.config import prepare_config
 from mmaction_centerclip.errors import InputError, config_errors
-from mmaction_centerclip.models import VideoTextRetriever
 from mmaction_centerclip.utils.files import atomic_write
-from mmaction_centerclip.utils.homes import ToolParser
-from mmaction_centerclip.utils.pipelines import find_pipelines
-from mmaction_centerclip.visualization import (
-    draw_tokens,
-    see_tokens,
-    tower_inputs,
-    tower_of,
-)
 
 
 def parse_args() -> argparse.Namespace:
-    parser = ToolParser(description=__doc__.splitlines()[0])
+    parser = cli.ToolParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config file of a retriever or recogniser')
     parser.add_argument(
         'checkpoint', nargs='?',
@@ -52,13 +27,39 @@ def parse_args() -> argparse.Namespace:
                         help='frames in a row')
     parser.add_argument('--random', action='store_true',
                         help='draw what random weights keep, to try a config')
-    parser.add_argument('--device', type=cli.torch_device, default='cpu')
+    cli.add_device(parser)
     cli.add_cfg_options(parser)
     cli.add_allow_other(parser)
     args = parser.parse_args()
     if args.random and args.checkpoint:
         parser.error('--random goes without a checkpoint')
     return args
+
+
+if __name__ == '__main__':
+    ARGS = parse_args()  # before imports that take seconds
+
+import cv2
+import torch
+from mmaction.registry import MODELS, TRANSFORMS
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import init_default_scope
+from torch import nn
+
+from mmaction_centerclip.apis import load_pretrained
+from mmaction_centerclip.datasets.samples import SamplePipeline
+from mmaction_centerclip.engine import launching
+from mmaction_centerclip.engine.checkpoints import load_checkpoint
+from mmaction_centerclip.engine.config import prepare_config
+from mmaction_centerclip.models import VideoTextRetriever
+from mmaction_centerclip.utils.pipelines import find_pipelines
+from mmaction_centerclip.visualization import (
+    draw_tokens,
+    see_tokens,
+    tower_inputs,
+    tower_of,
+)
 
 
 def build_model(cfg: Config, args: argparse.Namespace) -> nn.Module:
@@ -99,15 +100,14 @@ def read_video(cfg: Config, path: str) -> dict:
 
 
 @cli.exit_on_input_error()
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
     if osp.splitext(args.out)[1].lower() not in ('.png', '.jpg', '.jpeg'):
         raise InputError(f'--out must be a .png or .jpg file, got {args.out!r}')
     cli.check_outputs(args.out)
-    cli.check_checkpoint(args.checkpoint)
-    cfg = cli.read_config(args.config, args.cfg_options)
-    cli.allow_other_settings(cfg, args.allow_other)
-    cli.check_model(cfg)
+    launching.check_checkpoint(args.checkpoint)
+    cfg = launching.read_config(args.config, args.cfg_options)
+    launching.allow_other_settings(cfg, args.allow_other)
+    launching.check_model(cfg)
     init_default_scope('mmaction')
     prepare_config(cfg)
     batch = read_video(cfg, args.video)
@@ -127,4 +127,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    main(ARGS)

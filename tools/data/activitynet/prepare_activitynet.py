@@ -4,9 +4,13 @@
 From train.json and val_1.json. All sentences of a video are joined to one
 paragraph, in order of their start, as CLIP4Clip does (arXiv 2104.08860, Sec. 4.1).
 """
+from mmaction_centerclip.annotations import (
+    AnnotationEntry,
+    Split,
+    convert_annotations,
+    prepare_splits,
+)
 from mmaction_centerclip.cli import exit_on_input_error, prepare_parser
-from mmaction_centerclip.datasets import AnnotationEntry, convert_annotations
-from mmaction_centerclip.datasets.published import Split, prepare_splits
 from mmaction_centerclip.errors import InputError, named_errors
 
 

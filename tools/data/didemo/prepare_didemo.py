@@ -7,9 +7,13 @@ Sec. 4.1). Videos keep their names, but for a --suffix.
 """
 import os.path as osp
 
+from mmaction_centerclip.annotations import (
+    AnnotationEntry,
+    Split,
+    convert_annotations,
+    prepare_splits,
+)
 from mmaction_centerclip.cli import exit_on_input_error, prepare_parser
-from mmaction_centerclip.datasets import AnnotationEntry, convert_annotations
-from mmaction_centerclip.datasets.published import Split, prepare_splits
 
 
 def read_paragraphs(path: str, suffix: str | None) -> list[AnnotationEntry]:

@@ -5,9 +5,13 @@ From LSMDC16_annos_training.csv, LSMDC16_annos_val.csv and the public test list
 LSMDC16_challenge_1000_publictect.csv: a clip a line, with its name, two pairs of start
 and end, and the sentence. Clips are files: start and end, in the film, are left out.
 """
+from mmaction_centerclip.annotations import (
+    AnnotationEntry,
+    Split,
+    prepare_splits,
+    read_tabs,
+)
 from mmaction_centerclip.cli import exit_on_input_error, prepare_parser
-from mmaction_centerclip.datasets import AnnotationEntry
-from mmaction_centerclip.datasets.published import Split, prepare_splits, read_tabs
 
 
 def read_clips(path: str, suffix: str, by_film: bool) -> list[AnnotationEntry]:

@@ -7,9 +7,14 @@ MSRVTT_data.json alone the splits of the data set itself, called full.
 """
 from collections import Counter
 
+from mmaction_centerclip.annotations import (
+    AnnotationEntry,
+    Split,
+    convert_annotations,
+    prepare_splits,
+    read_csv,
+)
 from mmaction_centerclip.cli import exit_on_input_error, prepare_parser
-from mmaction_centerclip.datasets import AnnotationEntry, convert_annotations
-from mmaction_centerclip.datasets.published import Split, prepare_splits, read_csv
 from mmaction_centerclip.errors import InputError
 
 DATA = 'MSRVTT_data.json'

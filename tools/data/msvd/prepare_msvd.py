@@ -8,14 +8,14 @@ that is missing.
 import os.path as osp
 import re
 
-from mmaction_centerclip.cli import exit_on_input_error, prepare_parser
-from mmaction_centerclip.datasets import AnnotationEntry
-from mmaction_centerclip.datasets.published import (
+from mmaction_centerclip.annotations import (
+    AnnotationEntry,
     Split,
     prepare_splits,
     read_lines,
     read_plain_pickle,
 )
+from mmaction_centerclip.cli import exit_on_input_error, prepare_parser
 from mmaction_centerclip.errors import InputError
 
 PICKLE, DESCRIPTIONS = 'raw-captions.pkl', 'AllVideoDescriptions.txt'

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Turn your own videos and their captions into annotations.
 
-FOLDER has the videos. The captions are a table CAPTIONS.csv with the titles video,
+VIDEOS is their folder. The captions are a table CAPTIONS.csv with the titles video,
 caption and, optionally, start, end and split; or the same as an object on each line
 of a CAPTIONS.jsonl; or subtitles CAPTIONS.srt, named as their video; or, without
 CAPTIONS, a .srt, or a .txt with a caption a line, beside each video. Videos go to
@@ -10,21 +10,21 @@ train.json or test.json as a whole, with all their captions and clips.
 import argparse
 import os.path as osp
 
-from mmaction_centerclip.cli import exit_on_input_error
-from mmaction_centerclip.datasets.published import read_own_captions
-from mmaction_centerclip.datasets.published.own_files import (
+from mmaction_centerclip import cli
+from mmaction_centerclip.annotations import read_own_captions
+from mmaction_centerclip.annotations.own_files import (
     find_videos,
     split_by_video,
 )
-from mmaction_centerclip.datasets.published.prepare import write_split
+from mmaction_centerclip.annotations.prepare import write_split
 from mmaction_centerclip.errors import InputError, check_number
-from mmaction_centerclip.utils.homes import ToolParser
 
 
 def parse_args() -> argparse.Namespace:
-    parser = ToolParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('folder', help='folder of the videos')
+    parser = cli.ToolParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        registers=False)
+    parser.add_argument('videos', help='folder of the videos')
     parser.add_argument('captions', nargs='?', help='.csv, .jsonl or .srt file')
     parser.add_argument('--out', help='folder to write to, default: above the videos')
     parser.add_argument(
@@ -39,20 +39,20 @@ def main() -> None:
     args = parse_args()
     check_number('--test-fraction', args.test_fraction, lambda x: 0 < x < 1,
                  'above 0 and below 1')
-    if not osp.isdir(args.folder):
-        raise InputError(f'{args.folder} must be the folder of the videos')
-    entries, splits = read_own_captions(args.folder, args.captions)
+    if not osp.isdir(args.videos):
+        raise InputError(f'{args.videos} must be the folder of the videos')
+    entries, splits = read_own_captions(args.videos, args.captions)
     videos = {entry.video for entry in entries}
     if not splits:
         splits = split_by_video(list(videos), args.test_fraction, args.seed)
     unsure = sorted(videos - set(splits))
     if unsure:
         raise InputError(f'{args.captions}: {unsure[0]} has no split, but others have')
-    bare = [video for video in find_videos(args.folder) if video not in videos]
+    bare = [video for video in find_videos(args.videos) if video not in videos]
     if bare:
         print(f'{len(bare)} videos without a caption are left out, the first being '
               f'{bare[0]}')
-    out = args.out or osp.dirname(osp.abspath(args.folder))
+    out = args.out or osp.dirname(osp.abspath(args.videos))
     written = 0
     for split in ('train', 'val', 'test'):
         chosen = [entry for entry in entries if splits[entry.video] == split]
@@ -65,5 +65,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with exit_on_input_error():
+    with cli.exit_on_input_error():
         main()

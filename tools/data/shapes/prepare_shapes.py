@@ -18,10 +18,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mmaction_centerclip.cli import exit_on_input_error, positive_int
+from mmaction_centerclip import cli
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.files import atomic_write, write_text
-from mmaction_centerclip.utils.homes import ToolParser
 from mmaction_centerclip.utils.progress import track
 
 SIZE, FRAMES, FPS = 64, 16, 8
@@ -232,14 +231,14 @@ def write_labels(out: Path, splits: dict[str, list[tuple]]) -> None:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = ToolParser(description=__doc__.splitlines()[0])
+    parser = cli.ToolParser(description=__doc__.splitlines()[0], registers=False)
     parser.add_argument('--out', help='folder of the data, default: data/shapes, '
                         'data/shapes_motion with --only-motion and so on')
-    parser.add_argument('--num-train', type=positive_int,
+    parser.add_argument('--num-train', type=cli.positive_int,
                         help='videos to train on, default: 720, or 1440 with --hard '
                         'and --moving')
     parser.add_argument(
-        '--num-test', type=positive_int,
+        '--num-test', type=cli.positive_int,
         help='videos to test on, default: 216; 96, all there are, with '
         '--only-motion; 600 of the hard ones, with 1,100 captions')
     parser.add_argument('--seed', type=int, default=0, help='random seed')
@@ -305,5 +304,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with exit_on_input_error():
+    with cli.exit_on_input_error():
         main()

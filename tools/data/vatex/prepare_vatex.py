@@ -4,9 +4,13 @@
 From vatex_training_v1.0.json, vatex_validation_v1.0.json and
 vatex_public_test_english_v1.1.json.
 """
+from mmaction_centerclip.annotations import (
+    AnnotationEntry,
+    Split,
+    convert_annotations,
+    prepare_splits,
+)
 from mmaction_centerclip.cli import exit_on_input_error, prepare_parser
-from mmaction_centerclip.datasets import AnnotationEntry, convert_annotations
-from mmaction_centerclip.datasets.published import Split, prepare_splits
 
 
 def read_english(path: str, suffix: str) -> list[AnnotationEntry]:

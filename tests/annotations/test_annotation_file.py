@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from mmaction_centerclip.datasets import (
+from mmaction_centerclip.annotations import (
     AnnotationEntry,
     annotation_file,
     annotation_text,
@@ -36,8 +36,7 @@ def test_empty_captions_are_dropped_and_counted(tmp_path, monkeypatch):
     path = tmp_path / 'some.json'
     path.write_text(json.dumps(captions))
     said = []
-    monkeypatch.setattr(annotation_file, 'print_log',
-                        lambda message, *args: said.append(message))
+    monkeypatch.setattr(annotation_file, 'warn', said.append)
     assert read_annotations(str(path)) == {'0.mp4': ['a'], '2.mp4': ['b']}
     assert 'dropped 2 empty captions of 2 videos' in said[0]
     assert 'dropped 1 videos without a caption' in said[1]

@@ -2,18 +2,16 @@
 import hashlib
 import html
 import json
-import logging
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmengine.logging import print_log
-
-from mmaction_centerclip.datasets.annotation_file import AnnotationEntry
 from mmaction_centerclip.errors import InputError, named_errors
 from mmaction_centerclip.utils.files import VIDEO_SUFFIXES
+from mmaction_centerclip.utils.logs import warn
 
+from .annotation_file import AnnotationEntry
 from .text_files import read_csv, read_lines
 
 KEYS = ('video', 'caption', 'start', 'end', 'split')
@@ -182,8 +180,7 @@ def _read_subtitles(path: str, video: str) -> Iterator[Row]:
         yield f'{path}, line {number}', dict(
             video=video, caption=caption, start=start, end=end)
     if empty:
-        print_log(f'{path}: dropped {empty} subtitles without a text', 'current',
-                  logging.WARNING)
+        warn(f'{path}: dropped {empty} subtitles without a text')
 
 
 def _drop_number(lines: list[str]) -> None:

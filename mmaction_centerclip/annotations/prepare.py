@@ -4,12 +4,13 @@ import os.path as osp
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from mmaction_centerclip.datasets.annotation_file import (
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.utils.files import write_text
+
+from .annotation_file import (
     AnnotationEntry,
     annotation_text,
 )
-from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.utils.files import write_text
 
 
 class Split(NamedTuple):

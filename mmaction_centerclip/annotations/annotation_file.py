@@ -1,14 +1,12 @@
 """Annotation files: JSON that says which captions a video or a clip of it has."""
 import json
-import logging
 import os.path as osp
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-from mmengine.logging import print_log
-
 from mmaction_centerclip.errors import InputError, check_number, named_errors, printable
+from mmaction_centerclip.utils.logs import warn
 
 SCHEMA_VERSION = 1
 LONGEST = 1e9  # seconds, of what is no mistake
@@ -97,8 +95,8 @@ def read_entries(path: str, keep_empty: bool = False) -> list[AnnotationEntry]:
         (f'{empty} empty captions of {len(fewer)} videos', fewer),
         (f'{len(bare)} videos without a caption', bare)):
         if named:
-            print_log(printable(f'{path}: dropped {dropped}, the first being '
-                                f'{named[0].video}'), 'current', logging.WARNING)
+            warn(printable(f'{path}: dropped {dropped}, the first being '
+                           f'{named[0].video}'))
     return [AnnotationEntry(**dict(asdict(entry), captions=texts))
             for entry, texts in zip(entries, kept) if texts]
 

@@ -3,6 +3,7 @@ import logging
 import os
 
 import open_clip
+from huggingface_hub.constants import HF_HUB_CACHE
 from mmaction.models.data_preprocessors import ActionDataPreprocessor
 from mmengine.logging import print_log
 from open_clip.model import convert_to_custom_text_state_dict
@@ -167,6 +168,10 @@ def _download(tag: str, arch: str | dict) -> str:
         other = (arch.removesuffix('-quickgelu') if quick_gelu else f'{arch}-quickgelu')
         raise InputError(f'pretrained={tag!r} was trained with another activation than '
                          f'arch {arch!r} has; use arch {other!r}')
+    hub = config.get('hf_hub')  # which open_clip prefers
+    print_log(f'Weights {tag!r} of {arch} from {hub or config.get("url")}, kept in '
+              f'{HF_HUB_CACHE if hub else os.path.expanduser("~/.cache/clip")}',
+              'current')
     try:
         return open_clip.download_pretrained(config)
     except Exception as error:  # of whichever client the tag's host needs

@@ -1,8 +1,11 @@
 import functools
+import logging
+import os.path as osp
 from collections.abc import Callable
 
 from mmaction.registry import RUNNERS
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
 from mmaction_centerclip.errors import config_errors
@@ -21,6 +24,8 @@ _PARTS = dict(
     build_optim_wrapper='optim_wrapper', scale_lr='auto_scale_lr',
     build_param_scheduler='param_scheduler')
 
+LONGEST = 20  # lines of a message that the terminal shows
+
 
 @RUNNERS.register_module()
 class RetrievalRunner(Runner):
@@ -35,6 +40,16 @@ class RetrievalRunner(Runner):
         with config_errors('the config'):
             return super().from_cfg(prepare_config(cfg))
 
+    def build_logger(self, *args, **kwargs) -> MMLogger:
+        """Keep what fills screens for the log's file: environment, config, hooks."""
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            if not isinstance(handler, logging.FileHandler):
+                handler.addFilter(_is_short)
+        path = osp.join(self._log_dir, f'{self.timestamp}.log')
+        logger.info(f'The environment, the config and the hooks are in {path}')
+        return logger
+
     def load_checkpoint(self, filename: str, *args, **kwargs) -> dict:
         with config_errors(f'{filename} cannot be loaded'):
             return super().load_checkpoint(filename, *args, **kwargs)
@@ -42,6 +57,10 @@ class RetrievalRunner(Runner):
     def resume(self, filename: str, *args, **kwargs) -> None:
         with config_errors(f'{filename} cannot be loaded'):
             super().resume(filename, *args, **kwargs)
+
+
+def _is_short(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.INFO or str(record.msg).count('\n') < LONGEST
 
 
 def _naming(build: Callable, part: str) -> Callable:

@@ -24,8 +24,14 @@ def losses(printed):
 
 
 def test_a_short_training_and_its_test(run_tool, tiny_config, tmp_path):
-    run_tool('train.py', tiny_config, '--work-dir', tmp_path, '--seed', 3,
-             '--cfg-options', 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1')
+    printed = run_tool(
+        'train.py', tiny_config, '--work-dir', tmp_path, '--seed', 3, '--cfg-options',
+        'train_cfg.max_epochs=1', 'train_cfg.val_interval=1').splitlines()
+    first = next(i for i, line in enumerate(printed) if 'Epoch(train)' in line)
+    assert first < 60
+    log, = tmp_path.glob('*/*.log')
+    assert f'the hooks are in {log}' in '\n'.join(printed[:first])
+    assert all(x in log.read_text() for x in ('before_train_epoch', 'optim_wrapper'))
     expected, = evaluations_of(tmp_path)
     config, = tmp_path.glob('*.py')
     assert Config.fromfile(config).randomness.seed == 3

@@ -12,6 +12,7 @@ import os.path as osp
 import pickle
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 
 from .errors import InputError, explain_refusal, printable
@@ -63,6 +64,9 @@ class ToolParser(argparse.ArgumentParser):
     def parse_args(self, args: Sequence[str] | None = None, namespace=None):
         args = super().parse_args(args, namespace)
         if self.registers:
+            # Of third parties about each other; no user of a tool can mend them.
+            for told in 'pkg_resources is deprecated', 'Fail to import':
+                warnings.filterwarnings('ignore', told)
             importlib.import_module('mmaction_centerclip.registration')
         for name, value in vars(args).items():
             if isinstance(value, Later):

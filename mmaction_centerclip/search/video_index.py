@@ -12,8 +12,9 @@ from mmaction_centerclip.errors import (
     check_positive_int,
 )
 
-from .clips import cut_clip, export_hits
+from .clips import cut_clip
 from .encoding import SegmentEncoder, model_hash
+from .exports import export_hits
 from .folder_update import COMPRESSED, Added, FolderUpdate
 from .ranking import Hit, exclude_vectors
 from .segment_table import Reranker, SegmentTable
@@ -188,9 +189,10 @@ class VideoIndex:
         self._check_file(hit)
         cut_clip(hit, path)
 
-    def export(self, hits: Sequence[Hit], path: str | os.PathLike) -> None:
-        """Write moments to a table or to chapters, see :func:`export_hits`."""
-        export_hits(hits, path)
+    def export(self, hits: Sequence[Hit], path: str | os.PathLike,
+               title: str = '') -> None:
+        """Write moments for other programs, see :func:`export_hits`."""
+        export_hits(hits, path, title)
 
     def close(self) -> None:
         """Close the file."""

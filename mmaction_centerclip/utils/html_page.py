@@ -24,8 +24,8 @@ h3 { margin: 0 0 .4rem; font-size: 1rem; overflow-wrap: anywhere }
 img { background: #fff; border-radius: 8px; height: auto; display: block }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0; font-size: .875rem }
 table { border-collapse: collapse; margin: 0 0 1rem; font-size: .9rem }
-td, th { border-top: 1px solid var(--line); padding: .3rem .8rem .3rem 0; text-align: left;
- vertical-align: top; overflow-wrap: anywhere }
+td, th { border-top: 1px solid var(--line); padding: .3rem .8rem .3rem 0;
+ text-align: left; vertical-align: top; overflow-wrap: anywhere }
 th { border: 0; color: var(--faint); font-weight: 400 }
 </style>
 </head>

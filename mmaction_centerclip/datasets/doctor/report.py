@@ -21,7 +21,8 @@ BODY = '''
 {% endif %}
 {% endmacro %}
 {% for split in report.splits %}
-<h2>{{ split.name }}</h2><section class="panel"><p class="faint">{{ split.ann_file }}</p>
+<h2>{{ split.name }}</h2><section class="panel">
+<p class="faint">{{ split.ann_file }}</p>
 {% if split.picture %}
 <p><img alt="durations, rates, frames and sizes" src="{{ split.picture }}"></p>
 {% endif %}

@@ -189,6 +189,14 @@ class VideoIndex:
         self._check_file(hit)
         cut_clip(hit, path)
 
+    def are_near(self, hits: Sequence[Hit]) -> np.ndarray:
+        """Compare moments with each other, see :meth:`SegmentTable.are_near`."""
+        return self._load().are_near(hits)
+
+    def lengths(self) -> dict[str, float]:
+        """Return how long each file is, in seconds."""
+        return self._load().lengths()
+
     def export(self, hits: Sequence[Hit], path: str | os.PathLike,
                title: str = '') -> None:
         """Write moments for other programs, see :func:`export_hits`."""

@@ -20,13 +20,13 @@ from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import Hit, VideoIndex
-from mmaction_centerclip.search.page import Moments, media
+from mmaction_centerclip.search.page import Moments, copy_videos, media
 from mmaction_centerclip.search.page.media import media_type, token_pictures
 from mmaction_centerclip.search.page.serving import hosts_of
 from mmaction_centerclip.search.store import FileRecord, Segments
 
 from ..films import write_film
-from .conftest import HTML, serve_here
+from .conftest import COPY, HTML, serve_here
 
 
 def moment(hit):
@@ -52,25 +52,81 @@ def test_words_find_what_the_index_finds(ask, hits, index_file, inferencer):
     found = hits()
     assert [(hit['start'], hit['end'], hit['score']) for hit in found] == [
         (hit.start, hit.end, hit.score) for hit in expected]
-    assert {hit['name'] for hit in found} == {'long.mp4', 'sub/old.avi', HTML}
+    assert {hit['name'] for hit in found} == {'long.mp4', 'sub/old.avi', COPY, HTML}
     assert len(hits(topk=1)) == 1
     assert {hit['name'] for hit in hits(files='old')} == {'sub/old.avi'}
     assert {hit['name'] for hit in hits(files='*g.mp4')} == {'long.mp4'}
     assert hits(min_score=2) == []
     _, _, about = ask('/about')
-    assert about == dict(videos=3, index='my.index', model='tiny', most_bytes=2**20,
-                         examples=['a red circle'])
+    assert about == dict(videos=4, index='my.index', model='tiny', most_bytes=2**20,
+                         has_necks=True, can_exclude=True, examples=['a red circle'])
+    excluded = VideoIndex(index_file, inferencer).search(
+        'a red circle', topk=100, exclude=['a star', 'blue'])
+    assert [hit['score'] for hit in hits(**{'not': 'a star, blue'})] == [
+        hit.score for hit in excluded]
 
 
 @pytest.mark.parametrize('query, reason', [
     ('', 'Say in words'), ('words=++', 'Say in words'),
     ('words=x&topk=0', 'from 1 to 100'), ('words=x&topk=1.5', 'from 1 to 100'),
     ('words=x&topk=many', 'must be a number'), ('words=x&min_score=nan', 'a number'),
-    ('words=x&files=absent', 'no file like'),
+    ('words=x&files=absent', 'No video has a name like “absent”'),
+    # A folder above all, which the page does not name.
+    ('words=x&files=films', 'No video has a name'),
+    ('words=x&not=x', 'nothing is left of the query'),
 ])
 def test_mistakes_are_said_in_words(ask, query, reason):
     status, _, said = ask(f'/search?{query}')
     assert status == 400 and reason in said['error']
+
+
+def test_messages_name_no_folder(ask, hits, films):
+    file = hits(files='long')[0]['file']
+    status, _, said = ask(f'/search?like={file}&start=88&end=99')
+    assert (status, said['error']) == (
+        400, 'the index has no segment of long.mp4 from 88.0 to 99.0 seconds')
+
+
+def test_videos_of_the_index(ask):
+    status, _, listed = ask('/videos?count=2')
+    assert status == 200 and listed['total'] == 4
+    _, _, others = ask('/videos?first=2')
+    videos = listed['videos'] + others['videos']
+    assert {video['name']: video['times'] for video in videos} == {
+        'long.mp4': '00:18.0', COPY: '00:18.0', 'sub/old.avi': '00:03.0',
+        HTML: '00:01.0'}
+    _, _, listed = ask('/videos?files=again')
+    assert [video['name'] for video in listed['videos']] == [COPY]
+    assert ask('/videos?first=99')[2]['videos'] == []
+    assert ask('/videos?count=0')[0] == ask('/videos?first=x')[0] == 400
+
+
+def test_copies_are_known(hits):
+    found = hits()
+    copies = [(hit, found[hit['copy_of']]) for hit in found
+              if hit['copy_of'] is not None]
+    assert any({one['name'], other['name']} == {'long.mp4', COPY}
+               for one, other in copies)
+    for one, other in copies:
+        assert other['copy_of'] is None and abs(one['score'] - other['score']) < .05
+        assert one['name'] == other['name'] or one['start'] == pytest.approx(
+            other['start'], abs=.5)
+
+
+def test_moments_are_exported(ask, hits):
+    found = hits(files='long')
+    named = [('hit', f'{hit["file"]},{hit["start"]},{hit["end"]},{hit["score"]}')
+             for hit in found[:2]]
+    status, headers, text = ask(f'/export/csv?{urlencode(named)}')
+    assert (status, headers['Content-Disposition']) == (200, 'attachment')
+    assert text.decode().splitlines()[1:] == [
+        f'long.mp4,{hit["start"]:.3f},{hit["end"]:.3f},{hit["score"]:.4f}'
+        for hit in found[:2]]
+    _, _, text = ask(f'/export/edl?{urlencode([*named, ("title", "red")])}')
+    assert text.startswith(b'TITLE: red\n') and b'CLIP NAME: long.mp4' in text
+    for query, status in (('hit=x', 400), ('hit=x,0,1,0', 404), ('', 400)):
+        assert ask(f'/export/srt?{query}')[0] == status
+    assert ask(f'/export/exe?{urlencode(named)}')[0] == 404
 
 
 def test_a_clip_or_a_picture_is_a_query(ask, films):
@@ -117,6 +173,7 @@ def test_more_like_a_moment(ask, hits, index_file, inferencer):
         return (names == os.path.basename(hit['name'])) & (
             rows.start >= hit['start']) & (rows.end <= hit['end'])
 
+    assert (found['like']['name'], found['like']['times']) == ('long.mp4', own['times'])
     query = rows.vectors[inside(own)].astype(np.float64).mean(0)
     cosines = rows.vectors.astype(np.float64) @ query / np.linalg.norm(query)
     for hit in found['hits']:
@@ -125,10 +182,11 @@ def test_more_like_a_moment(ask, hits, index_file, inferencer):
         index.search(Hit('/nothing.mp4', 0, 1, 0.))
 
 
-def test_thumbnails_are_frames_of_the_in_points(ask, hits, films):
+def test_thumbnails_are_frames_of_a_time(ask, hits, films):
     file = hits(files='long')[0]['file']
-    for start, colour in ((1, (220, 30, 30)), (5, (30, 200, 40)), (99, (40, 50, 210))):
-        status, headers, content = ask(f'/thumbnails/{file}?start={start}')
+    for seconds, colour in (
+            (1, (220, 30, 30)), (5, (30, 200, 40)), (99, (40, 50, 210))):
+        status, headers, content = ask(f'/thumbnails/{file}?time={seconds}')
         assert (status, headers['Content-Type']) == (200, 'image/jpeg')
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
         np.testing.assert_allclose(image[50, 10, ::-1], colour, atol=20)
@@ -136,17 +194,31 @@ def test_thumbnails_are_frames_of_the_in_points(ask, hits, films):
 
 def test_kept_tokens_are_drawn(ask, hits):
     hit = hits(files='long')[0]
-    status, _, pictures = ask(f'/tokens/{hit["file"]}?start=7.5')
+    status, _, pictures = ask(f'/tokens/{hit["file"]}?start=7.3&end=10.8')
     assert status == 200
     # 18 s are five windows of 3.6 s; of eight frames of 16 patches, 2 * 16 stay.
     assert [(p['neck'], p['kept'], p['patches'], p['times']) for p in pictures] == [
-        ('TokenClustering', 32, 128, '00:07.2 – 00:10.8')]
+        ('TokenClustering', 32, 128, '00:07.3 – 00:10.8')]
     status, headers, content = ask(pictures[0]['picture'])
     assert (status, headers['Content-Type']) == (200, 'image/png')
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     assert image.shape[1] > 4 * 64
     for number in ('1', '9' * 5000, '-1', '٠', 'x'):
-        assert ask(f'/tokens/{hit["file"]}/{quote(number)}?start=7.5')[0] == 404
+        assert ask(f'/tokens/{hit["file"]}/{quote(number)}?start=7&end=8')[0] == 404
+
+
+def test_kept_tokens_are_those_of_the_moment(films, index_file, inferencer):
+    """The film is red until 5 s, then green until 12 s; a window ends at 7.2 s."""
+    index = VideoIndex(index_file, inferencer)
+    for start, end, colour, frames in (
+            (3.7, 5, 0, 3), (5.1, 7.2, 1, 5), (11, 11.1, 1, 1)):
+        picture, = token_pictures(index, Hit(str(films / 'long.mp4'), start, end, 0.))
+        assert (picture.start, picture.end) == (start, end)
+        assert picture.patches == frames * 16
+        drawn = cv2.imdecode(np.frombuffer(picture.png, np.uint8), cv2.IMREAD_COLOR)
+        assert drawn.shape[1] == min(frames, 4) * 132 - 4
+        strongest = np.bincount(drawn[:128, ..., ::-1].reshape(-1, 3).argmax(1))
+        assert strongest.argmax() == colour
 
 
 def test_videos_are_sent_in_parts(ask, hits, films):
@@ -216,11 +288,11 @@ def test_a_file_that_is_gone_is_said_to_be(films, inferencer, tmp_path):
     index.close()
     with serve_here(tmp_path / 'my.index', inferencer) as (address, app):
         moments, folder = app.state.moments, app.state.clips.folder
-        file, = (file for file, (path, _) in moments._files.items()
+        file, = (file for file, (path, *_) in moments._files.items()
                  if path.endswith('long.mp4'))
         (tmp_path / 'films' / 'sub' / 'old.avi').replace(
             tmp_path / 'films' / 'long.mp4')
-        for query in ('thumbnails/{}?start=0', 'tokens/{}?start=0',
+        for query in ('thumbnails/{}?time=0', 'tokens/{}?start=0&end=1',
                       'clips/{}?start=0&end=1', 'play/{}?start=0&end=1',
                       'search?like={}&start=0&end=1', 'videos/{}'):
             with pytest.raises(HTTPError, match='404') as caught:
@@ -232,7 +304,7 @@ def test_a_file_that_is_gone_is_said_to_be(films, inferencer, tmp_path):
         assert 'changed' in changes['long.mp4']
         (tmp_path / 'films' / 'long.mp4').unlink()
         with pytest.raises(HTTPError, match='404') as caught:
-            urlopen(f'{address}/thumbnails/{file}?start=0')
+            urlopen(f'{address}/thumbnails/{file}?time=0')
         assert 'gone since it was indexed' in caught.value.read().decode()
         other = VideoIndex(tmp_path / 'my.index', inferencer)
         other.add(tmp_path / 'films')  # which takes it out
@@ -271,7 +343,8 @@ def test_a_model_without_necks_keeps_all(films, tiny_config, tiny_checkpoint, tm
     index.add(films / 'sub')
     moments = Moments(lambda: VideoIndex(tmp_path / 'my.index', inferencer))
     path = str(films / 'sub' / 'old.avi')
-    assert moments.token_pictures(path, 0., 0).result() == []
+    assert moments.token_pictures(Hit(path, 0., 1., 0.), 0).result() == []
+    assert moments.about()['has_necks'] is False
     moments.close()
 
 
@@ -285,7 +358,7 @@ def test_names_that_no_file_has(inferencer, tmp_path):
         return index
 
     moments = Moments(fill)
-    hits = moments.search('x', 9, None, '').result()['hits']
+    hits = moments.search('x', 9, None, '').result()
     assert {hit['change'] for hit in hits} == {'is gone since it was indexed'}
     for hit in hits:
         with pytest.raises(DecodingError, match='is gone'):
@@ -300,8 +373,21 @@ def test_an_index_without_rows_is_refused_at_once(inferencer, tmp_path):
 
 def test_windows_at_cuts_are_those_of_the_index(films, inferencer, tmp_path):
     index = VideoIndex(tmp_path / 'my.index', inferencer, split='cuts')
-    picture, = token_pictures(index, str(films / 'long.mp4'), 6.)
+    picture, = token_pictures(index, Hit(str(films / 'long.mp4'), 5., 13., 0.))
     assert (picture.start, picture.end) == pytest.approx((5, 12), abs=0.11)
+
+
+def test_the_demo_is_of_what_browsers_play(shapes, shapes_captions, tmp_path):
+    copy_videos(shapes_captions, shapes, tmp_path)
+    copies = {name: tmp_path / name for name in shapes_captions}
+    assert {media_type(str(path), 0) for path in copies.values()} == {'video/mp4'}
+    written = {path: path.stat().st_mtime_ns for path in copies.values()}
+    copy_videos(shapes_captions, shapes, tmp_path)
+    assert written == {path: path.stat().st_mtime_ns for path in written}
+    for name, path in copies.items():
+        frames, expected = (VideoReader(str(file)).get_batch(range(9)).asnumpy()
+                            for file in (path, shapes / 'videos' / name))
+        assert np.abs(frames - expected.astype(float)).mean() < 4
 
 
 def test_only_the_last_clips_are_kept(films, tmp_path, monkeypatch):

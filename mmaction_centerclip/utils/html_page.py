@@ -23,6 +23,8 @@ h3 { margin: 0 0 .4rem; font-size: 1rem; overflow-wrap: anywhere }
 .panel p { margin-bottom: .6rem }
 img { background: #fff; border-radius: 8px; height: auto; display: block }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0; font-size: .875rem }
+pre span { display: block; min-height: 1lh }
+pre .row { white-space: pre }
 table { border-collapse: collapse; margin: 0 0 1rem; font-size: .9rem }
 td, th { border-top: 1px solid var(--line); padding: .3rem .8rem .3rem 0;
  text-align: left; vertical-align: top; overflow-wrap: anywhere }
@@ -31,7 +33,10 @@ th { border: 0; color: var(--faint); font-weight: 400 }
 </head>
 <body>
 <h1>{{ title }}</h1>
-<pre class="panel">{{ summary }}</pre>
+{# Rows of tables are not broken. #}
+<pre class="panel">{% for line in summary.splitlines() %}
+<span{% if '  ' in line.strip() %} class="row"{% endif %}>{{ line }}</span>
+{% endfor %}</pre>
 {% block body %}{% endblock %}
 </body>
 </html>

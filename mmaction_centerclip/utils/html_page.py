@@ -23,7 +23,6 @@ h3 { margin: 0 0 .4rem; font-size: 1rem; overflow-wrap: anywhere }
 .panel p { margin-bottom: .6rem }
 img { background: #fff; border-radius: 8px; height: auto; display: block }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0; font-size: .875rem }
-pre span { display: block; min-height: 1lh }
 pre .row { white-space: pre }
 table { border-collapse: collapse; margin: 0 0 1rem; font-size: .9rem }
 td, th { border-top: 1px solid var(--line); padding: .3rem .8rem .3rem 0;

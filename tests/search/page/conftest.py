@@ -7,6 +7,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from urllib.parse import urlencode
 
 import pytest
 import uvicorn
@@ -89,6 +90,19 @@ def ask(page):
             return answer.status, answer.headers, content
 
     return ask
+
+
+@pytest.fixture(scope='session')
+def hits(ask):
+    """Moments by the names of their files, the best first."""
+
+    def hits(**options):
+        query = dict(dict(words='a red circle', topk=100), **options)
+        status, _, found = ask(f'/search?{urlencode(query)}')
+        assert status == 200, found
+        return found['hits']
+
+    return hits
 
 
 @pytest.fixture(scope='module')

@@ -1,15 +1,13 @@
-"""Write moments: as a clip, as a table, as chapters."""
-import csv
-import io
+"""Write a moment as a clip."""
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
 from mmaction_centerclip.datasets.video.decoding_errors import decoding_errors
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.utils.files import atomic_write, check_absent, write_text
+from mmaction_centerclip.utils.files import atomic_write, check_absent
 from mmaction_centerclip.utils.mp4 import write_mp4
 
 from .ranking import Hit
@@ -58,29 +56,3 @@ def _shown(seconds: np.ndarray, start: float,
 def _pictures(reader: VideoReader, frames: list[int]) -> Iterator[np.ndarray]:
     for place in range(0, len(frames), 32):  # a bounded number at a time
         yield from reader.get_batch(frames[place:place + 32]).asnumpy()
-
-
-def export_hits(hits: Sequence[Hit], path: str | os.PathLike) -> None:
-    """Write moments to a ``.csv`` or ``.txt`` file, over one that is there.
-
-    The first has ``file``, ``start``, ``end`` and ``score``, the other chapters.
-    """
-    path = os.fspath(path)
-    if path.endswith('.csv'):
-        table = io.StringIO()
-        writer = csv.writer(table, lineterminator='\n')
-        writer.writerow(['file', 'start', 'end', 'score'])
-        writer.writerows([hit.file, f'{hit.start:.3f}', f'{hit.end:.3f}',
-                          f'{hit.score:.4f}'] for hit in hits)
-        return write_text(table.getvalue(), path)
-    if not path.endswith('.txt'):
-        raise InputError(f'{path}: expected a .csv (table) or .txt (chapters) file')
-    files = {hit.file for hit in hits}
-    if len(files) != 1:
-        raise InputError(f'{path}: chapters are of one video, got moments of '
-                         f'{len(files)}; filter them by file')
-    lines = [';FFMETADATA1']
-    for hit in sorted(hits, key=lambda hit: hit.start):
-        lines += ['[CHAPTER]', 'TIMEBASE=1/1000', f'START={round(hit.start * 1000)}',
-                  f'END={round(hit.end * 1000)}', f'title={hit.score:.4f}']
-    write_text('\n'.join(lines) + '\n', path)

@@ -30,6 +30,11 @@ class Hit:
         """The file's name without its folder."""
         return os.path.basename(self.file)
 
+    @property
+    def middle(self) -> float:
+        """The time between in and out point, in seconds."""
+        return (self.start + self.end) / 2
+
 
 class Ranking:
     """The numbers of all segments, the best first, equal ones in their order.

@@ -25,6 +25,7 @@ from .store import IndexStore, Segments
 # From where comparing all segments takes longer than 20 ms on two cores.
 COMPRESSED_FROM = 200_000
 CANDIDATES = 1024  # the best compressed vectors, which are compared themselves
+NEAR = 0.05  # of the squared distance of random segments
 RERANKED = 100  # the best by their vectors, which a head compares
 RERANKED_BACKGROUND = 256  # segments whose scores by the head have the median of all
 
@@ -49,14 +50,35 @@ class SegmentTable:
 
     def mean_of(self, hit: Hit) -> np.ndarray:
         """Return the mean of a moment's own vectors, of length 1, float32 (E, )."""
-        own = np.array([path == hit.file for path in self.paths], bool)[self.file_of]
-        own &= (self.segments.start < hit.end - 1e-6)
-        own &= (self.segments.end > hit.start + 1e-6)
-        if not own.any():
+        file = self.paths.index(hit.file) if hit.file in self.paths else len(self.paths)
+        first, stop = np.searchsorted(self.file_of, (file, file + 1))
+        own = first + np.flatnonzero(
+            (self.segments.start[first:stop] < hit.end - 1e-6)
+            & (self.segments.end[first:stop] > hit.start + 1e-6))
+        if not len(own):
             raise InputError(f'the index has no segment of {hit.file} from {hit.start} '
                              f'to {hit.end} seconds')
         mean = self.segments.vectors[own].astype(np.float32).mean(0)
         return mean / np.linalg.norm(mean)
+
+    def are_near(self, hits: Sequence[Hit]) -> np.ndarray:
+        """Return which moments have nearly the same vectors, bool (hits, hits).
+
+        They differ by less than :data:`NEAR` of what random segments do, as squares: a
+        model's vectors may all be alike.
+        """
+        if not hits:
+            return np.zeros((0, 0), bool)
+        vectors = np.stack([self.mean_of(hit) for hit in hits])
+        usual = 2 * self._background.var(0).sum()  # of two of them, on average
+        distances = np.square(vectors[:, None] - vectors).sum(2)
+        return distances <= NEAR * usual
+
+    def lengths(self) -> dict[str, float]:
+        """Return how long each file is, in seconds."""
+        last = np.flatnonzero(np.diff(self.file_of, append=-1))
+        return {self.paths[self.file_of[row]]: float(self.segments.end[row])
+                for row in last}
 
     @cached_property
     def compressed(self) -> CompressedVectors:

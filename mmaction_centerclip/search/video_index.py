@@ -12,8 +12,9 @@ from mmaction_centerclip.errors import (
     check_positive_int,
 )
 
-from .clips import cut_clip, export_hits
+from .clips import cut_clip
 from .encoding import SegmentEncoder, model_hash
+from .exports import export_hits
 from .folder_update import COMPRESSED, Added, FolderUpdate
 from .ranking import Hit, exclude_vectors
 from .remembered import describe_model
@@ -191,9 +192,18 @@ class VideoIndex:
         self._check_file(hit)
         cut_clip(hit, path)
 
-    def export(self, hits: Sequence[Hit], path: str | os.PathLike) -> None:
-        """Write moments to a table or to chapters, see :func:`export_hits`."""
-        export_hits(hits, path)
+    def are_near(self, hits: Sequence[Hit]) -> np.ndarray:
+        """Compare moments with each other, see :meth:`SegmentTable.are_near`."""
+        return self._load().are_near(hits)
+
+    def lengths(self) -> dict[str, float]:
+        """Return how long each file is, in seconds."""
+        return self._load().lengths()
+
+    def export(self, hits: Sequence[Hit], path: str | os.PathLike,
+               title: str = '') -> None:
+        """Write moments for other programs, see :func:`export_hits`."""
+        export_hits(hits, path, title)
 
     def close(self) -> None:
         """Close the file."""

@@ -20,16 +20,16 @@ BODY = '''
 {%- endmacro %}
 <h2>Worst queries</h2>
 {% for caption, rank, hits in failures %}
-<section><h3>{{ caption }}</h3>
-<p>Rank {{ rank }} of {{ videos }}</p>
+<section class="panel"><h3>{{ caption }}</h3>
+<p class="faint">Rank {{ rank }} of {{ videos }}</p>
 {{ sheet(hits) }}</section>
 {% else %}
 <p>Every caption finds its own video first.</p>
 {% endfor %}
 <h2>Confusable captions</h2>
 {% for first, second, difference, hits in confusions %}
-<section><h3>A. {{ first }}<br>B. {{ second }}</h3>
-<p>Difference of their similarities: {{ '%.3f' % difference }}</p>
+<section class="panel"><h3>A. {{ first }}<br>B. {{ second }}</h3>
+<p class="faint">Difference of their similarities: {{ '%.3f' % difference }}</p>
 {{ sheet(hits) }}</section>
 {% endfor %}
 '''

@@ -14,7 +14,7 @@ WHITE = (255, 255, 255)
 
 def draw_tokens(frames: np.ndarray, center: np.ndarray,
                 size: np.ndarray | None = None, columns: int = 4,
-                patch_pixels: int = 24) -> np.ndarray:
+                patch_pixels: int = 24, shown: np.ndarray | None = None) -> np.ndarray:
     """Draw the frames of a clip with their kept patches: RGB, uint8 (height, width, 3).
 
     Patches that were dropped are dimmed. Others have a border in the color of their
@@ -23,7 +23,8 @@ def draw_tokens(frames: np.ndarray, center: np.ndarray,
 
     ``frames`` are RGB, uint8 (T, H, W, 3). ``center`` and ``size``, which is written on
     tokens of several patches, are those of a :class:`TokenView`, integers (T', N). T'
-    divides T: of a tubelet of frames, each is drawn. Patches are enlarged by a whole
+    divides T: of a tubelet of frames, each is drawn, or of those that are ``shown``,
+    bool (T', ). Patches are enlarged by a whole
     number, to a height of at least ``patch_pixels``.
 
     Examples:
@@ -62,6 +63,8 @@ def draw_tokens(frames: np.ndarray, center: np.ndarray,
         if size is not None and own == place and size[frame, patch] > 1:
             for image in block:
                 _write(image, str(size[frame, patch]))
+    if shown is not None:
+        big = big[np.repeat(shown, tubelet)]
     return tile(big, columns)
 
 

@@ -131,7 +131,7 @@ def test_browsing_results(features, shapes, tmp_path, run_tool):
     assert '4 captions, 4 videos' in said
     assert said.endswith(f'{out}: 1 worst queries, 1 pairs of captions\n')
     page = out.read_text()
-    assert '<h3>&lt;b&gt;two&lt;/b&gt;</h3>\n<p>Rank 3.5 of 4</p>' in page
+    assert '<h3>&lt;b&gt;two&lt;/b&gt;</h3>\n<p class="faint">Rank 3.5 of 4</p>' in page
     assert '<h3>A. &lt;b&gt;two&lt;/b&gt;<br>B. three</h3>' in page
     assert ('3. test0001.mp4 0.000 right; '
             '4. &lt;i&gt;gone.mp4 0.000 (no such file)') in page

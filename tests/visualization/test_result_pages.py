@@ -155,7 +155,8 @@ def test_the_page_of_failures(features, shapes):
     text.encode()
     page = Page(text)
     assert set(page.tags) == {'html', 'head', 'meta', 'title', 'style', 'body', 'h1',
-                              'h2', 'h3', 'p', 'pre', 'section', 'img', 'br'}
+                              'h2', 'h3', 'p', 'pre', 'span', 'section', 'img',
+                              'br'}
     assert EVIL in page.texts and r'a \udce9 surrogate' in page.texts
     assert 'features <1>.pth' in page.texts and 'R1 <25>' in page.texts
     assert page.texts.count('Rank 3 of 4') == 1 and page.texts.count(

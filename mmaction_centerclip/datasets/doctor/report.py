@@ -21,7 +21,8 @@ BODY = '''
 {% endif %}
 {% endmacro %}
 {% for split in report.splits %}
-<h2>{{ split.name }}</h2><p>{{ split.ann_file }}</p>
+<h2>{{ split.name }}</h2><section class="panel">
+<p class="faint">{{ split.ann_file }}</p>
 {% if split.picture %}
 <p><img alt="durations, rates, frames and sizes" src="{{ split.picture }}"></p>
 {% endif %}
@@ -35,12 +36,14 @@ BODY = '''
 {{ table(['captions longer than the context'],
          split.captions.over_long | batch(1) | list) }}
 {% endif %}
+</section>
 {% endfor %}
 {% for leak in report.leaks %}
-<h2>In both {{ leak.splits | join(' and ') }}</h2>
+<h2>In both {{ leak.splits | join(' and ') }}</h2><section class="panel">
 {{ table(['files'], leak.same_name | batch(1) | list) }}
 {{ table(['file', 'of the same bytes'], leak.same_content) }}
 {{ table(['captions'], leak.same_caption | batch(1) | list) }}
+</section>
 {% endfor %}
 '''
 MOST_ROWS = 1000

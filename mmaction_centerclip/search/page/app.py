@@ -1,4 +1,4 @@
-"""The page's addresses, what is answered at each, and to whom."""
+"""The page's addresses, and what is answered at each."""
 import asyncio
 import contextlib
 import logging
@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from starlette.applications import Starlette
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -18,27 +17,19 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import Hit
+from mmaction_centerclip.search.exports import FORMATS, format_hits
 
+from .guard import error_answer, guard
 from .media import MOST_SECONDS, ClipFolder, TokenPicture, media_type, thumbnail
 from .moments import Moments, clock
 
 STATIC = Path(__file__).with_name('static')
 MOST_BYTES = 256 * 2**20  # of a clip or picture that is looked for
 MOST_HITS = 100
-HEADERS = {
-    # Nothing from elsewhere, and no script or style but those files.
-    'Content-Security-Policy': "default-src 'self'; base-uri 'none'; "
-    "form-action 'self'; frame-ancestors 'none'; object-src 'none'",
-    'Cross-Origin-Opener-Policy': 'same-origin',
-    'Cross-Origin-Resource-Policy': 'same-origin',
-    'Referrer-Policy': 'no-referrer',
-    'X-Content-Type-Options': 'nosniff',
-}
 
 
 def make_app(moments: Moments, hosts: Sequence[str], examples: Sequence[str] = (),
@@ -60,6 +51,7 @@ def make_app(moments: Moments, hosts: Sequence[str], examples: Sequence[str] = (
         routes=[
             Route('/', lambda request: FileResponse(STATIC / 'index.html')),
             Route('/about', about),
+            Route('/videos', list_videos),
             Route('/search', search),
             Route('/search', search_by_upload, methods=['POST']),
             Route('/thumbnails/{file}', show_thumbnail),
@@ -68,15 +60,17 @@ def make_app(moments: Moments, hosts: Sequence[str], examples: Sequence[str] = (
             Route('/play/{file}', play),
             Route('/videos/{file}', send_video),
             Route('/clips/{file}', send_clip),
+            Route('/export/{kind}', export),
             Mount('/static', StaticFiles(directory=STATIC)),
         ],
         middleware=[Middleware(guard), Middleware(
             TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)],
         exception_handlers={
-            HTTPException: lambda request, error: _error(error.detail,
+            HTTPException: lambda request, error: error_answer(error.detail,
                                                          error.status_code),
-            InputError: lambda request, error: _error(str(error), 400),
-            DecodingError: lambda request, error: _error(
+            InputError: lambda request, error: error_answer(
+                moments.without_folders(str(error)), 400),
+            DecodingError: lambda request, error: error_answer(
                 f'The video cannot be read: {error.reason}', 404),
             ClientDisconnect: _note_end,
         },
@@ -86,48 +80,10 @@ def make_app(moments: Moments, hosts: Sequence[str], examples: Sequence[str] = (
     return app
 
 
-def guard(app: ASGIApp) -> ASGIApp:
-    """Refuse the requests of other sites' pages, and send :data:`HEADERS`.
-
-    A page of any site may ask the loopback address; the browser's headers say so.
-    """
-
-    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope['type'] != 'http':
-            return await app(scope, receive, send)
-
-        async def send_with_headers(message: Message) -> None:
-            if message['type'] == 'http.response.start':
-                headers = MutableHeaders(scope=message)
-                headers.update(HEADERS)
-                headers.setdefault('Cache-Control', 'no-cache')
-            await send(message)
-
-        refusal = _error('This page answers no other site.', 403)
-        answer = refusal if _is_of_another_site(scope) else app
-        await answer(scope, receive, send_with_headers)
-
-    return guarded
-
-
-def _is_of_another_site(scope: Scope) -> bool:
-    headers = Headers(scope=scope)
-    origin = headers.get('origin')
-    if origin is not None and origin.partition('://')[2] != headers.get('host'):
-        return True
-    # Following a link to the page itself is no harm.
-    return scope['path'] != '/' and headers.get('sec-fetch-site') in (
-        'cross-site', 'same-site')
-
-
 def _note_end(request: Request, error: ClientDisconnect) -> Response:
     """Log who went away in the middle of an upload; nobody reads the answer."""
     logging.getLogger('uvicorn.error').warning('An upload was broken off.')
     return Response(status_code=400)
-
-
-def _error(text: str, status: int) -> JSONResponse:
-    return JSONResponse(dict(error=text), status)
 
 
 def about(request: Request) -> Response:
@@ -137,14 +93,25 @@ def about(request: Request) -> Response:
                              most_bytes=state.most_bytes))
 
 
+def list_videos(request: Request) -> Response:
+    """Describe at most ``count`` videos of the index, behind the ``first`` ones."""
+    params = request.query_params
+    first = max(0, int(_number(params.get('first', '0'), 'first')))
+    return JSONResponse(request.app.state.moments.videos(
+        first, _count(params.get('count', '24')), params.get('files', '')))
+
+
 async def search(request: Request) -> Response:
     """Search by words, or by a moment of the index."""
     query = request.query_params.get('words', '').strip()
     if 'like' in request.query_params:
-        query = _moment(request, request.query_params['like'])
+        query = _asked(request, request.query_params['like'])
     if not query:
         raise HTTPException(400, 'Say in words what to look for, or choose a file.')
-    return await _search(request, query)
+    found = await _search(request, query)
+    if isinstance(query, Hit):
+        found['like'] = request.app.state.moments.describe(query)
+    return JSONResponse(found)
 
 
 async def search_by_upload(request: Request) -> Response:
@@ -162,22 +129,27 @@ async def search_by_upload(request: Request) -> Response:
                 file.write(chunk)
         if not size:
             raise HTTPException(400, 'The file is empty.')
-        return await _search(request, path)
+        return JSONResponse(await _search(request, path))
     finally:
         path.unlink()
 
 
-async def _search(request: Request, query: str | Path | Hit) -> Response:
+async def _search(request: Request, query: str | Path | Hit) -> dict:
     params = request.query_params
-    topk = _number(params.get('topk') or '12', 'How many moments')
-    if topk != int(topk) or not 1 <= topk <= MOST_HITS:
-        raise HTTPException(400, f'How many moments must be from 1 to {MOST_HITS}.')
+    topk = _count(params.get('topk') or '12')
     min_score = params.get('min_score') or None
     if min_score is not None:
         min_score = _number(min_score, 'The lowest score')
-    future = request.app.state.moments.search(
-        query, int(topk), min_score, params.get('files', ''))
-    return JSONResponse(await asyncio.wrap_future(future))
+    excluded = [words.strip() for words in params.get('not', '').split(',')]
+    return dict(hits=await asyncio.wrap_future(request.app.state.moments.search(
+        query, topk, min_score, params.get('files', ''), list(filter(None, excluded)))))
+
+
+def _count(text: str) -> int:
+    count = _number(text, 'How many moments')
+    if count != int(count) or not 1 <= count <= MOST_HITS:
+        raise HTTPException(400, f'How many moments must be from 1 to {MOST_HITS}.')
+    return int(count)
 
 
 def _number(text: str, name: str) -> float:
@@ -187,9 +159,9 @@ def _number(text: str, name: str) -> float:
     raise HTTPException(400, f'{name} must be a number.')
 
 
-def _path(request: Request, file: str) -> str:
+def _path(request: Request, file: str, checked: bool = True) -> str:
     """Return the path of an id; only files of the index have one."""
-    path = request.app.state.moments.path(file)
+    path = request.app.state.moments.path(file, checked)
     if path is None:
         raise HTTPException(404, 'The index has no such video.')
     return path
@@ -201,33 +173,34 @@ def _video(request: Request) -> tuple[str, int]:
     return path, os.stat(path).st_mtime_ns
 
 
-def _moment(request: Request, file: str) -> Hit:
-    """Return the moment that ``start`` and ``end`` of a request name."""
-    start, end = (_number(request.query_params.get(name, ''), name)
-                  for name in ('start', 'end'))
+def _asked(request: Request, file: str | None = None) -> Hit:
+    """Return the moment of an address's id that ``start`` and ``end`` name."""
+    path = _path(request, file or request.path_params['file'])
+    return _moment(path, *(request.query_params.get(x, '') for x in ('start', 'end')))
+
+
+def _moment(path: str, start: str, end: str, score: str = '0') -> Hit:
+    start, end = _number(start, 'start'), _number(end, 'end')
     if not 0 <= start < end:
         raise HTTPException(400, 'A moment must end behind its start.')
-    return Hit(_path(request, file), start, end, 0.)
-
-
-def _start(request: Request) -> float:
-    return max(0., _number(request.query_params.get('start', ''), 'start'))
+    return Hit(path, start, end, _number(score, 'score'))
 
 
 def show_thumbnail(request: Request) -> Response:
-    """Send the frame of an in point."""
+    """Send the frame of a time."""
     path, modified = _video(request)
-    return Response(thumbnail(path, _start(request), modified), media_type='image/jpeg')
+    time = _number(request.query_params.get('time', ''), 'time')
+    return Response(thumbnail(path, time, modified), media_type='image/jpeg')
 
 
 async def _token_pictures(request: Request) -> list[TokenPicture]:
-    path, modified = _video(request)
-    return await asyncio.wrap_future(request.app.state.moments.token_pictures(
-        path, _start(request), modified))
+    _, modified = _video(request)
+    return await asyncio.wrap_future(
+        request.app.state.moments.token_pictures(_asked(request), modified))
 
 
 async def list_token_pictures(request: Request) -> Response:
-    """List what each neck keeps of the window that a time is in."""
+    """List what each neck keeps of a moment."""
     return JSONResponse([
         dict(neck=picture.neck, kept=picture.kept, patches=picture.patches,
              times=f'{clock(picture.start)} – {clock(picture.end)}',
@@ -246,7 +219,7 @@ async def show_token_picture(request: Request) -> Response:
 def play(request: Request) -> Response:
     """Return the address of a moment: of its video, or of a clip."""
     file = request.path_params['file']
-    hit = _moment(request, file)
+    hit = _asked(request)
     clip = dict(source=f'/clips/{file}?{request.url.query}', is_cut=True,
                 is_short=hit.end - hit.start > MOST_SECONDS)
     if media_type(*_video(request)) is None:
@@ -267,5 +240,21 @@ def send_video(request: Request) -> Response:
 
 def send_clip(request: Request) -> Response:
     """Send a moment as a clip that browsers play."""
-    hit = _moment(request, request.path_params['file'])
-    return FileResponse(request.app.state.clips.cut(hit), media_type='video/mp4')
+    return FileResponse(
+        request.app.state.clips.cut(_asked(request)), media_type='video/mp4')
+
+
+def export(request: Request) -> Response:
+    """Send the moments that each ``hit`` names, by commas, as a file to keep."""
+    moments, params, hits = request.app.state.moments, request.query_params, []
+    kind = f'.{request.path_params["kind"]}'
+    for text in params.getlist('hit')[:MOST_HITS]:
+        file, *numbers = text.split(',')
+        if len(numbers) != 3:
+            raise HTTPException(400, 'hit must be an id, start, end and score.')
+        hits.append(_moment(_path(request, file, checked=False), *numbers))
+    if kind not in FORMATS:
+        raise HTTPException(404, f'There is no export as {kind}.')
+    text = format_hits(hits, kind, params.get('title', ''), moments.name)
+    return Response(text, media_type='text/plain',
+                    headers={'Content-Disposition': 'attachment'})

@@ -1,4 +1,4 @@
-"""Show a moment: its first frame, the kept tokens, its video or a clip."""
+"""Show a moment: a frame, the kept tokens, its video or a clip."""
 import hashlib
 import os
 import threading
@@ -42,28 +42,29 @@ PIXELS = ('yuv420p', 'yuvj420p')  # 10 bits and 4:4:4 are not for all
 # Seconds by which the first frame may be late. The clock of an index starts
 # with it; those of browsers do or do not.
 LATEST = 0.1
+ALIKE = 10.  # of 255: how much a copy of a picture, of 16 x 16 pixels, may differ
 MOST_SECONDS = 120.  # of a clip: it is cut while somebody waits
 MOST_CLIPS = 32
 
 
 class TokenPicture(NamedTuple):
-    """The patches that a neck keeps of a window."""
+    """The patches that a neck keeps of a moment's frames."""
     neck: str  # its kind
     kept: int  # patches behind it
-    patches: int  # of all frames
-    start: float  # of the window, in seconds
+    patches: int  # of those frames
+    start: float  # of what the frames stand for, in seconds
     end: float
     png: bytes
 
 
 @lru_cache(maxsize=512)
-def thumbnail(path: str, start: float, modified: int) -> bytes:
+def thumbnail(path: str, time: float, modified: int) -> bytes:
     """Return the frame that a video shows at a time in seconds, as a small JPEG."""
     with decoding_errors(path, everything=True):
         reader, seconds = VideoReader(path), None
         # Again, where frames come at other times than the packets said.
         while not np.array_equal(seconds, seconds := reader.get_seconds()):
-            number = _frame_at(seconds, start)
+            number = _frame_at(seconds, time)
             frame = reader.get_batch([number]).asnumpy()[0]
     scale = min(1, LARGEST / max(frame.shape[:2]))
     if scale < 1:
@@ -71,30 +72,55 @@ def thumbnail(path: str, start: float, modified: int) -> bytes:
     return _encode('.jpg', frame, [cv2.IMWRITE_JPEG_QUALITY, 85])
 
 
-def _frame_at(seconds: np.ndarray, start: float) -> int:
+def look_alike(first: Hit, second: Hit) -> bool:
+    """Check whether the thumbnails of two moments show nearly the same picture."""
+    small = []
+    for hit in (first, second):
+        try:
+            content = thumbnail(hit.file, hit.middle, os.stat(hit.file).st_mtime_ns)
+        except (DecodingError, OSError, ValueError):
+            return False
+        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        small.append(cv2.resize(picture, (16, 16), interpolation=cv2.INTER_AREA))
+    return float(np.square(np.subtract(*small, dtype=float)).mean()) <= ALIKE**2
+
+
+def _frame_at(seconds: np.ndarray, time: float) -> int:
     """Return the number of the frame that is shown at a time."""
-    number = int(np.searchsorted(seconds, start + TOUCHING, side='right')) - 1
+    number = int(np.searchsorted(seconds, time + TOUCHING, side='right')) - 1
     return min(max(number, 0), len(seconds) - 2)
 
 
-def token_pictures(index: VideoIndex, path: str, start: float) -> list[TokenPicture]:
-    """Draw what each neck keeps of the window of a video that a time is in."""
+def token_pictures(index: VideoIndex, hit: Hit) -> list[TokenPicture]:
+    """Draw what each neck keeps of a moment: of the window that its middle is in.
+
+    Of the frames that are sampled of the window, those inside the moment are drawn.
+    """
     tower = tower_of(index.inferencer.model)
     if not tower.necks:
         return []
-    video, seconds, windows = index.encoder.open(path)
-    at = _frame_at(seconds, start)
+    video, seconds, windows = index.encoder.open(hit.file)
+    at = _frame_at(seconds, hit.middle)
     first, end = next(window for window in windows if window[0] <= at < window[1])
     sample = index.inferencer.pipeline.prepare(video, first, end)
     inputs = tower_inputs(index.inferencer.model, pseudo_collate([sample]), 1)
+    sampled = np.asarray(sample['data_samples'].frame_inds)
+    times = seconds[sampled]
+    inside = (times > hit.start - TOUCHING) & (times < hit.end - TOUCHING)
+    if inputs.frame_mask is not None:
+        inside &= inputs.frame_mask[0].cpu().numpy()
+    if not inside.any():
+        inside = np.arange(len(sampled)) == np.abs(sampled - at).argmin()
     pictures = []
     for neck, view in zip(tower.necks, see_tokens(
             tower, inputs.imgs, inputs.frame_mask)):
         center, size = (x[0].cpu().numpy() for x in (view.center, view.size))
-        drawn = draw_tokens(inputs.frames[0], center, size, patch_pixels=32)
+        own = inside.reshape(len(center), -1).any(1)  # of tubelets, too
+        drawn = draw_tokens(inputs.frames[0], center, size, patch_pixels=32, shown=own)
         pictures.append(TokenPicture(
-            type(neck).__name__, int((size > 0).sum()), size.size,
-            float(seconds[first]), float(seconds[end]), _encode('.png', drawn)))
+            type(neck).__name__, int((size[own] > 0).sum()), size[own].size,
+            max(hit.start, float(seconds[first])), min(hit.end, float(seconds[end])),
+            _encode('.png', drawn)))
     return pictures
 
 

@@ -2,17 +2,22 @@
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from fnmatch import fnmatch
 from functools import lru_cache
+from glob import escape
 from pathlib import Path
+
+import numpy as np
 
 from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import Hit, VideoIndex
 from mmaction_centerclip.search.store import FileRecord
+from mmaction_centerclip.visualization import tower_of
 
-from .media import token_pictures
+from .media import look_alike, token_pictures
 
 
 class Moments:
@@ -26,9 +31,9 @@ class Moments:
     def __init__(self, open_index: Callable[[], VideoIndex]) -> None:
         self._thread = ThreadPoolExecutor(1, 'index')
         self._state = None
-        self._files: dict[str, tuple[str, FileRecord]] = {}
+        self._files: dict[str, tuple[str, FileRecord, float]] = {}
         self._token_pictures = lru_cache(maxsize=16)(
-            lambda path, start, modified: token_pictures(self._index, path, start))
+            lambda hit, modified: token_pictures(self._index, hit))
         try:
             self._thread.submit(self._open, open_index).result()
         except BaseException:
@@ -45,67 +50,129 @@ class Moments:
         """List the files again where another process has written."""
         state = self._index.store.state()
         if state != self._state:
+            records = self._index.store.files()
             self._files = {
-                _file_id(path): (path, record)
-                for path, record in self._index.store.files().items()
-                if not record.reason}
+                _file_id(path): (path, records[path], seconds)
+                for path, seconds in self._index.lengths().items() if path in records}
             self._state = state
             self._folder = os.sep
             with contextlib.suppress(ValueError):  # none, or on several drives
                 self._folder = os.path.commonpath(
-                    [os.path.dirname(path) for path, _ in self._files.values()])
+                    [os.path.dirname(path) for path, *_ in self._files.values()])
 
     def about(self) -> dict:
-        """Return how many videos there are, and the names of index and model."""
+        """Return how many videos there are, the index's name, and about the model."""
+        model = self._index.inferencer.model
         return dict(videos=len(self._files),
                     index=os.path.basename(self._index.store.path),
-                    model=self._index.model_name.removesuffix('.py'))
+                    model=self._index.model_name.removesuffix('.py'),
+                    has_necks=bool(tower_of(model).necks),
+                    can_exclude=model.head.separable)
 
-    def path(self, file: str) -> str | None:
-        """Return the path of a file of the index; None of any other id."""
-        path, record = self._files.get(file, (None, None))
-        if path and (change := record.change_of(path)):
+    def videos(self, first: int, count: int, files: str) -> dict:
+        """Describe some videos of the index, as moments that last as long as they do.
+
+        Beside ``videos`` the ``total`` of those like ``files`` is returned.
+        """
+        known, pattern = list(self._files.values()), self._pattern(files)
+        if pattern:
+            known = [file for file in known if fnmatch(file[0], pattern)]
+        videos = [dict(self.describe(Hit(path, 0., seconds, 0.)), times=clock(seconds),
+                       change=record.change_of(path))
+                  for path, record, seconds in known[first:first + count]]
+        return dict(videos=videos, total=len(known))
+
+    def path(self, file: str, checked: bool = True) -> str | None:
+        """Return the path of a file of the index; None of any other id.
+
+        If ``checked``, one that was changed or is gone is an error.
+        """
+        path, record, _ = self._files.get(file, (None, None, None))
+        if path and checked and (change := record.change_of(path)):
             raise DecodingError(f'it {change}')
         return path
 
     def search(self, query: str | Path | Hit, topk: int, min_score: float | None,
-               files: str) -> Future:
-        """Search in the thread of the index, for a dict with ``hits``.
+               files: str, exclude: Sequence[str] = ()) -> Future:
+        """Search in the thread of the index, for moments that :meth:`describe` tells.
 
         A moment is not in its own results; ``files`` is a part of names or a pattern.
+        Each has what became of its file since (``change``), and the place of one that
+        it nearly copies (``copy_of``).
         """
-        return self._thread.submit(self._search, query, topk, min_score, files)
+        return self._thread.submit(self._search, query, topk, min_score, files, exclude)
 
     def _search(self, query: str | Path | Hit, topk: int, min_score: float | None,
-                files: str) -> dict:
+                files: str, exclude: Sequence[str]) -> list[dict]:
+        self._list_files()
         is_hit = isinstance(query, Hit)
+        pattern, most, found, hits = self._pattern(files), topk, [None] * topk, []
         try:
-            found = self._index.search(query, topk + is_hit, min_score, _pattern(files))
+            while len(hits) < topk and len(found) == most:
+                most += is_hit * most  # Many may be of the moment itself.
+                found = self._index.search(query, most, min_score, pattern,
+                                           exclude or None)
+                hits = [hit for hit in found if not (
+                    is_hit and hit.file == query.file and hit.start < query.end - 1e-6
+                    and query.start < hit.end - 1e-6)][:topk]
         except InputError as error:
             _, is_about_file, reason = str(error).partition(f'{query}: ')
             if isinstance(query, Path) and is_about_file:
                 # Without its name, which is not the user's.
                 raise InputError(f'The file cannot be read: {reason}') from error
             raise
-        self._list_files()
-        hits = [hit for hit in found if not (
-            is_hit and hit.file == query.file and hit.start < query.end - 1e-6
-            and query.start < hit.end - 1e-6)][:topk]
         changes = self._index.changes(hits)
-        return dict(hits=[dict(self._describe(hit), change=changes.get(hit.file))
-                          for hit in hits])
+        return [dict(self.describe(hit), change=changes.get(hit.file), copy_of=copied)
+                for hit, copied in zip(hits, self._copied(hits))]
 
-    def _describe(self, hit: Hit) -> dict:
-        name = os.path.relpath(hit.file, self._folder)
+    def _copied(self, hits: Sequence[Hit]) -> list[int | None]:
+        """Return of each moment the place of the first that it nearly copies.
+
+        Both vectors and pictures are compared: to a model a ring may be as a star.
+        """
+        near, found = self._index.are_near(hits), []
+        for place, hit in enumerate(hits):
+            found.append(next((
+                first for first in np.flatnonzero(near[place, :place]).tolist()
+                if found[first] is None and look_alike(hits[first], hit)), None))
+        return found
+
+    def _pattern(self, text: str) -> str | None:
+        """Make a pattern for paths of what is like a part of the names shown."""
+        if not (text := text.strip()):
+            return None
+        if not set(text) & {'*', '?'}:
+            text = text.replace('[', '[[]')
+        pattern = f'{escape(os.path.join(self._folder, ""))}*{text}*'
+        if not any(fnmatch(path, pattern) for path, *_ in self._files.values()):
+            raise InputError(f'No video has a name like “{text}”.')
+        return pattern
+
+    def describe(self, hit: Hit) -> dict:
+        """Return what the page is told of a moment."""
         return dict(
             file=_file_id(hit.file), start=hit.start, end=hit.end, score=hit.score,
-            times=f'{clock(hit.start)} – {clock(hit.end)}',
-            # A name of bytes that are no text has lone surrogates.
-            name=name.encode('utf-8', 'backslashreplace').decode())
+            times=f'{clock(hit.start)} – {clock(hit.end)}', name=self.name(hit))
 
-    def token_pictures(self, path: str, start: float, modified: int) -> Future:
+    def name(self, hit: Hit) -> str:
+        """Return the name of a moment's file, below the folder that all are in."""
+        name = os.path.relpath(hit.file, self._folder)
+        if os.path.dirname(self._folder) == self._folder:  # no folder that all are in
+            name = os.path.join(*hit.file.split(os.sep)[-2:])
+        # A name of bytes that are no text has lone surrogates.
+        return name.encode('utf-8', 'backslashreplace').decode()
+
+    def without_folders(self, text: str) -> str:
+        """Return a message in which index and videos are named as on the page."""
+        path = self._index.store.path
+        text = text.replace(path, os.path.basename(path))
+        if os.path.dirname(self._folder) != self._folder:
+            text = text.replace(os.path.join(self._folder, ''), '')
+        return text
+
+    def token_pictures(self, hit: Hit, modified: int) -> Future:
         """Draw in the thread of the index, see :func:`token_pictures`."""
-        return self._thread.submit(self._token_pictures, path, start, modified)
+        return self._thread.submit(self._token_pictures, hit, modified)
 
     def close(self) -> None:
         """Close the index, behind what is asked of it already."""
@@ -127,11 +194,3 @@ def clock(seconds: float) -> str:
 def _file_id(path: str) -> str:
     """Name a file for the outside, alike whenever the page is served."""
     return hashlib.sha256(path.encode('utf-8', 'surrogateescape')).hexdigest()[:20]
-
-
-def _pattern(text: str) -> str | None:
-    """Make a pattern for all of a path of what is like a part of it."""
-    text = text.strip()
-    if not set(text) & {'*', '?'}:
-        text = text.replace('[', '[[]')
-    return f'*{text}*' if text else None

@@ -1,7 +1,6 @@
 """Serve the page until somebody stops it, and find what its demonstration shows."""
 import contextlib
 import ipaddress
-import shutil
 import socket
 import webbrowser
 from collections.abc import Callable, Collection, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 import uvicorn
 
 from mmaction_centerclip.datasets import read_annotations
+from mmaction_centerclip.datasets.compression import Compression, compress_video
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import VideoIndex
 from mmaction_centerclip.utils.files import path_below
@@ -91,7 +91,7 @@ def find_demo(work_dir: Path, data: Path) -> tuple[Path, dict[str, list[str]]]:
 
 
 def copy_videos(names: Collection[str], data: Path, films: Path) -> None:
-    """Copy the test videos out of ``data``, which has those of the training too."""
+    """Encode the test videos of ``data`` as H.264, which browsers play."""
     captions = str(data / 'test.json')
     pairs = [(Path(path_below(data / 'videos', name, captions)),
               Path(path_below(films, name, captions))) for name in names]
@@ -99,6 +99,4 @@ def copy_videos(names: Collection[str], data: Path, films: Path) -> None:
         if not source.is_file():
             raise InputError(f'{captions}: there is no {source}')
     for source, copy in pairs:
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        if not copy.exists() or copy.stat().st_mtime_ns != source.stat().st_mtime_ns:
-            shutil.copy2(source, copy)
+        compress_video(str(source), str(copy), Compression(fps=0))

@@ -1,20 +1,24 @@
 import contextlib
 import json
+import re
 import shutil
 import socket
 import threading
 import time
 import urllib.error
 import urllib.request
+from urllib.parse import urlencode
 
 import pytest
 import uvicorn
 
+from mmaction_centerclip.datasets.compression import Compression, compress_video
 from mmaction_centerclip.search import VideoIndex
 from mmaction_centerclip.search.page import Moments, make_app
 
 from ..films import write_film
 
+COPY = 'sub/again.mp4'
 HTML = '<img src=x onerror="window.harmed=1">&amp;.mp4'  # a name of a file
 
 
@@ -24,6 +28,9 @@ def films(tmp_path_factory):
     write_film(folder / 'long.mp4', [50, 70, 60])
     write_film(folder / 'sub' / 'old.avi', [30])
     write_film(folder / HTML, [10])
+    # A copy, encoded anew.
+    compress_video(str(folder / 'long.mp4'), str(folder / COPY),
+                   Compression(fps=0, crf=30))
     return folder
 
 
@@ -85,6 +92,19 @@ def ask(page):
     return ask
 
 
+@pytest.fixture(scope='session')
+def hits(ask):
+    """Moments by the names of their files, the best first."""
+
+    def hits(**options):
+        query = dict(dict(words='a red circle', topk=100), **options)
+        status, _, found = ask(f'/search?{urlencode(query)}')
+        assert status == 200, found
+        return found['hits']
+
+    return hits
+
+
 @pytest.fixture(scope='module')
 def chromium():
     """A real browser without a window.
@@ -101,3 +121,37 @@ def chromium():
             executable_path=program, args=['--no-sandbox'])
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def tab(chromium, page):
+    """An open page, whose errors and requests elsewhere fail the test."""
+    tab = chromium.new_page(viewport=dict(width=1000, height=800))
+    wrong = []
+    tab.on('console', lambda message: message.type in ('error', 'warning')
+           and wrong.append(message.text))
+    tab.on('pageerror', lambda error: wrong.append(str(error)))
+    tab.on('request', lambda request: request.url.startswith(f'{page}/')
+           or wrong.append(request.url))
+    tab.set_default_timeout(30_000)
+    tab.wrong = wrong
+    tab.goto(page)
+    yield tab
+    tab.close()
+    assert wrong == []
+
+
+def look_for(tab, words, files=''):
+    """Search, and wait for the answer; the cards."""
+    tab.get_by_label('Only in files like').fill(files)
+    tab.get_by_label('What to look for').fill(words)
+    with tab.expect_response(re.compile('/search')):
+        tab.get_by_role('button', name='Search', exact=True).click()
+    tab.locator('#hits[aria-busy]').wait_for(state='detached')
+    return tab.locator('#hits > li')
+
+
+def loaded(tab, image):
+    """Wait for a picture, and return its width."""
+    tab.wait_for_function('image => image.complete', arg=image.element_handle())
+    return image.evaluate('image => image.naturalWidth')

@@ -1,49 +1,30 @@
 """The page's answers, asked over HTTP."""
-import io
 import json
 import os
 import shutil
 import socket
 import time
 from urllib.error import HTTPError
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 from urllib.request import urlopen
 
-import av
 import cv2
 import numpy as np
 import pytest
-from mmengine.config import Config
 
-from mmaction_centerclip.apis import VideoTextRetrievalInferencer
 from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import Hit, VideoIndex
-from mmaction_centerclip.search.page import Moments, media
-from mmaction_centerclip.search.page.media import media_type, token_pictures
+from mmaction_centerclip.search.page import Moments
 from mmaction_centerclip.search.page.serving import hosts_of
 from mmaction_centerclip.search.store import FileRecord, Segments
 
-from ..films import write_film
-from .conftest import HTML, serve_here
+from .conftest import COPY, HTML, serve_here
 
 
 def moment(hit):
     return urlencode(dict(start=hit['start'], end=hit['end']))
-
-
-@pytest.fixture(scope='session')
-def hits(ask):
-    """Moments by the names of their files, the best first."""
-
-    def hits(**options):
-        query = dict(dict(words='a red circle', topk=100), **options)
-        status, _, found = ask(f'/search?{urlencode(query)}')
-        assert status == 200, found
-        return found['hits']
-
-    return hits
 
 
 @pytest.mark.slow
@@ -52,25 +33,81 @@ def test_words_find_what_the_index_finds(ask, hits, index_file, inferencer):
     found = hits()
     assert [(hit['start'], hit['end'], hit['score']) for hit in found] == [
         (hit.start, hit.end, hit.score) for hit in expected]
-    assert {hit['name'] for hit in found} == {'long.mp4', 'sub/old.avi', HTML}
+    assert {hit['name'] for hit in found} == {'long.mp4', 'sub/old.avi', COPY, HTML}
     assert len(hits(topk=1)) == 1
     assert {hit['name'] for hit in hits(files='old')} == {'sub/old.avi'}
     assert {hit['name'] for hit in hits(files='*g.mp4')} == {'long.mp4'}
     assert hits(min_score=2) == []
     _, _, about = ask('/about')
-    assert about == dict(videos=3, index='my.index', model='tiny', most_bytes=2**20,
-                         examples=['a red circle'])
+    assert about == dict(videos=4, index='my.index', model='tiny', most_bytes=2**20,
+                         has_necks=True, can_exclude=True, examples=['a red circle'])
+    excluded = VideoIndex(index_file, inferencer).search(
+        'a red circle', topk=100, exclude=['a star', 'blue'])
+    assert [hit['score'] for hit in hits(**{'not': 'a star, blue'})] == [
+        hit.score for hit in excluded]
 
 
 @pytest.mark.parametrize('query, reason', [
     ('', 'Say in words'), ('words=++', 'Say in words'),
     ('words=x&topk=0', 'from 1 to 100'), ('words=x&topk=1.5', 'from 1 to 100'),
     ('words=x&topk=many', 'must be a number'), ('words=x&min_score=nan', 'a number'),
-    ('words=x&files=absent', 'no file like'),
+    ('words=x&files=absent', 'No video has a name like “absent”'),
+    # A folder above all, which the page does not name.
+    ('words=x&files=films', 'No video has a name'),
+    ('words=x&not=x', 'nothing is left of the query'),
 ])
 def test_mistakes_are_said_in_words(ask, query, reason):
     status, _, said = ask(f'/search?{query}')
     assert status == 400 and reason in said['error']
+
+
+def test_messages_name_no_folder(ask, hits, films):
+    file = hits(files='long')[0]['file']
+    status, _, said = ask(f'/search?like={file}&start=88&end=99')
+    assert (status, said['error']) == (
+        400, 'the index has no segment of long.mp4 from 88.0 to 99.0 seconds')
+
+
+def test_videos_of_the_index(ask):
+    status, _, listed = ask('/videos?count=2')
+    assert status == 200 and listed['total'] == 4
+    _, _, others = ask('/videos?first=2')
+    videos = listed['videos'] + others['videos']
+    assert {video['name']: video['times'] for video in videos} == {
+        'long.mp4': '00:18.0', COPY: '00:18.0', 'sub/old.avi': '00:03.0',
+        HTML: '00:01.0'}
+    _, _, listed = ask('/videos?files=again')
+    assert [video['name'] for video in listed['videos']] == [COPY]
+    assert ask('/videos?first=99')[2]['videos'] == []
+    assert ask('/videos?count=0')[0] == ask('/videos?first=x')[0] == 400
+
+
+def test_copies_are_known(hits):
+    found = hits()
+    copies = [(hit, found[hit['copy_of']]) for hit in found
+              if hit['copy_of'] is not None]
+    assert any({one['name'], other['name']} == {'long.mp4', COPY}
+               for one, other in copies)
+    for one, other in copies:
+        assert other['copy_of'] is None and abs(one['score'] - other['score']) < .05
+        assert one['name'] == other['name'] or one['start'] == pytest.approx(
+            other['start'], abs=.5)
+
+
+def test_moments_are_exported(ask, hits):
+    found = hits(files='long')
+    named = [('hit', f'{hit["file"]},{hit["start"]},{hit["end"]},{hit["score"]}')
+             for hit in found[:2]]
+    status, headers, text = ask(f'/export/csv?{urlencode(named)}')
+    assert (status, headers['Content-Disposition']) == (200, 'attachment')
+    assert text.decode().splitlines()[1:] == [
+        f'long.mp4,{hit["start"]:.3f},{hit["end"]:.3f},{hit["score"]:.4f}'
+        for hit in found[:2]]
+    _, _, text = ask(f'/export/edl?{urlencode([*named, ("title", "red")])}')
+    assert text.startswith(b'TITLE: red\n') and b'CLIP NAME: long.mp4' in text
+    for query, status in (('hit=x', 400), ('hit=x,0,1,0', 404), ('', 400)):
+        assert ask(f'/export/srt?{query}')[0] == status
+    assert ask(f'/export/exe?{urlencode(named)}')[0] == 404
 
 
 def test_a_clip_or_a_picture_is_a_query(ask, films):
@@ -117,82 +154,13 @@ def test_more_like_a_moment(ask, hits, index_file, inferencer):
         return (names == os.path.basename(hit['name'])) & (
             rows.start >= hit['start']) & (rows.end <= hit['end'])
 
+    assert (found['like']['name'], found['like']['times']) == ('long.mp4', own['times'])
     query = rows.vectors[inside(own)].astype(np.float64).mean(0)
     cosines = rows.vectors.astype(np.float64) @ query / np.linalg.norm(query)
     for hit in found['hits']:
         assert hit['score'] == pytest.approx(cosines[inside(hit)].max(), abs=1e-3)
     with pytest.raises(InputError, match='no segment of .*/nothing.mp4 from 0 to 1'):
         index.search(Hit('/nothing.mp4', 0, 1, 0.))
-
-
-def test_thumbnails_are_frames_of_the_in_points(ask, hits, films):
-    file = hits(files='long')[0]['file']
-    for start, colour in ((1, (220, 30, 30)), (5, (30, 200, 40)), (99, (40, 50, 210))):
-        status, headers, content = ask(f'/thumbnails/{file}?start={start}')
-        assert (status, headers['Content-Type']) == (200, 'image/jpeg')
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-        np.testing.assert_allclose(image[50, 10, ::-1], colour, atol=20)
-
-
-def test_kept_tokens_are_drawn(ask, hits):
-    hit = hits(files='long')[0]
-    status, _, pictures = ask(f'/tokens/{hit["file"]}?start=7.5')
-    assert status == 200
-    # 18 s are five windows of 3.6 s; of eight frames of 16 patches, 2 * 16 stay.
-    assert [(p['neck'], p['kept'], p['patches'], p['times']) for p in pictures] == [
-        ('TokenClustering', 32, 128, '00:07.2 – 00:10.8')]
-    status, headers, content = ask(pictures[0]['picture'])
-    assert (status, headers['Content-Type']) == (200, 'image/png')
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    assert image.shape[1] > 4 * 64
-    for number in ('1', '9' * 5000, '-1', '٠', 'x'):
-        assert ask(f'/tokens/{hit["file"]}/{quote(number)}?start=7.5')[0] == 404
-
-
-def test_videos_are_sent_in_parts(ask, hits, films):
-    file = hits(files='long')[0]['file']
-    whole = (films / 'long.mp4').read_bytes()
-    status, headers, content = ask(f'/videos/{file}')
-    assert (status, headers['Content-Type'], content) == (200, 'video/mp4', whole)
-    status, headers, content = ask(f'/videos/{file}', Range='bytes=100-199')
-    assert (status, content) == (206, whole[100:200])
-    assert headers['Content-Range'] == f'bytes 100-199/{len(whole)}'
-    assert ask(f'/videos/{file}', Range=f'bytes={len(whole)}-')[0] == 416
-    assert ask(f'/videos/{file}', Range=f'bytes={"9" * 5000}-')[0] in (400, 416)
-    _, _, how = ask(f'/play/{file}?start=5&end=7.5')
-    assert how['source'] == f'/videos/{file}#t=5.000,7.500' and not how['is_cut']
-
-
-def test_others_are_cut(ask, hits):
-    hit = hits(files='old')[0]
-    assert ask(f'/videos/{hit["file"]}')[0] == 404
-    _, _, how = ask(f'/play/{hit["file"]}?start=1&end=2.5')
-    assert how['is_cut'] and not how['is_short']
-    for _ in range(2):  # the second time it is there
-        status, headers, content = ask(how['source'])
-        assert (status, headers['Content-Type']) == (200, 'video/mp4')
-        with av.open(io.BytesIO(content)) as clip:
-            stream, = clip.streams.video
-            assert stream.codec_context.codec.canonical_name == 'h264'
-            assert sum(1 for _ in clip.decode(stream)) == 15
-    assert ask(how['source'], Range='bytes=0-9')[0] == 206
-    assert ask(f'/clips/{hit["file"]}?start=2&end=1')[0] == 400
-    assert ask(f'/clips/{hit["file"]}?start=0&end=inf')[0] == 400
-    assert ask(f'/clips/{hit["file"]}?start=88&end=99')[0] == 400
-
-
-def test_what_browsers_play(tmp_path):
-    assert media_type(str(write_film(tmp_path / 'a.mp4', [3])), 0) == 'video/mp4'
-    for name in ('a.mkv', 'a.mov', 'a.avi', 'a.ts'):
-        assert media_type(str(write_film(tmp_path / name, [3])), 0) is None
-    # Some browsers' clocks start with the first frame, others' do not.
-    late = write_film(tmp_path / 'late.mp4', [9], times=lambda i: 2000 + 100 * i)
-    assert media_type(str(late), 0) is None
-    shutil.copy(tmp_path / 'a.avi', tmp_path / 'named.mp4')
-    assert media_type(str(tmp_path / 'named.mp4'), 0) is None
-    (tmp_path / 'no.webm').write_text('no video')
-    with pytest.raises(DecodingError, match='cannot be decoded'):
-        media_type(str(tmp_path / 'no.webm'), 0)
 
 
 @pytest.mark.parametrize('kind', ['thumbnails', 'tokens', 'play', 'videos', 'clips'])
@@ -216,11 +184,11 @@ def test_a_file_that_is_gone_is_said_to_be(films, inferencer, tmp_path):
     index.close()
     with serve_here(tmp_path / 'my.index', inferencer) as (address, app):
         moments, folder = app.state.moments, app.state.clips.folder
-        file, = (file for file, (path, _) in moments._files.items()
+        file, = (file for file, (path, *_) in moments._files.items()
                  if path.endswith('long.mp4'))
         (tmp_path / 'films' / 'sub' / 'old.avi').replace(
             tmp_path / 'films' / 'long.mp4')
-        for query in ('thumbnails/{}?start=0', 'tokens/{}?start=0',
+        for query in ('thumbnails/{}?time=0', 'tokens/{}?start=0&end=1',
                       'clips/{}?start=0&end=1', 'play/{}?start=0&end=1',
                       'search?like={}&start=0&end=1', 'videos/{}'):
             with pytest.raises(HTTPError, match='404') as caught:
@@ -232,7 +200,7 @@ def test_a_file_that_is_gone_is_said_to_be(films, inferencer, tmp_path):
         assert 'changed' in changes['long.mp4']
         (tmp_path / 'films' / 'long.mp4').unlink()
         with pytest.raises(HTTPError, match='404') as caught:
-            urlopen(f'{address}/thumbnails/{file}?start=0')
+            urlopen(f'{address}/thumbnails/{file}?time=0')
         assert 'gone since it was indexed' in caught.value.read().decode()
         other = VideoIndex(tmp_path / 'my.index', inferencer)
         other.add(tmp_path / 'films')  # which takes it out
@@ -262,19 +230,6 @@ def test_a_link_to_the_page_is_followed(ask, page):
     assert ask('/about', Origin=page)[0] == 200
 
 
-def test_a_model_without_necks_keeps_all(films, tiny_config, tiny_checkpoint, tmp_path):
-    cfg = Config.fromfile(tiny_config)
-    cfg.model.backbone.necks = []
-    inferencer = VideoTextRetrievalInferencer(
-        cfg, tiny_checkpoint, 'cpu', show_progress=False)
-    index = VideoIndex(tmp_path / 'my.index', inferencer)
-    index.add(films / 'sub')
-    moments = Moments(lambda: VideoIndex(tmp_path / 'my.index', inferencer))
-    path = str(films / 'sub' / 'old.avi')
-    assert moments.token_pictures(path, 0., 0).result() == []
-    moments.close()
-
-
 def test_names_that_no_file_has(inferencer, tmp_path):
     def fill():
         index = VideoIndex(tmp_path / 'my.index', inferencer)
@@ -285,7 +240,7 @@ def test_names_that_no_file_has(inferencer, tmp_path):
         return index
 
     moments = Moments(fill)
-    hits = moments.search('x', 9, None, '').result()['hits']
+    hits = moments.search('x', 9, None, '').result()
     assert {hit['change'] for hit in hits} == {'is gone since it was indexed'}
     for hit in hits:
         with pytest.raises(DecodingError, match='is gone'):
@@ -296,22 +251,6 @@ def test_names_that_no_file_has(inferencer, tmp_path):
 def test_an_index_without_rows_is_refused_at_once(inferencer, tmp_path):
     with pytest.raises(InputError, match='no segments; add a folder'):
         Moments(lambda: VideoIndex(tmp_path / 'my.index', inferencer))
-
-
-def test_windows_at_cuts_are_those_of_the_index(films, inferencer, tmp_path):
-    index = VideoIndex(tmp_path / 'my.index', inferencer, split='cuts')
-    picture, = token_pictures(index, str(films / 'long.mp4'), 6.)
-    assert (picture.start, picture.end) == pytest.approx((5, 12), abs=0.11)
-
-
-def test_only_the_last_clips_are_kept(films, tmp_path, monkeypatch):
-    monkeypatch.setattr(media, 'MOST_CLIPS', 2)
-    monkeypatch.setattr(media, 'MOST_SECONDS', 1.)
-    clips = media.ClipFolder(tmp_path)
-    for start in range(4):
-        clip = clips.cut(Hit(str(films / 'long.mp4'), start, 9., 0.))
-        assert len(VideoReader(str(clip))) == 10
-    assert len(list(tmp_path.iterdir())) == 2 and clip.exists()
 
 
 def test_names_of_this_machine():

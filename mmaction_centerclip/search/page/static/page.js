@@ -1,203 +1,178 @@
-'use strict';
+// The address holds what is asked for, in the words of the program's own /search.
+import {ask, byId, element, exportMenu, player, say, skeleton, span, where} from './parts.js';
+import {close, setUp, view} from './viewer.js';
 
-// All that comes from files, captions and users is set as text, never as HTML.
-const byId = id => document.getElementById(id);
-const form = byId('form'), words = byId('words'), upload = byId('upload');
-const statusLine = byId('status'), list = byId('hits'), viewer = byId('viewer');
-const note = byId('viewer-note'), content = byId('viewer-content');
-let mostBytes = Infinity;
+const FILTERS = ['not', 'files', 'topk', 'min_score'];
+const words = byId('words'), upload = byId('upload'), list = byId('hits');
+const statusLine = byId('status'), further = byId('further');
+let about = {most_bytes: Infinity};
 let asked = 0; // answers to older questions are dropped
-let viewed = 0;
+const uploads = []; // which no address holds
 
-async function ask(address, options) {
-  let answer, said;
-  try {
-    answer = await fetch(address, options);
-    said = await answer.json();
-  } catch {
-    throw new Error('The program behind this page does not answer. Does it still run?');
-  }
-  if (!answer.ok) throw new Error(said.error);
-  return said;
+function filters() {
+  return FILTERS.map(name => [name, byId(name).value.trim()]).filter(([, value]) => value);
 }
 
-function say(line, text, isError = false) {
-  line.textContent = text;
-  line.classList.toggle('error', isError);
+// Ask for something else, which Back undoes.
+function go(query, state = null) {
+  history.pushState(state, '', `/?${new URLSearchParams(query)}`);
+  run();
 }
 
-function element(name, properties = {}) {
-  return Object.assign(document.createElement(name), properties);
-}
-
-function numbers(hit) {
-  return new URLSearchParams({start: hit.start, end: hit.end});
-}
-
-function settings() {
-  return ['topk', 'min_score', 'files'].map(name => [name, byId(name).value.trim()]);
-}
-
-async function search(parameters, what, options) {
-  const number = ++asked;
-  say(statusLine, `Looking for ${what} …`);
+// Show what the address asks for.
+async function run() {
+  const query = new URLSearchParams(location.search), number = ++asked;
+  const file = uploads[history.state?.upload];
+  close();
+  for (const name of FILTERS) byId(name).value = query.get(name) || '';
+  words.value = query.get('words') || '';
+  if (!file) upload.value = '';
+  const count = filters().length;
+  byId('active').textContent = count ? ` (${count} set)` : '';
+  const isHome = !file && !query.get('words') && !query.get('like');
+  document.body.classList.toggle('home', isHome);
+  document.title = [words.value, 'Find a moment'].filter(Boolean).join(' – ');
+  empty(isHome ? 'Indexed videos' : 'Looking …');
+  list.append(...Array.from({length: Math.min(query.get('topk') || 12, 12)}, skeleton));
   list.setAttribute('aria-busy', 'true');
   try {
-    const query = new URLSearchParams([...settings(), ...parameters]);
-    const found = await ask(`/search?${query}`, options);
-    if (number === asked) show(found, what);
+    await described;
+    if (isHome) return await showVideos(number);
+    const found = await ask(`/search${location.search}`,
+      file && {method: 'POST', body: file});
+    if (number === asked) showHits(found, query, file);
   } catch (error) {
     if (number !== asked) return;
-    list.replaceChildren();
-    say(statusLine, error.message, true);
+    empty(error.message, true);
   } finally {
     if (number === asked) list.removeAttribute('aria-busy');
   }
 }
 
-function show(found, what) {
-  const count = found.hits.length;
-  list.replaceChildren(...found.hits.map(card));
-  say(statusLine, count ? `${count === 1 ? '1 moment' : `${count} moments`} for ${what}, `
-    + 'the nearest first.' : `No moment for ${what} has such a score.`);
-  statusLine.scrollIntoView({block: 'nearest'});
+function empty(text, isError = false) {
+  say(statusLine, text, isError);
+  list.replaceChildren();
+  byId('exports').replaceChildren();
+  further.hidden = true;
 }
 
-function card(hit) {
-  const item = byId('hit').content.cloneNode(true);
+async function showVideos(number, first = 0) {
+  const {videos, total} = await ask(`/videos?${new URLSearchParams([
+    ['first', first], ...filters()])}`);
+  if (number !== asked) return;
+  if (!first) list.replaceChildren();
+  list.append(...videos.map(video => card([video], [], videos)));
+  const shown = first + videos.length;
+  further.hidden = shown >= total;
+  further.onclick = () => showVideos(number, shown).catch(
+    error => say(statusLine, error.message, true));
+}
+
+function showHits({hits, like}, query, file) {
+  const title = query.get('words') || `like ${file?.name || where(like)}`;
+  const what = (query.get('words') ? `for “${title}”` : title)
+    + (query.get('not') ? ` without “${query.get('not')}”` : '');
+  if (!hits.length) {
+    const least = query.get('min_score');
+    return empty(least ? `Nothing ${what} scores ${least} or more`
+      : 'The index has no other moment');
+  }
+  say(statusLine, `${hits.length === 1 ? '1 moment' : `${hits.length} moments`} ${what}`);
+  // The moments of a file are together, behind each those that nearly copy it.
+  const files = new Map();
+  for (const hit of hits) {
+    const key = (hit.copy_of === null ? hit : hits[hit.copy_of]).file;
+    if (!files.has(key)) files.set(key, {own: [], copies: []});
+    files.get(key)[hit.copy_of === null ? 'own' : 'copies'].push(hit);
+  }
+  const groups = [...files.values()];
+  const order = groups.flatMap(({own, copies}) => [...own, ...copies]);
+  list.replaceChildren(...groups.map(({own, copies}) => {
+    const item = card(own, copies, order);
+    if (own.length > 1 && groups.length > 1) {
+      item.querySelector('.actions').append(exportMenu(own, title));
+    }
+    return item;
+  }));
+  byId('exports').replaceChildren(exportMenu(hits, title, 'Export all'));
+}
+
+function card(own, copies, order) {
+  const item = byId('card').content.cloneNode(true).firstElementChild;
   const part = name => item.querySelector(name);
-  const where = `${hit.name}, ${hit.times}`;
-  const picture = part('img');
-  picture.src = `/thumbnails/${hit.file}?${numbers(hit)}`;
-  picture.alt = `Frame of ${where}`;
-  part('.times').textContent = hit.times;
+  const play = hit => view(order, hit), [hit, ...others] = own;
+  item.prepend(player(hit, play));
   part('.name').textContent = hit.name;
-  part('.score').textContent = `score ${hit.score.toFixed(3)}`
-    + (hit.change ? `; the file ${hit.change}` : '');
+  part('.faint').textContent = [hit.score && `score ${hit.score.toFixed(3)}`,
+    hit.change && `the file ${hit.change}`].filter(Boolean).join('; ');
+  part('.others').append(...others.map(other => element('li', {}, player(other, play))));
+  part('.copies').hidden = !copies.length;
+  part('.copies summary').textContent = `${copies.length} more like this`;
+  part('.copies ol').append(...copies.map(copy => element('li', {}, player(copy, play),
+    element('span', {className: 'faint', textContent: copy.name}))));
   for (const [name, label, action] of [
-    ['.play', 'Play', play], ['.more', 'More like', more],
-    ['.tokens', 'Kept tokens of', showTokens]]) {
-    part(name).setAttribute('aria-label', `${label} ${where}`);
+    ['.more', 'More like', more],
+    ['.tokens', 'Kept tokens of', () => view(order, hit, true)]]) {
+    part(name).setAttribute('aria-label', `${label} ${where(hit)}`);
     part(name).addEventListener('click', () => action(hit));
   }
+  part('.tokens').hidden = !about.has_necks;
   return item;
 }
 
 function more(hit) {
-  words.value = upload.value = '';
-  history.replaceState(null, '', '/');
-  search([['like', hit.file], ...numbers(hit)],
-    `what is like ${hit.name}, ${hit.times}`);
-  statusLine.focus(); // The button is about to go.
+  go([['like', hit.file], ...span(hit), ...filters()]);
+  statusLine.focus(); // The button is gone.
 }
 
-function open(title, text) {
-  byId('viewer-title').textContent = title;
-  content.replaceChildren();
-  say(note, text);
-  if (!viewer.open) viewer.showModal();
-  return ++viewed;
-}
-
-async function play(hit) {
-  const number = open(hit.name, `${hit.times} …`);
-  try {
-    const how = await ask(`/play/${hit.file}?${numbers(hit)}`);
-    if (number !== viewed) return;
-    const video = element('video', {controls: true, autoplay: true, playsInline: true});
-    video.setAttribute('aria-label', `${hit.name}, ${hit.times}`);
-    const start = way => {
-      say(note, hit.times + (way.is_cut ? ', cut out of a file that browsers may not '
-        + `play, without sound${way.is_short ? '; the first two minutes' : ''}` : ''));
-      video.src = way.source;
-    };
-    video.addEventListener('error', () => {
-      if (number !== viewed) return;
-      if (how.clip && video.src.includes('/videos/')) start(how.clip);
-      else say(note, 'The video cannot be played.', true);
-    });
-    start(how);
-    content.append(video);
-  } catch (error) {
-    if (number === viewed) say(note, error.message, true);
-  }
-}
-
-async function showTokens(hit) {
-  const number = open(hit.name, 'Encoding …');
-  try {
-    const pictures = await ask(`/tokens/${hit.file}?${numbers(hit)}`);
-    if (number !== viewed) return;
-    if (!pictures.length) {
-      return say(note, 'This model has no neck that selects tokens: all are kept.');
-    }
-    say(note, `The frames that the model took of ${pictures[0].times}. Clear patches are `
-      + 'kept. Dark ones are dropped; their borders have the color of the kept patch that '
-      + 'stands for them.');
-    content.append(...pictures.map(({neck, kept, patches, picture}) => {
-      const figure = element('figure');
-      const line = `${neck} keeps ${kept} of ${patches} patches`;
-      figure.append(element('figcaption', {textContent: line}),
-        element('img', {src: picture, alt: `Frames of ${hit.name}, in which ${line}`}));
-      return figure;
-    }));
-  } catch (error) {
-    if (number === viewed) say(note, error.message, true);
-  }
-}
-
-function searchWords() {
-  upload.value = '';
-  const text = words.value.trim();
-  history.replaceState(null, '', text ? `/?${new URLSearchParams({q: text})}` : '/');
-  search([['words', text]], `“${text}”`);
-}
-
-function searchFile() {
-  const file = upload.files[0];
-  words.value = '';
-  history.replaceState(null, '', '/');
-  if (file.size > mostBytes) {
-    asked++;
-    list.replaceChildren();
-    return say(statusLine, `${file.name} is larger than ${mostBytes / 2 ** 20} MB, the `
-      + 'most that this page takes; cut a clip of it.', true);
-  }
-  search([], `what is like ${file.name}`, {method: 'POST', body: file});
-}
-
-form.addEventListener('submit', event => {
+byId('form').addEventListener('submit', event => {
   event.preventDefault();
-  if (!words.value.trim() && upload.files.length) searchFile();
-  else searchWords();
-});
-upload.addEventListener('change', () => upload.files.length && searchFile());
-byId('close').addEventListener('click', () => viewer.close());
-viewer.addEventListener('click', event => event.target === viewer && viewer.close());
-viewer.addEventListener('close', () => {
-  viewed++;
-  content.replaceChildren(); // which ends what plays
+  const query = new URLSearchParams(location.search), text = words.value.trim();
+  if (matchMedia('(pointer: coarse)').matches) words.blur(); // closes its keyboard
+  if (text) go([['words', text], ...filters()]);
+  else if (query.has('like')) {
+    go([...['like', 'start', 'end'].map(name => [name, query.get(name)]), ...filters()]);
+  } else go(filters(), history.state);
 });
 
-async function start() {
-  const about = await ask('/about');
-  mostBytes = about.most_bytes;
+upload.addEventListener('change', () => {
+  const file = upload.files[0];
+  if (!file) return;
+  if (file.size > about.most_bytes) {
+    asked++;
+    return empty(`${file.name} is larger than ${about.most_bytes / 2 ** 20} MB, the most `
+      + 'that this page takes; cut a clip of it.', true);
+  }
+  go(filters(), {upload: uploads.push(file) - 1});
+});
+
+addEventListener('popstate', run);
+addEventListener('click', event => {
+  for (const menu of document.querySelectorAll('.menu[open]')) {
+    if (!menu.contains(event.target) || event.target.closest('a')) menu.open = false;
+  }
+});
+addEventListener('keydown', event => {
+  const menu = event.key === 'Escape' && document.querySelector('.menu[open]');
+  if (!menu) return;
+  menu.open = false;
+  menu.querySelector('summary').focus();
+});
+
+async function describe() {
+  about = await ask('/about');
   byId('about').textContent = `${about.videos} ${about.videos === 1 ? 'video' : 'videos'}`
     + ` in ${about.index}, by ${about.model}`;
+  byId('not').disabled = !about.can_exclude;
+  setUp(more, about.has_necks);
   for (const text of about.examples) {
     const button = element('button', {type: 'button', textContent: text});
-    button.addEventListener('click', () => {
-      words.value = text;
-      searchWords();
-    });
+    button.addEventListener('click', () => go([['words', text], ...filters()]));
     byId('examples').append(button);
     byId('examples').hidden = false;
   }
 }
 
-const query = new URLSearchParams(location.search).get('q');
-if (query) {
-  words.value = query;
-  searchWords();
-}
-start().catch(error => say(statusLine, error.message, true));
+byId('filters').open = matchMedia('(min-width: 45rem)').matches;
+const described = describe();
+run();

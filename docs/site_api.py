@@ -60,10 +60,12 @@ def api_page(path: str, places: dict[str, str]) -> str:
 
 def on_files(files, config):
     package = griffe.load(PACKAGE, search_paths=[str(ROOT)], resolve_aliases=True)
-    for path, places in public_paths(package).items():
-        for place in [path, *places.values()]:
-            if not is_documented(package.modules_collection[place]):
-                log.warning('%s has no docstring', place)
+    pages = public_paths(package)
+    for place in sorted({*pages, *(x for places in pages.values()
+                                   for x in places.values())}):
+        if not is_documented(package.modules_collection[place]):
+            log.warning('%s has no docstring', place)
+    for path, places in pages.items():
         files.append(File.generated(
             config, f'api/{short(path)}.md', content=api_page(path, places)))
     return files

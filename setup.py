@@ -96,8 +96,9 @@ setup(
         'search': SEARCH,  # an index of a million rows
         'mmpretrain': MMPRETRAIN,  # its vision transformer as a host
         'serve': SERVE,  # the page of the search
-        # the site
-        'docs': ['mkdocs-material>=9.7,<9.9', 'mkdocstrings[python]>=1,<1.1', 'ruff'],
+        'docs': [  # the site
+            'mkdocs-material>=9.7,<9.9', 'mkdocstrings[python]>=1.0.8,<1.1', 'ruff'
+        ],
         'tests': [
             'pytest<10', 'pytest-xdist<4', 'hypothesis<7', 'ruff', 'codespell',
             'torchmetrics<2', 'playwright', 'nbclient', 'nbformat', 'ipykernel',

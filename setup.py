@@ -55,6 +55,10 @@ setup(
     long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
+    project_urls={
+        'Paper': 'https://arxiv.org/abs/2205.00823',
+        'MMAction2': 'https://github.com/open-mmlab/mmaction2',
+    },
     classifiers=[
         'Programming Language :: Python :: 3',
         'Programming Language :: Python :: 3.10',
@@ -92,6 +96,9 @@ setup(
         'search': SEARCH,  # an index of a million rows
         'mmpretrain': MMPRETRAIN,  # its vision transformer as a host
         'serve': SERVE,  # the page of the search
+        'docs': [  # the site
+            'mkdocs-material>=9.7,<9.9', 'mkdocstrings[python]>=1.0.8,<1.1', 'ruff'
+        ],
         'tests': [
             'pytest<10', 'pytest-xdist<4', 'hypothesis<7', 'ruff', 'codespell',
             'torchmetrics<2', 'playwright', 'nbclient', 'nbformat', 'ipykernel',

@@ -1,1 +1,2 @@
-__version__ = '0.1.0'
+__version__ = '1.0.0rc1'
+"""This version, as of PEP 440."""

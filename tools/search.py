@@ -78,7 +78,8 @@ def parse_args() -> argparse.Namespace:
     search.add_argument('--exact', action='store_true',
                         help='compare all rows, also of a large index')
     search.add_argument('--export', metavar='FILE',
-                        help='write the moments to a .csv table or .txt chapters')
+                        help='write the moments to a .csv table, .edl edit list, .txt '
+                        'chapters or .srt subtitles')
     search.add_argument('--cut', metavar='FOLDER', type=Path,
                         help='write the moments as clips into a folder')
     add_page_commands(commands)
@@ -185,7 +186,7 @@ def find(args: argparse.Namespace, index: VideoIndex) -> None:
         for path, change in changes.items():
             print(printable(f'{path} {change}'))
     if args.export:
-        index.export(hits, args.export)
+        index.export(hits, args.export, args.query or args.clip.name)
     if args.cut:
         cut(index, hits, args.cut)
 

@@ -1,3 +1,4 @@
+"""Quality, time, memory and multiply-adds of models with and without reducers."""
 from .budgets import (
     REDUCERS,
     Budget,

@@ -1,3 +1,4 @@
+"""Checkpoints of other projects to this one, and back to open_clip."""
 from .converter import convert_checkpoint
 from .model_config import infer_arch, infer_head
 from .sources import SOURCES, Source, convert_state, detect_sources

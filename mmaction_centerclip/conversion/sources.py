@@ -123,6 +123,7 @@ SOURCES = {
             _has(keys, 'adapter.') or not any(map(_CLIP4CLIP.match, keys))),
         rename_clip4clip),
 }
+"""Projects whose checkpoints are known, by name."""
 
 
 def detect_sources(keys: Collection[str]) -> list[str]:

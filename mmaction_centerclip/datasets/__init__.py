@@ -1,3 +1,4 @@
+"""Videos with captions: the data set, its annotations and its pipeline."""
 from mmaction_centerclip.annotations import (
     AnnotationEntry,
     annotation_text,

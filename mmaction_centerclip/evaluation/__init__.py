@@ -1,3 +1,4 @@
+"""Recalls and other figures: protocols, re-rankings, files of features."""
 from . import metrics, rerankings
 from .evaluate import (
     PROTOCOLS,

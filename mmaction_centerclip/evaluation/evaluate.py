@@ -15,7 +15,6 @@ from .metrics import RETRIEVAL_METRICS
 from .rerankings import RERANKINGS
 from .scores import Scorer, Scores
 
-# The title of each protocol, and how it counts, as in CLIP4Clip (arXiv 2104.08860).
 PROTOCOLS = {
     'single': (
         'one caption per video (as MSR-VTT 1k-A and LSMDC)',
@@ -36,6 +35,7 @@ PROTOCOLS = {
         "ranks all videos; video-to-text: each video ranks the videos' groups "
         'of paragraphs, a group scoring its best one'),
 }
+"""Title of each protocol, and how it counts, as in CLIP4Clip (arXiv 2104.08860)."""
 
 
 @check_types

@@ -7,6 +7,7 @@ from mmengine.registry import Registry
 from .scores import Scores
 
 RETRIEVAL_METRICS = Registry('retrieval metric')
+"""Classes that ``more_metrics`` of the metric names."""
 
 
 class RetrievalMetric(ABC):

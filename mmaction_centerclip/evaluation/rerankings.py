@@ -13,6 +13,7 @@ from .functional import check_matrix
 from .scores import Scores, raised_together, score_matrix
 
 RERANKINGS = Registry('re-ranking')
+"""Classes that ``rerank`` of the metric names."""
 
 
 class Reranking(ABC):

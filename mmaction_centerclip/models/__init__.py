@@ -1,3 +1,4 @@
+"""Retrievers, and their parts: towers, reducers, heads, losses."""
 from .backbones import *  # noqa: F403
 from .backbones import __all__ as _backbones
 from .data_preprocessor import VideoTextDataPreprocessor

@@ -1,3 +1,4 @@
+"""Pictures of kept tokens, of what was found, and of failures."""
 from .failures import Confusion, Failure, confusable_captions, worst_queries
 from .result_page import result_page
 from .result_sheets import Hit, VideoFolder, film_strip, result_sheet

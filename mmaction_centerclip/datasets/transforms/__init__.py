@@ -1,3 +1,4 @@
+"""Steps of a pipeline: open, sample, decode, resize, tokenize."""
 from .clip_resize import OpenCLIPResize
 from .loading import VideoDecode, VideoInit
 from .sampling import SampleFramesWithMask

@@ -1,3 +1,4 @@
+"""Hooks that a retriever needs, and that keep a training from going wrong."""
 from .checkpoint import CheckCheckpointHook, ValidateResumedHook, WholeCheckpointHook
 from .data import DataReportHook, SampleSeedHook
 from .safeguards import CheckFiniteHook, ClampLogitScaleHook

@@ -1,3 +1,4 @@
+"""Towers: hosts of reducers, and the text tower."""
 from mmaction_centerclip.clip.arch import clip_config
 
 from .attention_hooks import AttentionHooks

@@ -1,3 +1,4 @@
+"""Similarities of captions and videos."""
 from .base import SimilarityHead
 from .clip4clip import (
     MeanPoolingHead,

@@ -1,3 +1,4 @@
+"""Token reducers, which stand between the blocks of a tower."""
 from .base import TokenNeck, TokenReducer, build_necks, single_necks
 from .baselines import (
     ClassSimilarityTokenDrop,

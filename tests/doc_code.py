@@ -15,6 +15,7 @@ import torch
 from mmaction.registry import HOOKS, METRICS, MODELS, OPTIM_WRAPPERS, TRANSFORMS
 from mmengine.config import Config
 
+from mmaction_centerclip.engine.config import find_config
 from mmaction_centerclip.models.necks import single_necks
 
 from .paths import CONFIGS, ROOT
@@ -168,7 +169,8 @@ def check_tool(tool: str, args: list[str]) -> None:
     if 'model_converters' in tool or configs is None:
         return
     for config in [configs] if isinstance(configs, str) else configs:
-        assert config == 'CONFIG' or os.path.isfile(config), config
+        if config != 'CONFIG':
+            config = find_config(config)  # or an error
         if getattr(parsed, 'cfg_options', None):
             build_config(BASE if config == 'CONFIG' else config, parsed.cfg_options)
 

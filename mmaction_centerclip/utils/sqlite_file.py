@@ -150,8 +150,11 @@ class SQLiteFile:
         if application == self.application and version != self.version:
             raise sqlite3.DatabaseError(
                 f'of version {version}, this package reads version {self.version}')
-        if application != self.application or self._tables(connection) != set(
-                self.schema):
+        tables = self._tables(connection)
+        if not (application or tables):
+            raise sqlite3.DatabaseError('it is empty, as a process leaves it that is '
+                                        'killed while it makes the file')
+        if application != self.application or tables != set(self.schema):
             raise sqlite3.DatabaseError('it is a database of something else')
 
 

@@ -17,6 +17,7 @@ from mmengine.config import Config
 from mmaction_centerclip.datasets.caching import frame_cache, frame_store
 from mmaction_centerclip.datasets.caching.frame_cache import FrameCache
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
+from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.folder_lock import lock_folder
 
 from ..datasets.clips import FRAMES, h264, numbers_of, write_clip
@@ -241,13 +242,31 @@ def test_compressing_is_killed_at_any_moment(many, run_tool):
     assert len(list(out.iterdir())) == MANY + 2  # and nothing that a kill has left
 
 
+def tables_of(path):
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        return file.execute('SELECT name FROM sqlite_master').fetchall()
+
+
+def test_a_cache_that_was_just_begun(tmp_path):
+    """A reader says so, and who fills it goes on."""
+    path = str(tmp_path / 'frames.db')
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        file.execute('PRAGMA journal_mode = WAL')
+    assert not tables_of(path)
+    with pytest.raises(InputError, match='it is empty, as a process leaves it'):
+        FrameCache(path, add='none')
+    FrameCache(path)
+    assert tables_of(path)
+
+
 @pytest.mark.slow
 def test_caching_is_killed_at_any_moment(many, run_tool):
     args = many / 'config.py', '--num-workers', 2, '--splits', 'train'
     seen = []
 
     def check():
-        if not (many / 'frames.db').exists():
+        path = many / 'frames.db'
+        if not path.exists() or not tables_of(path):  # killed as it made the file
             return
         seen.append(0)
         for i in range(MANY):

@@ -42,7 +42,7 @@ def test_a_tiny_comparison_and_what_is_done_is_skipped(
         print(run_tool(tool, *args))
 
     monkeypatch.setattr(shapes_tool, 'run', run_few_videos)
-    shapes_tool.main()
+    shapes_tool.main(shapes_tool.parse_args())
     first = capsys.readouterr().out
     assert 'nothing to do' in first and len(re.findall(r' loss: ', first)) == 12
     table = json.loads((tmp_path / 'table.json').read_text())
@@ -51,7 +51,7 @@ def test_a_tiny_comparison_and_what_is_done_is_skipped(
     assert f'Tiny  {row["retrieval/t2v/R1"]:.1f}' in re.sub(' +', '  ', first)
     weights = (tmp_path / 'tiny' / 'epoch_2.pth').stat().st_mtime_ns
 
-    shapes_tool.main()
+    shapes_tool.main(shapes_tool.parse_args())
     assert ' loss: ' not in capsys.readouterr().out
     assert (tmp_path / 'tiny' / 'epoch_2.pth').stat().st_mtime_ns == weights
     again = json.loads((tmp_path / 'table.json').read_text())['Tiny']

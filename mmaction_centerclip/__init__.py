@@ -15,7 +15,7 @@ __all__ = ['__version__']
 def _reads_options_first() -> bool:
     """Return True in a tool of this package, whose parser registers (``cli.py``)."""
     if sys.argv[:1] == ['-m']:  # Which module it is to be, only this says.
-        return '-m mmaction_centerclip' in ' '.join(sys.orig_argv)
+        return ('-m', __name__) in zip(sys.orig_argv, sys.orig_argv[1:])
     tool = getattr(sys.modules['__main__'], '__file__', None) or ''
     tools = Path(__file__).parent / '.mim' / 'tools'
     return tools.is_dir() and Path(tool).resolve().is_relative_to(tools.resolve())

@@ -40,6 +40,29 @@ def add_page_commands(commands: argparse._SubParsersAction) -> None:
                              metavar='QUERY', help='a query to try, shown on the page')
 
 
+def add_search_command(commands: argparse._SubParsersAction) -> cli.ToolParser:
+    """Add the command that finds moments."""
+    search = commands.add_parser('search', help='find moments')
+    search.add_argument('query', nargs='?', help='what to look for, in words')
+    search.add_argument('--clip', type=Path,
+                        help='a video or a picture to look for, in place of words')
+    search.add_argument('--not', dest='exclude', nargs='+', metavar='WORDS',
+                        help="what not to look for, such as 'snow'")
+    search.add_argument('--topk', type=cli.positive_int, default=10)
+    search.add_argument('--min-score', type=float,
+                        help='the lowest score to show; default: any')
+    search.add_argument('--files', nargs='+', metavar='PATTERN',
+                        help="only in files like these, such as '*/2024/*.mp4'")
+    search.add_argument('--exact', action='store_true',
+                        help='compare all rows, also of a large index')
+    search.add_argument('--export', metavar='FILE',
+                        help='write the moments to a .csv table, .edl edit list, .txt '
+                        'chapters or .srt subtitles')
+    search.add_argument('--cut', metavar='FOLDER', type=Path,
+                        help='write the moments as clips into a folder')
+    return search
+
+
 def parse_args() -> argparse.Namespace:
     parser = cli.ToolParser(
         description="Index one's own videos, and find moments in them by words")
@@ -64,24 +87,7 @@ def parse_args() -> argparse.Namespace:
                        help='take in files of one frame too')
     index.add_argument('--drop-missing', action='store_true',
                        help='take out all files that are gone, of any folder')
-    search = commands.add_parser('search', help='find moments')
-    search.add_argument('query', nargs='?', help='what to look for, in words')
-    search.add_argument('--clip', type=Path,
-                        help='a video or a picture to look for, in place of words')
-    search.add_argument('--not', dest='exclude', nargs='+', metavar='WORDS',
-                        help="what not to look for, such as 'snow'")
-    search.add_argument('--topk', type=cli.positive_int, default=10)
-    search.add_argument('--min-score', type=float,
-                        help='the lowest score to show; default: any')
-    search.add_argument('--files', nargs='+', metavar='PATTERN',
-                        help="only in files like these, such as '*/2024/*.mp4'")
-    search.add_argument('--exact', action='store_true',
-                        help='compare all rows, also of a large index')
-    search.add_argument('--export', metavar='FILE',
-                        help='write the moments to a .csv table, .edl edit list, .txt '
-                        'chapters or .srt subtitles')
-    search.add_argument('--cut', metavar='FOLDER', type=Path,
-                        help='write the moments as clips into a folder')
+    search = add_search_command(commands)
     add_page_commands(commands)
     for name in ('index', 'search', 'serve'):
         command = commands.choices[name]

@@ -1,4 +1,4 @@
-"""What trains and tests a retriever: the runner, hooks, schedules, checkpoints."""
+"""Train and test a retriever: the runner, hooks, schedules, checkpoints."""
 from .checkpoints import find_resumable, lock_work_dir
 from .hooks import *  # noqa: F403
 from .hooks import __all__ as _hooks

@@ -1,7 +1,6 @@
 """Encode the segments of video files, decoding some files ahead."""
 import contextlib
 import hashlib
-import json
 import os
 import queue
 import threading
@@ -33,9 +32,7 @@ def model_hash(inferencer: VideoTextRetrievalInferencer) -> str:
                 if name not in model.training_options}
     if settings['type'] == 'DistilledRetriever':
         settings['type'] = 'VideoTextRetriever'
-    # As JSON, which an index keeps: that knows no tuples.
-    digest = hashlib.sha256((json.dumps(settings, default=repr)
-                             + inferencer.pipeline.describe()).encode())
+    digest = hashlib.sha256(f'{settings!r}{inferencer.pipeline.describe()}'.encode())
     hash_weights(digest, model)
     return digest.hexdigest()[:16]
 

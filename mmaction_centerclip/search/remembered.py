@@ -1,5 +1,5 @@
 """Keep the model of an index in its file, as data that is never run."""
-import json
+import ast
 import os
 from collections.abc import Iterator
 
@@ -16,7 +16,9 @@ SCOPES = ('mmaction', 'mmcv', 'mmengine', 'mmpretrain')
 
 
 def describe_model(inferencer: VideoTextRetrievalInferencer) -> str | None:
-    """Return the completed config of a model, and its checkpoint, as JSON.
+    """Return the completed config of a model, and its checkpoint, as a literal.
+
+    One of Python's, which unlike JSON knows tuples: transforms tell them from lists.
 
     None of a config with custom imports or with values that are no data: to read it
     back, code would have to run.
@@ -32,12 +34,11 @@ def describe_model(inferencer: VideoTextRetrievalInferencer) -> str | None:
         test_dataloader=dict(dataset=dict(
             pipeline=next(find_pipelines(cfg.test_dataloader)))),
         default_hooks=dict(check_checkpoint=hook) if hook else {})
+    text = repr(dict(config=Config(parts).to_dict(), name=cfg.filename,
+                     checkpoint=checkpoint and os.path.abspath(checkpoint)))
     try:
-        text = json.dumps(dict(
-            config=Config(parts).to_dict(), name=cfg.filename,
-            checkpoint=checkpoint and os.path.abspath(checkpoint)))
         read_model(text, 'the config')  # which checks it
-    except (InputError, TypeError):
+    except InputError:
         return None
     return text
 
@@ -64,19 +65,20 @@ def read_model(text: str | None, path: str, checkpoint: str | None = None
     the one that it names.
     """
     if text is None:
-        raise InputError(f'{path} does not hold its config (one with custom imports, '
-                         'or values that are no data); give --config')
+        raise InputError(f'{path} does not hold its config (one with custom imports '
+                         'or values that are no data, or its making was broken off); '
+                         'give --config')
     try:
-        found = json.loads(text)
+        found = ast.literal_eval(text)
         config, checkpoint = found['config'], checkpoint or found['checkpoint']
         for name in (config['default_scope'], *_types(config)):
             scope, dot, rest = name.partition('.')
             if dot and (scope not in SCOPES or '.' in rest):
                 raise InputError(f'{path}: its config has the type {name!r}, expected '
                                  'the name of a registered class')
-        cfg = Config(config)
-        cfg._filename = found['name']
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        cfg = Config(config, cfg_text=text, filename=found['name'])
+    except (AttributeError, KeyError, MemoryError, RecursionError, SyntaxError,
+            TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f'{path}: its config is damaged ({error}); give '
@@ -92,6 +94,6 @@ def _types(config: object) -> Iterator[str]:
     if isinstance(config, dict):
         yield from (config[key] for key in ('type', '_scope_') if key in config)
         config = list(config.values())
-    if isinstance(config, list):
+    if isinstance(config, (list, tuple)):
         for value in config:
             yield from _types(value)

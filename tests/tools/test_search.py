@@ -1,4 +1,5 @@
 """The tool that indexes videos and finds moments in them."""
+import ast
 import json
 import os
 import re
@@ -101,13 +102,13 @@ def test_an_index_remembers_its_model(search, run_tool, tiny_config, tiny_checkp
     elsewhere = tmp_path / 'elsewhere.pth'
     shutil.copy(tiny_checkpoint, elsewhere)
     store = IndexStore(index)
-    model = json.loads(store.settings['model'])
+    model = ast.literal_eval(store.settings['model'])
     for name, value, message in (
             ('checkpoint', str(tmp_path / 'gone.pth'), 'is gone; --checkpoint'),
             ('config', dict(model['config'], default_scope='os.path.x'),
              "has the type 'os.path.x'"),
             ('config', dict(model=dict(type='subprocess.Popen')), 'damaged')):
-        store.remember('model', json.dumps(dict(model, **{name: value})))
+        store.remember('model', repr(dict(model, **{name: value})))
         said = plain('search', 'x')
         assert said.startswith(f'error: {index}: its ') and message in said
         if name == 'checkpoint':

@@ -66,8 +66,8 @@ def make_app(moments: Moments, hosts: Sequence[str], examples: Sequence[str] = (
         middleware=[Middleware(guard), Middleware(
             TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)],
         exception_handlers={
-            HTTPException: lambda request, error: error_answer(error.detail,
-                                                         error.status_code),
+            HTTPException: lambda request, error: error_answer(
+                error.detail, error.status_code),
             InputError: lambda request, error: error_answer(
                 moments.without_folders(str(error)), 400),
             DecodingError: lambda request, error: error_answer(

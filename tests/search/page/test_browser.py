@@ -11,16 +11,16 @@ from .conftest import COPY, HTML, loaded, look_for
 pytestmark = pytest.mark.slow  # A browser starts.
 
 
-def said(tab, text):
-    """Wait for a line of status, and return all of it."""
-    line = tab.locator('#status', has_text=text)
+def said(tab, text, place='#status'):
+    """Wait for a text in a place, the line of status, and return all of that."""
+    line = tab.locator(place, has_text=text)
     line.wait_for()
     return line.inner_text()
 
 
 def test_before_the_first_search_the_videos_are_shown(tab):
-    assert '4 videos in my.index, by tiny' in tab.locator('#about').inner_text()
     assert said(tab, 'Indexed videos') == 'Indexed videos'
+    assert '4 videos in my.index, by tiny' in said(tab, 'videos', '#about')
     cards = tab.locator('#hits > li')
     assert set(cards.locator('.name').all_inner_texts()) == {
         'long.mp4', COPY, 'sub/old.avi', HTML}

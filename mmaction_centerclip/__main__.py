@@ -21,6 +21,13 @@ def find_tool(name: str) -> Path | None:
     return next((path for path in found if path and path.is_file()), None)
 
 
+def _place_configs() -> None:
+    """Replace names of our configs by their paths, for the tools of the zoo."""
+    from mmaction_centerclip.engine.config import find_own_config
+    sys.argv[1:] = [word if Path(word).exists() else find_own_config(word) or word
+                    for word in sys.argv[1:]]
+
+
 def main() -> None:
     """Run the tool named by the first argument with the others."""
     names = ', '.join(sorted(path.stem for path in OWN.rglob('*.py')))
@@ -35,6 +42,7 @@ def main() -> None:
                  f'a file, got {sys.argv[0]!r}')
     if not tool.resolve().is_relative_to(OWN.resolve()):
         importlib.import_module('mmaction_centerclip.registration')
+        _place_configs()
     sys.argv[0] = str(tool)
     sys.path[0] = str(tool.parent)
     runpy.run_path(str(tool), run_name='__main__')

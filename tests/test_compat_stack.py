@@ -98,18 +98,29 @@ def test_a_scope_that_someone_chose_stays():
     assert DefaultScope.get_current_instance().scope_name == 'mmengine'
 
 
-def test_a_tool_of_the_zoo_that_reads_no_config(tmp_path, monkeypatch):
+@pytest.fixture
+def run(monkeypatch):
+    """Run a tool by the package, in this process."""
+    def run(*args):
+        monkeypatch.setattr(sys, 'path', [*sys.path])
+        monkeypatch.setattr(sys, 'argv', ['mmaction_centerclip', *map(str, args)])
+        runpy.run_module('mmaction_centerclip', run_name='__main__')
+    return run
+
+
+def test_a_tool_of_the_zoo_finds_a_config_of_the_package_by_name(run, capsys):
+    run('analysis_tools/print_config',
+        'clip4clip_vit-tiny-p16-res64_1xb72-u8-10e_shapes-rgb')
+    assert 'auto_scale_lr=dict(' in capsys.readouterr().out
+
+
+def test_a_tool_of_the_zoo_that_reads_no_config(tmp_path, run):
     """Its torch.load needs what the package allows."""
     hub = MessageHub.get_instance('published')
     hub.update_scalar('train/loss', .5)
     checkpoint = dict(state_dict=dict(weight=torch.ones(1)),
                       message_hub=hub.state_dict())
     torch.save(checkpoint, tmp_path / 'in.pth')
-
-    def run(*args):
-        monkeypatch.setattr(sys, 'path', [*sys.path])
-        monkeypatch.setattr(sys, 'argv', ['mmaction_centerclip', *map(str, args)])
-        runpy.run_module('mmaction_centerclip', run_name='__main__')
 
     run('deployment/publish_model.py', tmp_path / 'in.pth', tmp_path / 'out.pth')
     published, = tmp_path.glob('out_*.pth')

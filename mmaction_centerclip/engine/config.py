@@ -37,13 +37,18 @@ def read_config(path: str | os.PathLike, options: dict | None = None) -> Config:
 
 def find_config(path: str) -> str:
     """Return a config file, or the package's own of that name, with or without .py."""
-    if os.path.isfile(path):
-        return path
-    name = path.removesuffix('.py')
-    if os.path.basename(name) == name:
-        for found in CONFIGS.rglob(f'{glob.escape(name)}.py'):
-            return str(found)
-    raise InputError(f'config file not found: {path}')
+    found = path if os.path.isfile(path) else find_own_config(path)
+    if found is None:
+        raise InputError(f'config file not found: {path}')
+    return found
+
+
+def find_own_config(name: str) -> str | None:
+    """Find a config of the package by its name, with or without .py."""
+    name = name.removesuffix('.py')
+    if os.path.basename(name) != name:
+        return None
+    return next(map(str, CONFIGS.rglob(f'{glob.escape(name)}.py')), None)
 
 
 def prepare_config(cfg: Config) -> Config:

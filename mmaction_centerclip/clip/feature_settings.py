@@ -49,7 +49,7 @@ def describe_settings(model: nn.Module) -> dict[str, object]:
 
 
 def check_settings(file: dict, own: dict[str, object], source: str,
-                   allow_other: Sequence[str] | None = None,
+                   allow_other: Sequence[str] | str | None = None,
                    starts: bool = False) -> None:
     """Refuse weights that were trained with other settings than a model has.
 
@@ -73,8 +73,9 @@ def check_settings(file: dict, own: dict[str, object], source: str,
     shown = '; '.join(
         f'{name}{_option(name)} {recorded[name]!r}, here {own[name]!r}'
         for name in other)
-    refused = [name for name in other
-               if not {name, name.split('.')[-1]} & set(allow_other or ())]
+    # One name is a text where it comes from --cfg-options.
+    allowed = {allow_other} if isinstance(allow_other, str) else set(allow_other or ())
+    refused = [name for name in other if not {name, name.split('.')[-1]} & allowed]
     if refused:
         advice = '' if allow_other is None else (
             f', or allow it by --allow-other {" ".join(refused)} (allow_other='

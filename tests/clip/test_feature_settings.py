@@ -46,6 +46,7 @@ def test_a_difference_is_refused_with_both_values(name, retriever_cfg):
     for key in found:
         assert f'{other[key]!r}, here {own[key]!r}' in str(error.value)
     check_settings(file, own, 'a.pth', allow_other=[name])
+    check_settings(file, own, 'a.pth', allow_other=name)
     check_settings(dict(meta={SETTINGS: own}), own, 'a.pth')
 
 

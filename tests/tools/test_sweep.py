@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from mmaction_centerclip.benchmarking import build_model, cell_key
 from mmaction_centerclip.benchmarking.sweep import train_key
+from mmaction_centerclip.clip.feature_settings import SETTINGS
 
 from ..processes import kill, start_tool
 
@@ -213,6 +214,17 @@ def test_cells_are_trained_and_finetuned(run_tool, tiny_config, trained, tmp_pat
     page = (tmp_path / 'table.md').read_text(encoding='utf-8')
     assert '| kmedoids | 2, 2, 8 | 1 | ' in page
     assert page.count('R@1 minus that of') == 2
+
+
+def test_a_checkpoint_of_another_number_of_frames(run_tool, trained, tmp_path):
+    state = torch.load(str(trained[2]).format(seed=0))
+    torch.save(dict(state_dict=state, meta={SETTINGS: dict(num_frames=3)}),
+               tmp_path / 'three.pth')
+    command = [TOOL, trained[0], '--checkpoint', tmp_path / 'three.pth', '--reducers',
+               'random', '--budgets', '2,2,8', *FAST, '--work-dir', tmp_path / 'dir']
+    assert 'num_frames 3, here 8' in run_tool(*command)
+    assert '2 cells' in run_tool(*command, '--allow-other', 'num_frames')
+    assert all('failed' not in row for row in rows_of(tmp_path / 'dir'))
 
 
 @pytest.mark.parametrize('options, message', [

@@ -100,6 +100,7 @@ def parse_args() -> argparse.Namespace:
     cli.add_cfg_options(ways, '--finetune-options', 'override settings of the config '
                         'for --finetune alone, such as its schedule')
     cli.add_cfg_options(parser)
+    cli.add_allow_other(parser)
     add_figures(parser)
     parser.add_argument('--retry-failed', action='store_true',
                         help='measure failed cells again')
@@ -161,6 +162,7 @@ def make_runs(path: str, seed: int, args: argparse.Namespace) -> Iterator[bench.
         cfg = launching.read_config(path, {
             name: value.replace('{seed}', str(seed)) if isinstance(value, str)
             else value for name, value in options.items()})
+        launching.allow_other_settings(cfg, args.allow_other)
         if pretrained:
             cfg.model.pretrained = pretrained
         train = None if way == 'put in' else partial(run_training, args)

@@ -15,6 +15,7 @@ from mmaction_centerclip.utils.weights import load_strictly
 
 from .feature_settings import check_settings, describe_settings
 from .models import clip_config, stored_config
+from .positions import REST, join_positions
 from .preprocessing import check_normalization, pretrained_preprocessing
 
 _PARTS = {
@@ -107,17 +108,19 @@ def read_clip_weights(pretrained: str, arch: str | dict,
     """Read a CLIP state dict, float32, and name it as a retriever does.
 
     ``pretrained`` is a tag of ``open_clip.list_pretrained()`` that goes with ``arch``,
-    or a local file: an open_clip checkpoint, an archive of OpenAI's, or a checkpoint of
-    a retriever, whose settings are compared with ``settings``, see
+    or a local file: an open_clip checkpoint, an archive of OpenAI's, a Long-CLIP, or a
+    checkpoint of a retriever, whose settings are compared with ``settings``, see
     :func:`check_settings`.
     """
     path = pretrained if os.path.exists(pretrained) else _download(pretrained, arch)
     state, file, is_archive = read_checkpoint(path)
     if settings is not None and path == pretrained:
         check_settings(file, settings, f'pretrained={pretrained!r}', starts=True)
-    if is_archive and not clip_config(arch).get('quick_gelu', False):
+    origin = ("an archive of OpenAI's" if is_archive else
+              "a Long-CLIP, which started from OpenAI's" if REST in state else '')
+    if origin and not clip_config(arch).get('quick_gelu', False):
         raise InputError(
-            f"pretrained={pretrained!r} is an archive of OpenAI's, which goes "
+            f'pretrained={pretrained!r} is {origin}, which goes '
             f'with QuickGELU; arch {arch!r} has GELU, use its -quickgelu form')
     if path == pretrained:
         _check_stored_config(pretrained, arch)
@@ -142,7 +145,7 @@ def _check_stored_config(path: str, arch: str | dict) -> None:
 
 
 def rename_clip_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Name the weights of an open_clip model as a retriever does."""
+    """Name the weights of an open_clip model, or a Long-CLIP, as a retriever does."""
     renamed = {}
     for key, value in state.items():
         part = next((p for p in _PARTS if key.startswith(p)), '')
@@ -151,6 +154,7 @@ def rename_clip_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
     for key in ('head.logit_scale', 'head.logit_bias'):
         if key in renamed:
             renamed[key] = renamed[key].reshape(())
+    join_positions(renamed, 'text_backbone.')
     return renamed
 
 

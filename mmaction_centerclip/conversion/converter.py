@@ -3,6 +3,7 @@ from collections.abc import Sequence
 
 from mmaction.registry import MODELS
 from mmengine.config import Config
+from open_clip import CLIPTextCfg
 from torch import Tensor
 
 from mmaction_centerclip.clip.feature_settings import (
@@ -87,9 +88,10 @@ def _config_text(model: dict, base: str, num_frames: int) -> str:
     size = model['arch']['vision_cfg']['image_size']
     try:
         # The model keeps the weights' whole context; captions are cut to what
-        # the base config trains with.
-        length = min(model['arch']['text_cfg']['context_length'],
-                     cfg.model.text_backbone.context_length)
+        # the base config trains with, unless they are why it is longer than CLIP's.
+        length = model['arch']['text_cfg']['context_length']
+        if length <= CLIPTextCfg.context_length:
+            length = min(length, cfg.model.text_backbone.context_length)
         cfg.model = dict(model, frozen_layers=cfg.model.frozen_layers,
                          data_preprocessor=cfg.model.data_preprocessor)
         options = dict(UniformSample=dict(clip_len=num_frames),

@@ -7,6 +7,7 @@ import torch
 from open_clip.model import convert_to_custom_text_state_dict
 from torch import Tensor
 
+from mmaction_centerclip.clip.positions import REST
 from mmaction_centerclip.clip.weights import rename_clip_weights
 from mmaction_centerclip.errors import InputError
 
@@ -107,6 +108,9 @@ def _has(keys: Collection[str], prefix: str) -> bool:
 
 
 SOURCES = {
+    'longclip': Source(
+        'Long-CLIP, with the positions of long captions',
+        lambda keys: 'visual.conv1.weight' in keys and REST in keys, dict),
     'openai': Source(
         "a CLIP of OpenAI's or open_clip's",
         lambda keys: 'visual.conv1.weight' in keys, dict),

@@ -64,8 +64,8 @@ def test_text_is_that_of_clip_with_a_truncated_context(clip, inputs, length):
     (lambda: MODELS.build(dict(type='CLIPTextTower', arch='coca_ViT-B-32')),
      'class token'),
     (lambda: MODELS.build(dict(
-        type='CLIPTextTower', arch='ViT-B-32', context_length=78)),
-     "model's own 77, got 78"),
+        type='CLIPTextTower', arch='ViT-B-32', context_length=249)),
+     "model's own 77, stretched to 248, got 249"),
 ])
 def test_bad_options_are_named(build, message):
     with pytest.raises(InputError, match=message):

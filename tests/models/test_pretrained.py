@@ -3,9 +3,10 @@ import copy
 
 import pytest
 import torch
-from mmaction.registry import MODELS
+from mmaction.registry import MODELS, TRANSFORMS
 from open_clip.model import CLIP
 
+from mmaction_centerclip.clip.positions import stretch_positions
 from mmaction_centerclip.errors import InputError
 
 from ..conftest import NECK, TINY_ARCH
@@ -135,3 +136,74 @@ def test_a_tag_is_refused_before_it_is_fetched_for_other_pictures(
                if refused else 'another activation')  # which is looked at next
     with pytest.raises(InputError, match=message):
         model.init_weights()
+
+
+LONG = dict(TINY_ARCH, quick_gelu=True, text_cfg=dict(
+    TINY_ARCH['text_cfg'], context_length=77))
+
+
+@pytest.fixture
+def longer(retriever_cfg, tmp_path, monkeypatch):
+    """Load a state dict into a retriever of some context; the model, and the log."""
+
+    def load(state, length, arch=LONG):
+        torch.save(state, tmp_path / 'clip.pt')
+        said = []
+        for module in ('positions', 'feature_settings'):
+            monkeypatch.setattr(f'mmaction_centerclip.clip.{module}.print_log',
+                                lambda text, *_: said.append(text))
+        model = MODELS.build(dict(
+            retriever_cfg(pretrained=str(tmp_path / 'clip.pt')), arch=arch,
+            text_backbone=dict(type='CLIPTextTower', context_length=length)))
+        model.init_weights()
+        return model.eval(), [text for text in said if 'stretched' in text]
+
+    return load
+
+
+@torch.no_grad()
+def test_captions_beyond_clips_77_tokens_take_stretched_positions(longer):
+    clip = CLIP(**copy.deepcopy(LONG))
+    torch.nn.init.normal_(clip.token_embedding.weight, std=0.3)
+    model, said = longer(clip.state_dict(), 248)
+    tower, positions = model.text_backbone, clip.positional_embedding
+    assert len(said) == 1 and 'clip.pt' in said[0] and '77' in said[0]
+    assert '248' in said[0]
+    assert torch.equal(tower.positional_embedding, stretch_positions(positions))
+    tokenize = TRANSFORMS.build(dict(
+        type='OpenCLIPTokenize', model=LONG, context_length=248))
+    captions = ['a dog ' * 40 + word for word in ('red', 'blue')]
+    features = tower(tokenize(dict(text=captions))['text']).sentence
+    assert not torch.allclose(*features, atol=1e-3)
+    tokenize.context_length = 77
+    assert torch.equal(*tower(tokenize(dict(text=captions))['text']).sentence)
+    # Those of a checkpoint are not stretched again; others still are cut, silently.
+    for state, length in ((model.state_dict(), 248), (model.state_dict(), 100),
+                          (clip.state_dict(), 77), (clip.state_dict(), 12)):
+        other, said = longer(state, length)
+        expected = state.get('positional_embedding', tower.positional_embedding)
+        assert torch.equal(other.text_backbone.positional_embedding, expected[:length])
+        assert not said
+    cut, _ = longer(clip.state_dict(), 32)
+    with pytest.raises(InputError, match=r'shape \(32, 32\), expected \(248, 32\)'):
+        longer(cut.state_dict(), 248)
+
+
+def test_a_long_clip_is_read_as_it_is(longer):
+    clip = CLIP(**copy.deepcopy(LONG))
+    stretched = stretch_positions(clip.positional_embedding)
+    trained = torch.cat([torch.randn(20, 32), stretched[20:] + 1])
+    state = dict(clip.state_dict(), positional_embedding=stretched,
+                 positional_embedding_res=trained)
+    model, said = longer(state, 248)
+    assert not said
+    assert torch.equal(model.text_backbone.positional_embedding,
+                       torch.cat([stretched[:20], trained[20:]]))
+    damaged = dict(state, positional_embedding=torch.tensor(1.))
+    with pytest.raises(InputError, match=r'one shape, .* got \(\) and \(248, 32\)'):
+        longer(damaged, 248)
+    del damaged['positional_embedding_res']
+    with pytest.raises(InputError, match=r'the shape \(\), expected \(248, 32\)'):
+        longer(damaged, 248)
+    with pytest.raises(InputError, match='a Long-CLIP, .* with QuickGELU'):
+        longer(state, 248, dict(LONG, quick_gelu=False))

@@ -283,6 +283,50 @@ def test_openai_archive(convert, clip, tmp_path):
     assert '0 keys of the model keep their start' in printed
 
 
+@torch.no_grad()
+@pytest.mark.parametrize('half', [False, True])
+def test_long_clip(convert, tmp_path, half):
+    arch = copy.deepcopy(ARCH)
+    arch['text_cfg'].update(context_length=99, vocab_size=49408)
+    clip = CLIP(**arch).eval()
+    torch.nn.init.normal_(clip.token_embedding.weight, std=0.3)
+    places, state = clip.positional_embedding.data.clone(), clip.state_dict()
+    # As its model adds them up; what its masks hide is as it came from CLIP.
+    stale, trained = torch.randn(99, 64), torch.randn(99, 64)
+    stale[:20], trained[20:] = places[:20], places[20:]
+    state.update(positional_embedding=stale, positional_embedding_res=trained)
+    printed = convert({k: v.half() if half else v for k, v in state.items()},
+                      '--write-config', tmp_path / 'out.py', '--num-centers', 4,
+                      '--before-block', 2, '--num-segments', 2)
+    assert '0 keys of the file have' in printed
+    printed = convert(None, '--write-config', tmp_path / 'plain.py', target='plain.pth')
+    assert 'source.pt: Long-CLIP' in printed
+    assert '0 keys of the file have' in printed
+    for name in ('out', 'plain'):
+        saved = torch.load(tmp_path / f'{name}.pth', weights_only=True)['state_dict']
+        torch.testing.assert_close(saved['text_backbone.positional_embedding'], places,
+                                   rtol=1e-3 * half, atol=1e-3 * half)
+    cfg = prepare_config(Config.fromfile(tmp_path / 'plain.py'))
+    model = MODELS.build(cfg.model).eval()
+    model.load_state_dict(saved)
+    # What differs stands behind CLIP's own 77 tokens; nothing is cut.
+    captions = ['a dog ' * 40 + word for word in ('red', 'blue')]
+    for loader in (cfg.train_dataloader, cfg.test_dataloader):
+        step, = (step for step in loader.dataset.pipeline
+                 if step['type'] == 'OpenCLIPTokenize')
+        ids = TRANSFORMS.build(step)(dict(text=captions))
+        assert ids['text'].shape == (2, 99) and ids['num_truncated'] == 0
+    features = model.text_backbone(ids['text']).sentence
+    assert torch.equal(ids['text'][0, :77], ids['text'][1, :77])
+    assert not torch.allclose(*features, atol=1e-3)
+    if not half:
+        torch.testing.assert_close(
+            features, clip.encode_text(ids['text']), rtol=1e-4, atol=1e-4)
+        state['positional_embedding_res'] = trained[:77]
+        said = convert(state, target='no.pth')
+        assert re.match(r'error: .*one shape, .* \(99, 64\) and \(77, 64\)', said)
+
+
 def test_the_towers_names_are_as_open_clip_splits_them(clip):
     state = convert_to_custom_text_state_dict(clip.state_dict())
     assert {k.split('.')[0] for k in state} == {'visual', 'text', 'logit_scale'}

@@ -1,4 +1,4 @@
-"""open_clip's text transformer, with word features and a shorter context."""
+"""open_clip's text transformer, with word features and another context."""
 from typing import NamedTuple
 
 import torch
@@ -14,6 +14,7 @@ from mmaction_centerclip.clip.models import (
     context_length_of,
     tokenizer_of,
 )
+from mmaction_centerclip.clip.positions import fit_positions, longest_context
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.weights import load_strictly
 
@@ -30,16 +31,20 @@ class CLIPTextTower(TextTransformer):
     """CLIP's text tower, open_clip's to the last bit at the model's context length.
 
     A shorter ``context_length`` (see :func:`context_length_of`) keeps the first rows of
-    the positional embedding.
+    the positional embedding; a longer one, at most :func:`longest_context`, has them
+    stretched while weights are loaded, see :func:`stretch_positions`.
     """
 
     def __init__(self, arch: str | dict, context_length: int | None = None) -> None:
         arguments = text_arguments(arch)
-        longest = arguments['context_length']
+        own = longest = arguments['context_length']
         if context_length is not None:
+            if arguments['pool_type'] != 'last':  # else the last position is trained
+                longest = longest_context(own)
             if not 2 <= context_length <= longest:
-                raise InputError('context_length must be from 2 to the '
-                                 f"model's own {longest}, got {context_length!r}")
+                stretched = f', stretched to {longest}' * (longest > own)
+                raise InputError(f"context_length must be from 2 to the model's own "
+                                 f'{own}{stretched}, got {context_length!r}')
             arguments['context_length'] = context_length_of(arch, context_length)
         super().__init__(**arguments)
         self.embed_dims = self.output_dim
@@ -123,8 +128,9 @@ class CLIPTextTower(TextTransformer):
             module.requires_grad_(False)
 
     def load_pretrained(self, state: dict[str, Tensor], source: str) -> None:
-        """Load weights; positions are cut to the context length, not interpolated."""
-        state = {
-            key: value[:self.context_length] if key == 'positional_embedding' else value
-            for key, value in state.items()}
+        """Load weights; their positions are cut or stretched to the context length."""
+        positions = state.get('positional_embedding')
+        if getattr(positions, 'ndim', 0) == 2:  # else it is refused below
+            state = dict(state, positional_embedding=fit_positions(
+                positions, context_length_of(self.arch), self.context_length, source))
         load_strictly(self, state, source)

@@ -95,9 +95,10 @@ class VideoTextRetrievalDataset(BaseActionDataset):
                 f'{self.ann_file}: none of its {videos} videos exists, '
                 f'such as {samples[0]["filename"]}; expected them under '
                 f'data_prefix video={self.data_prefix["video"]!r}')
+        self.num_videos = len({
+            (sample['filename'], sample.get('clip')) for sample in samples})
         if self.mask_repeats is None:
-            clips = {(sample['filename'], sample.get('clip')) for sample in samples}
-            self.mask_repeats = len(clips) < len(samples)
+            self.mask_repeats = self.num_videos < len(samples)
         return samples
 
     def list_samples(self) -> list[dict]:

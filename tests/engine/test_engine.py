@@ -14,6 +14,7 @@ from mmaction.registry import (
 from mmengine.config import Config
 from mmengine.structures import BaseDataElement
 
+from mmaction_centerclip.engine.hooks.data import describe_training
 from mmaction_centerclip.errors import InputError
 
 from ..conftest import NECK
@@ -155,6 +156,32 @@ def test_report_counts_and_names(caplog):
     hook.before_train_epoch(runner)
     hook.after_train_epoch(runner)
     assert caplog.text == ''
+
+
+@pytest.mark.parametrize('wrapper, said', [
+    ({}, 'in float32, by seed 5'),
+    (dict(cast_dtype=None), 'in mixed float16,'),  # torch's own choice on CUDA
+    (dict(cast_dtype=torch.bfloat16, _accumulative_counts=2),
+     'gradients of 2 steps added up, in mixed bfloat16,')])
+def test_what_a_training_is_of_is_told(wrapper, said):
+
+    class Listed(list):
+        num_videos = 3
+
+    lists = Listed(range(7)), Listed(range(7))
+    lists[0].ann_file, lists[0].mask_repeats = 'data/a.json', True
+    lists[1].ann_file, lists[1].mask_repeats = 'data/b.json', False
+    loader = SimpleNamespace(dataset=SimpleNamespace(datasets=lists),
+                             batch_sampler=SimpleNamespace(batch_size=4))
+    runner = SimpleNamespace(train_dataloader=loader, seed=5,
+                             optim_wrapper=SimpleNamespace(**wrapper))
+    first, second, last = describe_training(runner)
+    assert first == ('Trains on a.json: 3 videos, 7 samples; pairs of a batch that '
+                     'repeat a video or caption are no negatives')
+    assert 'b.json' in second and second.endswith('are taken for negatives')
+    assert '4 pairs a step (4 in each of 1 processes)' in last and said in last
+    loader.dataset = range(7)
+    assert describe_training(runner) == []
 
 
 def test_of_two_hooks_the_later_one_counts(build_retriever):

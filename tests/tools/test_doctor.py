@@ -122,6 +122,10 @@ def test_every_fault_is_found(examined, spoilt):
     assert found['12.mp4']['reason'] == 'has 3 frames, 8 are asked for'
     assert {video['file'].rpartition('/')[2]: video['codec']
             for video in train['unusual']} == {'9.mp4': 'av1', '10.mp4': 'gif'}
+    assert f'train, train.json: {VIDEOS} videos: 5 not there, ' in said
+    rates = sorted(train['figures']['rate'])
+    middle = (rates[(len(rates) - 1) // 2] + rates[len(rates) // 2]) / 2
+    assert f'  medians: {middle:.4g} frames a second, ' in said
     page = (out / 'report.html').read_text()
     for name in (*expected, '9.mp4', '10.mp4'):
         assert f'{spoilt}/videos/{name}' in said and f'{spoilt}/videos/{name}' in page

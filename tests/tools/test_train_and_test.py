@@ -32,6 +32,9 @@ def test_a_short_training_and_its_test(run_tool, tiny_config, tmp_path):
     log, = tmp_path.glob('*/*.log')
     assert f'the hooks are in {log}' in '\n'.join(printed[:first])
     assert all(x in log.read_text() for x in ('before_train_epoch', 'optim_wrapper'))
+    told = '\n'.join(printed[:first])
+    assert 'Trains on train.json: 24 videos, 24 samples; pairs' in told
+    assert '4 pairs a step (4 in each of 1 processes), in float32, by seed 3' in told
     expected, = evaluations_of(tmp_path)
     config, = tmp_path.glob('*.py')
     assert Config.fromfile(config).randomness.seed == 3

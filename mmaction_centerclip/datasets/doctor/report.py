@@ -1,6 +1,8 @@
 """Describe what the doctor found: lines of text, and a page of HTML."""
 import io
+import os.path as osp
 from collections.abc import Iterator
+from statistics import median
 
 from mmaction_centerclip.utils.files import write_text
 from mmaction_centerclip.utils.html_page import data_url, render_page
@@ -74,7 +76,14 @@ def _summarize_videos(split: dict) -> Iterator[str]:
     states = ', '.join(f'{count} {STATES[state]}' for state, count
                        in split['states'].items() if count)
     same = f' (also {", ".join(split["same_as"])})' if split['same_as'] else ''
-    yield f'{split["name"]}{same}: {split["videos"]} videos: {states}'
+    yield (f'{split["name"]}{same}, {osp.basename(split["ann_file"])}: '
+           f'{split["videos"]} videos: {states}')
+    if split['figures']['rate']:
+        # Videos compressed by others are told by it.
+        yield '  medians: ' + ', '.join(
+            f'{median(split["figures"][name]):.4g} {words}' for name, words in (
+                ('rate', 'frames a second'), ('duration', 's'), ('frames', 'frames'))
+            if split['figures'][name])
     for video in split['faults'][:MOST_LINES]:
         by = (f'; first frame by: {", ".join(video["decoders"]) or "no decoder"}'
               if 'decoders' in video else '')

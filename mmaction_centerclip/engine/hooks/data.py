@@ -1,4 +1,8 @@
 """Draws of a training that can be repeated, and a report of its data."""
+import os.path as osp
+from collections.abc import Iterator
+
+import torch
 from mmaction.registry import HOOKS
 from mmengine.dist import all_gather_object, get_world_size
 from mmengine.hooks import Hook
@@ -25,18 +29,25 @@ class SampleSeedHook(Hook):
 
 
 def _set_epoch(dataset, seed: int, epoch: int) -> None:
-    if hasattr(dataset, 'set_epoch'):
-        dataset.set_epoch(seed, epoch)
-    for inner in (getattr(dataset, 'dataset', None),
-                  *getattr(dataset, 'datasets', ())):
+    for each in _with_inner(dataset):
+        if hasattr(each, 'set_epoch'):
+            each.set_epoch(seed, epoch)
+
+
+def _with_inner(dataset) -> Iterator:
+    """Yield a dataset and those that it wraps or joins."""
+    yield dataset
+    for inner in (getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', ())):
         if inner is not None:
-            _set_epoch(inner, seed, epoch)
+            yield from _with_inner(inner)
 
 
 @HOOKS.register_module()
 class DataReportHook(Hook):
-    """Count the videos that training skipped and the captions that it cut.
+    """Log what a training is of; count the videos it skipped and captions it cut.
 
+    The first are what figures of other trainings often differ in: which list of how
+    many videos, pairs a step, which of them are negatives, and the precision.
     Unreadable videos are replaced by others. Counts are over all processes, and
     ``max_files`` of the skipped files are named.
     """
@@ -47,11 +58,14 @@ class DataReportHook(Hook):
         self.max_files = max_files
 
     def before_train(self, runner) -> None:
-        """Refuse a last batch of one pair, of which a contrast learns nothing."""
+        """Log what is trained on, and refuse a last batch of one pair."""
         if not len(runner.train_dataloader):
             raise InputError(
                 'train_dataloader: there are fewer samples than a batch has; lower '
                 'batch_size, or drop_last=False')
+        if is_last_of_its_kind(self, runner):
+            for line in describe_training(runner):
+                runner.logger.info(line)
         batches = getattr(runner.train_dataloader, 'batch_sampler', None)
         size = getattr(batches, 'batch_size', None)
         if get_world_size() > 1 or size is None or batches.drop_last:
@@ -99,3 +113,32 @@ class DataReportHook(Hook):
             runner.logger.warning(
                 f'Epoch {runner.epoch + 1}: cut {truncated} of {samples} '
                 'captions to the context length')
+
+
+def describe_training(runner) -> list[str]:
+    """Describe data, negatives and precision of a retriever's training in lines."""
+    lines = [
+        f'Trains on {osp.basename(dataset.ann_file)}: {dataset.num_videos:,} videos, '
+        f'{len(dataset):,} samples; pairs of a batch that repeat a video or caption '
+        f'are {"no" if dataset.mask_repeats else "taken for"} negatives'
+        for dataset in _with_inner(runner.train_dataloader.dataset)
+        if hasattr(dataset, 'num_videos')]
+    size = getattr(getattr(runner.train_dataloader, 'batch_sampler', None),
+                   'batch_size', None)
+    if not lines or size is None:
+        return lines
+    # Gradients that are added up are of losses with their own negatives.
+    steps = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+    added = f', gradients of {steps} steps added up' if steps > 1 else ''
+    world = get_world_size()
+    precision = 'float32'
+    if hasattr(runner.optim_wrapper, 'cast_dtype'):  # of a mixed precision
+        dtype = runner.optim_wrapper.cast_dtype or torch.float16
+        precision = f'mixed {str(dtype).removeprefix("torch.")}'
+    products = torch.backends.cuda.matmul
+    # Where torch has the new name, reading the old one may be an error.
+    is_tf32 = products.fp32_precision == 'tf32' if hasattr(
+        products, 'fp32_precision') else products.allow_tf32
+    tf32 = ', TF32 in its products' * is_tf32
+    return [*lines, f'Trains with {size * world} pairs a step ({size} in each of '
+            f'{world} processes){added}, in {precision}{tf32}, by seed {runner.seed}']

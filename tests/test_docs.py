@@ -77,7 +77,7 @@ def films(folder, shapes, tiny_config, tiny_checkpoint):
 
 @each_page_with('python', slow=('usage', 'search'))
 def test_python(page, folder, features, monkeypatch, request):
-    if page.stem in ('README', 'search'):
+    if page.stem in ('README', 'faq', 'search'):
         request.getfixturevalue('films')
     monkeypatch.syspath_prepend(folder)
     write_files(page)

@@ -1,13 +1,16 @@
 """The models of open_clip: which build, equal to its own, as docs/models.md says."""
 import re
 from copy import deepcopy
+from functools import partial
 
 import open_clip
 import pytest
 import torch
+from mmengine.config import Config
 from open_clip.model import CLIP, CustomTextCLIP, convert_to_custom_text_state_dict
 from torch import nn
 
+from mmaction_centerclip.benchmarking import build_model, count_macs
 from mmaction_centerclip.clip.arch import (
     text_arguments,
     vision_tower_type,
@@ -88,6 +91,30 @@ def test_the_table_of_the_docs():
     assert (f'{len(BUILT)} of {len(TOWERS)} architectures, and '
             f'{sum(tags[name] for name in BUILT)} of {sum(tags.values())} tags'
             ) in ' '.join(page.split())
+
+
+@pytest.mark.slow
+def test_macs_and_parameters_of_the_docs():
+    page = (ROOT / 'docs/models.md').read_text()
+    rows = re.findall(r'^\| `(\S+)` \| `(\S+)` \| ([\d.]+) \| ([\d.]+) M \|', page,
+                      re.M)
+    assert len(rows) >= 16
+    counted = {}
+    for arch, tag, macs, parameters in rows:
+        assert open_clip.pretrained.is_pretrained_cfg(arch, tag)
+        if arch not in counted:
+            with torch.device('meta'):
+                model = build_model(Config(dict(model=dict(
+                    type='VideoTextRetriever', arch=arch,
+                    backbone=dict(type='OpenCLIPVisionTower'),
+                    text_backbone=dict(type='CLIPTextTower'),
+                    head=dict(type='MeanPoolingHead')))))
+                imgs = torch.empty(1, 12, 3, *model.backbone.image_size)
+            counted[arch] = (count_macs(partial(model.backbone, imgs)) / 1e9,
+                             sum(p.numel() for p in model.parameters()) / 1e6)
+        found = counted[arch]
+        assert float(macs) == pytest.approx(found[0], rel=5e-4), arch
+        assert float(parameters) == pytest.approx(found[1], abs=.051), arch
 
 
 @pytest.mark.parametrize('name', [

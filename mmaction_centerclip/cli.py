@@ -15,7 +15,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 
-from .errors import InputError, explain_refusal, printable
+from .errors import InputError, InputErrors, explain_refusal, printable
 from .utils.files import write_text
 from .utils.homes import expand_home
 
@@ -175,7 +175,8 @@ def positive_int(text: str) -> int:
 def exit_on_input_error() -> Iterator[None]:
     """Exit with one line where the input, the config or the system is at fault.
 
-    With ``CENTERCLIP_TRACEBACK`` in the environment the traceback is shown.
+    Several problems of an input have a line each. With ``CENTERCLIP_TRACEBACK`` in the
+    environment the traceback is shown.
     """
     try:
         yield
@@ -187,12 +188,14 @@ def exit_on_input_error() -> Iterator[None]:
 
 
 def describe_error(error: BaseException) -> str | None:
-    """Describe an error of the input or the system in one line.
+    """Describe an error of the input or the system in one line, several in several.
 
     None if the code may be at fault, whose traceback is then of use.
     """
     if isinstance(error, pickle.UnpicklingError):
         return explain_refusal(error)
+    if isinstance(error, InputErrors):
+        return '\n'.join(map(printable, str(error).split('\n')))
     if isinstance(error, OSError) and error.errno is not None:
         text = (f'{error.filename or "a file"}: '
                 f'{os.strerror(error.errno) or errno.errorcode[error.errno]}')

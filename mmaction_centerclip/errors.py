@@ -6,12 +6,89 @@ import contextlib
 import math
 import os
 import pickle
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from numbers import Real
+
+MOST_SHOWN = 20  # of the problems of one input
 
 
 class InputError(ValueError):
     """Bad input from the user: the message names it, its value and what is expected."""
+
+
+class InputErrors(InputError):
+    """Several problems of an input, of which the message tells the first, a line each.
+
+    Args:
+        problems (Sequence[str]): What an :class:`InputError` would say of each.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        more = len(self.problems) - MOST_SHOWN
+        return '\n  '.join([f'{len(self.problems)} problems:',
+                           *(' '.join(text.split())
+                             for text in self.problems[:MOST_SHOWN]),
+                           *([f'and {more} more'] if more > 0 else [])])
+
+
+class Problems:
+    """Collects the problems of an input, so that a user can mend all of them at once.
+
+    At the end of its ``with`` all are raised together, as the one InputError if there
+    is one, else as :class:`InputErrors`.
+
+    Examples:
+        >>> with Problems() as problems:
+        ...     for line, size in enumerate([1, 0, 'b'], start=1):
+        ...         with problems.of(f'sizes.csv, line {line}'):
+        ...             check_positive_int('the size', size)
+        Traceback (most recent call last):
+        mmaction_centerclip.errors.InputErrors: 2 problems:
+          sizes.csv, line 2: the size must be a positive integer, got 0
+          sizes.csv, line 3: the size must be a positive integer, got 'b'
+    """
+
+    def __init__(self) -> None:
+        self._found: list[str] = []
+
+    def __enter__(self) -> 'Problems':
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None,
+                 traceback: object) -> None:
+        if isinstance(error, InputError):
+            self._found += _each(error)
+        if error is None or isinstance(error, InputError):
+            self.check()
+
+    def add(self, text: str) -> None:
+        """Collect what an InputError would say."""
+        self._found.append(text)
+
+    @contextlib.contextmanager
+    def of(self, place: str | None = None) -> Iterator[None]:
+        """Collect an InputError that is raised inside, as one of a place if given."""
+        try:
+            yield
+        except InputError as error:
+            self._found += [f'{place}: {text}' if place else text
+                            for text in _each(error)]
+
+    def check(self) -> None:
+        """Raise what was found so far, where going on would be of no use."""
+        found, self._found = self._found, []
+        if len(found) == 1:
+            raise InputError(found[0]) from None
+        if found:
+            raise InputErrors(found) from None
+
+
+def _each(error: InputError) -> Sequence[str]:
+    return error.problems if isinstance(error, InputErrors) else [str(error)]
 
 
 def check_positive_int(name: str, value: object) -> int:
@@ -59,6 +136,8 @@ def named_errors(name: str) -> Iterator[None]:
     """Prefix InputErrors raised inside with the name of a file or an option."""
     try:
         yield
+    except InputErrors as error:
+        raise InputErrors([f'{name}: {text}' for text in error.problems]) from None
     except InputError as error:
         raise InputError(f'{name}: {error}') from error.__cause__
 

@@ -16,7 +16,7 @@ from mmaction_centerclip.cli import (
     positive_int,
     torch_device,
 )
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import InputError, InputErrors
 
 from .paths import TOOLS
 
@@ -27,11 +27,13 @@ from .paths import TOOLS
     (InputError('Caught InputError in worker 0.\nTraceback ...\n'
                 'mmaction_centerclip.errors.InputError: c.mp4: no such file\n'),
      'error: c.mp4: no such file'),
+    (InputErrors(['a.csv, line 2: a\nb', 'a.csv, line 3: \x1b[2J']),
+     'error: 2 problems:\n  a.csv, line 2: a b\n  a.csv, line 3: \\x1b[2J'),
     (pickle.UnpicklingError('Unsupported\n GLOBAL os.system was not allowed\n'),
      'error: the checkpoint is refused, it holds more than weights and training '
      'state: GLOBAL os.system was not allowed'),
 ])
-def test_bad_input_ends_with_one_line(error, line):
+def test_bad_input_ends_with_a_line_of_each_problem(error, line):
     with pytest.raises(SystemExit) as exit_:
         with exit_on_input_error():
             raise error

@@ -3,6 +3,7 @@ from .annotation_file import (
     AnnotationEntry,
     annotation_text,
     convert_annotations,
+    form_errors,
     read_annotations,
     read_entries,
 )
@@ -11,5 +12,6 @@ from .prepare import Split, prepare_splits
 from .text_files import read_csv, read_lines, read_plain_pickle, read_tabs
 
 __all__ = ['AnnotationEntry', 'Split', 'annotation_text', 'convert_annotations',
-           'prepare_splits', 'read_annotations', 'read_csv', 'read_entries',
-           'read_lines', 'read_own_captions', 'read_plain_pickle', 'read_tabs']
+           'form_errors', 'prepare_splits', 'read_annotations', 'read_csv',
+           'read_entries', 'read_lines', 'read_own_captions', 'read_plain_pickle',
+           'read_tabs']

@@ -1,11 +1,18 @@
 """Annotation files: JSON that says which captions a video or a clip of it has."""
+import contextlib
 import json
 import os.path as osp
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
-from mmaction_centerclip.errors import InputError, check_number, named_errors, printable
+from mmaction_centerclip.errors import (
+    InputError,
+    Problems,
+    check_number,
+    named_errors,
+    printable,
+)
 from mmaction_centerclip.utils.logs import warn
 
 SCHEMA_VERSION = 1
@@ -45,7 +52,11 @@ class AnnotationEntry:
 
 
 def convert_annotations(path: str, convert: Callable, expected: str) -> object:
-    """Read a JSON file, and convert what it holds; messages tell the ``expected``."""
+    """Read a JSON file, and convert what it holds; messages tell the ``expected``.
+
+    ``convert`` takes the content and the :class:`Problems` for what is wrong with a
+    part of it.
+    """
     if not osp.isfile(path):
         raise InputError(f'annotation file not found: {path}')
     try:
@@ -55,22 +66,31 @@ def convert_annotations(path: str, convert: Callable, expected: str) -> object:
         raise
     except (RecursionError, ValueError) as error:
         raise InputError(f'{path} is not JSON: {error}') from None
+    with form_errors(f'{path} must {expected}'), named_errors(
+            path), Problems() as problems:
+        return convert(content, problems)
+
+
+@contextlib.contextmanager
+def form_errors(text: str) -> Iterator[None]:
+    """Raise an InputError where what a file holds has not the form that is read."""
     try:
-        with named_errors(path):
-            return convert(content)
+        yield
     except InputError:
         raise
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-        raise InputError(f'{path} must {expected}') from None
+        raise InputError(text) from None
 
 
 def _without_repeats(pairs: list[tuple[str, object]]) -> dict:
     """Make a JSON object of its pairs, none of which may hide another."""
     content = dict(pairs)
     if len(content) < len(pairs):
-        name, = Counter(name for name, _ in pairs).most_common(1)
-        raise InputError(f'{name[0]!r} stands {name[1]} times, so that captions '
-                         'would be lost; list them together')
+        with Problems() as problems:
+            for name, count in Counter(name for name, _ in pairs).items():
+                if count > 1:
+                    problems.add(f'{name!r} stands {count} times, so that captions '
+                                 'would be lost; list them together')
     return content
 
 
@@ -109,47 +129,61 @@ def read_annotations(path: str) -> dict[str, list[str]]:
     return captions
 
 
-def _to_entries(content: dict) -> list[AnnotationEntry]:
+def _to_entries(content: dict, problems: Problems) -> list[AnnotationEntry]:
     # A video of that name would have a list.
     version = content.get('schema_version', [])
     if isinstance(version, list):
-        if not content or not all(
-                isinstance(captions, list) and all(
-                    isinstance(text, str) for text in captions)
-                for captions in content.values()):
+        entries = _entries_of_videos(content, problems)
+    else:
+        if version != SCHEMA_VERSION or isinstance(version, bool):
+            raise InputError(f'schema_version must be {SCHEMA_VERSION}, got '
+                             f'{version!r}; another version of this package may have '
+                             'written the file')
+        unknown = set(content) - {'schema_version', 'split', 'videos'}
+        if unknown or not isinstance(content['videos'], list) or not content['videos']:
             raise TypeError
-        entries = [AnnotationEntry(video, captions, video)
-                   for video, captions in content.items()]
-        _check_repeats(entries)
-        return entries
-    if version != SCHEMA_VERSION or isinstance(version, bool):
-        raise InputError(f'schema_version must be {SCHEMA_VERSION}, got {version!r}; '
-                         'another version of this package may have written the file')
-    unknown = set(content) - {'schema_version', 'split', 'videos'}
-    if unknown or not isinstance(content['videos'], list) or not content['videos']:
-        raise TypeError
-    entries = []
-    for number, entry in enumerate(content['videos']):
-        with named_errors(f'videos[{number}]'):
-            # A misspelt end would otherwise be the end of the video.
-            if (not isinstance(entry, dict) or not {'video', 'captions', 'id'} <= set(
-                    entry) <= set(AnnotationEntry.__dataclass_fields__)):
-                raise InputError(f'expected {_ENTRY}, got {str(entry)[:200]}')
-            entries.append(AnnotationEntry(**entry))
+        entries = []
+        for number, entry in enumerate(content['videos']):
+            with problems.of(f'videos[{number}]'):
+                entries.append(_to_entry(entry))
     _check_repeats(entries)
     return entries
 
 
+def _entries_of_videos(content: dict, problems: Problems) -> list[AnnotationEntry]:
+    """Convert MMAction2's form, unless nothing in it looks like that."""
+    wrong = {video: captions for video, captions in content.items()
+             if not isinstance(captions, list) or not all(
+                 isinstance(text, str) for text in captions)}
+    if len(wrong) == len(content):
+        raise TypeError
+    for video, captions in wrong.items():
+        problems.add(f'{video!r} must have a list of captions, got '
+                     f'{str(captions)[:80]!r}')
+    return [AnnotationEntry(video, captions, video)
+            for video, captions in content.items() if video not in wrong]
+
+
+def _to_entry(entry: object) -> AnnotationEntry:
+    # A misspelt end would otherwise be the end of the video.
+    if not isinstance(entry, dict) or not {'video', 'captions', 'id'} <= set(
+            entry) <= set(AnnotationEntry.__dataclass_fields__):
+        raise InputError(f'expected {_ENTRY}, got {str(entry)[:200]}')
+    return AnnotationEntry(**entry)
+
+
 def _check_repeats(entries: Sequence[AnnotationEntry]) -> None:
     """Refuse two entries of one id, or of one clip, each other's negatives."""
-    for kind, keys in (
-        ('id', [entry.id for entry in entries]),
-        ('clip', [(entry.video if '://' in entry.video else osp.normpath(entry.video),
-                   entry.start or 0, entry.end) for entry in entries])):
-        key, count = Counter(keys).most_common(1)[0] if keys else (None, 0)
-        if count > 1:
-            raise InputError(f'the {kind} {key!r} stands {count} times; list its '
-                             'captions together')
+    with Problems() as problems:
+        for kind, keys in (
+            ('id', [entry.id for entry in entries]),
+            ('clip', [(
+                entry.video if '://' in entry.video else osp.normpath(entry.video),
+                entry.start or 0, entry.end) for entry in entries])):
+            for key, count in Counter(keys).items():
+                if count > 1:
+                    problems.add(f'the {kind} {key!r} stands {count} times; list its '
+                                 'captions together')
 
 
 def annotation_text(entries: Sequence[AnnotationEntry], split: str) -> str:

@@ -1,70 +1,88 @@
 """Read captions that people have beside their videos: tables, JSON, subtitles."""
 import hashlib
-import html
 import json
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmaction_centerclip.errors import InputError, named_errors
+from mmaction_centerclip.errors import InputError, Problems
 from mmaction_centerclip.utils.files import VIDEO_SUFFIXES
-from mmaction_centerclip.utils.logs import warn
 
 from .annotation_file import AnnotationEntry
-from .text_files import read_csv, read_lines
+from .subtitles import (
+    SUFFIXES,
+    choose_subtitles,
+    find_subtitles,
+    read_subtitles,
+    split_language,
+)
+from .text_files import find_files, read_csv, read_lines
 
 KEYS = ('video', 'caption', 'start', 'end', 'split')
-_TIME = r'(\d{1,5}):(\d\d):(\d\d)[,.](\d{3})'
-_TIMES = re.compile(rf'\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?')
+_TABLES = ('.csv', '.tsv', '.txt')
+_HINT = ('save it as UTF-8 (spreadsheets call it CSV UTF-8), or say its encoding with '
+         '--encoding, such as cp1252')
+_DECIMAL = re.compile(r'[-+]?\d*[.,]\d+')
+# A number that may be a thousand times as large: its mark may be of groups of digits.
+_GROUPED = re.compile(r'[1-9]\d{0,2}[.,]\d{3}')
 # A row: where it stands, for messages, and its video, caption, start, end and split.
 Row = tuple[str, dict[str, object]]
 
 
 def find_videos(folder: str) -> list[str]:
     """List the video files of a folder and the folders in it, by their suffix."""
-    names = []
-    for root, _, files in os.walk(folder):
-        names += [os.path.relpath(os.path.join(root, name), folder) for name in files
-                  if name.lower().endswith(VIDEO_SUFFIXES)]
-    return sorted(name.replace(os.sep, '/') for name in names)
+    return find_files(folder, VIDEO_SUFFIXES)
 
 
 def read_own_captions(
-        folder: str, path: str | None = None
+        folder: str, path: str | None = None, language: str | None = None,
+        encoding: str | None = None
 ) -> tuple[list[AnnotationEntry], dict[str, str]]:
     """Read the captions of the videos of a folder, and the split of each that has one.
 
-    The forms of the file are those of ``tools/data/own/prepare_own.py``. None: a
-    ``.srt``, or a ``.txt`` with a caption a line, beside each video.
+    All that is malformed is told at once.
+
+    Args:
+        folder (str): The folder of the videos.
+        path (str, optional): A file of a form of ``tools/data/own/prepare_own.py``.
+            Defaults to None: subtitles, or a ``.txt`` with a caption a line, beside
+            each video.
+        language (str, optional): That of the subtitles beside the videos, as in
+            ``film.en.srt``. Defaults to None: all have the same.
+        encoding (str, optional): That of files which are not UTF-8 and do not begin
+            with a mark. Defaults to None, with which they are refused.
     """
-    videos = find_videos(folder)
-    if path is None:
-        rows = [row for video in videos for row in _read_beside(folder, video)]
-    elif (suffix := Path(path).suffix.lower()) == '.srt':
-        rows = list(_read_subtitles(path, _video_of(path, videos)))
-    elif suffix == '.csv':
-        rows = [(f'{path}, line {line}', row)
-                for line, row in read_csv(path, ['video', 'caption'])]
-    elif suffix == '.jsonl':
-        rows = list(_read_jsonl(path))
-    else:
-        raise InputError(f'{path} must be a .csv, .jsonl or .srt file')
-    if not rows:
-        raise InputError(f'{path or folder} has no captions; expected a .csv, .jsonl '
-                         'or .srt file, or a .srt or .txt beside each video')
+    text = dict(encoding=encoding, hint=_HINT)
+    with Problems() as problems:
+        rows = list(_read_beside(folder, language, problems, text) if path is None
+                    else _read_file(path, folder, problems, text))
+        clips, splits = _sort_rows(rows, folder, problems)
+        problems.check()
+        if not clips:
+            raise InputError(
+                f'{path or folder} has no captions; expected a .csv, .jsonl, .srt or '
+                '.vtt file, or a .srt, .vtt or .txt beside each video')
+    return [AnnotationEntry(video, captions, _name_clip(video, start, end), start, end)
+            for (video, start, end), captions in clips.items()], splits
+
+
+def _sort_rows(rows: list[Row], folder: str, problems: Problems) -> tuple[
+        dict[tuple, list[str]], dict[str, str]]:
+    """Return the captions of each clip and the splits of the videos."""
     clips: dict[tuple, list[str]] = {}
     splits: dict[str, str] = {}
     for place, row in rows:
-        _check_row(place, row, folder)
-        clip = row['video'], row.get('start') or None, row.get('end')
-        clips.setdefault(clip, []).append(row['caption'])
-        if row.get('split') and splits.setdefault(
-                row['video'], row['split']) != row['split']:
-            raise InputError(f'{place}: {row["video"]} is in the split '
-                             f'{splits[row["video"]]!r} already, got {row["split"]!r}')
-    return [AnnotationEntry(video, captions, _name_clip(video, start, end), start, end)
-            for (video, start, end), captions in clips.items()], splits
+        with problems.of(place):
+            _check_row(row, folder)
+            clip = row['video'], row.get('start') or None, row.get('end')
+            clips.setdefault(clip, []).append(row['caption'])
+            if row.get('split') and splits.setdefault(
+                    row['video'], row['split']) != row['split']:
+                raise InputError(f'{row["video"]} is in the split '
+                                 f'{splits[row["video"]]!r} already, got '
+                                 f'{row["split"]!r}')
+    return clips, splits
 
 
 def split_by_video(videos: list[str], test_fraction: float,
@@ -87,17 +105,17 @@ def _name_clip(video: str, start: float | None, end: float | None) -> str:
     return f'{video}#{start or 0:g}-{"" if end is None else f"{end:g}"}'
 
 
-def _check_row(place: str, row: dict[str, object], folder: str) -> None:
+def _check_row(row: dict[str, object], folder: str) -> None:
     """Check a row, and turn its numbers into numbers, in place."""
     unknown = set(row) - set(KEYS)
     if unknown:
-        raise InputError(f'{place}: expected {", ".join(KEYS)}, got {sorted(unknown)}')
+        raise InputError(f'expected {", ".join(KEYS)}, got {sorted(unknown)}')
     for name in ('video', 'caption'):
         if not isinstance(row.get(name), str) or not row[name].strip():
-            raise InputError(f'{place}: {name} must be a text that is not empty, got '
+            raise InputError(f'{name} must be a text that is not empty, got '
                              f'{row.get(name)!r}')
     if not os.path.isfile(os.path.join(folder, row['video'])):
-        raise InputError(f'{place}: there is no video {row["video"]} in {folder}')
+        raise InputError(f'there is no video {row["video"]} in {folder}')
     if not os.path.isabs(row['video']):  # however it is written
         row['video'] = os.path.normpath(row['video']).replace(os.sep, '/')
     for name in ('start', 'end'):
@@ -107,92 +125,97 @@ def _check_row(place: str, row: dict[str, object], folder: str) -> None:
                 raise TypeError
             row[name] = None if value in (None, '') else float(value)
         except (OverflowError, TypeError, ValueError):
-            raise InputError(f'{place}: {name} must be seconds, got '
-                             f'{str(value)[:80]!r}') from None
+            raise InputError(f'{name} must be seconds, got {str(value)[:80]!r}'
+                             ) from None
     if row.get('split') not in (None, '', 'train', 'val', 'test'):
-        raise InputError(f'{place}: split must be train, val or test, got '
-                         f'{row["split"]!r}')
-    with named_errors(place):
-        AnnotationEntry(row['video'], [row['caption']], 'the clip', row['start'],
-                        row['end'])
+        raise InputError(f'split must be train, val or test, got {row["split"]!r}')
+    AnnotationEntry(row['video'], [row['caption']], 'the clip', row['start'],
+                    row['end'])
 
 
-def _read_jsonl(path: str) -> Iterator[Row]:
-    for line, text in read_lines(path):
-        place = f'{path}, line {line}'
-        try:
-            row = json.loads(text)
-        except (RecursionError, ValueError) as error:
-            raise InputError(f'{place}: not JSON ({error})') from None
-        if not isinstance(row, dict):
-            raise InputError(f'{place}: expected an object with a video and a caption, '
-                             f'got {text[:80]!r}')
-        yield place, row
+def _read_file(path: str, folder: str, problems: Problems, text: dict) -> Iterator[Row]:
+    suffix = Path(path).suffix.lower()
+    if suffix in SUFFIXES:
+        yield from _clips_of(path, _video_of(path, find_videos(folder)), problems, text)
+    elif suffix == '.jsonl':
+        yield from _read_jsonl(path, problems, text)
+    elif suffix in _TABLES:
+        yield from _read_table(path, problems, text)
+    else:
+        raise InputError(f'{path} must be a .csv, .tsv, .txt, .jsonl, .srt or .vtt '
+                         'file')
 
 
-def _read_beside(folder: str, video: str) -> Iterator[Row]:
-    """Read the subtitles of a video, or else the text that is beside it."""
-    beside = Path(folder, video)
-    if beside.with_suffix('.srt').is_file():
-        yield from _read_subtitles(str(beside.with_suffix('.srt')), video)
-    elif (text_file := beside.with_suffix('.txt')).is_file():
-        for line, text in read_lines(str(text_file)):
-            yield f'{text_file}, line {line}', dict(video=video, caption=text.strip())
+def _read_table(path: str, problems: Problems, text: dict) -> Iterator[Row]:
+    table = read_csv(path, ['video', 'caption'], problems, **text)
+    if table.rows and not set(table.rows[0][1]) <= set(KEYS):
+        raise InputError(f'{path}: expected the titles {", ".join(KEYS)}, got '
+                         f'{", ".join(table.rows[0][1])!r}')
+    numbers = [number for _, row in table.rows for name in ('start', 'end')
+               if _DECIMAL.fullmatch(number := row.get(name, '').strip())]
+    # Marks that some number has in another place than behind thousands.
+    sure = {mark for number in numbers for mark in '.,'
+            if mark in number and not _GROUPED.fullmatch(number)}
+    commas = any(',' in number for number in numbers)
+    if table.separator == ',' and not commas:
+        sure.add('.')
+    if table.separator == ';':
+        sure.add(',')
+    for line, row in table.rows:
+        with problems.of(f'{path}, line {line}'):
+            for name in ('start', 'end'):
+                number = row.get(name, '').strip()
+                if not _DECIMAL.fullmatch(number):
+                    continue
+                if not sure & set(number) or commas and '.' in number:
+                    raise InputError(
+                        f'{name} must be seconds, such as 1500 or 1.5, with one mark '
+                        f'in all rows, got {number!r}, which may be either')
+                row[name] = number.replace(',', '.')
+            yield f'{path}, line {line}', row
+
+
+def _read_jsonl(path: str, problems: Problems, text: dict) -> Iterator[Row]:
+    for line, content in read_lines(path, **text):
+        with problems.of(f'{path}, line {line}'):
+            try:
+                row = json.loads(content)
+            except (RecursionError, ValueError) as error:
+                raise InputError(f'not JSON ({error})') from None
+            if not isinstance(row, dict):
+                raise InputError('expected an object with a video and a caption, got '
+                                 f'{content[:80]!r}')
+            yield f'{path}, line {line}', row
+
+
+def _read_beside(folder: str, language: str | None, problems: Problems,
+                 text: dict) -> Iterator[Row]:
+    """Read the subtitles of each video, or else the text that is beside it."""
+    videos = find_videos(folder)
+    chosen = choose_subtitles(find_subtitles(folder, videos), language, problems)
+    for video in videos:
+        text_file = Path(folder, video).with_suffix('.txt')
+        with problems.of():  # of a file as a whole
+            if video in chosen:
+                yield from _clips_of(chosen[video], video, problems, text)
+            elif text_file.is_file():
+                for line, caption in read_lines(str(text_file), **text):
+                    yield f'{text_file}, line {line}', dict(
+                        video=video, caption=caption.strip())
 
 
 def _video_of(path: str, videos: list[str]) -> str:
-    found = [video for video in videos if Path(video).stem == Path(path).stem]
+    for stem in Path(path).stem, split_language(path)[0]:
+        found = [video for video in videos if Path(video).stem == stem]
+        if found:
+            break
     if len(found) != 1:
         raise InputError(f'{path} must be named as one video of the folder, got '
                          f'{len(found)} of that name')
     return found[0]
 
 
-def _read_subtitles(path: str, video: str) -> Iterator[Row]:
-    """Read SubRip: a number, the times, lines of text, a blank line."""
-    cues, before = [], []  # a cue: its line, its times, and its lines of text
-    for number, text in read_lines(path, keep_blank=True):
-        times = _TIMES.fullmatch(text)
-        if times:
-            _drop_number(before)
-        elif '-->' in text:
-            raise InputError(f'{path}, line {number}: expected times such as '
-                             f'00:00:01,000 --> 00:00:02,500, got {text[:80]!r}')
-        elif not cues and text.strip() and not text.strip().isdigit():
-            raise InputError(f'{path}, line {number}: expected the number or the '
-                             f'times of a subtitle, got {text[:80]!r}')
-        if times:
-            before = []
-            cues.append((number, times.groups(), before))
-        else:
-            before.append(text)
-    if ''.join(before[:-1]).strip() and not before[-2].strip():
-        _drop_number(before)  # of a subtitle that was cut off
-    empty = 0
-    for number, times, lines in cues:
-        caption = _shown_text(' '.join(lines))
-        if not caption:
-            empty += 1
-            continue
-        start, end = (int(hours) * 3600 + int(minutes) * 60 + int(seconds)
-                      + int(thousandths) / 1000 for hours, minutes, seconds, thousandths
-                      in (times[:4], times[4:]))
-        yield f'{path}, line {number}', dict(
-            video=video, caption=caption, start=start, end=end)
-    if empty:
-        warn(f'{path}: dropped {empty} subtitles without a text')
-
-
-def _drop_number(lines: list[str]) -> None:
-    """Take a last line away that is the number of the next subtitle."""
-    if lines and lines[-1].strip().isdigit():
-        lines.pop()
-
-
-def _shown_text(text: str) -> str:
-    """Return a text as players show it, without tags, places and entities."""
-    text = re.sub(r'\{\\[^}]*\}|\{/?[biusy](:[^}]*)?\}', '', text)
-    text = re.sub(r'</?(?:[bicsuv]|font|lang|rt|ruby)\b[^>]*>', '', text,
-                  flags=re.IGNORECASE)
-    text = re.sub(r'\\[Nnh]', ' ', text)
-    return ' '.join(html.unescape(text).split())
+def _clips_of(path: str, video: str, problems: Problems, text: dict) -> Iterator[Row]:
+    for cue in read_subtitles(path, problems, **text):
+        yield f'{path}, line {cue.line}', dict(
+            video=video, caption=cue.text, start=cue.start, end=cue.end)

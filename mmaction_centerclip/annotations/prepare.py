@@ -19,7 +19,7 @@ class Split(NamedTuple):
     split: str
     sources: tuple[str, ...]  # the published files that it needs
     read: Callable[..., list[AnnotationEntry]]  # takes the paths of the sources
-    videos: int | None = None  # how many are published, if that is known
+    videos: int | None = None  # how many, or clips, are published, if that is known
     # Takes the first source; one item a video, where the captions are missing.
     list_ids: Callable[[str], list] | None = None
 
@@ -46,8 +46,7 @@ def prepare_splits(splits: Sequence[Split], source: str, out: str,
                   f'{" and no ".join(missing)}')
             continue
         entries = split.read(*paths)
-        videos = _check_count(split, len({entry.video for entry in entries}),
-                              any_count)
+        videos = _check_count(split, len(entries), any_count)
         written += write_split(entries, split.split, osp.join(out, split.file), videos)
         ready += 1
     if not ready:

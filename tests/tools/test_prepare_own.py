@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from mmaction_centerclip.annotations import own_files, read_own_captions
+from mmaction_centerclip.annotations import read_own_captions, subtitles
 from mmaction_centerclip.datasets import read_annotations, read_entries
 
 SRT = ('\ufeff1\n00:00:00,500 --> 00:00:01,500\n<i>A red</i> square\nmoves\n\n'
@@ -77,7 +77,7 @@ def test_subtitles_are_clips(videos, prepare, tmp_path):
 def test_subtitles_are_read_as_players_show_them(text, expected, videos, tmp_path,
                                                  monkeypatch):
     said = []
-    monkeypatch.setattr(own_files, 'warn', said.append)
+    monkeypatch.setattr(subtitles, 'warn', said.append)
     times = [f'00:00:0{i},000 --> 00:00:0{i},900' for i in range(3)]
     (tmp_path / '3.srt').write_text(text.format(*times))
     entries, _ = read_own_captions(str(videos), str(tmp_path / '3.srt'))
@@ -113,7 +113,8 @@ def test_captions_beside_the_videos(videos, prepare, tmp_path):
     ('a.csv', 'video,caption,start,end\n0.mp4,a,5,2\n', 'line 2: .*end must be after'),
     ('a.csv', 'video,caption,start\n0.mp4,a,soon\n',
      "start must be seconds, got 'soon'"),
-    ('a.csv', 'video,caption,stop\n0.mp4,a,2\n', "line 2: expected .*got .'stop'"),
+    ('a.csv', 'video,caption,stop\n0.mp4,a,2\n',
+     "a.csv: expected the titles .*, got 'video, caption, stop'"),
     ('a.csv', 'video,caption,split\n0.mp4,a,train\n0.mp4,b,test\n',
      "line 3: 0.mp4 is in the split 'train' already"),
     ('a.csv', 'video,caption,split\n0.mp4,a,train\n1.mp4,b,\n', '1.mp4 has no split'),
@@ -128,7 +129,7 @@ def test_captions_beside_the_videos(videos, prepare, tmp_path):
     ('a.jsonl', '{"video": "0.mp4", "caption": "a", "start": true}', 'must be seconds'),
     ('a.jsonl', f'{{"video": "0.mp4", "caption": "a", "end": 1{"0" * 400}}}',
      'must be seconds'),
-    ('a.doc', 'x', 'a.doc must be a .csv, .jsonl or .srt file'),
+    ('a.doc', 'x', 'a.doc must be a .csv, .* or .vtt file'),
     ('b.csv', None, 'annotation file not found: .*b.csv')])
 def test_a_malformed_file_names_its_line(name, content, message, videos, prepare,
                                          tmp_path):

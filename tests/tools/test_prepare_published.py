@@ -122,6 +122,71 @@ def test_names_of_files(name, options, expected, publish, prepare, tmp_path):
     assert [*read_annotations(str(tmp_path / 'out/train.json'))] == expected
 
 
+def test_parts_of_msrvtt_are_joined(publish, prepare, tmp_path):
+    """Its first release has two files; a part of it makes what it can."""
+    content = json.loads(FILES['msrvtt']['MSRVTT_data.json'])
+    content['videos'].append(dict(video_id='video5', split='validate'))
+    parts = {f'{name}_videodatainfo.json': json.dumps(dict(
+        videos=[video for video in content['videos'] if video['split'] in splits],
+        sentences=[sentence for sentence in content['sentences']
+                   if (sentence['video_id'] == 'video1') == ('train' in splits)]))
+        for name, splits in (('train_val', ['train', 'validate']), ('test', ['test']))}
+    whole = {'MSRVTT_data.json': None}
+    for changed, made in (
+            ({'videodatainfo_2017.json': json.dumps(content)}, None),
+            ({'videodatainfo_2017.json': None, **parts}, None),
+            ({'test_videodatainfo.json': None}, ['train_7k', 'train_full'])):
+        whole.update(changed)
+        out = tmp_path / str(len(whole)) / str(made)
+        source = publish('msrvtt', **whole)
+        said = prepare('msrvtt', source, '--out', out, '--any-count')[1]
+        made = made or [*EXPECTED['msrvtt']]
+        for file in made:
+            assert read_annotations(
+                str(out / f'{file}.json')) == EXPECTED['msrvtt'][file], said
+        if len(made) == 2:
+            assert 'train_9k.json: lists 2 videos, not the published 9,000' in said
+            assert said.count('there is no ') == 2, said
+    source = publish('msrvtt', **{**whole, 'test_videodatainfo.json':
+                                  FILES['msrvtt']['MSRVTT_data.json']})
+    status, said = prepare('msrvtt', source, '--out', tmp_path / 'twice')
+    assert status == 1 and 'videos[0]: video1 stands twice' in said
+
+
+@pytest.mark.parametrize('name', ['MSR Video Description Corpus.csv',
+                                  'video_corpus.csv', 'video_description.csv'])
+def test_the_table_of_msvd(name, publish, prepare, tmp_path):
+    titles = 'VideoID,Start,End,WorkerID,Source,AnnotationTime,Language,Description'
+    rows = [f'{video.rpartition("_")[0].replace("_", ",")},{video.rpartition("_")[2]},'
+            f'5,clean,9,English,"{" ".join(words)}\n"'
+            for video, captions in CAPTIONS.items() for words in captions]
+    rows += ['a,0,9,5,clean,9,German,eine Katze', 'a,0,9,5,clean,9,English,']
+    source = publish('msvd', **{'raw-captions.pkl': None,
+                                name: '\n'.join([titles, *rows])})
+    status, said = prepare('msvd', source, '--out', tmp_path / 'out', '--any-count')
+    assert status == 0 and 'dropped 1 English rows without a Description' in said, said
+    for file, captions in EXPECTED['msvd'].items():
+        assert read_annotations(str(tmp_path / f'out/{file}.json')) == captions
+
+
+def test_clips_of_whole_videos_of_vatex(publish, prepare, tmp_path):
+    clips = [dict(videoID=f'-x_y_{name}', enCap=[name])
+             for name in ('000001_000011', '000020_000030')]
+    source = publish('vatex', **{'vatex_training_v1.0.json': json.dumps(clips)})
+    options = ['--out', tmp_path / 'out', '--any-count', '--whole-videos']
+    status, said = prepare('vatex', source, *options)
+    assert status == 0 and 'train.json: 2 videos, not the' in said, said
+    entries = read_entries(str(tmp_path / 'out/train.json'))
+    assert [(e.video, e.captions, e.start, e.end, e.id) for e in entries] == [
+        ('-x_y.mp4', ['000001_000011'], 1, 11, '-x_y_000001_000011'),
+        ('-x_y.mp4', ['000020_000030'], 20, 30, '-x_y_000020_000030')]
+    source = publish('vatex', **{'vatex_training_v1.0.json': json.dumps(
+        [dict(videoID='x', enCap=['a']), dict(videoID='x_1_2', enCap=['a'])])})
+    status, said = prepare('vatex', source, *options)
+    assert status == 1 and re.search(r'2 problems:\n.*: \[0\]: expected a videoID with '
+                                     r"the start.*'x'\n.*\[1\]: .*'x_1_2'$", said), said
+
+
 def test_all_video_descriptions(publish, prepare, tmp_path):
     lines = [f'{name} {" ".join(words)}\n' for name, captions in CAPTIONS.items()
              for words in captions]
@@ -151,7 +216,7 @@ def test_all_video_descriptions(publish, prepare, tmp_path):
     ('msrvtt', 'MSRVTT_data.json', '{"videos": [], "sentences": [{"video_id": "v", '
      '"caption": "a"}]}', r'sentences\[0\]: expected a caption of one of the videos'),
     ('msrvtt', 'MSRVTT_train.9k.csv', 'video_id\nvideo1\nvideo8\nvideo1\n',
-     '9k.csv, line 2: video1 stands twice'),
+     '2 problems:\n.*9k.csv, line 2: video1 stands twice\n.*line 4: video1 st'),
     ('msrvtt', 'MSRVTT_train.9k.csv', 'video_id\nvideo77\n',
      'video77 has no caption in .*MSRVTT_data.json'),
     ('msrvtt', 'MSRVTT_JSFUSION_test.csv', 'key,video_id,sentence\nret0,v,a,b\n',
@@ -166,6 +231,50 @@ def test_a_malformed_file_names_its_line(name, file, content, message, publish, 
     status, said = prepare(name, source, '--out', tmp_path / 'out', '--any-count')
     assert status == 1 and re.search(f'^error: .*{message}', said, re.M), said
     assert said.count('error:') == 1
+
+
+JSFUSION = 'MSRVTT_JSFUSION_test.csv'
+
+
+@pytest.mark.parametrize('name, file, content, places', [
+    ('lsmdc', 'LSMDC16_annos_training.csv', 'a\nb\nc\t1\t2\t1\t2\td\ne\n',
+     ['line 1', 'line 2', 'line 4']),
+    ('activitynet', 'train.json', json.dumps(dict(v_a=3, v_b=dict(
+        timestamps=[], sentences=['a']), v_c=dict(timestamps=[3], sentences=['a']))),
+     ['v_a', 'v_b', 'v_c']),
+    ('didemo', 'train_data.json', json.dumps([
+        dict(video='a', description=3), dict(video='a', description='a'), []]),
+     [r'\[0\]', r'\[2\]']),
+    ('vatex', 'vatex_training_v1.0.json', json.dumps([
+        dict(videoID='a', enCap='b'), dict(videoID='b')]), [r'\[0\]', r'\[1\]']),
+    ('msrvtt', 'MSRVTT_data.json', json.dumps(dict(
+        videos=[dict(video_id='a'), dict(video_id='b', split='c')],
+        sentences=[dict(video_id='d', caption='e'), dict(video_id='b')])),
+     [r'videos\[0\]', r'sentences\[0\]', r'sentences\[1\]']),
+    ('msrvtt', 'MSRVTT_train.9k.csv', 'video_id\na\nb\n', ['a has no', 'b has no']),
+    ('msrvtt', JSFUSION, 'key,video_id,sentence\na,b\nc,d,e\nf,g,h,i\n',
+     ['line 2', 'line 4']),
+    ('msvd', 'val_list.txt', 'a\nc_3_4\nc_3_4\n', ['line 1', 'line 3']),
+    ('msvd', 'val_list.txt', 'e_3_4\nf_3_4\n', ['line 1: .*no', 'line 2: .*no']),
+    ('msvd', 'raw-captions.pkl', pickle.dumps({'a_0_9': 'a cat', 'b_1_2': [3]}),
+     ["'a_0_9'", "'b_1_2'"]),
+    ('msvd', 'AllVideoDescriptions.txt', 'a_0_9 a cat\nb a dog\nc\n',
+     ['line 2', 'line 3']),
+    ('msvd', 'video_corpus.csv', 'VideoID,Start,End,Language,Description\n'
+     'a,,9,English,b\nb,1.5,2,English,c\nd\n', ['line 4', 'line 2', 'line 3'])])
+def test_all_problems_of_a_file_are_told_at_once(name, file, content, places, publish,
+                                                 prepare, tmp_path):
+    changed = {file: content}
+    if name == 'msvd' and file[0] in 'Av':
+        changed['raw-captions.pkl'] = FILES[name]['raw-captions.pkl']
+        if not file.startswith('val'):
+            changed['raw-captions.pkl'] = None
+    said = prepare(name, publish(name, **changed), '--out', tmp_path / 'out',
+                   '--any-count')[1].splitlines()
+    first = said.index(f'error: {len(places)} problems:')
+    assert len(said) == first + 1 + len(places), said
+    for line, place in zip(said[first + 1:], places):
+        assert re.match(fr'  .*{file}[:,] .*{place}', line), line
 
 
 @pytest.mark.parametrize('name', FILES)

@@ -8,10 +8,11 @@ from mmaction_centerclip.annotations import (
     AnnotationEntry,
     Split,
     convert_annotations,
+    form_errors,
     prepare_splits,
 )
 from mmaction_centerclip.cli import exit_on_input_error, prepare_parser
-from mmaction_centerclip.errors import InputError, named_errors
+from mmaction_centerclip.errors import InputError, Problems
 
 
 def join_sentences(timestamps: list, sentences: list[str]) -> str:
@@ -27,12 +28,14 @@ def join_sentences(timestamps: list, sentences: list[str]) -> str:
 def read_paragraphs(path: str, suffix: str) -> list[AnnotationEntry]:
     """Read the paragraph of each video."""
 
-    def convert(videos: dict) -> list[AnnotationEntry]:
+    def convert(videos: dict, problems: Problems) -> list[AnnotationEntry]:
         entries = []
         for name, video in videos.items():
-            with named_errors(name):
+            with problems.of(name), form_errors(
+                    'expected timestamps, pairs of seconds, and sentences, got '
+                    f'{str(video)[:80]}'):
                 paragraph = join_sentences(video['timestamps'], video['sentences'])
-            entries.append(AnnotationEntry(name + suffix, [paragraph], name))
+                entries.append(AnnotationEntry(name + suffix, [paragraph], name))
         return entries
 
     return convert_annotations(

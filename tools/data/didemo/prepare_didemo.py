@@ -11,19 +11,26 @@ from mmaction_centerclip.annotations import (
     AnnotationEntry,
     Split,
     convert_annotations,
+    form_errors,
     prepare_splits,
 )
 from mmaction_centerclip.cli import exit_on_input_error, prepare_parser
+from mmaction_centerclip.errors import Problems
 
 
 def read_paragraphs(path: str, suffix: str | None) -> list[AnnotationEntry]:
     """Join the descriptions of each video to one paragraph."""
 
-    def convert(annotations: list[dict]) -> list[AnnotationEntry]:
+    def convert(annotations: list[dict], problems: Problems) -> list[AnnotationEntry]:
+        if not isinstance(annotations, list):
+            raise TypeError
         sentences: dict[str, list[str]] = {}
-        for annotation in annotations:
-            sentences.setdefault(annotation['video'], []).append(
-                annotation['description'].strip())
+        for number, annotation in enumerate(annotations):
+            with problems.of(f'[{number}]'), form_errors(
+                    'expected an annotation with a video and a description, got '
+                    f'{str(annotation)[:80]}'):
+                sentences.setdefault(annotation['video'], []).append(
+                    annotation['description'].strip())
         return [AnnotationEntry(
             name if suffix is None else osp.splitext(name)[0] + suffix,
             [' '.join(parts)], name) for name, parts in sentences.items()]

@@ -12,13 +12,15 @@ from mmaction_centerclip.annotations import (
     read_tabs,
 )
 from mmaction_centerclip.cli import exit_on_input_error, prepare_parser
+from mmaction_centerclip.errors import Problems
 
 
 def read_clips(path: str, suffix: str, by_film: bool) -> list[AnnotationEntry]:
     """Read the clips of a list, those of a name together."""
     captions: dict[str, list[str]] = {}
-    for name, *_, sentence in read_tabs(path, 6):
-        captions.setdefault(name, []).append(sentence)
+    with Problems() as problems:
+        for name, *_, sentence in read_tabs(path, 6, problems):
+            captions.setdefault(name, []).append(sentence)
     return [AnnotationEntry(
         (f'{name.rpartition("_")[0]}/' if by_film else '') + name + suffix, texts, name)
         for name, texts in captions.items()]

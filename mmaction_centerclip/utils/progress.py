@@ -3,6 +3,8 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 
+from .units import format_seconds
+
 SECONDS_BETWEEN_LINES = 60
 
 
@@ -32,8 +34,8 @@ class Progress:
         if self.done >= self.count or elapsed - self._said >= SECONDS_BETWEEN_LINES:
             self._said = elapsed
             left = elapsed * (self.count / self.done - 1)
-            print(f'{self.done}/{self.count}, elapsed: {elapsed:.0f} s, '
-                  f'left: {left:.0f} s', flush=True)
+            print(f'{self.done}/{self.count}, elapsed: {format_seconds(elapsed)}, '
+                  f'left: {format_seconds(left)}', flush=True)
 
     def close(self) -> None:
         """Leave the terminal as it was."""

@@ -19,6 +19,7 @@ from mmaction_centerclip.datasets.caching.frame_cache import FrameCache
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.folder_lock import lock_folder
+from mmaction_centerclip.utils.units import format_bytes
 
 from ..datasets.clips import FRAMES, h264, numbers_of, write_clip
 from ..processes import kill_at_random
@@ -139,7 +140,7 @@ def test_caching_what_a_config_draws(folder, run_tool):
     assert '128 of 128 frames of 2 videos are cached' in said
     assert 'changes frames by' in said
     size = (folder / 'frames.db').stat().st_size
-    assert f'frames.db: {size / 2**20:.1f} MiB' in said
+    assert f'frames.db: {format_bytes(size)}\n' in said
     video, stored = cached_frames(folder, 'a.mp4')
     assert stored == set(range(FRAMES))
     found = numbers_of(np.stack(video.get_batch(range(FRAMES)).asnumpy()))

@@ -37,6 +37,7 @@ import torch
 from mmaction_centerclip.search.compressed import can_compress
 from mmaction_centerclip.search.segment_table import SegmentTable
 from mmaction_centerclip.search.store import FileRecord, IndexStore, Segments
+from mmaction_centerclip.utils.units import format_bytes, format_seconds
 
 
 class RowMaker:
@@ -104,10 +105,10 @@ def measure(args: argparse.Namespace, path: str) -> None:
     print(f'{args.rows} {args.kind} rows of {args.dims} in files of '
           f'{args.rows_of_a_file}, {args.threads} threads\n'
           f'add: {args.rows / spent:.0f} rows a second; '
-          f'{os.path.getsize(path) / 2**30:.2f} GiB', flush=True)
+          f'{format_bytes(os.path.getsize(path))}', flush=True)
     began = time.perf_counter()
     table = SegmentTable(*store.load(), f'{path}.rows.npz')
-    print(f'open: {time.perf_counter() - began:.1f} s', flush=True)
+    print(f'open: {format_seconds(time.perf_counter() - began)}', flush=True)
     queries = np.concatenate([make(1) for _ in range(args.queries)])
     best = best_rows(table.segments.vectors, queries)
     if can_compress(table.segments.vectors):
@@ -118,13 +119,14 @@ def measure(args: argparse.Namespace, path: str) -> None:
                                  f'{path}.rows.npz')
             began = time.perf_counter()
             table.compressed.best(queries[0], 1)
-            print(f'compressed rows {what}: {time.perf_counter() - began:.1f} s; '
-                  f'{os.path.getsize(f"{path}.rows.npz") / 2**30:.2f} GiB', flush=True)
+            spent = format_seconds(time.perf_counter() - began)
+            print(f'compressed rows {what}: {spent}; '
+                  f'{format_bytes(os.path.getsize(f"{path}.rows.npz"))}', flush=True)
         measure_search(table, queries, best, False, args.repeats)
     measure_search(table, queries[:10], best, True, args.repeats)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f'memory: {peak:.2f} GiB at the peak, of which the vectors are '
-          f'{table.segments.vectors.nbytes / 2**30:.2f}')
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(f'memory: {format_bytes(peak)} at the peak, of which the vectors are '
+          f'{format_bytes(table.segments.vectors.nbytes)}')
 
 
 def main(args: argparse.Namespace) -> None:

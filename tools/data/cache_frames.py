@@ -49,6 +49,7 @@ from mmaction_centerclip.engine import launching
 from mmaction_centerclip.engine.config import prepare_config
 from mmaction_centerclip.utils.parallel import run_each
 from mmaction_centerclip.utils.pipelines import find_datasets, step_type
+from mmaction_centerclip.utils.units import format_bytes
 
 
 def set_cache(cfg: Config, args: argparse.Namespace) -> None:
@@ -160,7 +161,7 @@ def main(args: argparse.Namespace) -> None:
           f'{len({job[1] for job in cached})} videos are cached.')
     for path in sorted({job[0][0]['cache']['path'] for job in jobs}):
         if osp.exists(path):
-            print(f'{path}: {FrameStore(path).size() / 2**20:.1f} MiB')
+            print(f'{path}: {format_bytes(FrameStore(path).size())}')
     local = [job for job in cached if osp.isfile(job[1])][:8]
     if local:
         losses = measure_loss(local)

@@ -51,6 +51,7 @@ from mmaction_centerclip.datasets.compression import (
     compress_video,
 )
 from mmaction_centerclip.utils.parallel import run_each
+from mmaction_centerclip.utils.units import format_bytes
 
 
 def find_videos(folder: Path, out: Path) -> list[str]:
@@ -121,11 +122,11 @@ def main(args: argparse.Namespace) -> None:
     report = dict(options=vars(options), warning=warning_of(options),
                   compressed=done, skipped=skipped, failed=failed)
     write_text(json.dumps(report, indent=1), osp.join(args.out, LOG))
-    before, after = (sum(video[key] for video in done.values()) / 2**20
+    before, after = (format_bytes(sum(video[key] for video in done.values()))
                      for key in ('original_bytes', 'bytes'))
     frames = sum(video['frames'] for video in done.values())
     differ = sum(video['difference'] * video['frames'] for video in done.values())
-    print(f'{len(done)} videos compressed, {before:.1f} MiB to {after:.1f}, '
+    print(f'{len(done)} videos compressed, {before} to {after}, '
           f'{frames} frames compared, which differ by {differ / max(frames, 1):.2f} '
           f'of 255; {skipped} were there.\n{report["warning"]}')
     if failed:

@@ -15,6 +15,7 @@ from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.files import hash_file
 from mmaction_centerclip.utils.homes import expand_home
 from mmaction_centerclip.utils.sqlite_file import SQLiteFile
+from mmaction_centerclip.utils.units import format_bytes
 
 APPLICATION = 0x43434643  # which SQLite's header says this file is of
 PAGE_BYTES = 2**14
@@ -151,8 +152,9 @@ class FrameStore:
                 self.fail(error)
                 raise
             self._is_full = True
-            print_log(f'{error}; it may have {self.max_bytes} bytes, no more is added',
-                      'current', logging.WARNING)
+            most = format_bytes(self.max_bytes)
+            print_log(f'{error}; it may have {most}, no more is added', 'current',
+                      logging.WARNING)
 
     def check(self) -> None:
         """Raise what has made the file useless, if anything has."""

@@ -20,6 +20,7 @@ from mmaction_centerclip.datasets.video.decoding_errors import (
     open_media,
 )
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
+from mmaction_centerclip.utils.units import format_bytes, format_seconds
 
 # From the worst on; a video has one of them.
 STATES = dict(
@@ -161,7 +162,8 @@ def _lacks_frames(facts: dict, end: float, promised: int) -> str | None:
     # FLV's duration is of other packets than the frames.
     if end >= duration - (2.5 if facts['container'] == 'flv' else 1.5) / rate:
         return None
-    return f'{end:.2f} of {duration:.2f} s are there'
+    return (f'the last {format_seconds(duration - end)} of {format_seconds(duration)} '
+            'are missing')
 
 
 def _lacks_bytes(facts: dict, path: str) -> str | None:
@@ -184,7 +186,8 @@ def _lacks_bytes(facts: dict, path: str) -> str | None:
             promised = len(before + SEGMENT) + length + size
     # RIFF may count a byte of padding that is not there.
     if promised > facts['size'] + 1:
-        return f'{facts["size"]} of {promised} bytes are there'
+        missing = format_bytes(promised - facts['size'])
+        return f'the last {missing} of {format_bytes(promised)} are missing'
     return None
 
 

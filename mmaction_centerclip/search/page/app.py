@@ -22,6 +22,7 @@ from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import Hit
 from mmaction_centerclip.search.exports import FORMATS, format_hits
+from mmaction_centerclip.utils.units import format_bytes
 
 from .guard import error_answer, guard
 from .media import MOST_SECONDS, ClipFolder, TokenPicture, media_type, thumbnail
@@ -124,7 +125,7 @@ async def search_by_upload(request: Request) -> Response:
                 size += len(chunk)
                 if size > most:
                     raise HTTPException(
-                        413, f'The file is larger than {most / 2**20:.0f} MB, the most '
+                        413, f'The file is larger than {format_bytes(most)}, the most '
                         'that this page takes; cut a clip of it.')
                 file.write(chunk)
         if not size:

@@ -119,7 +119,7 @@ def test_a_clip_or_a_picture_is_a_query(ask, films):
     for content, status, reason in [
             (b'no video', 400, 'cannot be read: cannot be decoded'),
             (b'#EXTM3U\n#EXTINF:1,\nlong.mp4\n', 400, 'cannot be read'),
-            (bytes(2**20 + 1), 413, 'larger than 1 MB'), (b'', 400, 'empty')]:
+            (bytes(2**20 + 1), 413, 'larger than 1 MiB'), (b'', 400, 'empty')]:
         got, _, said = ask('/search', content)
         assert (got, reason in said['error']) == (status, True), said
 

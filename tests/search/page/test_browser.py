@@ -154,7 +154,7 @@ def test_a_clip_is_looked_for(tab, films):
 def test_a_clip_that_is_too_large_is_refused_before_it_is_sent(tab, tmp_path):
     (tmp_path / 'large.mp4').write_bytes(bytes(2**20 + 1))
     tab.get_by_label('by a clip').set_input_files(tmp_path / 'large.mp4')
-    tab.locator('#status.error', has_text='large.mp4 is larger than 1 MB').wait_for()
+    tab.locator('#status.error', has_text='large.mp4 is larger than 1 MiB').wait_for()
 
 
 def export(tab, menu, kind):

@@ -28,6 +28,7 @@ FORM = ('have videos with a video_id and a split, and sentences with a video_id 
         'caption')
 
 
+@functools.cache  # for several splits
 def read_data(*paths: str) -> tuple[dict[str, str], dict[str, list[str]]]:
     """Read the split and the captions of each video, of files that have each a part."""
     splits: dict[str, str] = {}

@@ -140,7 +140,7 @@ upload.addEventListener('change', () => {
   if (!file) return;
   if (file.size > about.most_bytes) {
     asked++;
-    return empty(`${file.name} is larger than ${about.most_bytes / 2 ** 20} MB, the most `
+    return empty(`${file.name} is larger than ${about.most_bytes / 2 ** 20} MiB, the most `
       + 'that this page takes; cut a clip of it.', true);
   }
   go(filters(), {upload: uploads.push(file) - 1});

@@ -4,11 +4,7 @@
 A coloured shape moves over a background with distractors and sensor noise; in some
 videos a second shape is there at the start or at the end only, which one frame cannot
 tell, nor the direction of motion. The videos are MPEG-4, those of --only-motion Motion
-JPEG: what MPEG-4 leaves of the frames before shows where the shape came from. Those of
---hard are twice as long, and each has a second shape, for a third of the time; the
-first may move diagonally too. Of --moving, the camera pans besides, the first shape
-stops on its way, and the second one moves up or down. Of --long, a fifth of 120 frames
-shows what captions tell.
+JPEG: what MPEG-4 leaves of the frames before shows where the shape came from.
 """
 import argparse
 import itertools
@@ -107,8 +103,7 @@ def draw_shape(image: np.ndarray, shape: str, center: np.ndarray,
         corners, start, radii = POLYGONS[shape]
         angles = np.arange(corners) * 2 * np.pi / corners + start * np.pi
     radii = radius * np.resize(radii, len(angles))
-    points = center + radii[:, None] * np.stack(
-        [np.cos(angles), np.sin(angles)], axis=1)
+    points = center + (radii * [np.cos(angles), np.sin(angles)]).T
     cv2.fillPoly(image, [(points * 2**shift).astype(np.int32)], color,
                  cv2.LINE_AA, shift)
 
@@ -133,9 +128,8 @@ def pan(canvas: np.ndarray, count: int, rng: np.random.Generator) -> list[np.nda
     angle, length = rng.uniform(0, 2 * np.pi), rng.uniform(0.25, 0.75) * SIZE
     path = length * np.array([np.cos(angle), np.sin(angle)])
     start = rng.uniform(np.maximum(-path, 0), SIZE - np.maximum(path, 0))
-    places = (start + path * t / (count - 1) for t in range(count))
-    return [canvas[y:y + SIZE, x:x + SIZE] for x, y in (
-        place.astype(int) for place in places)]
+    places = ((start + path * t / (count - 1)).astype(int) for t in range(count))
+    return [canvas[y:y + SIZE, x:x + SIZE] for x, y in places]
 
 
 def render_video(attributes: dict, rng: np.random.Generator, only_motion: bool = False,
@@ -148,11 +142,10 @@ def render_video(attributes: dict, rng: np.random.Generator, only_motion: bool =
     # As long on either side of its middle: places alone do not tell the direction.
     middle = SIZE / 2 + rng.uniform(-8, 8, size=2) * (direction == 0)
     second_place = rng.uniform(14, SIZE - 14, size=2)
-    times, hard = TIMES, 'side' in attributes
+    hard = 'side' in attributes
+    times = HARD_TIMES if hard else TIMES
     if hard:
-        second_place[0] = second_place[0] / 2 + (
-            SIZE / 2 if attributes['side'] == 'right' else 0)
-        times = HARD_TIMES
+        second_place[0] = (second_place[0] + SIZE * (attributes['side'] == 'right')) / 2
     # From 17 frames UniformSample takes 2, 6, 10 and 14, as many before the middle as
     # behind it; those from 16 would lie to the side that the shape comes from.
     count, path = (17, 0.9) if only_motion else (KINDS[kind] if hard else FRAMES, 0.6)
@@ -191,8 +184,7 @@ def write_video(path: Path, frames: np.ndarray) -> None:
             raise InputError(f'OpenCV cannot write {codec} video to {path}')
         for frame in frames:
             writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-        writer.release()
-        # Which says nothing of a full disk.
+        writer.release()  # which says nothing of a full disk
         reader = cv2.VideoCapture(partial)
         count = sum(1 for _ in iter(lambda: reader.read()[0], False))
         if count != len(frames):
@@ -214,9 +206,9 @@ def plan_videos(split: str, count: int, seed: int, only_motion: bool,
         if split == 'test' and key in seen:
             continue  # every test video can be told by its captions
         seen.add(key)
-        index, wordings = len(videos), 3
-        if split == 'test':
-            wordings = int(rng.integers(3, 5)) if index % 3 == 0 else 1
+        index = len(videos)
+        wordings = 3 if split == 'train' else (
+            int(rng.integers(3, 5)) if index % 3 == 0 else 1)
         captions = write_captions(attributes, wordings, rng)
         videos.append((f'{split}{index:04d}{suffix}', attributes, captions, rng))
 
@@ -224,10 +216,9 @@ def plan_videos(split: str, count: int, seed: int, only_motion: bool,
 def write_labels(out: Path, splits: dict[str, list[tuple]]) -> None:
     """Write lists of videos and classes for MMAction2's ``VideoDataset``."""
     for split, name in itertools.product(splits, LABELS):
-        write_text(''.join(
-            f'{file} {LABELS[name].index(attributes[name])}\n'
-            for file, attributes, _, _ in splits[split]), str(
-                out / f'{split}_{name}.txt'))
+        lines = (f'{file} {LABELS[name].index(attributes[name])}\n'
+                 for file, attributes, *_ in splits[split])
+        write_text(''.join(lines), str(out / f'{split}_{name}.txt'))
 
 
 def parse_args() -> argparse.Namespace:
@@ -244,19 +235,21 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--seed', type=int, default=0, help='random seed')
     kinds = parser.add_mutually_exclusive_group()
     for option, text in (
-            ('hard', 'longer videos with more to tell, a second shape in each'),
-            ('moving', 'likewise, with a camera that pans and shapes that stop and '
-             'cross'),
+            ('hard', 'twice as long, each with a second shape for a third of the time; '
+             'the first may move diagonally'),
+            ('moving', 'likewise, with a camera that pans, a first shape that stops '
+             'and a second one that moves up or down'),
             ('long', 'likewise, in a fifth of a video of 120 frames'),
-            ('motion', 'videos that differ in color, shape and direction of motion '
-             'only, so that many of a batch differ in the direction alone')):
-        kinds.add_argument('--only-motion' if option == 'motion' else f'--{option}',
-                           dest='kind', action='store_const', const=option, help=text)
+            ('only-motion', 'videos that differ in color, shape and direction alone, '
+             'so that many of a batch differ in the direction alone')):
+        kinds.add_argument(f'--{option}', dest='kind', action='store_const',
+                           const=option.removeprefix('only-'), help=text)
     args = parser.parse_args()
     distinct = len(COLORS) * 3 * len(MOTIONS)
-    args.num_train = args.num_train or 720 * (1 + (args.kind in ('hard', 'moving')))
-    args.num_test = args.num_test or (
-        600 if args.kind in KINDS else distinct if args.kind == 'motion' else 216)
+    counts = dict(hard=(1440, 600), moving=(1440, 600), long=(720, 600),
+                  motion=(720, distinct)).get(args.kind, (720, 216))
+    args.num_train = args.num_train or counts[0]
+    args.num_test = args.num_test or counts[1]
     args.out = args.out or '_'.join(filter(None, ('data/shapes', args.kind)))
     if args.kind == 'motion' and args.num_test > distinct:
         parser.error(f'--only-motion has {distinct} distinct videos to test '
@@ -267,7 +260,6 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     out = Path(args.out)
-    counts = dict(train=args.num_train, test=args.num_test)
     settings = dict(version=VERSION, num_train=args.num_train,
                     num_test=args.num_test, seed=args.seed)
     only_motion, hard = args.kind == 'motion', args.kind in KINDS
@@ -275,9 +267,9 @@ def main() -> None:
         settings.update(only_motion=True, motion_version=2)
     if hard:
         settings.update({args.kind: True, f'{args.kind}_version': 1})
-    splits = {split: plan_videos(split, count, args.seed, only_motion, hard)
-              for split, count in counts.items()}
-    manifest = out / 'manifest.json'
+    splits = {split: plan_videos(split, vars(args)[f'num_{split}'], args.seed,
+                                 only_motion, hard) for split in ('train', 'test')}
+    manifest, videos = out / 'manifest.json', out / 'videos'
     if manifest.is_file():
         try:
             found = json.loads(manifest.read_text())
@@ -289,7 +281,6 @@ def main() -> None:
             return
         raise InputError(f'{out} holds other data ({found}); expected {settings}. '
                          'Choose another --out, or remove the folder.')
-    videos = out / 'videos'
     videos.mkdir(parents=True, exist_ok=True)
     for name, attributes, _, rng in track(
         [video for split in splits.values() for video in split]):

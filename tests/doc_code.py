@@ -48,7 +48,7 @@ class Block(NamedTuple):
 
     @property
     def is_config(self) -> bool:
-        """Whether there is nothing but variables of literals and dict()."""
+        """True if there is nothing but variables of literals and dict()."""
         return all(
             isinstance(statement, ast.Assign)
             and isinstance(statement.targets[0], ast.Name)

@@ -1,4 +1,4 @@
-"""What is tested on a GPU: functions of a device, which need no pytest.
+"""Test what is claimed for a GPU: functions of a device, which need no pytest.
 
 They run on a CPU too, the fused kernel by Triton's interpreter
 (``TRITON_INTERPRET=1``).

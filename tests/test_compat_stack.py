@@ -56,7 +56,7 @@ def test_a_missing_package_names_all_ways(monkeypatch, missing):
 
 
 def import_mmaction_anew(monkeypatch, mmcv_version):
-    """What mmaction checks is in its __init__, and nowhere else."""
+    """Import it again: it checks versions in its __init__, and nowhere else."""
     monkeypatch.setattr(mmcv, '__version__', mmcv_version)
     monkeypatch.delitem(sys.modules, 'mmaction')
     compat.accept_newer_mmcv()

@@ -204,7 +204,7 @@ def test_counts_of_the_metafile(run_tool, tmp_path):
 
 
 def at(cfg, key):
-    """What the config has at a key of ``--cfg-options``, or None."""
+    """Return the config's value at a key of ``--cfg-options``, or None."""
     for part in key.split('.'):
         if isinstance(cfg, (list, tuple)):
             cfg = cfg[int(part)]

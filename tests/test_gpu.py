@@ -1,4 +1,4 @@
-"""What is claimed for a GPU, by `pytest -m gpu`."""
+"""Check all that is claimed for a GPU, by `pytest -m gpu`."""
 import pytest
 
 from .gpu_checks import CHECKS

@@ -1,4 +1,4 @@
-"""What the project's files promise each other."""
+"""The project's files keep what they promise each other."""
 import json
 import re
 
@@ -47,7 +47,7 @@ def test_version():
 @pytest.mark.parametrize('path', sorted((ROOT / 'demo').glob('*.ipynb')),
                          ids=lambda path: path.stem)
 def test_notebooks_have_outputs(path):
-    """Of a whole run, without errors, warnings and paths of a machine."""
+    """They are of a whole run, without errors, warnings and paths of a machine."""
     cells = [cell for cell in json.loads(path.read_text())['cells']
              if cell['cell_type'] == 'code']
     assert [c['execution_count'] for c in cells] == list(range(1, 1 + len(cells)))

@@ -19,7 +19,7 @@ from mmaction_centerclip.models import VideoTower
 from .measure import Call, count_macs, median_ratio, peak_mib, time_turns
 
 PRICES = {'tower': '', 'evaluation': 'eval_', 'step': 'step_'}
-"""What can be timed, and how the names of its figures begin."""
+"""The calls that can be timed, and how the names of their figures begin."""
 STEPS = 4  # times as many calls of the others as training steps, which take longer
 
 

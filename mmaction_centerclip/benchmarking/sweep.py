@@ -29,7 +29,7 @@ from .twin import MeasuredTwin, Prices, TwinData
 GROUP = ('config', 'reducer', 'block', 'segments', 'tokens')
 Train = Callable[[Config, int, str], str]
 WAYS = ('put in', 'scratch', 'finetuned')
-"""How a model meets a reducer: trained without it, from scratch, trained further."""
+"""The ways a model meets a reducer: trained without, from scratch, trained further."""
 START = b'{"cell": '  # as a row begins
 
 

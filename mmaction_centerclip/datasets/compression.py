@@ -29,7 +29,7 @@ LATE = 2e-3  # seconds that a frame may be from its time
 @check_types
 @dataclass(frozen=True)
 class Compression:
-    """How a video is compressed: H.264 in MP4, without sound.
+    """The settings of a compressed video: H.264 in MP4, without sound.
 
     CLIP4Clip's authors keep 3 frames of each second, and sample one of them (arXiv
     2104.08860, section 4.2).

@@ -11,7 +11,7 @@ TOPK = (1, 5, 10)
 CHUNK_ELEMENTS = 2**20  # float64 temporaries of 8 MiB each
 
 Counts = tuple[Tensor, Tensor]
-"""How many candidates of each query are better than its own, and how many tie."""
+"""Counts, for each query, of the candidates better than its own, and of ties."""
 
 
 def retrieval_metrics(similarity: Tensor | np.ndarray,

@@ -1,4 +1,4 @@
-"""What is measured of a model beside the same without necks."""
+"""A model is measured beside the same without necks."""
 import copy
 import time
 from functools import partial
@@ -74,7 +74,7 @@ def test_ratios_are_of_the_same_turn(pair):
 @pytest.mark.slow
 @torch._dynamo.config.patch(recompile_limit=2)
 def test_compiled_towers_have_a_first_call_and_are_never_eager(pair):
-    """Of as many shapes as torch compiles one function for, and more."""
+    """As many shapes as torch compiles one function for, and more."""
     graphs = []
 
     def backend(graph, inputs):

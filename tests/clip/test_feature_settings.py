@@ -1,4 +1,4 @@
-"""What no weight tells travels with a checkpoint, and is compared."""
+"""Settings that no weight tells travel with a checkpoint, and are compared."""
 import copy
 
 import pytest

@@ -1,4 +1,4 @@
-"""What open_clip knows of its models, all of them."""
+"""All that open_clip knows of its models, for each of them."""
 import functools
 
 import open_clip

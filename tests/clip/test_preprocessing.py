@@ -1,4 +1,4 @@
-"""What pictures open_clip's models were trained on, all of them."""
+"""The pictures that open_clip's models were trained on, for each of them."""
 import json
 
 import open_clip

@@ -1,4 +1,4 @@
-"""What a checkpoint holds beside weights is checked before it is resumed."""
+"""All that a checkpoint holds beside weights is checked before it is resumed."""
 import shutil
 
 import pytest

@@ -19,7 +19,7 @@ def slow_softmax(scores):
 
 
 def competes(i, j, pairs):
-    """Whether the caption of pair i and the video of pair j are compared."""
+    """Return True if the caption of pair i and the video of pair j are compared."""
     return i == j or not any(a == b for a, b in zip(pairs[i], pairs[j]))
 
 

@@ -187,7 +187,7 @@ def test_what_is_dropped_can_be_fused(count):
 
 
 def test_a_segment_that_keeps_all_changes_no_other():
-    """Of a share, which may leave one whole and little of the next."""
+    """A share may leave one whole and little of the next."""
     neck = MODELS.build(dict(type='NormTokenDrop', before_block=1, num_segments=2,
                              num_centers=0.6, fuse=True))
     tokens = video_tokens(batch=1, frames=2, patches=10)

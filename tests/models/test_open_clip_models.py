@@ -30,7 +30,7 @@ FAMILIES = {
     'MobileCLIP 2': 'MobileCLIP2', 'MobileCLIP': 'MobileCLIP', 'ViTamin': 'ViTamin',
     'ConvNeXt': 'convnext', 'Swin': 'swin', 'ResNet': 'RN', 'CLIPA': 'CLIPA',
     'Meta CLIP 2 (worldwide)': 'worldwide', 'ViT of timm': 'vit_', 'ViT': 'ViT-'}
-"""What the names of a family have in common; the first that fits counts."""
+"""A part that the names of a family have in common; the first that fits counts."""
 
 
 def tower_or_reason(name):
@@ -50,7 +50,7 @@ FAST = 'PE-Core-T-16-384', 'ViT-S-16'  # in every run of the tests
 
 
 def kind_of(name):
-    """What an architecture has beside its sizes: options, and a kind of timm's."""
+    """Return the options and kind of timm's that an architecture has beside sizes."""
     config = clip_config(name)
     kind, _, _ = config['vision_cfg'].get('timm_model_name', '').partition('_patch')
     return (re.sub('_(tiny|small|base|large|giant|giantopt|gigantic)$', '', kind),

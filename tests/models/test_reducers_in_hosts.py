@@ -55,7 +55,7 @@ def config_of(reducer, **options):
 
 
 def refused(host, reducer):
-    """What the host lacks, if it lacks something that the reducer needs."""
+    """Return what the host lacks, if it lacks something that the reducer needs."""
     if reducer == 'class' and not host.prefix:
         return 'needs a class token'
     tower = host.build()

@@ -98,7 +98,7 @@ def test_divided_attention_refuses_necks_that_move_patches():
 @pytest.mark.parametrize('name', ['timesformer_space', 'timesformer_joint'])
 @torch.no_grad()
 def test_features_for_recognisers(name, imgs):
-    """Of the mean of the segments' class tokens, or of the video's."""
+    """They are of the mean of the segments' class tokens, or of the video's."""
     tower = HOSTS[name].build([dict(NECK, before_block=3)]).eval()
     tower.init_weights()
     tokens = tower.run_blocks(imgs).by_frame

@@ -43,7 +43,7 @@ def test_matching_is_the_papers(seed, count, first, data):
 @given(st.integers(0, 999), st.integers(2, 14), st.booleans(), st.data())
 @settings(deadline=None)
 def test_merging_loses_nothing(seed, count, grid, data):
-    """Of equal tokens too, whose ties go to the lowest index."""
+    """Equal tokens are merged too; their ties go to the lowest index."""
     parts = alternate(count, first=False)
     num_merges = data.draw(st.integers(0, len(parts[0])))
     tokens = tokens_of(seed, 2, count, grid=grid)
@@ -96,7 +96,7 @@ def test_the_rest_goes_to_the_last_that_is_kept(scores, data):
 
 @given(st.integers(0, 99), st.integers(1, 5), st.sampled_from([None, 0, 1]))
 def test_what_is_fused_is_the_mean_of_its_cluster(seed, count, weighted):
-    """Of weights too, where all of a cluster may be zero."""
+    """With weights too, where all of a cluster may be zero."""
     tokens = tokens_of(seed, 2, 5)
     scores = tokens[..., 0]
     kept = scores.topk(count).indices.sort().values

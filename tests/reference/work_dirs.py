@@ -1,4 +1,4 @@
-"""What MMEngine's LoggerHook and runner leave in a work dir: read, and made up."""
+"""Read and make up what MMEngine's LoggerHook and runner leave in a work dir."""
 import json
 
 from mmengine.config import Config

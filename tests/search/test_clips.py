@@ -1,4 +1,4 @@
-"""What is made of a video is shown as that is, for as long."""
+"""Clips and copies of a video are shown as it is, for as long."""
 from fractions import Fraction
 
 import av

@@ -1,4 +1,4 @@
-"""What an index keeps of its model."""
+"""An index keeps what its model needs."""
 import pytest
 
 from mmaction_centerclip.errors import InputError

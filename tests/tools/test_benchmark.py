@@ -75,7 +75,7 @@ def test_flops_are_those_of_the_sizes(run_tool, tiny_config, tmp_path):
 
 
 def test_flops_of_recognisers(run_tool, tmp_path):
-    """Of a clip, without a caption: 4 x 16 tokens of 4 blocks, 2 x 16 behind two."""
+    """A clip without a caption: 4 x 16 tokens of 4 blocks, 2 x 16 behind two."""
     configs = sorted((CONFIGS / 'recognition/videomae').glob('*shapes*.py'))
     run_tool(FLOPS, *configs, '--out', tmp_path / 'out.json')
     reduced, whole = json.loads((tmp_path / 'out.json').read_text()).values()

@@ -120,7 +120,7 @@ def test_what_is_drawn_at_random_has_no_features(cfg, checkpoint, tmp_path, run_
         recipe_of([dict(type='VideoInit'), dict(type='RandomResizedCrop')])
 
     class Other(OpenCLIPResize):
-        """Of which nobody knows what it adds."""
+        """A step of which nobody knows what it adds."""
 
     with pytest.raises(InputError, match='Other may draw at random'):
         recipe_of([dict(type=Other)])

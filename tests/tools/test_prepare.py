@@ -50,7 +50,7 @@ def test_shapes_are_those_of_earlier_versions(only_motion, hard, digest, means):
 
 
 def test_moving_and_long_shapes_tell_the_same():
-    """Of the same captions: a camera that pans, and a video most of which is empty."""
+    """Their captions are alike: a camera pans, or most of a video is empty."""
     tool = runpy.run_path(str(TOOLS / 'data/shapes/prepare_shapes.py'))
     changes = {}
     for kind, count in dict(hard=32, moving=32, long=120).items():
@@ -113,7 +113,7 @@ def test_shapes_labels_are_what_the_captions_tell(prepare, tmp_path):
 @pytest.mark.parametrize('directions', [('left', 'right'), ('up', 'down')])
 def test_motion_is_nothing_but_an_order_of_frames(directions, tmp_path,
                                                   monkeypatch):
-    """What is decoded of opposite motions is the same frames, turned round."""
+    """Opposite motions decode to the same frames, turned round."""
     path = TOOLS / 'data' / 'shapes' / 'prepare_shapes.py'
     spec = importlib.util.spec_from_file_location('prepare_shapes', path)
     shapes = importlib.util.module_from_spec(spec)

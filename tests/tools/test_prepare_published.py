@@ -372,7 +372,7 @@ def test_damaged_pickles(content, message, publish, prepare, tmp_path):
 
 @pytest.mark.slow
 def test_killed_at_any_moment_it_resumes(publish, prepare, tmp_path):
-    """What is there after a kill is whole, and a second run does the rest."""
+    """All that is there after a kill is whole, and a second run does the rest."""
     videos = {f'v_{i}': dict(timestamps=[[0, 1]] * 20, sentences=['some words'] * 20)
               for i in range(5000)}
     source = publish('activitynet', **{

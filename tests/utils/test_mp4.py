@@ -14,7 +14,7 @@ def write_and_read(path):
 
 
 def test_a_fork_does_what_its_parent_has_done(tmp_path):
-    """What converts frames has threads, which a fork does not have."""
+    """The converter of frames has threads, which a fork does not have."""
     for name in ('first.mp4', 'second.mp4'):
         write_and_read(str(tmp_path / name))
     fork = multiprocessing.get_context('fork').Process(

@@ -1,4 +1,4 @@
-"""What is seen of necks is what the tower's own tokens say, for each reducer."""
+"""Views of necks show what the tower's own tokens say, for each reducer."""
 import math
 
 import pytest

@@ -32,7 +32,7 @@ class TokenNeck(BaseModule, metaclass=ABCMeta):
     inside_block = False
     """Applied between the block's attention and its MLP."""
     reads: tuple[str, ...] = ()
-    """Of :class:`VideoTokens`, 'keys' or 'entropy', needed; only inside a block."""
+    """Parts of :class:`VideoTokens` needed, 'keys', 'entropy'; only inside a block."""
     proportional_attention = False
     """From this block on, attention counts a token as often as its size says."""
     without_attention = ''

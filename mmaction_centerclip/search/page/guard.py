@@ -1,4 +1,4 @@
-"""Whom the page answers, and the headers of all answers."""
+"""Refuse requests of other sites, and set the headers of all answers."""
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send

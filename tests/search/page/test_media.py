@@ -1,4 +1,4 @@
-"""What the page shows of a video, asked over HTTP: frames, tokens and clips."""
+"""The page shows a video's frames, tokens and clips, asked over HTTP."""
 import io
 import shutil
 from urllib.parse import quote

@@ -102,35 +102,45 @@ def split_by_video(videos: list[str], test_fraction: float,
 def _name_clip(video: str, start: float | None, end: float | None) -> str:
     if start is None and end is None:
         return video
-    return f'{video}#{start or 0:g}-{"" if end is None else f"{end:g}"}'
+    # To a thousandth of a second, as subtitles have it, for a day.
+    return f'{video}#{start or 0:.8g}-{"" if end is None else f"{end:.8g}"}'
 
 
 def _check_row(row: dict[str, object], folder: str) -> None:
-    """Check a row, and turn its numbers into numbers, in place."""
+    """Check the cells of a row, and turn its numbers into numbers, in place."""
     unknown = set(row) - set(KEYS)
     if unknown:
         raise InputError(f'expected {", ".join(KEYS)}, got {sorted(unknown)}')
-    for name in ('video', 'caption'):
-        if not isinstance(row.get(name), str) or not row[name].strip():
-            raise InputError(f'{name} must be a text that is not empty, got '
+    with Problems() as problems:
+        for name in ('video', 'caption'):
+            if not _is_text(row.get(name)):
+                problems.add(f'{name} must be a text that is not empty, got '
                              f'{row.get(name)!r}')
-    if not os.path.isfile(os.path.join(folder, row['video'])):
-        raise InputError(f'there is no video {row["video"]} in {folder}')
+            elif name == 'video' and not os.path.isfile(
+                    os.path.join(folder, row['video'])):
+                problems.add(f'there is no video {row["video"]} in {folder}')
+        for name in ('start', 'end'):
+            value = row.get(name)
+            try:
+                if isinstance(value, bool):
+                    raise TypeError
+                row[name] = None if value in (None, '') else float(value)
+            except (OverflowError, TypeError, ValueError):
+                problems.add(f'{name} must be seconds, got {str(value)[:80]!r}')
+        if row.get('split') not in (None, '', 'train', 'val', 'test'):
+            problems.add(f'split must be train, val or test, got {row["split"]!r}')
     if not os.path.isabs(row['video']):  # however it is written
         row['video'] = os.path.normpath(row['video']).replace(os.sep, '/')
-    for name in ('start', 'end'):
-        value = row.get(name)
-        try:
-            if isinstance(value, bool):
-                raise TypeError
-            row[name] = None if value in (None, '') else float(value)
-        except (OverflowError, TypeError, ValueError):
-            raise InputError(f'{name} must be seconds, got {str(value)[:80]!r}'
-                             ) from None
-    if row.get('split') not in (None, '', 'train', 'val', 'test'):
-        raise InputError(f'split must be train, val or test, got {row["split"]!r}')
     AnnotationEntry(row['video'], [row['caption']], 'the clip', row['start'],
                     row['end'])
+
+
+def _is_text(value: object) -> bool:
+    """Return True for a text with something in it, all of which can be written."""
+    try:
+        return isinstance(value, str) and bool(value.strip().encode())
+    except UnicodeEncodeError:  # half of a character, which JSON can have
+        return False
 
 
 def _read_file(path: str, folder: str, problems: Problems, text: dict) -> Iterator[Row]:
@@ -170,7 +180,8 @@ def _read_table(path: str, problems: Problems, text: dict) -> Iterator[Row]:
                 if not sure & set(number) or commas and '.' in number:
                     raise InputError(
                         f'{name} must be seconds, such as 1500 or 1.5, with one mark '
-                        f'in all rows, got {number!r}, which may be either')
+                        f'in all rows, got {number!r}, which may be either; between '
+                        'commas a dot is always decimal')
                 row[name] = number.replace(',', '.')
             yield f'{path}, line {line}', row
 

@@ -44,7 +44,7 @@ def read(folder, path, content, **kwargs):
     ('a.csv', write(';').encode('utf-32')),
     # Columns and rows that were used once.
     ('a.csv', write(';', [(*TITLES, '', ''), *((*row, '', ' ') for row in ROWS),
-                              ('', '', '', '', '', '')]).encode())])
+                       ('', '', '', '', '', '')]).encode())])
 def test_tables_of_spreadsheets(name, content, videos, tmp_path):
     assert read(videos, tmp_path / name, content) == [
         ('0.mp4', 'ein Bär', .5, 1.25), ('1.mp4', 'a; b, "c"', None, 2.5)]
@@ -102,6 +102,9 @@ SRT = '1\n00:00:01,000 --> 00:00:02,000\na\n\n2\n00:00:03,000 -> 00:00:04,000\nb
      '{"video": "0.mp4", "caption": 3}\n{"video": "0.mp4", "text": "a"}\n',
      ['line 1: not JSON', 'line 2: expected an object', 'line 4: caption must be a',
       'line 5: expected video']),
+    ('a.jsonl', '{"video": "7.mp4", "caption": "\\ud83d", "end": [], "split": "a"}',
+     ['line 1: there is no video 7', 'line 1: caption must be a text', 'line 1: end mu',
+      "line 1: split must be train, val or test, got 'a'"]),
     ('0.srt', f'hello\n\n{SRT}3\n00:00:09,000 --> 00:00:08,000\nc\n\n'
      '4\n00:00:61,000 --> 00:01:02,000\nd\n',
      ['line 1: expected the number', 'line 8: expected times', 'line 16: expected ti',
@@ -131,6 +134,15 @@ def test_problems_beside_the_videos_are_told_together(videos):
     first, second = caught.value.problems
     assert '0.srt, line 6: expected times' in first
     assert '1.txt, line 1: not text in utf-8' in second
+
+
+def test_clips_of_a_long_film_have_names_of_their_own(videos, tmp_path):
+    path = tmp_path / '0.srt'
+    path.write_text('03:25:45,610 --> 03:25:45,620\na\n'
+                    '03:25:45,620 --> 03:25:45,630\nb')
+    entries, _ = read_own_captions(str(videos), str(path))
+    assert [entry.id for entry in entries] == ['0.mp4#12345.61-12345.62',
+                                               '0.mp4#12345.62-12345.63']
 
 
 def test_clips_of_two_splits_are_all_told(videos, tmp_path):

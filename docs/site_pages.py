@@ -12,6 +12,7 @@ from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parents[1]
 START = ('README.md', 'CHANGELOG.md', 'CONTRIBUTING.md')
+BOOSTS = {'docs/faq.md': 3, 'docs/notes/performance.md': 0.3, 'CHANGELOG.md': 0.2}
 CODE = re.compile(r'(^ *```.*?^ *```$|`[^`]+`)', re.M | re.S)
 LINK = re.compile(r'(?<=\]\()(?!https?:|mailto:|data:|#)([^)#\s]+)')
 
@@ -64,6 +65,8 @@ def notebook_page(text: str) -> str:
 def page_of(path: str) -> str:
     """Return a file of the repository as Markdown."""
     text = (ROOT / path).read_text(encoding='utf-8')
+    if path in BOOSTS:
+        return f'---\nsearch:\n  boost: {BOOSTS[path]}\n---\n{text}'
     if path.endswith('.md'):
         return text
     if path.endswith('.ipynb'):

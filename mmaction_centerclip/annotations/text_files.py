@@ -104,7 +104,7 @@ def read_csv(path: str, columns: Collection[str], problems: Problems,
         path (str): The file.
         columns (Collection[str]): Titles that it must have.
         problems (Problems): Takes the rows that are none.
-        **kwargs: Those of :func:`read_text`.
+        **kwargs (str): Those of :func:`read_text`.
     """
     text = read_text(path, **kwargs)
     said = re.match(r'"?sep=([^\r\n"])"?(\r\n?|\n)', text, flags=re.IGNORECASE)

@@ -4,6 +4,7 @@ from .hooks import *  # noqa: F403
 from .hooks import __all__ as _hooks
 from .optimization import CLIPOptimWrapperConstructor, LinearWarmupCosineLR
 from .runner import RetrievalRunner
+from .sharding import FullyShardStrategy
 
-__all__ = ['CLIPOptimWrapperConstructor', 'LinearWarmupCosineLR', 'RetrievalRunner',
-           'find_resumable', 'lock_work_dir', *_hooks]
+__all__ = ['CLIPOptimWrapperConstructor', 'FullyShardStrategy', 'LinearWarmupCosineLR',
+           'RetrievalRunner', 'find_resumable', 'lock_work_dir', *_hooks]

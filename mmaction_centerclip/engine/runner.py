@@ -41,14 +41,8 @@ class RetrievalRunner(Runner):
             return super().from_cfg(prepare_config(cfg))
 
     def build_logger(self, *args, **kwargs) -> MMLogger:
-        """Keep what fills screens for the log's file: environment, config, hooks."""
-        logger = super().build_logger(*args, **kwargs)
-        for handler in logger.handlers:
-            if not isinstance(handler, logging.FileHandler):
-                handler.addFilter(_is_short)
-        path = osp.join(self._log_dir, f'{self.timestamp}.log')
-        logger.info(f'The environment, the config and the hooks are in {path}')
-        return logger
+        return shorten_log(super().build_logger(*args, **kwargs),
+                           osp.join(self._log_dir, f'{self.timestamp}.log'))
 
     def load_checkpoint(self, filename: str, *args, **kwargs) -> dict:
         with config_errors(f'{filename} cannot be loaded'):
@@ -57,6 +51,15 @@ class RetrievalRunner(Runner):
     def resume(self, filename: str, *args, **kwargs) -> None:
         with config_errors(f'{filename} cannot be loaded'):
             super().resume(filename, *args, **kwargs)
+
+
+def shorten_log(logger: MMLogger, path: str) -> MMLogger:
+    """Keep what fills screens for the log's file: environment, config, hooks."""
+    for handler in logger.handlers:
+        if not isinstance(handler, logging.FileHandler):
+            handler.addFilter(_is_short)
+    logger.info(f'The environment, the config and the hooks are in {path}')
+    return logger
 
 
 def _is_short(record: logging.LogRecord) -> bool:

@@ -1,6 +1,9 @@
-"""Load weights that must fit, and hash those of a model."""
+"""Load weights that must fit, hash those of a model, and take their norm."""
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from mmaction_centerclip.errors import InputError
 
@@ -44,5 +47,27 @@ def hash_weights(digest, model: nn.Module) -> None:
     """Take names, types, shapes and values of all weights into a hash."""
     for name, value in sorted(model.state_dict().items()):
         digest.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(
+        digest.update(whole(value).detach().cpu().contiguous().flatten().view(
             torch.uint8).numpy().data)
+
+
+def whole(value: Tensor) -> Tensor:
+    """Return a tensor with the parts that other processes hold, which all must call."""
+    return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+def split_sharded(tensors: Iterable[Tensor]) -> list[list[Tensor]]:
+    """Part tensors that are split over processes from others, without empty parts."""
+    parts: tuple[list, list] = ([], [])
+    for tensor in tensors:
+        parts[isinstance(tensor, DTensor)].append(tensor)
+    return [part for part in parts if part]
+
+
+def total_norm(tensors: Iterable[Tensor], norm_type: float = 2.0,
+               foreach: bool | None = None) -> Tensor:
+    """Return torch's ``get_total_norm``, also where some are split over processes."""
+    norms = [whole(nn.utils.get_total_norm(part, norm_type, foreach=foreach))
+             for part in split_sharded(tensors)]
+    return norms[0] if len(norms) == 1 else torch.linalg.vector_norm(
+        torch.stack(norms), norm_type)

@@ -6,6 +6,7 @@ from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 
 from mmaction_centerclip.errors import InputError, check_number, check_positive_int
+from mmaction_centerclip.utils.weights import total_norm, whole
 
 from .common import is_last_of_its_kind, model_of
 
@@ -41,10 +42,10 @@ class CheckFiniteHook(Hook):
 
     def _check_weights(self, runner, iteration: int) -> None:
         weights = [p for p in runner.model.parameters() if p.requires_grad]
-        if torch.nn.utils.get_total_norm(weights).isfinite():
+        if not weights or total_norm(weights).isfinite():
             return
         bad = [name for name, p in runner.model.named_parameters()
-               if not p.isfinite().all()]
+               if not whole(p).isfinite().all()]
         if bad:
             self._stop(runner, iteration, f'{len(bad)} weights are not finite, '
                        f'the first being {bad[0]}')

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-import torch
+import torch.distributed.run
 from mmaction.registry import HOOKS, METRICS, MODELS, OPTIM_WRAPPERS, TRANSFORMS
 from mmengine.config import Config
 
@@ -93,7 +93,7 @@ def commands_of(text: str) -> list[Command]:
     """
     functions = ''.join(
         f'{name}() {{ printf "%s\\0" "${{PYTHONPATH-}}" {name} "$@"; printf "\\1"; }}\n'
-        for name in ('python', 'bash', 'pip', 'pytest'))
+        for name in ('python', 'bash', 'pip', 'pytest', 'torchrun'))
     printed = subprocess.run(
         ['bash', '-euc', f'PATH=; unset PYTHONPATH\n{functions}{text}'], check=True,
         capture_output=True, text=True).stdout
@@ -184,6 +184,9 @@ def check_command(program: str, args: list[str]) -> None:
     elif program == 'pytest':
         assert args in ([], ['-m', ''], ['-m', 'gpu'])
         assert '    "slow: ' in (ROOT / 'pyproject.toml').read_text()
+    elif program == 'torchrun':
+        launched = torch.distributed.run.get_args_parser().parse_args(args)
+        check_tool(launched.training_script, launched.training_script_args)
     elif program == 'bash':
         assert (ROOT / args[0]).is_file()
         tool, positional, count = LAUNCHERS[args[0]]

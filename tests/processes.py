@@ -81,8 +81,16 @@ def free_port() -> int:
 
 def launch(script, *args, log) -> None:
     """Run a launcher, with forks in place of the processes that torchrun starts."""
+    ranks = start_launch(script, *args, log=log)
+    for process in ranks:
+        process.join()
+    assert not any(process.exitcode for process in ranks), Path(log).read_text()
+
+
+def start_launch(script, *args, log) -> list[multiprocessing.Process]:
+    """Start a launcher as :func:`launch` does."""
     folder = Path(log).with_name('bin')
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / 'torchrun').write_text('#!/bin/bash\nprintf "%s\\0" "$@"\n')
     (folder / 'torchrun').chmod(0o755)
     words = subprocess.run(
@@ -94,11 +102,8 @@ def launch(script, *args, log) -> None:
     count = options['nproc_per_node']
     known = dict(WORLD_SIZE=count, LOCAL_WORLD_SIZE=count, MASTER_PORT=str(free_port()),
                  MASTER_ADDR=options['master_addr'])
-    ranks = [start(_run_rank, dict(known, RANK=str(i), LOCAL_RANK=str(i)),
-                   *words[start_of:], log=log) for i in range(int(count))]
-    for process in ranks:
-        process.join()
-    assert not any(process.exitcode for process in ranks), Path(log).read_text()
+    return [start(_run_rank, dict(known, RANK=str(i), LOCAL_RANK=str(i)),
+                  *words[start_of:], log=log) for i in range(int(count))]
 
 
 def _run_rank(variables, path, *args):

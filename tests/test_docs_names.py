@@ -3,6 +3,7 @@ import pkgutil
 import re
 
 import pytest
+import torch.distributed.run
 from mmaction.registry import HOOKS, METRICS, MODELS
 
 import mmaction_centerclip.models
@@ -33,6 +34,7 @@ def test_options_in_the_prose(page):
              if 'parse_args()' in path.read_text()]
     known = {option for tool in tools for option in
              options_of(parser_of(str(tool.relative_to(ROOT))))}
+    known |= options_of(torch.distributed.run.get_args_parser())
     for code in inline_code_of(page):
         assert set(re.findall(r'(?<!\S)--[a-z][\w-]*', code)) <= known, code
         if code.startswith('--cfg-options '):

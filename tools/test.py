@@ -68,6 +68,8 @@ def main(args: argparse.Namespace) -> None:
         merge_args(cfg, args)
         runner = launching.build_runner(cfg)
         if args.checkpoint is None:
+            if isinstance(runner.model, dict):  # FlexibleRunner's, not yet built
+                runner.model = runner.strategy.build_model(runner.model)
             load_pretrained(model_of(runner))
         runner.test()
 

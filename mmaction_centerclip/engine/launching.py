@@ -6,6 +6,7 @@ import os.path as osp
 import torch
 from mmaction.registry import RUNNERS
 from mmengine.config import Config
+from mmengine.dist import all_gather_object
 from mmengine.runner import Runner
 
 from mmaction_centerclip.errors import InputError, check_positive_int, config_errors
@@ -14,6 +15,7 @@ from mmaction_centerclip.utils.tensor_files import read_checkpoint
 
 from .config import prepare_config, read_config
 from .runner import RetrievalRunner
+from .sharding import check_strategy
 
 
 def allow_other_settings(cfg: Config, names: list[str] | None) -> None:
@@ -113,7 +115,21 @@ def check_checkpoint(path: str | None) -> None:
 def build_runner(cfg: Config) -> Runner:
     """Build the runner that the config asks for, of a prepared config."""
     check_model(cfg)
+    check_strategy(cfg)
     if cfg.get('runner_type', 'RetrievalRunner') == 'RetrievalRunner':
-        return RetrievalRunner.from_cfg(cfg)
-    with config_errors('the config'):
-        return RUNNERS.build(prepare_config(cfg))
+        runner = RetrievalRunner.from_cfg(cfg)
+    else:
+        with config_errors('the config'):
+            runner = RUNNERS.build(prepare_config(cfg))
+    _check_start(cfg)
+    return runner
+
+
+def _check_start(cfg: Config) -> None:
+    """Check that all processes start alike, as those of machines might not."""
+    paths = all_gather_object(cfg.get('load_from'))
+    names = [osp.basename(str(path)) for path in paths]
+    if len(set(names)) > 1:
+        raise InputError(f'processes start from different checkpoints, {names}: the '
+                         f'work dir {cfg.work_dir} must be one folder, which all '
+                         'machines see')

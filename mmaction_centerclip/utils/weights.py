@@ -64,10 +64,9 @@ def split_sharded(tensors: Iterable[Tensor]) -> list[list[Tensor]]:
     return [part for part in parts if part]
 
 
-def total_norm(tensors: Iterable[Tensor], norm_type: float = 2.0,
-               foreach: bool | None = None) -> Tensor:
+def total_norm(tensors: Iterable[Tensor], norm_type: float = 2.0, **options) -> Tensor:
     """Return torch's ``get_total_norm``, also where some are split over processes."""
-    norms = [whole(nn.utils.get_total_norm(part, norm_type, foreach=foreach))
+    norms = [whole(nn.utils.get_total_norm(part, norm_type, **options))
              for part in split_sharded(tensors)]
     return norms[0] if len(norms) == 1 else torch.linalg.vector_norm(
         torch.stack(norms), norm_type)

@@ -14,6 +14,7 @@ HF = ['transformers[sentencepiece]>=4.50,<6']
 PEFT = ['peft>=0.21,<0.22']
 SEARCH = ['faiss-cpu>=1.10,<1.16']
 MMPRETRAIN = ['mmpretrain>=1.2,<2']
+ONNX = ['onnx>=1.19,<1.24', 'onnxscript>=0.5,<0.8', 'onnxruntime>=1.22,<1.33']
 SERVE = ['starlette>=1,<2', 'uvicorn<1']
 
 
@@ -96,13 +97,15 @@ setup(
         'search': SEARCH,  # an index of a million rows
         'mmpretrain': MMPRETRAIN,  # its vision transformer as a host
         'serve': SERVE,  # the page of the search
+        'onnx': ONNX,  # write and run exported models
         'docs': [  # the site
             'mkdocs-material>=9.7,<9.9', 'mkdocstrings[python]>=1.0.8,<1.1', 'ruff'
         ],
         'tests': [
             'pytest<10', 'pytest-xdist<4', 'hypothesis<7', 'ruff', 'codespell',
             'torchmetrics<2', 'playwright', 'nbclient', 'nbformat', 'ipykernel',
-            'tensorboard', *HF, *PEFT, *SEARCH, *MMPRETRAIN, *SERVE
+            'tensorboard', *HF, *PEFT, *SEARCH, *MMPRETRAIN, *ONNX,
+            *SERVE
         ],
     },
     cmdclass={'build_py': BuildWithMim},

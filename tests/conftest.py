@@ -19,7 +19,11 @@ from mmaction.registry import MODELS  # noqa: E402
 from mmengine.config import Config  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
 
-from mmaction_centerclip.apis import VideoTextRetrievalInferencer  # noqa: E402
+from mmaction_centerclip.apis import (  # noqa: E402
+    VideoTextRetrievalInferencer,
+    export_onnx,
+    init_retriever,
+)
 from mmaction_centerclip.clip.feature_settings import SETTINGS  # noqa: E402
 from mmaction_centerclip.engine.checkpoints import settings_of  # noqa: E402
 from mmaction_centerclip.engine.config import prepare_config  # noqa: E402
@@ -168,3 +172,13 @@ def run_tool():
 def inferencer(tiny_config, tiny_checkpoint):
     return VideoTextRetrievalInferencer(
         tiny_config, tiny_checkpoint, 'cpu', show_progress=False)
+
+
+@pytest.fixture(scope='session')
+def exported(tiny_config, tiny_checkpoint, tmp_path_factory):
+    """The folder of the tiny CenterCLIP as ONNX files, which nobody may change."""
+    pytest.importorskip('onnxruntime')
+    folder = tmp_path_factory.mktemp('exported') / 'tiny'
+    export_onnx(init_retriever(tiny_config, tiny_checkpoint), folder,
+                progress=lambda line: None)
+    return folder

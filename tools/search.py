@@ -92,8 +92,9 @@ def parse_args() -> argparse.Namespace:
     for name in ('index', 'search', 'serve'):
         command = commands.choices[name]
         command.add_argument('--index', required=True, help='the file of the index')
-        command.add_argument('--config', help='the config of the model; default: as '
-                             'the index remembers')
+        command.add_argument('--config', help='the config of the model, or the folder '
+                             'of tools/deployment/export_onnx.py; default: as the '
+                             'index remembers')
         command.add_argument('--checkpoint', help='its checkpoint; default: as the '
                              'index remembers; with --config, the weights that '
                              'model.pretrained names')
@@ -117,6 +118,7 @@ if __name__ == '__main__':
 
 from mmaction_centerclip.apis import VideoTextRetrievalInferencer
 from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
+from mmaction_centerclip.deployment.onnx_folder import is_exported
 from mmaction_centerclip.engine import launching
 from mmaction_centerclip.search import Hit, VideoIndex, remembered_model
 from mmaction_centerclip.search.relocation import relocate
@@ -133,12 +135,17 @@ def open_index(args: argparse.Namespace) -> VideoIndex:
     print(f'loading the model of {args.config or args.index}', file=sys.stderr)
     if args.config is None:
         cfg, checkpoint = remembered_model(args.index, args.checkpoint)
+    else:
+        cfg, checkpoint = args.config, args.checkpoint
+        if not is_exported(cfg):
+            cfg = launching.read_config(cfg, {})
+    if not is_exported(cfg):
         with config_errors('--cfg-options'):
             cfg.merge_from_dict(args.cfg_options)
-    else:
-        cfg = launching.read_config(args.config, args.cfg_options)
-        checkpoint = args.checkpoint
-    launching.allow_other_settings(cfg, args.allow_other)
+        launching.allow_other_settings(cfg, args.allow_other)
+    elif args.cfg_options or args.allow_other:
+        raise InputError(f'{cfg} is an exported model, whose config is fixed; got '
+                         '--cfg-options or --allow-other')
     inferencer = VideoTextRetrievalInferencer(
         cfg, checkpoint, args.device, show_progress=False)
     if args.command != 'index':

@@ -14,6 +14,8 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
+from mmaction_centerclip.deployment.onnx_folder import is_exported
+from mmaction_centerclip.deployment.onnx_retriever import OnnxRetriever
 from mmaction_centerclip.errors import InputError, check_positive_int, printable
 from mmaction_centerclip.evaluation.scores import Scorer, product_scores, score_matrix
 from mmaction_centerclip.utils.files import write_text
@@ -46,15 +48,22 @@ class VideoTextRetrievalInferencer:
     Called as MMAction2's ``MMAction2Inferencer`` is. Videos are paths, URLs that
     mmengine reads, folders (all files in them), arrays of frames (T, H, W, 3) in RGB,
     uint8, or lists of these. Those that cannot be read are reported.
-    The model is that of :func:`init_retriever`, by default on a GPU where there is one.
+    The model is that of :func:`init_retriever`, by default on a GPU where there is one;
+    or ``config`` is a folder of :func:`export_onnx`, without a checkpoint.
     """
 
     def __init__(self, config: str | os.PathLike | Config,
                  checkpoint: str | os.PathLike | None = None,
                  device: str | torch.device | None = None,
                  show_progress: bool = True) -> None:
-        self.model = init_retriever(
-            config, checkpoint, get_device() if device is None else device)
+        if is_exported(config):
+            if checkpoint is not None:
+                raise InputError(f'{config} is a folder of an exported model, which '
+                                 f'has its weights; got the checkpoint {checkpoint}')
+            self.model = OnnxRetriever(config, device)
+        else:
+            self.model = init_retriever(
+                config, checkpoint, get_device() if device is None else device)
         self.cfg, self.show_progress = self.model.cfg, show_progress
         self.checkpoint = checkpoint
         self.pipeline = VideoPipeline(self.cfg)

@@ -42,7 +42,7 @@ class VideoTokens:
            frame_mask: Tensor | None = None) -> 'VideoTokens':
         """Start from embedded frames; those embedded together have one mask."""
         if frame_mask is not None:
-            frame_mask = segment_mask(frame_mask, len(x) // batch_size)
+            frame_mask = segment_mask(frame_mask, x.shape[0] // batch_size)
         return cls(x, batch_size, num_prefix, frame_mask)
 
     @classmethod
@@ -51,7 +51,7 @@ class VideoTokens:
                  **known: Tensor | None) -> 'VideoTokens':
         """Join prefix (B, S, P, C) and patches (B, S, N, C)."""
         x = torch.cat([prefix, patches], dim=2).flatten(0, 1)
-        return cls(x, len(patches), prefix.shape[2], frame_mask, **known)
+        return cls(x, patches.shape[0], prefix.shape[2], frame_mask, **known)
 
     @property
     def by_frame(self) -> Tensor:
@@ -85,8 +85,8 @@ class VideoTokens:
             prefix = self.prefix if prefix is None else prefix
             patches = self.patches if patches is None else patches
             fields.update(x=torch.cat([prefix, patches], dim=2).flatten(0, 1),
-                          batch_size=len(patches), num_prefix=prefix.shape[2])
-            if prefix.shape[1] != len(self.x) // self.batch_size:
+                          batch_size=patches.shape[0], num_prefix=prefix.shape[2])
+            if prefix.shape[1] != self.x.shape[0] // self.batch_size:
                 fields.update(first_frames=None)
         fields.update(changes)
         return VideoTokens(**fields)
@@ -160,7 +160,7 @@ class VideoTokens:
 
     def take_frames(self, index: Tensor) -> 'VideoTokens':
         """Return the frames of an index, int64 (B, M), any of them repeatedly."""
-        batch = torch.arange(len(index), device=index.device)[:, None]
+        batch = torch.arange(index.shape[0], device=index.device)[:, None]
         return self._with_known(lambda known: known[batch, index],
                                 x=self.by_frame[batch, index].flatten(0, 1))
 
@@ -198,7 +198,7 @@ class VideoTokens:
 
     def joined_frames(self) -> 'VideoTokens':
         """Join the patches of all frames to one frame's, behind the mean prefix."""
-        if len(self.x) == self.batch_size:
+        if self.x.shape[0] == self.batch_size:
             return self
         mask = self.frame_mask
         joined = self._with_known(

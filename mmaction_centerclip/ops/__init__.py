@@ -22,6 +22,7 @@ from .selection import (
     norms,
     novelty,
     rarity,
+    seeded_scores,
     similarity_to,
     sparse_sampling,
 )
@@ -39,7 +40,7 @@ __all__ = ['affinity', 'agglomerative', 'alternate', 'bipartite_matching',
            'density_peaks', 'frame_changes', 'fuse_rest', 'fused', 'kkz_init',
            'kmedoids', 'largest', 'largest_share', 'mask_or_all', 'match_runs', 'merge',
            'normalized_laplacian', 'norms', 'novelty', 'pack', 'pairwise_distances',
-           'rarity', 'repeated_pairs', 'run_lengths', 'saliency', 'segment_mask',
-           'similarity_to', 'sparse_sampling', 'spatial_temporal_locality',
-           'spectral_clustering', 'spectral_embedding', 'temporal_shift',
-           'unit_normalize', 'weighted_mean']
+           'rarity', 'repeated_pairs', 'run_lengths', 'saliency', 'seeded_scores',
+           'segment_mask', 'similarity_to', 'sparse_sampling',
+           'spatial_temporal_locality', 'spectral_clustering', 'spectral_embedding',
+           'temporal_shift', 'unit_normalize', 'weighted_mean']

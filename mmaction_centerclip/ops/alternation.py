@@ -16,7 +16,7 @@ def kkz_init(distances: Tensor, num_centers: int, first: Tensor,
     """KKZ start: repeatedly the token farthest from its nearest pick."""
     # Rows by their number in all problems; a step costs little but its calls.
     flat = distances.flatten(0, 1)
-    offsets = torch.arange(0, len(flat), distances.shape[1], device=first.device)
+    offsets = torch.arange(0, flat.shape[0], distances.shape[1], device=first.device)
     picks = [first]
     nearest = flat.index_select(0, first + offsets)
     if valid is not None:

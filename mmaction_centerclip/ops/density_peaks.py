@@ -53,8 +53,8 @@ def _log_density(distances: Tensor, neighbors: int, valid: Tensor | None) -> Ten
     """Return the logarithms of the densities, (B, N) of (B, N, N)."""
     if neighbors == 0:
         return distances.new_zeros(distances.shape[:2])
-    others = distances.square()
-    others.diagonal(dim1=-2, dim2=-1).fill_(torch.inf)
+    itself = torch.eye(distances.shape[1], dtype=torch.bool, device=distances.device)
+    others = distances.square().masked_fill_(itself, torch.inf)
     if valid is not None:
         others = others.masked_fill(~valid[:, None], torch.inf)
     nearest = others.topk(neighbors, dim=-1, largest=False).values

@@ -47,8 +47,9 @@ def _distances(tokens: Tensor, distance: str, p: float) -> Tensor:
         # product above 25 tokens, whose self-distances are not zero.
         result = torch.cdist(tokens, tokens, p=p,
                              compute_mode='donot_use_mm_for_euclid_dist')
-    result.diagonal(dim1=-2, dim2=-1).zero_()
-    return result
+    # Not through a view of the diagonal, which exporters cannot follow.
+    itself = torch.eye(result.shape[1], dtype=torch.bool, device=result.device)
+    return result.masked_fill_(itself, 0)
 
 
 def _symmetric_gram(tokens: Tensor) -> Tensor:

@@ -24,14 +24,14 @@ def cluster_mean(tokens: Tensor, assignment: Tensor, num_centers: int,
         weights = weights + (total.gather(1, assignment) == 0).to(tokens.dtype)
     total = cluster_sum(weights, assignment, num_centers)
     share = weights / total.gather(1, assignment)
-    sums = tokens.new_zeros(len(tokens), num_centers, tokens.shape[-1])
+    sums = tokens.new_zeros(tokens.shape[0], num_centers, tokens.shape[-1])
     index = assignment[..., None].expand_as(tokens)
     return sums.scatter_add(1, index, tokens * share[..., None])
 
 
 def cluster_sum(values: Tensor, assignment: Tensor, num_centers: int) -> Tensor:
     """Sum the values (B, N) of each cluster to (B, K), in their dtype."""
-    sums = values.new_zeros(len(values), num_centers)
+    sums = values.new_zeros(values.shape[0], num_centers)
     return sums.scatter_add_(1, assignment, values)
 
 

@@ -31,6 +31,27 @@ def sparse_sampling(num_tokens: int, num_centers: int, num_segments: int = 1, *,
     return indices.to(device)
 
 
+def seeded_scores(tokens: Tensor, num_segments: int, seed: int) -> Tensor:
+    """Return random numbers for the N tokens of S segments, always the same (S, N).
+
+    From 0 to 1, by a generator on the CPU; ``tokens`` are any (B, N, C).
+    """
+    return _seeded_scores(tokens, num_segments, seed)
+
+
+# An operator of torch: an exporter would have the numbers drawn anew.
+@torch.library.custom_op('mmaction_centerclip::seeded_scores', mutates_args=())
+def _seeded_scores(tokens: Tensor, num_segments: int, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(num_segments, tokens.shape[1], generator=generator).to(
+        tokens.device)
+
+
+@_seeded_scores.register_fake
+def _like_seeded_scores(tokens: Tensor, num_segments: int, seed: int) -> Tensor:
+    return tokens.new_empty(num_segments, tokens.shape[1], dtype=torch.float32)
+
+
 @torch.no_grad()
 def largest(scores: Tensor, num_centers: int, valid: Tensor | None = None) -> Tensor:
     """Return the tokens with the largest scores (B, N), ascending, int64 (B, K).

@@ -39,7 +39,7 @@ def cut_at_changes(changes: Tensor, num_segments: int, shortest: int,
         raise InputError(f'{frames} frames cannot be cut into {num_segments} segments '
                          f'of {shortest} to {most} frames')
     if count is None:
-        count = changes.new_full((len(changes), ), frames, dtype=torch.int64)
+        count = changes.new_full((changes.shape[0], ), frames, dtype=torch.int64)
     count = count[:, None]
     lengths = torch.arange(most, shortest - 1, -1, device=changes.device)
     uneven = (lengths - count / num_segments).square() / count**2

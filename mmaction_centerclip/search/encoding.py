@@ -1,6 +1,5 @@
 """Encode the segments of video files, decoding some files ahead."""
 import contextlib
-import hashlib
 import os
 import queue
 import threading
@@ -17,24 +16,11 @@ from mmaction_centerclip.apis import VideoTextRetrievalInferencer
 from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models import MeanPoolingHead
-from mmaction_centerclip.utils.weights import hash_weights
 
 from .store import Segments
 from .windows import find_cuts, segment_frames, split_video
 
 ITEMS_AHEAD = 4  # windows of a file that wait to be encoded
-
-
-def model_hash(inferencer: VideoTextRetrievalInferencer) -> str:
-    """Return a hash of a model's weights, settings and test pipeline."""
-    model = inferencer.model
-    settings = {name: value for name, value in model.cfg.model.to_dict().items()
-                if name not in model.training_options}
-    if settings['type'] == 'DistilledRetriever':
-        settings['type'] = 'VideoTextRetriever'
-    digest = hashlib.sha256(f'{settings!r}{inferencer.pipeline.describe()}'.encode())
-    hash_weights(digest, model)
-    return digest.hexdigest()[:16]
 
 
 class SegmentEncoder:

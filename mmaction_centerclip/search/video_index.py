@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mmaction_centerclip.apis import VideoTextRetrievalInferencer
+from mmaction_centerclip.apis import VideoTextRetrievalInferencer, model_hash
 from mmaction_centerclip.errors import (
     InputError,
     check_choice,
@@ -13,7 +13,7 @@ from mmaction_centerclip.errors import (
 )
 
 from .clips import cut_clip
-from .encoding import SegmentEncoder, model_hash
+from .encoding import SegmentEncoder
 from .exports import export_hits
 from .folder_update import COMPRESSED, Added, FolderUpdate
 from .ranking import Hit, exclude_vectors
@@ -59,7 +59,7 @@ class VideoIndex:
                 check_choice('split', settings['split'], SPLITS) == 'cuts')
         except (KeyError, TypeError, ValueError) as error:
             raise self.store.damaged(f'its settings are {settings}') from error
-        self.model = model_hash(inferencer)
+        self.model = model_hash(inferencer.model, inferencer.pipeline)
         self.model_name = os.path.basename(
             inferencer.model.cfg.filename or '') or 'a config without a file'
         self._table = self._reranker = self._state = None

@@ -8,22 +8,23 @@ from mmaction_centerclip.models import open_clip_vision_tower
 
 from ..conftest import NECK, TINY_ARCH
 from ..reference.reduced_arch import reduced_arch
+from .hosts import HOSTS
 
 
 class Encoder(nn.Module):
     """A tower as a function of frames to features, which exporters take."""
 
-    def __init__(self, *necks, arch=TINY_ARCH):
+    def __init__(self, *necks, arch=TINY_ARCH, tower=None):
         super().__init__()
-        self.tower = open_clip_vision_tower(arch, necks=necks)
+        self.tower = tower or open_clip_vision_tower(arch, necks=necks)
         self.eval()
 
     def forward(self, imgs):
         return self.tower.encode(imgs)[0]
 
 
-def batch():
-    return torch.randn(2, 4, 3, 32, 32)
+def batch(count=2):
+    return torch.randn(count, 4, 3, 32, 32)
 
 
 ROTARY = reduced_arch('PE-Core-B-16', image_size=32)
@@ -34,12 +35,36 @@ ROTARY = reduced_arch('PE-Core-B-16', image_size=32)
                          ids=['clip', 'rotary'])
 def test_an_exported_tower_clusters_other_batches(tmp_path, arch, strict):
     encoder = Encoder(NECK, arch=arch)
-    exported = torch.export.export(encoder, (batch(), ), strict=strict)
+    # Of which the strict export makes constants.
+    sizes = None if strict else ({0: torch.export.Dim('batch')}, )
+    exported = torch.export.export(encoder, (batch(), ), strict=strict,
+                                   dynamic_shapes=sizes)
     torch.export.save(exported, tmp_path / 'tower.pt2')
     loaded = torch.export.load(tmp_path / 'tower.pt2').module()
-    for _ in range(4):
-        imgs = batch()
+    for count in [2, 2, 2] if strict else [2, 1, 3]:
+        imgs = batch(count)
         torch.testing.assert_close(loaded(imgs), encoder(imgs))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('host, neck', [
+    ('clip', dict(NECK, type='RandomTokenDrop')),
+    ('clip', dict(NECK, adaptive_segments=True)),
+    ('clip', dict(type='TokenMerging', before_block=[1, 2], r=1)),
+    ('siglip', dict(NECK, type='SpectralTokenClustering')),
+    ('pe_core', dict(type='TokenMerging', before_block=2, r=1, num_segments=2)),
+    ('videomae', dict(type='SaliencyTokenMerging', before_block=2, r=1)),
+    ('timesformer_joint', dict(NECK, type='AgglomerativeClustering')),
+    ('timesformer_space', dict(type='TemporalShift', before_block=2)),
+])
+def test_so_do_other_hosts_and_necks(host, neck):
+    encoder = Encoder(tower=HOSTS[host].build([neck]))
+    exported = torch.export.export(
+        encoder, (torch.randn(2, 8, 3, 32, 32), ), strict=False,
+        dynamic_shapes=({0: torch.export.Dim('batch')}, )).module()
+    for count in 1, 3:
+        imgs = torch.randn(count, 8, 3, 32, 32)
+        torch.testing.assert_close(exported(imgs), encoder(imgs))
 
 
 @pytest.mark.parametrize('neck', [

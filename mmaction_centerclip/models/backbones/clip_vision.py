@@ -63,7 +63,7 @@ class CLIPVisionTower(VideoTower, VisionTransformer):
             return self._embeds(imgs.flatten(0, 1))
         x = self.conv2(imgs.transpose(1, 2))
         x = x.flatten(3).permute(0, 2, 3, 1).flatten(0, 1)
-        token = self.class_embedding.to(x.dtype).expand(len(x), 1, -1)
+        token = self.class_embedding.to(x.dtype).expand(x.shape[0], 1, -1)
         x = torch.cat([token, x], dim=1)
         x = x + self.positional_embedding.to(x.dtype)
         return self.ln_pre(self.patch_dropout(x))

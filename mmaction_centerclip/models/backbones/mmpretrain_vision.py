@@ -54,7 +54,7 @@ class MMPretrainVisionTower(VideoTower, VisionTransformer):
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
         x, grid = self.patch_embed(imgs.flatten(0, 1))
         if self.cls_token is not None:
-            x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)
+            x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)
         x = x + resize_pos_embed(
             self.pos_embed, self.patch_resolution, grid, mode=self.interpolate_mode,
             num_extra_tokens=self.num_extra_tokens)

@@ -40,6 +40,10 @@ class TimeSformerTower(VideoTower, TimeSformer):
         use_plain_drop_probs(self)
         self.attach(necks)
 
+    @property
+    def joins_frames(self) -> bool:
+        return self.attention_type != 'space_only'
+
     def check_neck(self, neck: TokenNeck) -> None:
         """Refuse necks after which a place is not the same in every frame."""
         if self.attention_type != 'divided_space_time':
@@ -57,7 +61,7 @@ class TimeSformerTower(VideoTower, TimeSformer):
     def frames_to_tokens(self, imgs: Tensor) -> Tensor:
         frames = imgs.shape[1]
         x = self.patch_embed(imgs.transpose(1, 2))
-        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)
+        x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)
         x = self.drop_after_pos(x + self.pos_embed)
         if self.attention_type == 'space_only':
             return x

@@ -21,7 +21,7 @@ def check_imgs(tower: nn.Module, imgs: Tensor) -> None:
 
 
 def refuse_tracing(tower: nn.Module) -> None:
-    """Refuse tracing, which takes shapes for constants, and export to ONNX.
+    """Refuse tracing, which takes shapes for constants, and ONNX by it.
 
     Some necks would then be wrong for another batch size, without an error.
     """
@@ -29,7 +29,8 @@ def refuse_tracing(tower: nn.Module) -> None:
         raise InputError(
             f'{type(tower).__name__}: a tower with necks can be neither '
             'traced by torch.jit nor exported to ONNX, got '
-            f'{len(tower.necks)} necks; use torch.export.export')
+            f'{len(tower.necks)} necks; use torch.export.export, or for ONNX '
+            'tools/deployment/export_onnx.py')
 
 
 def check_necks(tower: nn.Module, necks: Sequence[TokenNeck]) -> None:

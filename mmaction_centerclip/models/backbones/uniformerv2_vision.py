@@ -26,6 +26,7 @@ class UniFormerV2Tower(VideoTower, UniFormerV2):
     last block, and take no other neck.
     """
     hosts = 'UniFormerV2'
+    joins_frames = True
     pooling_parts = tuple(f'transformer.{name}' for name in (
         'temporal_cls_token', 'balance', 'dpe', 'dec', 'norm'))
 
@@ -61,7 +62,7 @@ class UniFormerV2Tower(VideoTower, UniFormerV2):
             raise InputError(f'imgs must have {self.transformer.T * times} frames, as '
                              f't_size says, got {imgs.shape[1]}')
         x = x.permute(0, 2, 3, 4, 1).flatten(2, 3).flatten(0, 1)
-        token = self.class_embedding.to(x.dtype).expand(len(x), 1, -1)
+        token = self.class_embedding.to(x.dtype).expand(x.shape[0], 1, -1)
         x = torch.cat([token, x], dim=1) + self.positional_embedding.to(x.dtype)
         return self.ln_pre(x)
 
@@ -114,7 +115,7 @@ class UniFormerV2Tower(VideoTower, UniFormerV2):
     def _read(self, grids: Sequence[Tensor], prefix: Tensor) -> Tensor:
         """Return the features (B, C) that the global blocks make of grids."""
         reading = self.transformer
-        token = reading.temporal_cls_token.repeat(1, len(prefix), 1)
+        token = reading.temporal_cls_token.repeat(1, prefix.shape[0], 1)
         for convolution, block, grid in zip(reading.dpe, reading.dec, grids):
             token = block(token, self._all_tokens(convolution, grid))
         share = reading.sigmoid(reading.balance)

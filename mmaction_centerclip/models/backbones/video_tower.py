@@ -48,6 +48,8 @@ class VideoTower:
     """Frames of the video that are embedded together, as one."""
     added_keys: tuple[str, ...] = ('necks.', )
     """Starts of the state dict keys that the host's class does not have."""
+    joins_frames = False
+    """True where attention joins the frames of a video."""
     pools_patches = True
     """True where the features are made of patch tokens, too."""
     pooling_parts: tuple[str, ...] = ('norm', 'fc_norm', 'head')
@@ -64,7 +66,7 @@ class VideoTower:
         Where their positions tell frames apart, with the patches without them as
         ``keys``, for necks that compare frames in front of block 1.
         """
-        return VideoTokens.of(self.frames_to_tokens(imgs), len(imgs),
+        return VideoTokens.of(self.frames_to_tokens(imgs), imgs.shape[0],
                               self.num_prefix_tokens, frame_mask)
 
     def tower_blocks(self) -> Sequence[nn.Module]:
@@ -149,7 +151,7 @@ class VideoTower:
             raise InputError(f'{type(self).__name__}: embed_dims must be the '
                              f'{features.shape[-1]} of the features, got '
                              f'{self.embed_dims}')
-        features = features.unflatten(0, (len(imgs), -1))
+        features = features.unflatten(0, (imgs.shape[0], -1))
         starts = tokens.first_frames
         return EncodedSegments(features, tokens.frame_mask,
                                None if starts is None else starts * self.tubelet_size)

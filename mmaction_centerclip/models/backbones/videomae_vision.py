@@ -26,6 +26,7 @@ class VideoMAETower(VideoTower, VisionTransformer):
     """
     hosts = 'VisionTransformer'
     num_prefix_tokens = 0
+    joins_frames = True
     pooling_parts = ('norm', 'fc_norm')
 
     def __init__(self, necks: Sequence[dict] = (), arch: str | dict | None = None,
@@ -69,7 +70,7 @@ class VideoMAETower(VideoTower, VisionTransformer):
                              f'num_frames says, got {imgs.shape[1]}')
         patches, x = (tokens.unflatten(1, (-1, grid[0] * grid[1]))
                       for tokens in (x, self.pos_drop(x + positions)))
-        tokens = VideoTokens.of(x.flatten(0, 1), len(imgs), 0, frame_mask)
+        tokens = VideoTokens.of(x.flatten(0, 1), imgs.shape[0], 0, frame_mask)
         compared = any(neck.pads for neck in self.necks)
         return tokens.replace(keys=patches) if compared else tokens
 
@@ -97,7 +98,7 @@ class VideoMAETower(VideoTower, VisionTransformer):
                 2, 0, 3, 1, 4)
             # All tokens of a video, in the order of their frames.
             out = F.scaled_dot_product_attention(
-                query, key, value, attn_mask=bias.view(len(x), 1, 1, -1),
+                query, key, value, attn_mask=bias.view(x.shape[0], 1, 1, -1),
                 dropout_p=attn.attn_drop.p * attn.training, scale=attn.scale)
             out = attn.proj_drop(attn.proj(out.transpose(1, 2).flatten(2)))
             return x + block.drop_path(scale * out)

@@ -44,6 +44,9 @@ class SimilarityHead(BaseModule, metaclass=ABCMeta):
     cosine = True
     """True where similarities are from -1 to 1, as the dual softmax needs."""
 
+    without_export = ''
+    """Why a separable head cannot be exported, if so, for messages."""
+
     def __init__(
         self, loss: dict | None = None, init_logit_scale: LogScale = INIT_LOGIT_SCALE,
         freeze_logit_scale: bool = False, init_logit_bias: LogitBias | None = None,

@@ -46,6 +46,7 @@ class SequentialLSTMHead(MeanPoolingHead):
     Sec. 3.3.2, sequential type, LSTM: one layer. There are no positions; the authors'
     model holds a table of them, but does not use it in this type.
     """
+    without_export = 'packs segments of different numbers for its LSTM'
 
     def __init__(self, embed_dims: PositiveInt, **kwargs) -> None:
         super().__init__(**kwargs)

@@ -48,6 +48,9 @@ class TokenNeck(BaseModule, metaclass=ABCMeta):
     """Leaves every frame, or segment, the full grid of its patches, each at its
     place: hosts whose blocks tell tokens apart by their order take no other."""
 
+    without_onnx = ''
+    """Why it cannot be exported to ONNX, if so, for messages."""
+
     def __init__(self, before_block: PositiveInt, embed_dims: int | None = None,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)

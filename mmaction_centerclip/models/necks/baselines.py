@@ -20,6 +20,7 @@ from mmaction_centerclip.ops import (
     norms,
     novelty,
     rarity,
+    seeded_scores,
     similarity_to,
     sparse_sampling,
     temporal_shift,
@@ -62,7 +63,7 @@ class SparseTokenSampling(TokenSelection):
                frames: int) -> tuple[Tensor, None]:
         indices = sparse_sampling(tokens.shape[1], self.num_centers, self.num_segments,
                                   training=self.training, device=tokens.device)
-        return indices.repeat(len(tokens) // self.num_segments, 1), None
+        return indices.repeat(tokens.shape[0] // self.num_segments, 1), None
 
 
 class _Shift(TokenNeck):
@@ -155,9 +156,11 @@ class RandomTokenDrop(_TokenDrop):
     @torch.compiler.disable
     def scores(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> Tensor:
-        generator = None if self.training else torch.Generator().manual_seed(self.seed)
-        scores = torch.rand(self.num_segments, tokens.shape[1], generator=generator)
-        return scores.repeat(len(tokens) // self.num_segments, 1).to(tokens.device)
+        if self.training:
+            scores = torch.rand(self.num_segments, tokens.shape[1])
+        else:
+            scores = seeded_scores(tokens, self.num_segments, self.seed)
+        return scores.repeat(tokens.shape[0] // self.num_segments, 1).to(tokens.device)
 
 
 @MODELS.register_module()

@@ -49,7 +49,7 @@ class TemporalTokenMerging(PairMerging):
     def forward(self, tokens: VideoTokens) -> VideoTokens:
         """Join (B, T, P + N, C) to (B, S, T / S * P + K, C)."""
         tokens = tokens.with_positions()
-        clips = len(tokens.x) // tokens.batch_size
+        clips = tokens.x.shape[0] // tokens.batch_size
         check_segments(self, self.num_segments, clips)
         metric = tokens.joined_clips(self.num_segments).patches.flatten(0, 1)
         if self.clip_embed is not None:

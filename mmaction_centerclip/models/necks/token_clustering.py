@@ -42,6 +42,8 @@ class TokenClustering(TokenSelection):
         self.set_options(
             partial(check_kmedoids, masked=self.exclude_padding), distance=distance,
             p=p, pre_norm=pre_norm, max_iters=max_iters, tol=tol, backend=backend)
+        if distance == 'euclidean' and p != 2:
+            self.without_onnx = f'has p={p}, and only p=2 is written to ONNX'
 
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, Tensor]:
@@ -58,6 +60,7 @@ class SpectralTokenClustering(TokenSelection):
     is for a square token grid, so only for the first reducer of a tower.
     """
     takes_masks = False
+    without_onnx = 'needs eigenvectors, for which ONNX has no operator'
 
     def __init__(self, before_block: int, num_segments: int, num_centers: int,
                  graph: str = 'knn', sigma: float | str = 2.0, knn: int | None = None,
@@ -120,6 +123,7 @@ class AgglomerativeClustering(TokenSelection):
 
     ATC, see :func:`agglomerative`; on the CPU. The paper compares keys inside a block.
     """
+    without_onnx = 'joins clusters by scipy, which ONNX cannot call'
 
     def __init__(self, before_block: int, num_segments: int, num_centers: int,
                  linkage: str = 'average', distance: str = 'cosine',

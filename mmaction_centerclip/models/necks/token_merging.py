@@ -98,7 +98,7 @@ class TokenMerging(PairMerging, TokenReducer):
     def forward(self, tokens: VideoTokens) -> VideoTokens:
         if self.num_segments is not None:
             return super().forward(tokens)
-        frames = len(tokens.x) // tokens.batch_size
+        frames = tokens.x.shape[0] // tokens.batch_size
         segments = tokens.with_positions().segments(frames)  # (B * T, 1, N, C)
         return self.reduce(segments).videos(frames)
 

@@ -1,4 +1,5 @@
 """Base class of reducers that keep some tokens of each segment."""
+import math
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Literal
@@ -119,7 +120,7 @@ class TokenSelection(TokenReducer):
         parts = segments.prefix, patches  # (B * S, F, P, C), (B * S, K, C)
         mapped = function(torch.cat([x.flatten(0, -2) for x in parts])[None])[0]
         prefix, patches = (x.unflatten(0, part.shape[:-1]) for x, part in zip(
-            mapped.split([x.shape[:-1].numel() for x in parts]), parts))
+            mapped.split([math.prod(x.shape[:-1]) for x in parts]), parts))
         reduced = segments.replace(
             prefix=weighted_mean(prefix, segments.frame_mask),
             patches=self._embed(patches[:, None], segments, indices), **known)

@@ -21,6 +21,7 @@ from mmaction_centerclip.datasets.video.decoding_errors import (
 )
 from mmaction_centerclip.datasets.video.shown_frames import is_mirrored
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
+from mmaction_centerclip.deployment.onnx_retriever import OnnxRetriever
 from mmaction_centerclip.search import Hit, VideoIndex
 from mmaction_centerclip.search.clips import cut_clip
 from mmaction_centerclip.visualization import (
@@ -96,14 +97,17 @@ def token_pictures(index: VideoIndex, hit: Hit) -> list[TokenPicture]:
 
     Of the frames that are sampled of the window, those inside the moment are drawn.
     """
-    tower = tower_of(index.inferencer.model)
+    model = index.inferencer.model
+    if isinstance(model, OnnxRetriever):  # which shows no token
+        return []
+    tower = tower_of(model)
     if not tower.necks:
         return []
     video, seconds, windows = index.encoder.open(hit.file)
     at = _frame_at(seconds, hit.middle)
     first, end = next(window for window in windows if window[0] <= at < window[1])
     sample = index.inferencer.pipeline.prepare(video, first, end)
-    inputs = tower_inputs(index.inferencer.model, pseudo_collate([sample]), 1)
+    inputs = tower_inputs(model, pseudo_collate([sample]), 1)
     sampled = np.asarray(sample['data_samples'].frame_inds)
     times = seconds[sampled]
     inside = (times > hit.start - TOUCHING) & (times < hit.end - TOUCHING)

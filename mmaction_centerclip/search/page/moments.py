@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
+from mmaction_centerclip.deployment.onnx_retriever import OnnxRetriever
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import Hit, VideoIndex
 from mmaction_centerclip.search.store import FileRecord
@@ -66,7 +67,8 @@ class Moments:
         return dict(videos=len(self._files),
                     index=os.path.basename(self._index.store.path),
                     model=self._index.model_name.removesuffix('.py'),
-                    has_necks=bool(tower_of(model).necks),
+                    has_necks=not isinstance(model, OnnxRetriever) and bool(
+                        tower_of(model).necks),
                     can_exclude=model.head.separable)
 
     def videos(self, first: int, count: int, files: str) -> dict:

@@ -1,0 +1,77 @@
+"""Run the files of an exported model by onnxruntime."""
+import os
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmaction_centerclip.errors import InputError
+
+from .onnx_folder import INPUTS, OUTPUTS
+
+NEEDS = ("needs onnxruntime, which is not installed; install "
+         "'mmaction_centerclip[onnx]'")
+
+
+def import_onnxruntime():
+    """Return the module, or say how to install it."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise InputError(f'an exported model {NEEDS}') from error
+    return onnxruntime
+
+
+class Session:
+    """A function of tensors in an ONNX file.
+
+    Only ONNX's and onnxruntime's own operators: a file cannot bring code along. On a
+    GPU where ``device`` says so and onnxruntime has it, else on as many threads as
+    torch uses.
+    """
+
+    def __init__(self, path: str | os.PathLike, device: str = 'cpu') -> None:
+        runtime = import_onnxruntime()
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3
+        # The level above makes onnxruntime 1.32 crash on float16 on the CPU, and
+        # nothing here faster.
+        options.graph_optimization_level = (
+            runtime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED)
+        providers = ['CPUExecutionProvider']
+        if torch.device(device).type == 'cuda':
+            providers.insert(0, 'CUDAExecutionProvider')
+            if providers[0] not in runtime.get_available_providers():
+                raise InputError(f'device={device!r}: this onnxruntime has no CUDA, '
+                                 'which onnxruntime-gpu has')
+        try:
+            self._session = runtime.InferenceSession(
+                os.fspath(path), options, providers=providers)
+        except Exception as error:  # onnxruntime has a class for each status
+            raise InputError(f'{path} cannot be opened by onnxruntime: '
+                             f'{" ".join(str(error).split())[:200]}') from error
+        self._check(os.fspath(path))
+
+    def _check(self, path: str) -> None:
+        name = os.path.basename(path)
+        found = {kind: tuple(value.name for value in values) for kind, values in (
+            ('inputs', self._session.get_inputs()),
+            ('outputs', self._session.get_outputs()))}
+        expected = dict(inputs=INPUTS[name], outputs=OUTPUTS[name])
+        if found != expected:
+            raise InputError(f'{path} is no {name} of an exported model: it has '
+                             f'{found}, expected {expected}')
+        self.path, self.outputs = path, expected['outputs']
+        self.shapes = {value.name: value.shape for value in self._session.get_inputs()}
+
+    def __call__(self, **inputs: Tensor) -> dict[str, Tensor]:
+        """Run on tensors by name, and return tensors by name, on the CPU."""
+        arrays = {name: np.ascontiguousarray(x.cpu().numpy())
+                  for name, x in inputs.items()}
+        try:
+            outputs = self._session.run(None, arrays)
+        except Exception as error:
+            raise InputError(f'{self.path}: {" ".join(str(error).split())[:200]}'
+                             ) from error
+        return {name: torch.from_numpy(x) for name, x in zip(self.outputs, outputs)}

@@ -59,7 +59,7 @@ class FullyShardStrategy(DDPStrategy):
             of gradients, features and the optimizer stay float32. Defaults to None.
         reshard_after_forward (bool): Whether a block is put together anew for the
             backward pass; else it stays whole until then. Defaults to True.
-        kwargs: Those of mmengine's ``DDPStrategy``.
+        kwargs (dict): Those of mmengine's ``DDPStrategy``.
     """
 
     def __init__(self, *, param_dtype: Literal['bfloat16'] | None = None,

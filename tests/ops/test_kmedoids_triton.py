@@ -46,7 +46,7 @@ def test_equals_the_torch_path_and_beyond_its_limits_says_so(tmp_path):
         (dict(num_centers=10, tol=40.0), torch.randn(3, 40, 8)),
         (dict(num_centers=3, first=torch.tensor([5, 2])), torch.randn(2, 9, 4)),
     ]
-    for path in golden_files('kmedoids_*n98*.npz')[:4]:
+    for path in golden_files('kmedoids_*n98*.npz')[:2]:
         data = load(path)
         problems.append((dict(num_centers=data['K'], p=data['norm_p'],
                               distance=data['distance'],

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.logging import print_log
 from torch import nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import (
     FSDPModule,
     MixedPrecisionPolicy,
@@ -24,11 +25,12 @@ class ShardedTowers:
 
     Args:
         model (nn.Module): A model with towers, modules that have ``tower_blocks()``.
-        policy (MixedPrecisionPolicy): In which dtypes the towers run.
+        device (str): The kind of device that they run on, ``'cuda'`` or ``'cpu'``.
+        policy (MixedPrecisionPolicy): In which dtypes they run.
         reshard_after_forward (bool): See :class:`FullyShardStrategy`.
     """
 
-    def __init__(self, model: nn.Module, policy: MixedPrecisionPolicy,
+    def __init__(self, model: nn.Module, device: str, policy: MixedPrecisionPolicy,
                  reshard_after_forward: bool = True) -> None:
         self.units: list[tuple[FSDPModule, bool]] = []
         """With whether each is split anew behind its forward pass."""
@@ -38,8 +40,12 @@ class ShardedTowers:
                              f'which {type(model).__name__} has none; leave strategy '
                              'and runner_type out')
         total = sum(p.numel() for p in model.parameters())
+        mesh = init_device_mesh(device, (get_world_size(), ))
         for tower in towers:
-            self._shard(tower, policy, reshard_after_forward)
+            self._shard(tower, mesh, policy, reshard_after_forward)
+        for unit, _ in self.units:
+            # gloo of torch 2.8 gives a sum where a mean is asked for, without a word.
+            unit.set_force_sum_reduction_for_comms(True)
         self.are_whole = False
         held = 0
         for parameter in model.parameters():
@@ -60,19 +66,19 @@ class ShardedTowers:
 
         model.train = train
 
-    def _shard(self, tower: nn.Module, policy: MixedPrecisionPolicy,
+    def _shard(self, tower: nn.Module, mesh: DeviceMesh, policy: MixedPrecisionPolicy,
                reshard: bool) -> None:
         """Split a tower: a unit a block, and one of all the rest."""
         # It warns of views among a tower's features, which nothing changes in place.
         warnings.filterwarnings('ignore', 'FSDP2-wrapped module .* returned a view')
         for block in tower.tower_blocks():
             fully_shard(
-                block, reshard_after_forward=reshard,
+                block, mesh=mesh, reshard_after_forward=reshard,
                 mp_policy=MixedPrecisionPolicy(policy.param_dtype, policy.reduce_dtype))
             block.run_part = _call
             register_fsdp_forward_method(block, 'run_part')
             self.units.append((block, reshard))
-        fully_shard(tower, mp_policy=policy, reshard_after_forward=False)
+        fully_shard(tower, mesh=mesh, mp_policy=policy, reshard_after_forward=False)
         self.units.append((tower, False))
         if hasattr(tower, 'encode_segments'):
             register_fsdp_forward_method(tower, 'encode_segments')

@@ -28,17 +28,23 @@ _REFUSED_HOOKS = ('EMAHook', 'TokenVisualizationHook')
 
 def check_strategy(cfg: Config) -> None:
     """Refuse a config of which :class:`FullyShardStrategy` would do a part only."""
-    if (cfg.get('strategy') or {}).get('type') != FullyShardStrategy.__name__:
+    if _name(cfg.get('strategy')) != FullyShardStrategy.__name__:
         return
     if cfg.get('runner_type') != 'FlexibleRunner':
         raise InputError("strategy FullyShardStrategy needs runner_type='FlexibleRunner"
                          f"', got {cfg.get('runner_type', 'RetrievalRunner')!r}")
     hooks = [*(cfg.get('default_hooks') or {}).values(),
              *(cfg.get('custom_hooks') or ())]
-    for hook in filter(None, hooks):
-        if str(hook.get('type')).endswith(_REFUSED_HOOKS):
-            raise InputError(f'FullyShardStrategy does not go with {hook["type"]}, '
-                             'which needs the model whole while it trains')
+    for name in map(_name, hooks):
+        if name in _REFUSED_HOOKS:
+            raise InputError(f'FullyShardStrategy does not go with {name}, which needs '
+                             'the model whole while it trains')
+
+
+def _name(part: object) -> str:
+    """Return the name of the class of a part of a config, or of what is built."""
+    kind = part.get('type') if isinstance(part, dict) else type(part)
+    return getattr(kind, '__name__', str(kind).rpartition('.')[-1])
 
 
 @STRATEGIES.register_module()
@@ -59,7 +65,8 @@ class FullyShardStrategy(DDPStrategy):
             of gradients, features and the optimizer stay float32. Defaults to None.
         reshard_after_forward (bool): Whether a block is put together anew for the
             backward pass; else it stays whole until then. Defaults to True.
-        kwargs (dict): Those of mmengine's ``DDPStrategy``.
+
+    Other options are those of mmengine's ``DDPStrategy``.
     """
 
     def __init__(self, *, param_dtype: Literal['bfloat16'] | None = None,
@@ -67,7 +74,7 @@ class FullyShardStrategy(DDPStrategy):
         if param_dtype not in (None, 'bfloat16'):
             raise InputError("strategy: param_dtype must be None or 'bfloat16', got "
                              f'{param_dtype!r}')
-        if not hasattr(FSDPModule, 'set_reshard_after_forward'):
+        if not hasattr(FSDPModule, 'set_force_sum_reduction_for_comms'):
             raise InputError('FullyShardStrategy needs torch 2.8 or later, got '
                              f'{torch.__version__}')
         super().__init__(**kwargs)
@@ -94,7 +101,8 @@ class FullyShardStrategy(DDPStrategy):
         if self.param_dtype:
             policy = MixedPrecisionPolicy(
                 getattr(torch, self.param_dtype), torch.float32, torch.float32)
-        self._towers = ShardedTowers(model, policy, self.reshard_after_forward)
+        self._towers = ShardedTowers(
+            model, get_device(), policy, self.reshard_after_forward)
         return model.to(get_device())
 
     def build_optim_wrapper(self, optim_wrapper, model=None) -> OptimWrapper:

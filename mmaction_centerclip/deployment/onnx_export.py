@@ -40,21 +40,22 @@ def write_onnx(model: nn.Module, folder: str, num_frames: int, size: tuple[int, 
     parts = {
         VIDEOS: (VideoEncoder(model), ('batch', ),
                  (frames, torch.ones(2, num_frames, dtype=torch.bool))),
-        TEXTS: (TextEncoder(model), ('batch', ), (_example_text(model, length), )),
+        TEXTS: (TextEncoder(model), ('batch', ), (
+            torch.ones(2, length, dtype=torch.int64), )),
         HEAD: (HeadEncoder(model), ('batch', 'segments'), (
             torch.ones(2, 3, width), torch.ones(2, 3, dtype=torch.bool))),
     }
     for name, (encoder, dynamic, examples) in parts.items():
         progress(f'writing {name}')
-        _write(encoder, os.path.join(folder, name), dynamic, examples)
+        write_part(encoder, os.path.join(folder, name), dynamic, examples)
 
 
-def _example_text(model: nn.Module, length: int) -> Tensor:
-    return torch.ones(2, length, dtype=torch.int64)
+def write_part(encoder: nn.Module, path: str, dynamic: tuple[str, ...],
+               examples: tuple[Tensor, ...]) -> None:
+    """Write an encoder, whose first dimensions have these names and any sizes.
 
-
-def _write(encoder: nn.Module, path: str, dynamic: tuple[str, ...],
-           examples: tuple[Tensor, ...]) -> None:
+    The file's name, of :mod:`onnx_folder`, says those of inputs and outputs.
+    """
     import onnx_ir.passes.common as passes
 
     from .onnx_operators import translations

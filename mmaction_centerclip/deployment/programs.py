@@ -74,8 +74,11 @@ def export_program(encoder: nn.Module, *examples: Tensor,
 
     Examples are of more than one in these; torch takes a one for a constant.
     """
-    shapes = {place: Dim(name, min=1) for place, name in enumerate(dynamic)}
+    shapes = {place: Dim.DYNAMIC for place in range(len(dynamic))}
+    fused = torch.backends.mha.get_fastpath_enabled()
     try:
+        # The fused attention fixes the length of what it sees.
+        torch.backends.mha.set_fastpath_enabled(False)
         with torch.no_grad():
             return torch.export.export(
                 encoder.eval(), examples, strict=False,
@@ -86,6 +89,8 @@ def export_program(encoder: nn.Module, *examples: Tensor,
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(f'{type(encoder.model.backbone).__name__} cannot be exported '
                          f'with these necks: {reason[0]}') from error
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
 
 
 def check_exportable(model: nn.Module, onnx: bool = True) -> None:

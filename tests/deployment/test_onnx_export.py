@@ -1,0 +1,111 @@
+"""Towers with necks give in onnxruntime what they give in torch."""
+import pytest
+import torch
+from mmaction.registry import MODELS
+
+from mmaction_centerclip.deployment import onnx_export
+from mmaction_centerclip.deployment.onnx_folder import HEAD, VIDEOS
+from mmaction_centerclip.deployment.programs import HeadEncoder, VideoEncoder
+from mmaction_centerclip.deployment.sessions import Session
+
+from ..conftest import NECK
+from ..models.hosts import HOSTS
+
+pytest.importorskip('onnxruntime')
+pytestmark = pytest.mark.slow
+FRAMES = torch.zeros(2, 8, 3, 32, 32, dtype=torch.uint8)
+CASES = {
+    'clustered': ('clip', [dict(NECK, aggregation='mean', proportional=True)]),
+    'adaptive': ('clip', [dict(NECK, adaptive_segments=True)]),
+    'TempMe': ('clip', [
+        dict(type='TemporalTokenMerging', before_block=2, num_segments=2),
+        dict(type='TokenMerging', before_block=3, r=0.1)]),
+    'dropped': ('timm', [dict(NECK, type='RareTokenDrop', fuse=True)]),
+    'SigLIP': ('siglip', [dict(NECK, type='DensityPeakClustering')]),
+    'rotary': ('pe_core', [dict(type='TokenMerging', before_block=2, r=2)]),
+    'vid-TLDR': ('videomae', [
+        dict(type='SaliencyTokenMerging', before_block=2, r=1, num_segments=1)]),
+    'runs': ('videomae', [
+        dict(type='RunTokenMerging', before_block=2, num_segments=2, num_centers=3)]),
+    'joint': ('timesformer_joint', [dict(NECK, type='DuplicateTokenDrop')]),
+    'means': ('timesformer_space', [
+        dict(type='SegmentMeanPooling', before_block=2, num_segments=2),
+        dict(type='TokenShift', before_block=3)]),
+}
+
+
+@pytest.fixture
+def retriever(retriever_cfg):
+    """Build a toy with a host's tower, and a head."""
+
+    def build(host, necks, head=None):
+        cfg = retriever_cfg()
+        tower = HOSTS[host].build(necks)
+        cfg.update(head=head or cfg['head'])
+        model = MODELS.build(cfg).eval()
+        model.backbone, width = tower.eval(), model.text_backbone.embed_dims
+        if tower.embed_dims != width:
+            model.video_projection = torch.nn.Linear(tower.embed_dims, width)
+        return model
+
+    return build
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_towers(retriever, tmp_path, name):
+    model = retriever(*CASES[name])
+    encoder = VideoEncoder(model)
+    onnx_export.write_part(encoder, str(tmp_path / VIDEOS), ('batch', ), (
+        FRAMES, FRAMES.new_ones(2, 8, dtype=torch.bool)))
+    session = Session(tmp_path / VIDEOS)
+    assert session.shapes['frames'] == ['batch', 8, 3, 32, 32]
+    for count in 1, 3:
+        frames = torch.randint(256, (count, 8, 3, 32, 32), dtype=torch.uint8)
+        mask = torch.arange(8) < torch.tensor([[8], [5], [2]])[:count]
+        got = session(frames=frames, frame_mask=mask)
+        with torch.no_grad():
+            expected = encoder(frames, mask)
+        for key, x in zip(encoder.outputs, expected):
+            # Of entropies that are almost the same, shares of their differences.
+            largest = 1e-3 if name == 'vid-TLDR' and x.is_floating_point() else 1e-5
+            torch.testing.assert_close(got[key], x, rtol=0, atol=largest)
+
+
+def test_a_head_of_any_number_of_segments(retriever, tmp_path):
+    encoder = HeadEncoder(retriever('clip', [], dict(
+        type='SequentialTransformerHead', embed_dims=16, num_layers=1)))
+    onnx_export.write_part(encoder, str(tmp_path / HEAD), ('batch', 'segments'), (
+        torch.ones(2, 3, 16), torch.ones(2, 3, dtype=torch.bool)))
+    session = Session(tmp_path / HEAD)
+    for shape in (1, 1), (3, 5):
+        segments, mask = torch.randn(*shape, 16), torch.rand(shape) > 0.5
+        with torch.no_grad():
+            expected = encoder(segments, mask)
+        got = session(segments=segments, segment_mask=mask)['video']
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
+
+
+def test_weights_that_are_too_large_for_a_file(retriever, tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_export, '_LARGEST_FILE', 0)
+    encoder = HeadEncoder(retriever('clip', [], dict(
+        type='SequentialTransformerHead', embed_dims=16, num_layers=1)))
+    examples = torch.ones(2, 3, 16), torch.ones(2, 3, dtype=torch.bool)
+    onnx_export.write_part(encoder, str(tmp_path / HEAD), ('batch', 'segments'),
+                           examples)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [HEAD, f'{HEAD}.data']
+    assert str(tmp_path).encode() not in (tmp_path / HEAD).read_bytes()
+    Session(tmp_path / HEAD)(segments=examples[0], segment_mask=examples[1])
+
+
+def test_float16(retriever, tmp_path):
+    model = retriever('clip', [NECK])
+    half = onnx_export.in_precision(model, 'float16')
+    assert next(model.parameters()).dtype == torch.float32
+    mask = torch.ones(2, 8, dtype=torch.bool)
+    onnx_export.write_part(VideoEncoder(half), str(tmp_path / VIDEOS), ('batch', ),
+                           (FRAMES, mask))
+    frames = torch.randint_like(FRAMES, 256)
+    got = Session(tmp_path / VIDEOS)(frames=frames, frame_mask=mask)['video']
+    with torch.no_grad():
+        expected = VideoEncoder(model)(frames, mask)[0]
+    torch.testing.assert_close(got, expected, rtol=0, atol=0.02)

@@ -81,8 +81,14 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that training and testing share with MMAction2's tools."""
     add_cfg_options(parser)
     add_allow_other(parser)
+    add_launcher(parser)
+
+
+def add_launcher(parser: argparse.ArgumentParser, text: str | None = None) -> None:
+    """Add the option who has started this process, one of several."""
     parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
+        help=text)
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
                         help=argparse.SUPPRESS)
 

@@ -191,5 +191,7 @@ def check_command(program: str, args: list[str]) -> None:
         assert (ROOT / args[0]).is_file()
         tool, positional, count = LAUNCHERS[args[0]]
         check_tool(tool, [*args[1:][positional], *args[1 + count:]])
-    else:
-        check_tool(args[0], args[1:])
+    else:  # torchrun's own options are in front of the tool
+        start = next(i for i, word in enumerate(args) if word.endswith('.py'))
+        assert program == 'torchrun' or start == 0
+        check_tool(args[start], args[start + 1:])

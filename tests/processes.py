@@ -100,10 +100,16 @@ def start_launch(script, *args, log) -> list[multiprocessing.Process]:
     start_of = next(i for i, word in enumerate(words) if not word.startswith('--'))
     options = dict(word[2:].split('=') for word in words[:start_of])
     count = options['nproc_per_node']
-    known = dict(WORLD_SIZE=count, LOCAL_WORLD_SIZE=count, MASTER_PORT=str(free_port()),
-                 MASTER_ADDR=options['master_addr'])
-    return [start(_run_rank, dict(known, RANK=str(i), LOCAL_RANK=str(i)),
-                  *words[start_of:], log=log) for i in range(int(count))]
+    return start_ranks(int(count), *words[start_of:], log=log)
+
+
+def start_ranks(count, *words, names=('RANK', 'WORLD_SIZE', 'LOCAL_RANK'), log
+                ) -> list[multiprocessing.Process]:
+    """Start processes as a launcher does, which says their number by variables."""
+    known = dict(MASTER_PORT=str(free_port()), MASTER_ADDR='127.0.0.1',
+                 LOCAL_WORLD_SIZE=str(count))
+    return [start(_run_rank, dict(known, **dict(zip(names, map(str, (i, count, i))))),
+                  *map(str, words), log=log) for i in range(count)]
 
 
 def _run_rank(variables, path, *args):

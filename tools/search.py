@@ -87,6 +87,8 @@ def parse_args() -> argparse.Namespace:
                        help='take in files of one frame too')
     index.add_argument('--drop-missing', action='store_true',
                        help='take out all files that are gone, of any folder')
+    cli.add_launcher(index, 'who has started several of these processes, which share '
+                     'the files: torchrun is pytorch')
     search = add_search_command(commands)
     add_page_commands(commands)
     for name in ('index', 'search', 'serve'):
@@ -121,6 +123,7 @@ from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 from mmaction_centerclip.deployment.onnx_folder import is_exported
 from mmaction_centerclip.engine import launching
 from mmaction_centerclip.search import Hit, VideoIndex, remembered_model
+from mmaction_centerclip.search.parts import add_together
 from mmaction_centerclip.search.relocation import relocate
 from mmaction_centerclip.search.store import IndexStore
 from mmaction_centerclip.utils.tables import format_table
@@ -132,7 +135,9 @@ def open_index(args: argparse.Namespace) -> VideoIndex:
             args.command != 'index' or args.config is None):
         raise InputError(f'no such index: {args.index}' + (
             '; --config makes a new one' if args.command == 'index' else ''))
-    print(f'loading the model of {args.config or args.index}', file=sys.stderr)
+    is_first = launching.is_first_process(getattr(args, 'launcher', 'none'))
+    if is_first:
+        print(f'loading the model of {args.config or args.index}', file=sys.stderr)
     if args.config is None:
         cfg, checkpoint = remembered_model(args.index, args.checkpoint)
     else:
@@ -150,14 +155,18 @@ def open_index(args: argparse.Namespace) -> VideoIndex:
         cfg, checkpoint, args.device, show_progress=False)
     if args.command != 'index':
         return VideoIndex(args.index, inferencer)
-    inferencer.show_progress = not args.json
+    inferencer.show_progress = is_first and not args.json
     return VideoIndex(args.index, inferencer, args.window, args.split)
 
 
 def add(args: argparse.Namespace, index: VideoIndex) -> None:
     """Add a folder, and say what became of its files."""
-    added = index.add(args.videos, args.batch_size, args.num_workers, args.reindex,
-                      args.pictures, args.drop_missing)
+    options = (args.videos, args.batch_size, args.num_workers, args.reindex,
+               args.pictures, args.drop_missing)
+    if args.launcher == 'none':
+        added = index.add(*options)
+    elif (added := add_together(index, *options)) is None:
+        return  # which the first process says
     if args.json:
         print(json.dumps(dataclasses.asdict(added), indent=1))
         return
@@ -260,6 +269,8 @@ def main(args: argparse.Namespace) -> None:
             return dict(serve=serve, demo=demo)[args.command](args)
         if args.command == 'index' and args.moved:
             return move(args)
+        if getattr(args, 'launcher', 'none') != 'none':
+            launching.join_processes(args.launcher)
         index = open_index(args)
         (add if args.command == 'index' else find)(args, index)
 

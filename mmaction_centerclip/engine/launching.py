@@ -2,6 +2,8 @@
 import argparse
 import os
 import os.path as osp
+import subprocess
+from datetime import timedelta
 
 import torch
 from mmaction.registry import RUNNERS
@@ -17,6 +19,12 @@ from .config import prepare_config, read_config
 from .runner import RetrievalRunner
 from .sharding import check_strategy
 
+# Where launchers tell a process its number, of how many, and its number on the machine.
+VARIABLES = dict(
+    pytorch=('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
+    slurm=('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
+    mpi=tuple(f'OMPI_COMM_WORLD_{name}' for name in ('RANK', 'SIZE', 'LOCAL_RANK')))
+
 
 def allow_other_settings(cfg: Config, names: list[str] | None) -> None:
     """Allow a checkpoint to differ from a config in settings that it records."""
@@ -28,9 +36,33 @@ def allow_other_settings(cfg: Config, names: list[str] | None) -> None:
 
 def is_first_process(launcher: str) -> bool:
     """Return True on rank 0, by the variables that MMEngine will read."""
-    variable = dict(pytorch='RANK', slurm='SLURM_PROCID',
-                    mpi='OMPI_COMM_WORLD_RANK').get(launcher, '')
+    variable, *_ = VARIABLES.get(launcher, ('', ))
     return os.environ.get(variable, '0') == '0'
+
+
+def join_processes(launcher: str) -> None:
+    """Join the processes of a launcher by gloo, each on a GPU where there are some.
+
+    Unlike mmengine's ``init_dist`` it needs no GPU. They may wait a day for each other;
+    one that has ended is noticed at once.
+    """
+    names, needed = VARIABLES[launcher], []
+    if 'MASTER_ADDR' not in os.environ:
+        needed = dict(slurm=['SLURM_JOB_NODELIST']).get(launcher, ['MASTER_ADDR'])
+    if missing := [name for name in (*names, *needed) if name not in os.environ]:
+        raise InputError(f'--launcher {launcher} is for processes that a launcher '
+                         f'starts; {", ".join(missing)} must be set')
+    os.environ.update(
+        zip(VARIABLES['pytorch'], [os.environ[name] for name in names]))
+    if 'MASTER_ADDR' not in os.environ:
+        os.environ['MASTER_ADDR'] = subprocess.run(
+            ['scontrol', 'show', 'hostnames', os.environ['SLURM_JOB_NODELIST']],
+            check=True, capture_output=True, text=True).stdout.split()[0]
+    os.environ.setdefault('MASTER_PORT', '29500')  # as mmengine does
+    if torch.cuda.is_available():
+        torch.cuda.set_device(
+            int(os.environ['LOCAL_RANK']) % torch.cuda.device_count())
+    torch.distributed.init_process_group('gloo', timeout=timedelta(days=1))
 
 
 def check_model(cfg: Config) -> None:

@@ -2,7 +2,7 @@
 import contextlib
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from mmaction_centerclip.apis import list_files
@@ -15,6 +15,7 @@ from .encoding import SegmentEncoder, run_ahead
 from .store import FileRecord, IndexStore
 
 COMPRESSED = '.rows.npz'  # how the file of compressed vectors ends
+PARTS = '.part-'  # how files of processes that share the work go on, see parts.py
 PICTURE = 'has one frame, a picture'
 
 
@@ -37,6 +38,49 @@ class Added:
             self.unreadable[path] = reason
 
 
+class FileEncoder:
+    """Encode files into a store, and commit each when it is done.
+
+    ``num_workers`` of them are decoded at a time; with ``pictures`` those of one frame
+    are taken in, too.
+    """
+
+    def __init__(self, encoder: SegmentEncoder, pictures: bool, num_workers: int
+                 ) -> None:
+        self.encoder, self.pictures = encoder, pictures
+        self.num_workers = num_workers
+
+    def __call__(self, store: IndexStore, files: dict[str, FileRecord],
+                 result: Added) -> None:
+        jobs = ((lambda path=path: self._read(path)) for path in files)
+        # Closed here: the collector may run in a thread that it would wait for.
+        with contextlib.closing(run_ahead(jobs, self.num_workers)) as decoded:
+            pairs = zip(files.items(), decoded)
+            if files and self.encoder.inferencer.show_progress:
+                pairs = track(pairs, len(files))
+            for (path, record), windows in pairs:
+                segments = None
+                try:
+                    record = replace(record, digest=next(windows))
+                    segments = self.encoder.encode(windows)
+                    result.indexed.append(path)
+                except DecodingError as error:
+                    record = replace(record, reason=error.reason)
+                    result.leave_out(path, error.reason)
+                store.put(path, record, segments)
+
+    def _read(self, path: str) -> Iterator[str | tuple]:
+        """Yield a hash of a file, and its decoded windows."""
+        try:
+            yield hash_file(path)
+        except OSError as error:
+            raise DecodingError(error.strerror) from error
+        for number, window in enumerate(self.encoder.decode(path)):
+            if not (number or self.pictures) and len(window[0]) == 2:
+                raise DecodingError(PICTURE)
+            yield window
+
+
 class FolderUpdate:
     """Add, move and remove the files of a folder, see :meth:`VideoIndex.add`.
 
@@ -44,10 +88,10 @@ class FolderUpdate:
     all files of the index, by path.
     """
 
-    def __init__(self, store: IndexStore, encoder: SegmentEncoder, record: FileRecord,
+    def __init__(self, store: IndexStore, record: FileRecord,
                  known: dict[str, FileRecord], folder: str | os.PathLike,
                  pictures: bool, drop_missing: bool) -> None:
-        self.store, self.encoder, self.record = store, encoder, record
+        self.store, self.record = store, record
         self.known, self.pictures, self.drop_missing = known, pictures, drop_missing
         folder = os.path.realpath(folder)
         self.folder = os.path.join(folder, '')
@@ -60,8 +104,12 @@ class FolderUpdate:
         self.result = Added(unreadable=dict(self.closed))
         self.files = dict(self._look_at(paths))
 
-    def run(self, num_workers: int) -> Added:
-        """Move, take out and encode; return what became of each file."""
+    def run(self, encode: Callable[[IndexStore, dict[str, FileRecord], Added], None]
+            ) -> Added:
+        """Move, take out and encode; return what became of each file.
+
+        ``encode`` is a :class:`FileEncoder`, or who shares the files out to several.
+        """
         todo = [path for path in self.files if not self._is_known(path)]
         gone = self._find_gone(todo)
         todo = self._move(todo, gone)
@@ -70,7 +118,7 @@ class FolderUpdate:
             path for path in gone
             if path not in moved and (self.drop_missing or self._is_left(path)))
         self.store.remove(self.result.removed)
-        self._encode(todo, num_workers)
+        encode(self.store, {path: self.files[path] for path in todo}, self.result)
         return self.result
 
     def _look_at(self, paths: list[str]) -> Iterator[tuple[str, FileRecord]]:
@@ -78,7 +126,8 @@ class FolderUpdate:
         index = os.path.realpath(self.store.path)
         own = {index, *(f'{index}{end}' for end in ('.lock', '-journal', COMPRESSED))}
         for path in paths:
-            if os.path.realpath(path) in own:
+            real = os.path.realpath(path)
+            if real in own or real.startswith(f'{index}{PARTS}'):
                 continue
             try:
                 path.encode()
@@ -143,36 +192,6 @@ class FolderUpdate:
                 digest = self.known[path].digest
                 stale[digest] = [other for other in stale[digest] if other != path]
         return left
-
-    def _encode(self, paths: list[str], num_workers: int) -> None:
-        """Encode files, and commit each when it is done."""
-        jobs = ((lambda path=path: self._read(path)) for path in paths)
-        # Closed here: the collector may run in a thread that it would wait for.
-        with contextlib.closing(run_ahead(jobs, num_workers)) as decoded:
-            files = zip(paths, decoded)
-            if paths and self.encoder.inferencer.show_progress:
-                files = track(files, len(paths))
-            for path, windows in files:
-                record, segments = self.files[path], None
-                try:
-                    record = replace(record, digest=next(windows))
-                    segments = self.encoder.encode(windows)
-                    self.result.indexed.append(path)
-                except DecodingError as error:
-                    record = replace(record, reason=error.reason)
-                    self.result.leave_out(path, error.reason)
-                self.store.put(path, record, segments)
-
-    def _read(self, path: str) -> Iterator[str | tuple]:
-        """Yield a hash of a file, and its decoded windows."""
-        try:
-            yield hash_file(path)
-        except OSError as error:
-            raise DecodingError(error.strerror) from error
-        for number, window in enumerate(self.encoder.decode(path)):
-            if not (number or self.pictures) and len(window[0]) == 2:
-                raise DecodingError(PICTURE)
-            yield window
 
 
 def _is_missing(path: str) -> bool:

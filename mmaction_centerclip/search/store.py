@@ -9,11 +9,12 @@ from itertools import repeat
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.homes import expand_home
 from mmaction_centerclip.utils.sqlite_file import SQLiteFile
+
+from .locks import lock_index
 
 APPLICATION = 0x43434C50  # marks the file as an index of ours
 VERSION = 4
@@ -85,6 +86,8 @@ class IndexStore:
     ``settings`` are those of a new index, whose file is made when something is put in.
     None: the file must exist.
     """
+    kind = 'an index of videos'
+    remedy = 'name another file, or delete it and index anew'
 
     def __init__(self, path: str | os.PathLike,
                  settings: dict[str, str] | None = None) -> None:
@@ -106,10 +109,10 @@ class IndexStore:
         if self._file is None and (makes or self._is_made()):
             query = 'INSERT INTO settings VALUES (?, ?)'
             file = SQLiteFile(
-                self.path, 'an index of videos', APPLICATION, SCHEMA, VERSION,
+                self.path, self.kind, APPLICATION, SCHEMA, VERSION,
                 make=None if self.settings is None else [
                     (query, item) for item in self.settings.items()],
-                remedy='name another file, or delete it and index anew')
+                remedy=self.remedy)
             found = dict(file.rows('SELECT name, value FROM settings'))
             if self._is_new and found != self.settings:
                 raise InputError(f'{self.path}: another process has made it, with '
@@ -123,27 +126,18 @@ class IndexStore:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from adding at the same time.
+        """Keep other processes from adding at the same time, see :func:`lock_index`.
 
-        The system frees the lock when the process ends, however it ends. Who has opened
-        the file of a lock just before it goes may lock that, beside who makes another:
-        both commit whole files, in turn. An empty new index is taken away again.
+        An empty new index is taken away again.
         """
-        lock, is_new = FileLock(f'{self.path}.lock', timeout=0), not self._is_made()
-        try:
-            lock.acquire()
-        except Timeout:
-            raise InputError(f'{self.path}: another process adds to this index; '
-                             'wait for its end') from None
-        try:
-            yield
-        finally:
-            if is_new and self._file and not self.files():
-                self.close()
-                os.remove(self.path)
-            with contextlib.suppress(OSError):  # not while open on Windows
-                os.remove(lock.lock_file)
-            lock.release()
+        is_new = not self._is_made()
+        with lock_index(self.path):
+            try:
+                yield
+            finally:
+                if is_new and self._file and not self.files():
+                    self.close()
+                    os.remove(self.path)
 
     def files(self) -> dict[str, FileRecord]:
         """Return what is known of all files, by path."""
@@ -154,20 +148,14 @@ class IndexStore:
 
     def put(self, path: str, record: FileRecord, segments: Segments | None) -> None:
         """Write a file's record and its segments, in place of older ones."""
-        checksum = segments.checksum() if segments else 0
+        self.put_all([(path, record, segments)])
+
+    def put_all(self, files: Iterable[tuple[str, FileRecord, Segments | None]]) -> None:
+        """Write many files as :meth:`put` does, all or none."""
         with self._opened(makes=True).transaction() as connection:
-            _remove(connection, path)
-            file = connection.execute(
-                'INSERT INTO files (path, size, modified, model, model_name, digest, '
-                'reason, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
-                (path, *astuple(record), checksum)).lastrowid
-            if segments:
-                connection.executemany(
-                    'INSERT INTO segments VALUES (?, ?, ?, ?, ?)',
-                    ((file, float(start), float(end), vector.tobytes(), more)
-                     for start, end, vector, more in zip(
-                        segments.start, segments.end, segments.vectors,
-                        map(_pack, segments.features or repeat(None)))))
+            for path, record, segments in files:
+                _remove(connection, path)
+                _insert(connection, path, record, segments)
 
     def move(self, old: str, path: str, record: FileRecord) -> None:
         """Move a file's record and segments to another path, or to newer facts."""
@@ -271,6 +259,21 @@ class IndexStore:
         if self._file:
             self._file.close()
             self._file = None
+
+
+def _insert(connection: sqlite3.Connection, path: str, record: FileRecord,
+            segments: Segments | None) -> None:
+    file = connection.execute(
+        'INSERT INTO files (path, size, modified, model, model_name, digest, '
+        'reason, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+        (path, *astuple(record), segments.checksum() if segments else 0)).lastrowid
+    if segments:
+        connection.executemany(
+            'INSERT INTO segments VALUES (?, ?, ?, ?, ?)',
+            ((file, float(start), float(end), vector.tobytes(), more)
+             for start, end, vector, more in zip(
+                 segments.start, segments.end, segments.vectors,
+                 map(_pack, segments.features or repeat(None)))))
 
 
 def _remove(connection: sqlite3.Connection, path: str) -> None:

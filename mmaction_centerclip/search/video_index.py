@@ -1,6 +1,6 @@
 """An index of video files: add, search, cut and export."""
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -15,7 +15,8 @@ from mmaction_centerclip.errors import (
 from .clips import cut_clip
 from .encoding import SegmentEncoder
 from .exports import export_hits
-from .folder_update import COMPRESSED, Added, FolderUpdate
+from .folder_update import COMPRESSED, Added, FileEncoder, FolderUpdate
+from .parts import merge_parts
 from .ranking import Hit, exclude_vectors
 from .remembered import describe_model
 from .segment_table import Reranker, SegmentTable
@@ -66,7 +67,7 @@ class VideoIndex:
 
     def add(self, folder: str | os.PathLike, batch_size: int = 8,
             num_workers: int = 2, reindex: bool = False, pictures: bool = False,
-            drop_missing: bool = False) -> Added:
+            drop_missing: bool = False, encode: Callable | None = None) -> Added:
         """Bring the index up to date with a folder, and all folders in it.
 
         A file is read where its size, its time of modification or the model is another,
@@ -79,6 +80,8 @@ class VideoIndex:
             pictures (bool): Whether files of one frame are taken in, too.
             drop_missing (bool): Whether gone files of other folders are taken out, too,
                 and this folder may be gone.
+            encode (Callable, optional): What encodes the files, see
+                :meth:`FolderUpdate.run`. None: this process alone.
         """
         self.encoder.batch_size = check_positive_int('batch_size', batch_size)
         check_positive_int('num_workers', num_workers)
@@ -87,8 +90,11 @@ class VideoIndex:
             if not reindex:
                 self._check_model(known)
             record = FileRecord(0, 0, self.model, self.model_name)
-            added = FolderUpdate(self.store, self.encoder, record, known, folder,
-                                 pictures, drop_missing).run(num_workers)
+            if merge_parts(self.store, record, any_model=reindex):
+                known = self.store.files()
+            added = FolderUpdate(
+                self.store, record, known, folder, pictures, drop_missing).run(
+                    encode or FileEncoder(self.encoder, pictures, num_workers))
             self.store.remember('model', describe_model(self.inferencer))
             return added
 

@@ -43,8 +43,8 @@ def is_first_process(launcher: str) -> bool:
 def join_processes(launcher: str) -> None:
     """Join the processes of a launcher by gloo, each on a GPU where there are some.
 
-    Unlike mmengine's ``init_dist`` it needs no GPU. They may wait a day for each other;
-    one that has ended is noticed at once.
+    Unlike mmengine's ``init_dist`` it needs no GPU. One that does not come is waited
+    for ten minutes.
     """
     names, needed = VARIABLES[launcher], []
     if 'MASTER_ADDR' not in os.environ:
@@ -62,7 +62,11 @@ def join_processes(launcher: str) -> None:
     if torch.cuda.is_available():
         torch.cuda.set_device(
             int(os.environ['LOCAL_RANK']) % torch.cuda.device_count())
-    torch.distributed.init_process_group('gloo', timeout=timedelta(days=1))
+    try:
+        torch.distributed.init_process_group('gloo', timeout=timedelta(minutes=10))
+    except RuntimeError as error:
+        raise InputError(f'--launcher {launcher}: not all processes have come '
+                         f'({str(error).splitlines()[0]})') from error
 
 
 def check_model(cfg: Config) -> None:

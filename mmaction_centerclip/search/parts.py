@@ -4,6 +4,7 @@ import glob
 import os
 import uuid
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
 import numpy as np
 import torch.distributed as dist
@@ -111,27 +112,29 @@ def add_together(index, folder: str | os.PathLike, batch_size: int = 8,
     """
     encode = FileEncoder(index.encoder, pictures, num_workers)
     path = f'{index.store.path}{PARTS}{dist.get_rank()}-{uuid.uuid4().hex}'
+    # The others wait long where the first reads many files that may have been moved; a
+    # process that ends is noticed at once.
+    with _explained():
+        group = dist.new_group(timeout=timedelta(days=1), backend='gloo')
     if dist.get_rank():
         index.encoder.batch_size = batch_size
         with lock_index(path):  # until it is done, which the first waits for
             with _explained():
-                dist.gather_object((path, index.model))
-                dist.scatter_object_list(share := [None], None)
-            dist.destroy_process_group()
+                dist.gather_object((path, index.model), group=group)
+                dist.scatter_object_list(share := [None], None, group=group)
             index.store.close()
             _encode_part(path, index.store, encode, share[0])
         return None
     with _explained():
         dist.gather_object((path, index.model),
-                           others := [None] * dist.get_world_size())
-    paths = [path for path, _ in others]
+                           others := [None] * dist.get_world_size(), group=group)
+    paths, shares = [path for path, _ in others], []
 
     def share_out(store: IndexStore, files: dict[str, FileRecord], result: Added
                   ) -> None:
-        shares = _deal(files, len(paths))
+        shares.extend(_deal(files, len(paths)))
         with _explained():
-            dist.scatter_object_list([None], shares)
-        dist.destroy_process_group()
+            dist.scatter_object_list([None], shares, group=group)
         with lock_index(path):
             _encode_part(path, store, encode, shares[0])
         merge_parts(store, FileRecord(0, 0, index.model, index.model_name),
@@ -145,10 +148,9 @@ def add_together(index, folder: str | os.PathLike, batch_size: int = 8,
         return index.add(folder, batch_size, num_workers, reindex, pictures,
                          drop_missing, share_out)
     finally:
-        if dist.is_initialized():  # It has failed, and the others wait.
+        if not shares:  # It has failed, and the others wait.
             with contextlib.suppress(RuntimeError):
-                dist.scatter_object_list([None], [{}] * len(paths))
-            dist.destroy_process_group()
+                dist.scatter_object_list([None], [{}] * len(paths), group=group)
 
 
 def _encode_part(path: str, store: IndexStore, encode: FileEncoder,

@@ -114,7 +114,7 @@ def kill_ranks(folder, path, config, checkpoint, kills, log):
             draw.randrange(2, 5), TOOLS / 'search.py', 'index', folder, '--index', path,
             '--config', config, '--checkpoint', checkpoint, '--window', 1,
             '--device', 'cpu', '--launcher', 'pytorch', log=log)
-        target, victim = len(before) + draw.randrange(6), draw.choice(ranks)
+        target, victim = len(before) + draw.randrange(1, 9), draw.choice(ranks)
         while victim.is_alive() and sum(map(len, known(path))) < target:
             time.sleep(.002)
         time.sleep(draw.uniform(0, .05))

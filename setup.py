@@ -14,7 +14,7 @@ HF = ['transformers[sentencepiece]>=4.50,<6']
 PEFT = ['peft>=0.21,<0.22']
 SEARCH = ['faiss-cpu>=1.10,<1.16']
 MMPRETRAIN = ['mmpretrain>=1.2,<2']
-ONNX = ['onnx>=1.19,<1.24', 'onnxscript>=0.5,<0.8', 'onnxruntime>=1.22,<1.33']
+ONNX = ['onnx>=1.23,<1.24', 'onnxscript>=0.7,<0.8', 'onnxruntime>=1.23,<1.33']
 SERVE = ['starlette>=1,<2', 'uvicorn<1']
 
 

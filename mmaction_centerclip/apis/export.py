@@ -88,8 +88,7 @@ def export_onnx(model: nn.Module, folder: str | os.PathLike,
     count, _, *size = sample['inputs']['imgs'].shape
     preprocessor = model.data_preprocessor
     known = dict(
-        model=model_hash(model, pipeline) + (
-            '' if precision == 'float32' else f'-{precision}'),
+        model=model_hash(model, pipeline),
         width=model.text_backbone.embed_dims,
         frames=dict(
             count=count, size=size, layout='RGB, uint8, (videos, count, 3, *size)',

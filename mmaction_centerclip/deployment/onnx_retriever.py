@@ -1,4 +1,6 @@
 """An exported model in the place of a retriever."""
+import hashlib
+import json
 import os
 
 import torch
@@ -31,6 +33,14 @@ class OnnxHead:
         return self._session(segments=segments, segment_mask=frame_mask)
 
 
+def _fingerprint(known: dict) -> str:
+    """Return the model's hash, or another one where its features are others."""
+    if known['precision'] == 'float32':
+        return known['model']
+    text = json.dumps([known['model'], known['files']], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 class OnnxRetriever:
     """Encode videos and captions by the files of :func:`export_onnx`.
 
@@ -40,7 +50,7 @@ class OnnxRetriever:
 
     def __init__(self, folder: str | os.PathLike, device: str | None = None) -> None:
         known = read_manifest(folder)
-        self.folder, self.fingerprint = os.path.abspath(folder), known['model']
+        self.folder, self.fingerprint = os.path.abspath(folder), _fingerprint(known)
         place = os.path.join(folder, MANIFEST)
         if not isinstance(known.get('config'), str):
             raise InputError(f'{place} has no config, as of one with custom imports; '

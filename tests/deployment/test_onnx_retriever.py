@@ -73,6 +73,12 @@ def test_segments_have_the_same_times(inferencer, deployed, tmp_path):
     assert torch.equal(encoded[0].mask, encoded[1].mask)
 
 
+def test_other_weights_are_another_model_to_an_index(deployed, copy):
+    other = OnnxRetriever(copy(precision='int8'), 'cpu').fingerprint
+    assert len(other) == len(deployed.model.fingerprint)
+    assert other != deployed.model.fingerprint
+
+
 def test_a_checkpoint_beside_it_is_refused(exported):
     with pytest.raises(InputError, match='has its weights; got the checkpoint a.pth'):
         VideoTextRetrievalInferencer(exported, 'a.pth')

@@ -57,7 +57,7 @@ def _srt_cues(path: str, lines: list[tuple[int, str]], problems: Problems) -> li
         times = _TIMES.fullmatch(text)
         is_wrong = not times and ('-->' in text or _LIKE_TIMES.fullmatch(f'{text} -'))
         if times or is_wrong:
-            _drop_number(before)
+            _drop_number(before, before_times=True)
             before, begun = [], True
         if times:
             cues.append((number, times.groups(), before))
@@ -69,15 +69,24 @@ def _srt_cues(path: str, lines: list[tuple[int, str]], problems: Problems) -> li
                          f'a subtitle, got {text[:80]!r}')
         else:
             before.append(text)
-    if ''.join(before[:-1]).strip() and not before[-2].strip():
-        _drop_number(before)  # of a subtitle that was cut off
+    _drop_number(before, before_times=False)  # of a subtitle that was cut off
     return cues
 
 
-def _drop_number(lines: list[str]) -> None:
-    """Take a last line away that is the number of the next subtitle."""
-    if lines and lines[-1].strip().isdigit():
-        lines.pop()
+def _drop_number(lines: list[str], before_times: bool) -> None:
+    """Take a last line away that is the number of the next subtitle.
+
+    It stands right before the times, or between blank lines, as where each end of a
+    line became two.
+    """
+    texts = [place for place, line in enumerate(lines) if line.strip()]
+    if not texts or not lines[texts[-1]].strip().isdigit():
+        return
+    last = texts[-1]
+    is_alone = last > 0 and not lines[last - 1].strip()
+    if before_times and last == len(lines) - 1 or is_alone and (
+            before_times or len(texts) > 1):
+        del lines[last:]
 
 
 def _vtt_cues(path: str, lines: list[tuple[int, str]], problems: Problems) -> list[
@@ -96,6 +105,10 @@ def _vtt_cues(path: str, lines: list[tuple[int, str]], problems: Problems) -> li
     if not re.match(r'WEBVTT(\s|$)', lines[0][1] if lines else ''):
         raise InputError(f'{path}, line 1: expected WEBVTT, got '
                          f'{lines[0][1][:80] if lines else ""!r}')
+    for number, text in blocks[0][1:]:
+        if '-->' in text:
+            problems.add(f'{path}, line {number}: expected a blank line between WEBVTT '
+                         f'and the first subtitle, got {text[:80]!r}')
     cues = []
     for block in filter(None, blocks[1:]):
         place = 0 if '-->' in block[0][1] or len(block) == 1 else 1
@@ -161,6 +174,7 @@ def find_subtitles(folder: str, videos: Sequence[str]) -> dict[
     for video in videos:
         owners.setdefault(os.path.splitext(video)[0], []).append(video)
     found: dict[str, list] = {}
+    strays = []
     for name in find_files(folder, SUFFIXES):
         whole, language = os.path.splitext(name)[0], None
         if whole not in owners:
@@ -168,6 +182,11 @@ def find_subtitles(folder: str, videos: Sequence[str]) -> dict[
             whole = os.path.join(os.path.dirname(name), stem)
         for video in owners.get(whole, []):
             found.setdefault(video, []).append((os.path.join(folder, name), language))
+        if whole not in owners:
+            strays.append(name)
+    if strays:
+        warn(f'{folder}: {len(strays)} files of subtitles are named as no video, such '
+             f'as {strays[0]}; they are left out')
     return found
 
 

@@ -1,4 +1,4 @@
-"""Tell one model from another by a hash."""
+"""Hash a model: its weights, settings and pipeline."""
 import hashlib
 
 from torch import nn

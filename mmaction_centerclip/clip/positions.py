@@ -9,7 +9,7 @@ KEPT, FACTOR = 20, 4
 """How many first positions stay, and by which factor the others are stretched."""
 _FIRST = 'positional_embedding'
 REST = f'{_FIRST}_res'
-"""What Long-CLIP calls the table of which it trains all rows but the first."""
+"""The name of the table of which Long-CLIP trains all rows but the first."""
 
 
 def longest_context(length: int) -> int:

@@ -59,6 +59,10 @@ def read_manifest(folder: str | os.PathLike) -> dict:
                          ) from error
     for name, expected in known['files'].items():
         _check_file(folder, name, expected)
+    # Which may be weights that a file reads.
+    if others := sorted({*os.listdir(folder)} - {MANIFEST, *known['files']}):
+        raise InputError(f'{folder} holds {others[0]!r}, which {MANIFEST} does not '
+                         'list; move it elsewhere')
     return known
 
 

@@ -1,4 +1,5 @@
 """Write the matrices of exported files in int8."""
+import contextlib
 import os
 from collections.abc import Iterator
 
@@ -50,3 +51,5 @@ def quantize(folder: str | os.PathLike,
             quantize_dynamic(path, partial,
                              extra_options=dict(MatMulConstBOnly=True), **common)
         os.replace(partial, path)
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(f'{path}.data')  # its weights of before

@@ -11,6 +11,7 @@ from .onnx_folder import INPUTS, OUTPUTS
 
 NEEDS = ("needs onnxruntime, which is not installed; install "
          "'mmaction_centerclip[onnx]'")
+_CUDA = 'CUDAExecutionProvider'
 
 
 def import_onnxruntime():
@@ -39,18 +40,24 @@ class Session:
         # nothing here faster.
         options.graph_optimization_level = (
             runtime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED)
-        providers = ['CPUExecutionProvider']
-        if torch.device(device).type == 'cuda':
-            providers.insert(0, 'CUDAExecutionProvider')
-            if providers[0] not in runtime.get_available_providers():
+        providers, place = ['CPUExecutionProvider'], torch.device(device)
+        if place.type == 'cuda':
+            if _CUDA not in runtime.get_available_providers():
                 raise InputError(f'device={device!r}: this onnxruntime has no CUDA, '
                                  'which onnxruntime-gpu has')
+            number = place.index
+            if number is None:
+                number = torch.cuda.current_device()
+            providers.insert(0, (_CUDA, dict(device_id=number)))
         try:
             self._session = runtime.InferenceSession(
                 os.fspath(path), options, providers=providers)
         except Exception as error:  # onnxruntime has a class for each status
             raise InputError(f'{path} cannot be opened by onnxruntime: '
                              f'{" ".join(str(error).split())[:200]}') from error
+        if place.type == 'cuda' and _CUDA not in self._session.get_providers():
+            raise InputError(f'device={device!r}: onnxruntime cannot load CUDA or '
+                             'cuDNN and would run on the CPU')
         self._check(os.fspath(path))
 
     def _check(self, path: str) -> None:

@@ -101,7 +101,7 @@ def _call(function: Callable, *args, **kwargs):
 
 
 def _open_as_units(tower: nn.Module) -> None:
-    """Let halves of blocks, and what necks read of attention, put the block together.
+    """Put a block together to run its halves, or what necks read of its attention.
 
     They are looked up once it is: they may hold on to its parameters.
     """

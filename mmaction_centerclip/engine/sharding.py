@@ -191,7 +191,7 @@ def _split_as(value: object, own: object) -> object:
 
 
 def take_both_kinds(wrapper: OptimWrapper) -> None:
-    """Let an optimizer step and clip parameters some of which are split.
+    """Make an optimizer step and clip parameters of which some are split.
 
     torch's functions of many tensors take those, or others, but not both at once.
     """

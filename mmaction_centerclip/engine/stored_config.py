@@ -52,11 +52,13 @@ def parse_config(text: str, path: str, advice: str = ''
     try:
         found = ast.literal_eval(text)
         config, checkpoint = found['config'], found['checkpoint']
-        for name in (config['default_scope'], *_types(config)):
+        for key, name in (('_scope_', config['default_scope']), *_names(config)):
             scope, dot, rest = name.partition('.')
-            if dot and (scope not in SCOPES or '.' in rest):
-                raise InputError(f'{path}: its config has the type {name!r}, expected '
-                                 'the name of a registered class')
+            # Of another scope mmengine imports the package.
+            if key == '_scope_' and name not in SCOPES or dot and (
+                    scope not in SCOPES or '.' in rest):
+                raise InputError(f'{path}: its config has the {key.strip("_")} '
+                                 f'{name!r}, expected the name of a registered class')
         return Config(config, cfg_text=text, filename=found['name']), checkpoint
     except (AttributeError, KeyError, MemoryError, RecursionError, SyntaxError,
             TypeError, ValueError) as error:
@@ -65,11 +67,11 @@ def parse_config(text: str, path: str, advice: str = ''
         raise InputError(f'{path}: its config is damaged ({error}){advice}') from error
 
 
-def _types(config: object) -> Iterator[str]:
-    """Yield all names of classes in a config."""
+def _names(config: object) -> Iterator[tuple[str, str]]:
+    """Yield all names of classes and scopes in a config, with their keys."""
     if isinstance(config, dict):
-        yield from (config[key] for key in ('type', '_scope_') if key in config)
+        yield from ((key, config[key]) for key in ('type', '_scope_') if key in config)
         config = list(config.values())
     if isinstance(config, (list, tuple)):
         for value in config:
-            yield from _types(value)
+            yield from _names(value)

@@ -1,4 +1,4 @@
-"""One process at a time for an index, or a part of one."""
+"""Lock an index, or a part of one, for one process."""
 import contextlib
 import os
 from collections.abc import Iterator

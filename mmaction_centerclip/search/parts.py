@@ -2,6 +2,7 @@
 import contextlib
 import glob
 import os
+import re
 import uuid
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -15,9 +16,11 @@ from .folder_update import PARTS, Added, FileEncoder
 from .locks import lock_index
 from .store import FileRecord, IndexStore, Segments
 
+_NAME = re.compile(rf'{re.escape(PARTS)}\d+-[0-9a-f]{{32}}')
+
 
 class Part(IndexStore):
-    """What one process has encoded, in a file of its own beside the index.
+    """A file beside the index with what one process has encoded.
 
     SQLite lets one process write to a file, and over NFS no two may share one.
     """
@@ -57,10 +60,12 @@ def merge_parts(store: IndexStore, record: FileRecord, any_model: bool = False,
 
     Args:
         record (FileRecord): What a file of the model has.
-        any_model (bool): Whether files of other models are taken, not refused.
+        any_model (bool): Whether files of other models are left out, not refused.
     """
     found = {name.removesuffix('.lock').removesuffix('-journal') for name in
              glob.glob(f'{glob.escape(store.path)}{PARTS}*')}
+    # Of another name it may be an index of a user's.
+    found = {path for path in found if _NAME.fullmatch(path[len(store.path):])}
     with contextlib.ExitStack() as stack:
         known, sources, parts = store.files(), {}, []
         for path in sorted({*found, *awaited}):
@@ -71,7 +76,9 @@ def merge_parts(store: IndexStore, record: FileRecord, any_model: bool = False,
             parts.append(part := Part(path, store))
             stack.callback(part.close)
             for file, new in part.files().items():
-                if new.model != record.model and not any_model:
+                if new.model != record.model:
+                    if any_model:  # They are encoded anew.
+                        continue
                     raise InputError(
                         f'{path} is of another model: {new.model_name} with weights '
                         f'and settings {new.model}, got {record.model_name} with '

@@ -84,6 +84,23 @@ def test_webvtt_begins_with_its_name(content, tmp_path):
         cues_of(path)
 
 
+def test_a_first_subtitle_in_the_header_is_told(tmp_path):
+    path = tmp_path / 'a.vtt'
+    path.write_text(f'WEBVTT\n{TIMES}\nfirst\n\n00:03.000 --> 00:04.000\nsecond')
+    with pytest.raises(InputError, match='line 2: expected a blank line between'):
+        cues_of(path)
+
+
+@pytest.mark.parametrize('content', [
+    '1\n{}\n42\n\n2\n{}\n7\nmen\n', '1\n\n{}\n42\n\n2\n\n{}\n7\nmen\n\n3\n\n',
+    '{}\n42\n2\n{}\n7\nmen\n\n3'])
+@pytest.mark.parametrize('end', ['\n', '\r\r\n'])
+def test_numbers_of_subtitles_are_no_text(content, end, tmp_path):
+    path = tmp_path / 'a.srt'
+    path.write_bytes(content.format(TIMES, TIMES).replace('\n', end).encode())
+    assert [text for *_, text in cues_of(path)] == ['42', '7 men']
+
+
 @pytest.fixture
 def captions(tmp_path):
     """Read the captions beside films, of files that have their own name as a text."""
@@ -117,6 +134,13 @@ def captions(tmp_path):
 def test_subtitles_with_a_language(videos, names, language, expected, captions):
     found = captions(videos.split(), names.split(), language)
     assert found == dict(zip(videos.split(), expected.split()))
+
+
+def test_subtitles_of_no_video_are_told(captions, monkeypatch):
+    said = []
+    monkeypatch.setattr(subtitles, 'warn', said.append)
+    assert captions(['a.mp4'], ['a.srt', 'a.en.sdh.srt']) == {'a.mp4': 'a.srt'}
+    assert '1 files of subtitles are named as no video, such as a.en.sdh.srt' in said[0]
 
 
 @pytest.mark.parametrize('videos, names, language, message', [

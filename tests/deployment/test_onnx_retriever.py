@@ -106,6 +106,10 @@ def test_files_that_do_not_fit(copy, tmp_path):
     with pytest.raises(InputError, match='names .*, expected files of the folder'):
         OnnxRetriever(copy(files={**files, '../a.onnx': '0'}), 'cpu')
     copy(files=files)
+    (folder / 'w.bin').write_bytes(b'weights that a file may read')
+    with pytest.raises(InputError, match="holds 'w.bin', which model.json does not"):
+        OnnxRetriever(folder, 'cpu')
+    (folder / 'w.bin').unlink()
     (folder / 'head.onnx').write_bytes(b'no model')
     with pytest.raises(InputError, match='head.onnx is another file'):
         OnnxRetriever(folder, 'cpu')

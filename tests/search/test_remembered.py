@@ -14,6 +14,16 @@ def test_values_come_back_as_they_were():
     assert isinstance(cfg.resize.scale, tuple)
 
 
+@pytest.mark.parametrize('config, said', [
+    (dict(default_scope='films'), "the scope 'films'"),
+    (dict(default_scope='mmaction', model=[dict(_scope_='films')]), "scope 'films'"),
+    (dict(default_scope='mmaction', model=dict(type='films.run')), "type 'films.run'")])
+def test_no_package_is_imported_by_its_name(config, said):
+    text = repr(dict(config=config, name='a.py', checkpoint=None))
+    with pytest.raises(InputError, match=said):
+        read_model(text, 'my.index')
+
+
 @pytest.mark.parametrize('text', [
     '', 'open("x")', '[1]', '{}', '(' * 9999, "{'config': {'default_scope': 3}, "
     "'name': '', 'checkpoint': None}"])

@@ -135,6 +135,9 @@ def describe_training(runner) -> list[str]:
     if hasattr(runner.optim_wrapper, 'cast_dtype'):  # of a mixed precision
         dtype = runner.optim_wrapper.cast_dtype or torch.float16
         precision = f'mixed {str(dtype).removeprefix("torch.")}'
+    own = getattr(getattr(runner, 'strategy', None), 'param_dtype', None)
+    if own is not None:  # of a strategy that splits them
+        precision += f', towers in {own}'
     products = torch.backends.cuda.matmul
     # Where torch has the new name, reading the old one may be an error.
     is_tf32 = products.fp32_precision == 'tf32' if hasattr(

@@ -129,13 +129,12 @@ def test_a_tool_of_the_zoo_that_reads_no_config(tmp_path, run):
         run('no_tool.py')
 
 
-def test_a_tool_and_a_config_of_the_package_by_name(tmp_path):
+def test_a_tool_and_a_config_of_the_package_by_name(tmp_path, run, capsys, monkeypatch):
     """From any folder, as after the installation of a wheel."""
-    done = subprocess.run(
-        [sys.executable, '-m', 'mmaction_centerclip', 'get-flops',
-         'clip4clip_vit-tiny-p16-res64_1xb72-u8-10e_shapes-rgb'],
-        cwd=tmp_path, capture_output=True, text=True)
-    assert ' GMACs a video of 8 frames' in done.stdout and not any(tmp_path.iterdir())
+    monkeypatch.chdir(tmp_path)
+    run('get-flops', 'clip4clip_vit-tiny-p16-res64_1xb72-u8-10e_shapes-rgb')
+    assert ' GMACs a video of 8 frames' in capsys.readouterr().out
+    assert not any(tmp_path.iterdir())
 
 
 def test_the_repairs_are_idempotent():

@@ -106,7 +106,7 @@ def test_an_index_remembers_its_model(search, run_tool, tiny_config, tiny_checkp
     for name, value, message in (
             ('checkpoint', str(tmp_path / 'gone.pth'), 'is gone; --checkpoint'),
             ('config', dict(model['config'], default_scope='os.path.x'),
-             "has the type 'os.path.x'"),
+             "has the scope 'os.path.x'"),
             ('config', dict(model=dict(type='subprocess.Popen')), 'damaged')):
         store.remember('model', repr(dict(model, **{name: value})))
         said = plain('search', 'x')

@@ -138,19 +138,19 @@ def open_index(args: argparse.Namespace) -> VideoIndex:
     is_first = launching.is_first_process(getattr(args, 'launcher', 'none'))
     if is_first:
         print(f'loading the model of {args.config or args.index}', file=sys.stderr)
-    if args.config is None:
-        cfg, checkpoint = remembered_model(args.index, args.checkpoint)
+    cfg, checkpoint = args.config, args.checkpoint
+    if cfg is None:
+        cfg, checkpoint = remembered_model(args.index, checkpoint)
+    if is_exported(cfg):
+        if args.cfg_options or args.allow_other:
+            raise InputError(f'{cfg} is an exported model, whose config is fixed; got '
+                             '--cfg-options or --allow-other')
     else:
-        cfg, checkpoint = args.config, args.checkpoint
-        if not is_exported(cfg):
+        if args.config is not None:
             cfg = launching.read_config(cfg, {})
-    if not is_exported(cfg):
         with config_errors('--cfg-options'):
             cfg.merge_from_dict(args.cfg_options)
         launching.allow_other_settings(cfg, args.allow_other)
-    elif args.cfg_options or args.allow_other:
-        raise InputError(f'{cfg} is an exported model, whose config is fixed; got '
-                         '--cfg-options or --allow-other')
     inferencer = VideoTextRetrievalInferencer(
         cfg, checkpoint, args.device, show_progress=False)
     if args.command != 'index':

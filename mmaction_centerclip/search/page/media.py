@@ -12,6 +12,7 @@ import cv2
 import mmcv
 import numpy as np
 from mmengine.dataset import pseudo_collate
+from torch import nn
 
 from mmaction_centerclip.datasets.video.decoding_errors import (
     DecodingError,
@@ -92,17 +93,20 @@ def _frame_at(seconds: np.ndarray, time: float) -> int:
     return min(max(number, 0), len(seconds) - 2)
 
 
+def shows_tokens(model: nn.Module | OnnxRetriever) -> bool:
+    """Return True if a model has necks, and is not exported: that shows no token."""
+    return not isinstance(model, OnnxRetriever) and bool(tower_of(model).necks)
+
+
 def token_pictures(index: VideoIndex, hit: Hit) -> list[TokenPicture]:
     """Draw what each neck keeps of a moment: of the window that its middle is in.
 
     Of the frames that are sampled of the window, those inside the moment are drawn.
     """
     model = index.inferencer.model
-    if isinstance(model, OnnxRetriever):  # which shows no token
+    if not shows_tokens(model):
         return []
     tower = tower_of(model)
-    if not tower.necks:
-        return []
     video, seconds, windows = index.encoder.open(hit.file)
     at = _frame_at(seconds, hit.middle)
     first, end = next(window for window in windows if window[0] <= at < window[1])

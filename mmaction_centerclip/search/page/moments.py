@@ -12,13 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
-from mmaction_centerclip.deployment.onnx_retriever import OnnxRetriever
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import Hit, VideoIndex
 from mmaction_centerclip.search.store import FileRecord
-from mmaction_centerclip.visualization import tower_of
 
-from .media import look_alike, token_pictures
+from .media import look_alike, shows_tokens, token_pictures
 
 
 class Moments:
@@ -67,8 +65,7 @@ class Moments:
         return dict(videos=len(self._files),
                     index=os.path.basename(self._index.store.path),
                     model=self._index.model_name.removesuffix('.py'),
-                    has_necks=not isinstance(model, OnnxRetriever) and bool(
-                        tower_of(model).necks),
+                    has_necks=shows_tokens(model),
                     can_exclude=model.head.separable)
 
     def videos(self, first: int, count: int, files: str) -> dict:

@@ -3,7 +3,6 @@ import contextlib
 import copy
 import logging
 import os
-import secrets
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError, check_choice
-from mmaction_centerclip.utils.files import check_absent
+from mmaction_centerclip.utils.files import check_absent, partial_name
 
 from .onnx_folder import HEAD, INPUTS, OUTPUTS, TEXTS, VIDEOS, write_manifest
 from .programs import (
@@ -22,6 +21,7 @@ from .programs import (
     check_exportable,
     export_program,
 )
+from .sessions import import_packages
 
 PRECISIONS = ('float32', 'float16', 'int8')
 _OPSET = 20
@@ -90,17 +90,6 @@ def _quiet() -> Iterator[None]:
                 logger.setLevel(level)
 
 
-def check_packages() -> None:
-    """Raise an InputError where what writes ONNX is missing."""
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise InputError(f'the export to ONNX needs {error.name}, which is not '
-                         "installed; install 'mmaction_centerclip[onnx]'") from error
-
-
 def export_folder(model: nn.Module, folder: str | os.PathLike, known: dict,
                   precision: str = 'float32',
                   finish: Callable[[str], object] = lambda folder: None,
@@ -111,14 +100,13 @@ def export_folder(model: nn.Module, folder: str | os.PathLike, known: dict,
     :func:`read_manifest`; ``finish`` may change the files in the folder before.
     """
     check_choice('precision', precision, PRECISIONS)
-    check_packages()
+    import_packages('the export to ONNX', 'onnx', 'onnxruntime', 'onnxscript')
     check_exportable(model)
     folder = os.path.abspath(folder)
     check_absent(folder)
     if not os.path.isdir(os.path.dirname(folder)):
         raise InputError(f'{folder}: there is no folder {os.path.dirname(folder)}')
-    partial = os.path.join(os.path.dirname(folder), (
-        f'.{os.path.basename(folder)[:50]}.{secrets.token_hex(4)}.partial'))
+    partial = partial_name(folder)
     os.mkdir(partial)
     try:
         write_onnx(in_precision(model, precision), partial, known['frames']['count'],

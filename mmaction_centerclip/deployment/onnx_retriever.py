@@ -14,7 +14,7 @@ from mmaction_centerclip.models import VideoTextRetriever
 from mmaction_centerclip.models.backbones import EncodedSegments
 
 from .onnx_folder import HEAD, MANIFEST, TEXTS, VIDEOS, read_manifest
-from .sessions import Session, import_onnxruntime
+from .sessions import Session, best_device
 
 CAPTIONS_AT_A_TIME = 64
 
@@ -57,11 +57,7 @@ class OnnxRetriever:
                              'run its files as docs/deployment.md does')
         cfg, _ = parse_config(known['config'], place)
         init_default_scope(cfg.default_scope)
-        if device is None:
-            device = 'cpu'
-            if 'CUDAExecutionProvider' in import_onnxruntime().get_available_providers(
-                    ) and torch.cuda.is_available():
-                device = 'cuda'
+        device = device or best_device()
         self.cfg, model = cfg, cfg.model
         self.arch, self.pretrained = model.arch, model.get('pretrained')
         self.resizing = known['frames'].get('resizing')
@@ -73,10 +69,10 @@ class OnnxRetriever:
         self._videos, self._texts = (
             Session(os.path.join(folder, name), device) for name in (VIDEOS, TEXTS))
         self.head = OnnxHead(os.path.join(folder, HEAD), device)
-        shape = [known['frames']['count'], 3, *known['frames']['size']]
-        if self._videos.shapes['frames'][1:] != shape:
-            raise InputError(f'{place} tells of frames {shape}, {VIDEOS} takes '
-                             f"{self._videos.shapes['frames'][1:]}")
+        self.frame_shape = [known['frames']['count'], 3, *known['frames']['size']]
+        if self._videos.shapes['frames'][1:] != self.frame_shape:
+            raise InputError(f'{place} tells of frames {self.frame_shape}, {VIDEOS} '
+                             f"takes {self._videos.shapes['frames'][1:]}")
 
     check_resizing = VideoTextRetriever.check_resizing
 

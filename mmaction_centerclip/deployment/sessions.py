@@ -1,5 +1,7 @@
 """Run the files of an exported model by onnxruntime."""
+import importlib
 import os
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -9,18 +11,28 @@ from mmaction_centerclip.errors import InputError
 
 from .onnx_folder import INPUTS, OUTPUTS
 
-NEEDS = ("needs onnxruntime, which is not installed; install "
-         "'mmaction_centerclip[onnx]'")
 _CUDA = 'CUDAExecutionProvider'
 
 
-def import_onnxruntime():
-    """Return the module, or say how to install it."""
+def import_packages(what: str, *names: str) -> list[ModuleType]:
+    """Import packages of the extra ``onnx``, or say how to install one for ``what``."""
     try:
-        import onnxruntime
+        return [importlib.import_module(name) for name in names]
     except ImportError as error:
-        raise InputError(f'an exported model {NEEDS}') from error
-    return onnxruntime
+        raise InputError(f'{what} needs {error.name}, which is not installed; install '
+                         "'mmaction_centerclip[onnx]'") from error
+
+
+def import_onnxruntime() -> ModuleType:
+    """Return the module, or say how to install it."""
+    runtime, = import_packages('an exported model', 'onnxruntime')
+    return runtime
+
+
+def best_device() -> str:
+    """Return ``'cuda'`` where torch and onnxruntime have it, else ``'cpu'``."""
+    has_cuda = _CUDA in import_onnxruntime().get_available_providers()
+    return 'cuda' if has_cuda and torch.cuda.is_available() else 'cpu'
 
 
 class Session:

@@ -61,17 +61,20 @@ def atomic_write(path: str | os.PathLike, suffix: str = '') -> Iterator[str]:
         raise InputError(f'{path} cannot be written: {reason}') from error
 
 
+def partial_name(path: str, suffix: str = '') -> str:
+    """Return a new name beside a path, such as ``.a.csv.1f2e3d4c.partial``."""
+    folder, name = osp.split(path)
+    return osp.join(folder, f'.{name[:50]}.{secrets.token_hex(4)}.partial{suffix}')
+
+
 @contextlib.contextmanager
 def partial_beside(path: str, suffix: str = '') -> Iterator[str]:
     """Yield the name of a new file beside another, which is removed at the end.
 
-    The name, such as ``.a.csv.1f2e3d4c.partial``, is nobody's: the file is made here,
-    and only it is removed. A kill leaves it, for :func:`remove_partials`. Some writers
-    look at how the name ends: ``suffix``.
+    The name is nobody's: the file is made here, and only it is removed. A kill leaves
+    it, for :func:`remove_partials`. Some writers look at how the name ends: ``suffix``.
     """
-    folder, name = osp.split(path)
-    partial = osp.join(
-        folder, f'.{name[:50]}.{secrets.token_hex(4)}.partial{suffix}')
+    partial = partial_name(path, suffix)
     # By the umask, which tempfile does not heed.
     os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:

@@ -1,7 +1,7 @@
 """Measure reducers in a trained model, beside the same model without."""
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -45,6 +45,35 @@ class Prices(NamedTuple):
     compile: bool = False
 
 
+def read_test_set(cfg: Config) -> tuple[Iterator[dict], bool]:
+    """Return the samples of a config's test data, and if captions are paragraphs.
+
+    They are decoded as they are taken; one that cannot be is an InputError.
+    """
+    with config_errors('test_dataloader'):
+        dataset = DATASETS.build(cfg.test_dataloader.dataset)
+
+    def read() -> Iterator[dict]:
+        for sample in map(dataset.__getitem__, range(len(dataset))):
+            meta = sample['data_samples']
+            if meta.get('missing', False):
+                raise InputError(f'{meta.filename}: {meta.reason}')
+            yield sample
+
+    return read(), dataset.metainfo.get('paragraph', False)
+
+
+def join_features(videos: dict[str, Tensor], texts: dict[str, Tensor],
+                  samples: Sequence[ActionDataSample], paragraph: bool
+                  ) -> RetrievalFeatures:
+    """Return features of samples, in their order, as evaluations take them."""
+    counts = torch.tensor([len(sample.captions) for sample in samples])
+    return RetrievalFeatures(
+        videos, texts, torch.arange(len(counts)).repeat_interleave(counts),
+        [sample.filename for sample in samples],
+        [caption for sample in samples for caption in sample.captions], paragraph)
+
+
 class TwinData(NamedTuple):
     """Batches of test data and of clips that all models see, decoded once."""
     test: list[dict]
@@ -57,14 +86,8 @@ class TwinData(NamedTuple):
         """Decode what a config's models are measured on, see :class:`Quality`."""
         samples, more, paragraph = [], [], False
         if retrieval:
-            with config_errors('test_dataloader'):
-                dataset = DATASETS.build(cfg.test_dataloader.dataset)
-            paragraph = dataset.metainfo.get('paragraph', False)
-            for sample in map(dataset.__getitem__, range(len(dataset))):
-                meta = sample['data_samples']
-                if meta.get('missing', False):
-                    raise InputError(f'{meta.filename}: {meta.reason}')
-                samples.append(sample)
+            found, paragraph = read_test_set(cfg)
+            samples = list(found)
         if videos:
             words = torch.zeros(1, 1, dtype=torch.long)  # nobody reads them
             more = [dict(inputs=dict(imgs=clip, text=words),
@@ -156,12 +179,7 @@ class MeasuredTwin:
             self.counts if direction == 't2v' else 1)]
 
     def _scores(self, model: nn.Module, videos: dict[str, Tensor]) -> Scores:
-        counts = torch.tensor(self.counts)
-        features = RetrievalFeatures(
-            videos, self.text, torch.arange(len(counts)).repeat_interleave(counts),
-            [sample.filename for sample in self.samples],
-            [caption for sample in self.samples for caption in sample.captions],
-            self.data.paragraph)
+        features = join_features(videos, self.text, self.samples, self.data.paragraph)
         return Scores(features, choose_scorer(features, model.head))
 
 

@@ -40,7 +40,7 @@ if __name__ == '__main__':
     ARGS = parse_args()  # before imports that take seconds
 
 from mmaction_centerclip.apis import export_onnx, init_retriever
-from mmaction_centerclip.apis.exported_checks import check_export, read_frames
+from mmaction_centerclip.benchmarking.exported import check_export, read_frames
 from mmaction_centerclip.engine import launching
 
 

@@ -17,7 +17,7 @@ from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models import MeanPoolingHead
 
-from .store import Segments
+from .records import Segments
 from .windows import find_cuts, segment_frames, split_video
 
 ITEMS_AHEAD = 4  # windows of a file that wait to be encoded

@@ -12,7 +12,8 @@ from mmaction_centerclip.utils.files import hash_file
 from mmaction_centerclip.utils.progress import track
 
 from .encoding import SegmentEncoder, run_ahead
-from .store import FileRecord, IndexStore
+from .records import FileRecord
+from .store import IndexStore
 
 COMPRESSED = '.rows.npz'  # how the file of compressed vectors ends
 PARTS = '.part-'  # how files of processes that share the work go on, see parts.py

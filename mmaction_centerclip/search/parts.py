@@ -5,16 +5,17 @@ import os
 import re
 import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
-import numpy as np
 import torch.distributed as dist
 
 from mmaction_centerclip.errors import InputError
 
 from .folder_update import PARTS, Added, FileEncoder
 from .locks import lock_index
-from .store import FileRecord, IndexStore, Segments
+from .records import FileRecord, Segments
+from .store import IndexStore
 
 _NAME = re.compile(rf'{re.escape(PARTS)}\d+-[0-9a-f]{{32}}')
 
@@ -33,21 +34,15 @@ class Part(IndexStore):
             raise InputError(f'{path}: it is a part of an index with {self.settings}, '
                              f'expected {expected}; {self.remedy}')
 
-    def read(self, path: str) -> Segments | None:
-        """Return the segments of a file, if they are as they were written."""
-        with self._checked():
-            rows = self._rows(
-                'SELECT start, "end", vector, features IS NULL, checksum FROM files '
-                'JOIN segments ON file = id WHERE path = ? ORDER BY start', path)
-            if not rows:
-                return None
-            start, end = np.array([row[:2] for row in rows], np.float64).T.copy()
-            vectors = np.stack([np.frombuffer(row[2], np.float16) for row in rows])
-            segments = Segments(start, end, vectors, None if rows[0][3] else [
-                self.features(path, row[0]) for row in rows])
-            if segments.checksum() != rows[0][4] or not segments.are_sound():
-                raise self.damaged(f'the checksum of {path} differs')
-            return segments
+    def segments(self, path: str) -> Segments | None:
+        """Return the segments of a file with their features, as they were written."""
+        for file, checksum, is_plain in self._rows(
+                'SELECT id, checksum, features IS NULL FROM files JOIN segments ON '
+                'file = id WHERE path = ? LIMIT 1', path):
+            _, segments = self.read(file, path, checksum)
+            return segments if is_plain else replace(segments, features=[
+                self.features(path, start) for start in segments.start.tolist()])
+        return None
 
 
 def merge_parts(store: IndexStore, record: FileRecord, any_model: bool = False,
@@ -86,7 +81,7 @@ def merge_parts(store: IndexStore, record: FileRecord, any_model: bool = False,
                 if _is_newer(file, new, known.get(file), record.model):
                     known[file], sources[file] = new, part
         if sources:
-            store.put_all((file, known[file], sources[file].read(file))
+            store.put_all((file, known[file], sources[file].segments(file))
                           for file in sorted(sources))
         for part in parts:
             part.close()

@@ -8,7 +8,7 @@ import torch
 
 from mmaction_centerclip.errors import InputError
 
-from .store import Segments
+from .records import Segments
 
 REFINED = 1024  # the best segments, whose scores are computed in float32
 NEIGHBOURS = 64

@@ -20,7 +20,8 @@ from .ranking import (
     find_hits,
     product,
 )
-from .store import IndexStore, Segments
+from .records import Segments
+from .store import IndexStore
 
 # From where comparing all segments takes longer than 20 ms on two cores.
 COMPRESSED_FROM = 200_000

@@ -4,17 +4,17 @@ import os
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from itertools import repeat
 
 import numpy as np
-import torch
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.homes import expand_home
 from mmaction_centerclip.utils.sqlite_file import SQLiteFile
 
 from .locks import lock_index
+from .records import FileRecord, Segments
 
 APPLICATION = 0x43434C50  # marks the file as an index of ours
 VERSION = 4
@@ -27,57 +27,6 @@ SCHEMA = (
     'CREATE TABLE segments (file INTEGER NOT NULL REFERENCES files (id), '
     'start REAL NOT NULL, "end" REAL NOT NULL, vector BLOB NOT NULL, features BLOB)',
     'CREATE INDEX segments_of_file ON segments (file, start)')
-ROUNDING = 0.01  # by which the length of a stored vector may miss 1
-MOST_SECONDS = 1e9  # which no video lasts
-
-
-@dataclass(frozen=True)
-class Segments:
-    """The segments of a video, or of all."""
-    start: np.ndarray  # seconds, float64 (N, )
-    end: np.ndarray
-    vectors: np.ndarray  # float16 (N, E)
-    # What a head that compares pairs reads of each, float16 (S, E), to be written.
-    features: list[np.ndarray] | None = None
-
-    def checksum(self) -> int:
-        """Return a number that tells damaged segments from whole ones."""
-        return zlib.crc32(b''.join(
-            array.tobytes() for array in (self.start, self.end, self.vectors)))
-
-    def are_sound(self) -> bool:
-        """Check times, and vectors for the length of 1, which NaN has not."""
-        lengths = torch.linalg.vector_norm(
-            torch.from_numpy(self.vectors), dim=1, dtype=torch.float32)
-        return bool((self.start >= 0).all() and (self.start < self.end).all()
-                    and (self.end < MOST_SECONDS).all()
-                    and ((lengths - 1).abs() < ROUNDING).all())
-
-
-@dataclass(frozen=True)
-class FileRecord:
-    """A file as the index knows it."""
-    size: int
-    modified: int  # in nanoseconds
-    model: str  # a hash of the one that encoded it
-    model_name: str  # that model's config, for messages
-    digest: str = ''  # of its content, by which it is found when moved
-    reason: str | None = None  # why it has no segments
-
-    def __post_init__(self) -> None:
-        kinds = int, int, str, str, str, (str, type(None))
-        if not all(map(isinstance, astuple(self), kinds)):
-            raise TypeError(f'a file has facts of other types, {self}')
-
-    def change_of(self, path: str) -> str | None:
-        """Return what became of the file since, None if it is as it was."""
-        try:
-            stat = os.stat(path)
-        except (OSError, ValueError):  # the latter of a name that no file has
-            return 'is gone since it was indexed'
-        if (stat.st_size, stat.st_mtime_ns) != (self.size, self.modified):
-            return 'was changed since it was indexed; index its folder again'
-        return None
 
 
 class IndexStore:
@@ -187,6 +136,11 @@ class IndexStore:
         """Return what changes when another process has written."""
         return self._rows('PRAGMA data_version')
 
+    def listing(self) -> list[tuple[int, str, int]]:
+        """Return what :meth:`read` takes, of all files with segments, by path."""
+        return self._rows('SELECT id, CAST(path AS TEXT), checksum FROM files WHERE '
+                          'reason IS NULL ORDER BY path')
+
     def load(self) -> tuple[list[str], np.ndarray, Segments]:
         """Read all segments, and check that they are as they were written.
 
@@ -200,33 +154,47 @@ class IndexStore:
 
     def _load(self, connection: sqlite3.Connection
               ) -> tuple[list[str], np.ndarray, Segments]:
-        files = connection.execute('SELECT id, CAST(path AS TEXT), checksum FROM files '
-                                   'WHERE reason IS NULL ORDER BY path').fetchall()
+        files = self.listing()
         count, size = connection.execute(
             'SELECT count(*), max(length(vector)) FROM segments').fetchone()
         vectors = np.empty((count, (size or 0) // 2), np.float16)
         times, file_of = np.empty((2, count)), np.empty(count, np.int32)
         place = 0
         for number, (file, path, checksum) in enumerate(files):
-            rows = connection.execute('SELECT start, "end", vector FROM segments WHERE '
-                                      'file = ? ORDER BY start', (file, )).fetchall()
-            part = slice(place, place + len(rows))
-            if any(len(row[2]) != size for row in rows) or part.stop > count:
+            _, read = self.read(file, path, checksum)
+            part = slice(place, place + len(read.start))
+            if part.stop > count or len(read.start) and (
+                    read.vectors.shape[1] != vectors.shape[1]):
                 raise self.damaged(f'its segments of {path} have other sizes')
-            times[:, part] = np.array([row[:2] for row in rows]).reshape(-1, 2).T
-            if rows:
-                content = b''.join(row[2] for row in rows)
-                vectors[part] = np.frombuffer(content, 'f2').reshape(len(rows), -1)
+            times[:, part] = read.start, read.end
+            vectors[part] = read.vectors.reshape(len(read.start), vectors.shape[1])
             file_of[part] = number
-            read = Segments(*times[:, part], vectors[part])
-            if read.checksum() != checksum:
-                raise self.damaged(f'the checksum of {path} differs')
-            if not read.are_sound():
-                raise self.damaged(f'{path} has times or vectors that no video has')
             place = part.stop
         if place != count:
             raise self.damaged(f'{count - place} segments are of no file')
         return [path for _, path, _ in files], file_of, Segments(*times, vectors)
+
+    def read(self, file: int, path: str, checksum: int
+             ) -> tuple[np.ndarray, Segments]:
+        """Read a file's segments, without features, as they were written.
+
+        Return their rows in the file's table, int64 (N, ), too.
+        """
+        with self._checked():
+            found = self._rows('SELECT rowid, start, "end", vector FROM segments WHERE '
+                               'file = ? ORDER BY start', file)
+            rows, start, end, vectors = zip(*found) if found else ((), ) * 4
+            if len({*map(len, vectors)}) > 1:
+                raise self.damaged(f'its segments of {path} have other sizes')
+            packed = np.frombuffer(bytearray().join(vectors), np.float16)
+            segments = Segments(
+                np.array(start, np.float64), np.array(end, np.float64),
+                packed.reshape(len(rows), -1 if rows else 0))
+            if segments.checksum() != checksum:
+                raise self.damaged(f'the checksum of {path} differs')
+            if not segments.are_sound():
+                raise self.damaged(f'{path} has times or vectors that no video has')
+            return np.array(rows, np.int64), segments
 
     def features(self, path: str, start: float) -> np.ndarray:
         """Read what is kept of a segment beside its vector, float16 (S, E)."""

@@ -18,9 +18,10 @@ from .exports import export_hits
 from .folder_update import COMPRESSED, Added, FileEncoder, FolderUpdate
 from .parts import merge_parts
 from .ranking import Hit, exclude_vectors
+from .records import FileRecord
 from .remembered import describe_model
 from .segment_table import Reranker, SegmentTable
-from .store import FileRecord, IndexStore
+from .store import IndexStore
 
 SPLITS = ('length', 'cuts')
 SHORTEST_WINDOW = 0.01  # seconds: less than a frame of any film lasts

@@ -19,7 +19,8 @@ from mmaction_centerclip.search import VideoIndex
 from mmaction_centerclip.search.folder_update import Added, FileEncoder
 from mmaction_centerclip.search.locks import lock_index
 from mmaction_centerclip.search.parts import Part
-from mmaction_centerclip.search.store import FileRecord, IndexStore
+from mmaction_centerclip.search.records import FileRecord
+from mmaction_centerclip.search.store import IndexStore
 
 from ..paths import TOOLS
 from ..processes import free_port, kill, start_ranks
@@ -222,7 +223,7 @@ def test_reindex_takes_parts_of_another_model_and_encodes_anew(index, films):
 def test_features_of_pairs_are_kept(index, films):
     part = fill(index, films / 'a' / '0.mp4')
     record, = IndexStore(part).files().values()
-    segments = Part(str(part), index.store).read(str(films / 'a' / '0.mp4'))
+    segments = Part(str(part), index.store).segments(str(films / 'a' / '0.mp4'))
     features = [segments.vectors[[i, 0]] for i in range(len(segments.vectors))]
     Part(str(part), index.store).put(str(films / 'a' / '0.mp4'), record, replace(
         segments, features=features))

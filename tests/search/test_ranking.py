@@ -13,7 +13,7 @@ from mmaction_centerclip.search.ranking import (
     exclude_vectors,
     find_hits,
 )
-from mmaction_centerclip.search.store import Segments
+from mmaction_centerclip.search.records import Segments
 
 
 def random_rows(count, width=32, seed=0):

@@ -16,8 +16,8 @@ from mmaction_centerclip.engine.config import prepare_config
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import VideoIndex, compressed, segment_table
 from mmaction_centerclip.search.compressed import CompressedVectors, open_compressed
+from mmaction_centerclip.search.records import Segments
 from mmaction_centerclip.search.segment_table import SegmentTable
-from mmaction_centerclip.search.store import Segments
 
 from .films import write_film
 from .test_ranking import clustered_rows, random_rows

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.search.store import FileRecord, IndexStore, Segments
+from mmaction_centerclip.search.records import FileRecord, Segments
+from mmaction_centerclip.search.store import IndexStore
 
 ROW = FileRecord(10, 20, 'hash', 'config.py')
 

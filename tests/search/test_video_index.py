@@ -24,7 +24,8 @@ from mmaction_centerclip.datasets.video import video_reader
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import Hit, VideoIndex, store
-from mmaction_centerclip.search.store import FileRecord, IndexStore, Segments
+from mmaction_centerclip.search.records import FileRecord, Segments
+from mmaction_centerclip.search.store import IndexStore
 
 from ..processes import start
 from .films import write_film

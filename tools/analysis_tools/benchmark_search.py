@@ -35,8 +35,9 @@ import numpy as np
 import torch
 
 from mmaction_centerclip.search.compressed import can_compress
+from mmaction_centerclip.search.records import FileRecord, Segments
 from mmaction_centerclip.search.segment_table import SegmentTable
-from mmaction_centerclip.search.store import FileRecord, IndexStore, Segments
+from mmaction_centerclip.search.store import IndexStore
 from mmaction_centerclip.utils.units import format_bytes, format_seconds
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import Hit, VideoIndex
-from mmaction_centerclip.search.store import FileRecord
+from mmaction_centerclip.search.records import FileRecord
 
 from .media import look_alike, shows_tokens, token_pictures
 

@@ -18,7 +18,7 @@ from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import Hit, VideoIndex
 from mmaction_centerclip.search.page import Moments
 from mmaction_centerclip.search.page.serving import hosts_of
-from mmaction_centerclip.search.store import FileRecord, Segments
+from mmaction_centerclip.search.records import FileRecord, Segments
 
 from .conftest import COPY, HTML, serve_here
 

@@ -1,127 +1,157 @@
-"""Find the best vectors by a small copy of them, of 4 bits for two dimensions."""
-import hashlib
+"""Find the best vectors by codes of 4 bits for two dimensions."""
 import importlib.util
-import logging
-import os
-from collections.abc import Iterable
+import mmap
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from mmengine.logging import print_log
-
-from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.utils.files import atomic_write
+import torch
 
 BITS = 4
+PACK = 32  # codes that faiss packs together
 TRAINED_ON = 16_384  # vectors
-AT_A_TIME = 65_536  # vectors, to be float32 for a moment
+AT_A_TIME = 16_384  # vectors, to be float32 for a moment
 
 
-def can_compress(vectors: np.ndarray) -> bool:
-    """Return True if faiss is there, and E is even."""
-    return importlib.util.find_spec('faiss') is not None and not vectors.shape[1] % 2
+def can_compress(width: int) -> bool:
+    """Return True if faiss is there, and the width E of vectors is even."""
+    return importlib.util.find_spec('faiss') is not None and not width % 2
 
 
-class CompressedVectors:
-    """Vectors as codes of a product quantizer, all of which a search reads.
+def work_threads() -> ThreadPoolExecutor:
+    """Return as many threads as faiss would use, which takes one for a single query."""
+    import faiss
+    # Each alone: threads of theirs would wait for each other in loops.
+    return ThreadPoolExecutor(faiss.omp_get_max_threads(),
+                              initializer=faiss.omp_set_num_threads, initargs=(1, ))
+
+
+def forget_pages(array: np.ndarray) -> None:
+    """Return the memory of an array that is mapped to a file, until it is read."""
+    if isinstance(array, np.memmap) and hasattr(mmap, 'MADV_DONTNEED'):
+        array._mmap.madvise(mmap.MADV_DONTNEED)
+
+
+class Quantizer:
+    """Codes of a product quantizer for vectors.
 
     A code of :data:`BITS` bits stands for two dimensions (Jégou et al., "Product
     Quantization for Nearest Neighbor Search", PAMI 2011); faiss compares codes by
     tables in registers (André et al., "Cache locality is not enough", VLDB 2015).
     Vectors are turned at random first: CLIP's dimensions do not vary alike, which would
     leave the tables coarse. ``rotation`` is orthogonal, float32 (E, E), ``centroids``
-    are float32 (E / 2, 16, 2), and ``codes`` are two a byte, uint8 (N, bytes).
+    are float32 (E / 2, 16, 2).
     """
 
-    def __init__(self, rotation: np.ndarray, centroids: np.ndarray,
-                 codes: np.ndarray) -> None:
-        import faiss
-        self.parts = dict(rotation=rotation, centroids=centroids, codes=codes)
-        plain = _quantizer(2 * len(centroids))
-        faiss.copy_array_to_vector(centroids.ravel(), plain.pq.centroids)
-        plain.is_trained = True
-        plain.add_sa_codes(codes)
-        self._index = faiss.IndexPQFastScan(plain)
+    def __init__(self, rotation: np.ndarray, centroids: np.ndarray) -> None:
+        self.rotation, self.centroids = rotation, centroids
 
     @classmethod
-    def build(cls, vectors: np.ndarray) -> 'CompressedVectors':
-        """Compress vectors, float16 (N, E)."""
+    def train(cls, vectors: np.ndarray) -> 'Quantizer':
+        """Fit the centroids to some vectors, float16 (N, E)."""
         import faiss
-        count, dims = vectors.shape
-        rng, plain = np.random.default_rng(0), _quantizer(dims)
+        dims, rng = vectors.shape[1], np.random.default_rng(0)
         rotation = np.linalg.qr(rng.standard_normal((dims, dims)))[0].astype(np.float32)
-
-        def turned(some: np.ndarray) -> np.ndarray:
-            return some.astype(np.float32) @ rotation
-
+        plain = _new_quantizer(dims)
         # Which warns where a small index has few vectors for each centroid.
         plain.pq.cp.min_points_per_centroid = 1
-        drawn = rng.choice(count, min(count, TRAINED_ON), replace=False)
         threads = faiss.omp_get_max_threads()
         faiss.omp_set_num_threads(1)  # Many small problems, which threads slow down.
         try:
-            plain.train(turned(vectors[np.sort(drawn)]))
+            plain.train(vectors.astype(np.float32) @ rotation)
         finally:
             faiss.omp_set_num_threads(threads)
-        codes = np.concatenate([
-            plain.sa_encode(turned(vectors[first:first + AT_A_TIME]))
-            for first in range(0, count, AT_A_TIME)])
         centroids = faiss.vector_to_array(plain.pq.centroids)
-        return cls(rotation, centroids.reshape(dims // 2, 2**BITS, 2), codes)
+        return cls(rotation, centroids.reshape(dims // 2, 2**BITS, 2))
 
-    def best(self, query: np.ndarray, count: int) -> np.ndarray:
-        """Return about the best vectors of a query, float32 (E, ): int64 (count, )."""
-        turned = query @ self.parts['rotation']
-        _, rows = self._index.search(turned[None], min(count, self._index.ntotal))
-        return rows[0][rows[0] >= 0]
+    def encode(self, vectors: np.ndarray) -> np.ndarray:
+        """Return the codes of vectors, float16 (N, E): two a byte, uint8 (N, bytes)."""
+        plain = self._fill(_new_quantizer(len(self.rotation)))
+        codes = np.empty((len(vectors), plain.sa_code_size()), np.uint8)
+        for first in range(0, len(vectors), AT_A_TIME):
+            part = slice(first, first + AT_A_TIME)
+            codes[part] = plain.sa_encode(self.turned(vectors[part]))
+        return codes
+
+    def turned(self, vectors: np.ndarray) -> np.ndarray:
+        """Return vectors, float16 (N, E), as they are compared with codes, float32."""
+        return (torch.from_numpy(vectors).float()
+                @ torch.from_numpy(self.rotation)).numpy()
+
+    def pack(self, codes: np.ndarray) -> np.ndarray:
+        """Return codes (N, bytes) as this version of faiss searches them, uint8."""
+        import faiss
+        plain = self._fill(_new_quantizer(len(self.rotation)))
+        plain.add_sa_codes(codes)
+        index = faiss.IndexPQFastScan(plain)  # kept, as its codes do not keep it
+        return faiss.AlignedTable_to_array(index.codes)
+
+    def open_pack(self, packed: np.ndarray, count: int):
+        """Return the index of ``count`` codes that are packed."""
+        import faiss
+        dims = len(self.rotation)
+        index = self._fill(faiss.IndexPQFastScan(
+            dims, dims // 2, BITS, faiss.METRIC_INNER_PRODUCT))
+        faiss.copy_array_to_AlignedTable(packed, index.codes)
+        index.ntotal, index.ntotal2 = count, -(-count // PACK) * PACK
+        return index
+
+    def _fill(self, index):
+        import faiss
+        faiss.copy_array_to_vector(self.centroids.ravel(), index.pq.centroids)
+        index.is_trained = True
+        return index
 
 
-def _quantizer(dims: int):
+def _new_quantizer(dims: int):
     import faiss
     return faiss.IndexPQ(dims, dims // 2, BITS, faiss.METRIC_INNER_PRODUCT)
 
 
-def open_compressed(path: str | os.PathLike, vectors: np.ndarray) -> CompressedVectors:
-    """Read the compressed copy of vectors (N, E) beside an index, or make it.
+def packed_size(count: int, width: int) -> int:
+    """Return how many bytes :meth:`Quantizer.pack` returns."""
+    return -(-count // PACK) * PACK * -(-width // 4)
 
-    The ``.npz`` is made anew where it is missing, damaged, or of other vectors.
+
+class CompressedVectors:
+    """Vectors as codes, all of which a search reads.
+
+    ``packs`` are indexes of :meth:`Quantizer.open_pack`, and ``numbers`` are what
+    their vectors are called, (N, ).
     """
-    digest = hashlib.sha256(vectors.data)
-    found = _read(path, digest, vectors.shape)
-    if found is not None:
-        return found
-    print_log(f'Compressing {len(vectors)} segments for {path}', 'current')
-    made = CompressedVectors.build(vectors)
-    try:
-        with atomic_write(os.fspath(path)) as partial, open(partial, 'wb') as file:
-            np.savez(file, hash=_hash(digest, made.parts.values()), **made.parts)
-    except InputError as error:  # such as a folder that is only read
-        print_log(f'{error}; the next search makes it again', 'current',
-                  logging.WARNING)
-    return made
 
+    def __init__(self, quantizer: Quantizer, packs: Sequence, numbers: np.ndarray
+                 ) -> None:
+        self.quantizer, self.numbers, self._packs = quantizer, numbers, packs
+        self._first = np.cumsum([0, *(pack.ntotal for pack in packs)])
 
-def _hash(digest, parts: Iterable[np.ndarray]) -> str:
-    """Return a hash of parts and of what is hashed before."""
-    digest = digest.copy()
-    for part in parts:
-        digest.update(np.ascontiguousarray(part).data)
-    return digest.hexdigest()
+    def best(self, query: np.ndarray, count: int, fits: np.ndarray | None = None
+             ) -> np.ndarray:
+        """Return the numbers of about the best vectors of a query, float32 (E, ).
 
+        As many as ``count``, or all that there are, of those that fit, bool (N, ).
+        """
+        most, all_of_them = count, len(self.numbers)
+        if fits is not None:
+            most = count * all_of_them // max(1, int(np.count_nonzero(fits)))
+        while True:
+            scores, numbers = self._search(query, most)
+            if fits is not None:
+                scores, numbers = scores[fits[numbers]], numbers[fits[numbers]]
+            if len(numbers) >= count or most >= all_of_them:
+                break
+            most *= 2  # Those that fit are not among the best.
+        if count < len(numbers):
+            numbers = numbers[np.argpartition(scores, -count)[-count:]]
+        return numbers
 
-def _read(path: str | os.PathLike, digest,
-          shape: tuple[int, int]) -> CompressedVectors | None:
-    """Return the copy that a file holds, or None if it is not of these vectors."""
-    count, dims = shape
-    expected = dict(rotation=((dims, dims), np.float32),
-                    centroids=((dims // 2, 2**BITS, 2), np.float32),
-                    codes=((count, -(-dims // 4)), np.uint8))
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            parts = {name: file[name] for name in expected}
-            if {name: (part.shape, part.dtype) for name, part in parts.items()
-                    } != expected or file['hash'].item() != _hash(
-                        digest, parts.values()):
-                return None
-    except Exception:  # A damaged file may raise anything.
-        return None
-    return CompressedVectors(**parts)
+    def _search(self, query: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return scores by codes, and numbers, of the best of each pack."""
+        turned = np.einsum('e,ed->d', query, self.quantizer.rotation)[None]
+        with work_threads() as threads:
+            found = list(threads.map(
+                lambda pack: pack.search(turned, min(count, pack.ntotal)), self._packs))
+        scores = np.concatenate([scores[0] for scores, _ in found])
+        rows = np.concatenate([np.where(rows[0] < 0, -1, rows[0] + first)
+                               for (_, rows), first in zip(found, self._first)])
+        return scores[rows >= 0], self.numbers[rows[rows >= 0]]

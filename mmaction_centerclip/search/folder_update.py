@@ -13,9 +13,9 @@ from mmaction_centerclip.utils.progress import track
 
 from .encoding import SegmentEncoder, run_ahead
 from .records import FileRecord
+from .row_blocks import BLOCKS
 from .store import IndexStore
 
-COMPRESSED = '.rows.npz'  # how the file of compressed vectors ends
 PARTS = '.part-'  # how files of processes that share the work go on, see parts.py
 PICTURE = 'has one frame, a picture'
 
@@ -125,10 +125,10 @@ class FolderUpdate:
     def _look_at(self, paths: list[str]) -> Iterator[tuple[str, FileRecord]]:
         """Yield what there is to know of files without reading them."""
         index = os.path.realpath(self.store.path)
-        own = {index, *(f'{index}{end}' for end in ('.lock', '-journal', COMPRESSED))}
+        own, beside = {index, f'{index}.lock', f'{index}-journal'}, (PARTS, BLOCKS)
         for path in paths:
             real = os.path.realpath(path)
-            if real in own or real.startswith(f'{index}{PARTS}'):
+            if real in own or real.startswith(tuple(f'{index}{x}' for x in beside)):
                 continue
             try:
                 path.encode()

@@ -11,7 +11,8 @@ from mmaction_centerclip.errors import InputError
 from .records import Segments
 
 REFINED = 1024  # the best segments, whose scores are computed in float32
-NEIGHBOURS = 64
+NEIGHBOURS = 3  # segments on each side that are scored with one
+AHEAD = 16  # of the best, whose neighbours are scored at once
 BACKGROUND = 4096  # segments whose scores have the median of all
 TOUCHING = 1e-3  # seconds
 LEAST_LEFT = 1e-3  # of a query's length: less is rounding
@@ -62,28 +63,30 @@ class Ranking:
 class PartialRanking(Ranking):
     """The best segments, and scores of others that are computed when asked for.
 
-    ``rows`` are the numbers of the best, in any order, (K, ). ``score`` takes
-    :data:`NEIGHBOURS` of all ``count`` segments, ascending, and returns their scores;
-    if it is None, others have -inf.
+    ``rows`` are the numbers of the best, ascending, (K, ). ``score`` takes numbers of
+    some of all ``count`` segments, ascending, and returns their scores.
     """
 
-    def __init__(self, rows: np.ndarray, scores: np.ndarray,
-                 score: Callable[[np.ndarray], np.ndarray] | None = None,
-                 count: int = 0) -> None:
-        order = np.lexsort((rows, -scores))
+    def __init__(self, rows: np.ndarray, score: Callable[[np.ndarray], np.ndarray],
+                 count: int) -> None:
+        scores = score(rows)
+        order = np.argsort(-scores, kind='stable')
         self._scores = dict(zip(rows[order].tolist(), scores[order].tolist()))
         self._best, self._score, self._count = list(self._scores), score, count
         self.lowest = float(scores.min())
+        self._compute(self._best[:AHEAD])
 
     def __getitem__(self, row: int) -> float:
-        if self._score is None:
-            return self._scores.get(row, float('-inf'))
         if row not in self._scores:
-            first = row - row % NEIGHBOURS
-            rows = np.arange(first, min(first + NEIGHBOURS, self._count))
-            for other, score in zip(rows.tolist(), self._score(rows).tolist()):
-                self._scores.setdefault(other, score)
+            self._compute([row])
         return self._scores[row]
+
+    def _compute(self, near: list[int]) -> None:
+        """Keep the scores of segments near to some, too, on both sides."""
+        rows = np.unique(np.add.outer(near, np.arange(-NEIGHBOURS, NEIGHBOURS + 1)))
+        rows = rows[(rows >= 0) & (rows < self._count)]
+        for row, score in zip(rows.tolist(), self._score(rows).tolist()):
+            self._scores.setdefault(row, score)
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._best)
@@ -94,7 +97,7 @@ def product(vectors: np.ndarray, query: np.ndarray, rows: np.ndarray) -> np.ndar
 
     By torch, whose conversion from float16 is several times as fast as numpy's.
     """
-    some = torch.from_numpy(vectors)[torch.from_numpy(rows)].float()
+    some = torch.from_numpy(vectors[rows]).float()
     return torch.mv(some, torch.from_numpy(query)).numpy()
 
 

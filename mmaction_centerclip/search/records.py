@@ -1,4 +1,4 @@
-"""Facts of a file, and its segments, as an index holds them."""
+"""Facts of a file and its segments, and the tables of an index that hold them."""
 import os
 import zlib
 from dataclasses import astuple, dataclass
@@ -6,6 +6,17 @@ from dataclasses import astuple, dataclass
 import numpy as np
 import torch
 
+APPLICATION = 0x43434C50  # marks the file as an index of ours
+VERSION = 4
+SCHEMA = (
+    'CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL)',
+    'CREATE TABLE files (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, '
+    'size INTEGER NOT NULL, modified INTEGER NOT NULL, model TEXT NOT NULL, '
+    'model_name TEXT NOT NULL, digest TEXT NOT NULL, reason TEXT, '
+    'checksum INTEGER NOT NULL)',
+    'CREATE TABLE segments (file INTEGER NOT NULL REFERENCES files (id), '
+    'start REAL NOT NULL, "end" REAL NOT NULL, vector BLOB NOT NULL, features BLOB)',
+    'CREATE INDEX segments_of_file ON segments (file, start)')
 ROUNDING = 0.01  # by which the length of a stored vector may miss 1
 MOST_SECONDS = 1e9  # which no video lasts
 

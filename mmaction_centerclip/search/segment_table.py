@@ -1,7 +1,9 @@
-"""The segments of an index in memory, and their comparison with a query."""
+"""The segments of an index, and their comparison with a query."""
 import fnmatch
+import os
+import re
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 
 import numpy as np
@@ -10,7 +12,7 @@ import torch
 from mmaction_centerclip.apis import Encoded, VideoTextRetrievalInferencer
 from mmaction_centerclip.errors import InputError
 
-from .compressed import CompressedVectors, can_compress, open_compressed
+from .compressed import CompressedVectors
 from .ranking import (
     Hit,
     PartialRanking,
@@ -18,36 +20,44 @@ from .ranking import (
     draw_background,
     exact_scores,
     find_hits,
-    product,
 )
 from .records import Segments
 from .store import IndexStore
+from .stored_vectors import multiply
 
 # From where comparing all segments takes longer than 20 ms on two cores.
 COMPRESSED_FROM = 200_000
 CANDIDATES = 1024  # the best compressed vectors, which are compared themselves
+MORE = 8  # times as many, where they make too few moments
 NEAR = 0.05  # of the squared distance of random segments
 RERANKED = 100  # the best by their vectors, which a head compares
 RERANKED_BACKGROUND = 256  # segments whose scores by the head have the median of all
 
 
 class SegmentTable:
-    """All segments of an index, by their numbers, from :meth:`IndexStore.load`."""
+    """All segments of an index, by file and start.
+
+    ``paths`` are of files, ascending, and ``file_of`` are their numbers of segments,
+    int32 (N, ). With ``compressed`` vectors those themselves are on the disk, see
+    :class:`StoredVectors`.
+    """
 
     def __init__(self, paths: list[str], file_of: np.ndarray, segments: Segments,
-                 compressed_path: str) -> None:
+                 compressed: CompressedVectors | None = None) -> None:
         self.paths, self.file_of, self.segments = paths, file_of, segments
+        self.compressed = compressed
         self._background = segments.vectors[draw_background(len(file_of))].astype(
             np.float32)
-        self._path = compressed_path
 
     def __len__(self) -> int:
         return len(self.file_of)
 
     def of_files(self, patterns: Sequence[str]) -> np.ndarray:
-        """Return which segments are of files like one of the patterns, bool (N, )."""
-        return np.array([any(fnmatch.fnmatch(path, p) for p in patterns)
-                         for path in self.paths], bool)[self.file_of]
+        """Return which files are like one of the patterns, bool (files, )."""
+        like = re.compile('|'.join(
+            fnmatch.translate(os.path.normcase(pattern)) for pattern in patterns))
+        return np.array([like.match(os.path.normcase(path)) is not None
+                         for path in self.paths], bool)
 
     def mean_of(self, hit: Hit) -> np.ndarray:
         """Return the mean of a moment's own vectors, of length 1, float32 (E, )."""
@@ -81,55 +91,52 @@ class SegmentTable:
         return {self.paths[self.file_of[row]]: float(self.segments.end[row])
                 for row in last}
 
-    @cached_property
-    def compressed(self) -> CompressedVectors:
-        """The compressed vectors, read or made when first asked for."""
-        return open_compressed(self._path, self.segments.vectors)
-
-    def is_compressed(self, exact: bool | None) -> bool:
-        """Check whether a search goes by compressed vectors."""
-        can = can_compress(self.segments.vectors)
-        if exact is False and not can:
-            raise InputError('exact=False needs faiss-cpu, which is not installed, and '
-                             "features of even width: pip install 'faiss-cpu'")
-        if not can or len(self) <= CANDIDATES:  # All would be candidates.
-            return False
-        return len(self) >= COMPRESSED_FROM if exact is None else not exact
-
     def rank(self, query: np.ndarray, exact: bool | None = None,
-             fits: np.ndarray | None = None) -> Ranking:
+             files: np.ndarray | None = None, candidates: int = CANDIDATES) -> Ranking:
         """Compare segments with a query, float32 (E, ).
 
-        If ``exact``, all are compared, and not the :data:`CANDIDATES` that are best by
+        If ``exact``, all are compared, and not the ``candidates`` that are best by
         their compressed copies; None means below :data:`COMPRESSED_FROM` segments.
-        ``fits`` are those to compare, bool (N, ), all of them.
+        ``files`` are those whose segments to compare, bool (files, ).
         """
         vectors = self.segments.vectors
-        if fits is None and self.is_compressed(exact):
-            def score(rows: np.ndarray) -> np.ndarray:
-                return product(vectors, query, rows)
-
-            rows = np.sort(self.compressed.best(query, CANDIDATES))
-            return PartialRanking(rows, score(rows), score, len(self))
-        scores = exact_scores(vectors, query)
-        if fits is not None:
-            scores = np.where(fits, scores, -np.inf)
+        fits = None if files is None else files[self.file_of]
+        if self.compressed is None:
+            scores = exact_scores(vectors, query)
+            return Ranking(scores if fits is None else np.where(fits, scores, -np.inf))
+        count = len(self) if fits is None else np.count_nonzero(fits)
+        if not exact and count > candidates and (
+                fits is None or exact is False or count >= COMPRESSED_FROM):
+            best = self.compressed.best(query, candidates, fits)
+            return PartialRanking(np.sort(best), partial(vectors.scores, query),
+                                  len(self))
+        rows = np.arange(len(self)) if fits is None else np.flatnonzero(fits)
+        scores = np.full(len(self), -np.inf, np.float32)
+        scores[rows] = vectors.scores(query, rows)
         return Ranking(scores)
+
+    def _median(self, query: np.ndarray) -> float:
+        """Return about the median of all segments' scores."""
+        scores = (self._background @ query if self.compressed is None
+                  else multiply(self._background, query))
+        return float(np.median(scores))
 
     def search(self, query: np.ndarray, topk: int, min_score: float,
                exact: bool | None = None,
-               fits: np.ndarray | None = None) -> list[tuple]:
+               files: np.ndarray | None = None) -> list[tuple]:
         """Rank segments and join them, see :meth:`rank` and :func:`find_hits`.
 
-        All are compared where candidates make fewer moments than were asked for.
+        More are compared, and at last all, where candidates make fewer moments than
+        were asked for.
         """
-        ranking = self.rank(query, exact, fits)
-        arguments = (self.file_of, self.segments, topk, min_score,
-                     float(np.median(self._background @ query)))
-        hits = find_hits(ranking, *arguments)
-        if len(hits) < topk and ranking.lowest >= min_score:
-            hits = find_hits(self.rank(query, True, fits), *arguments)
-        return hits
+        median, candidates = self._median(query), CANDIDATES
+        while True:
+            ranking = self.rank(query, exact, files, candidates)
+            hits = find_hits(
+                ranking, self.file_of, self.segments, topk, min_score, median)
+            if len(hits) >= topk or ranking.lowest < min_score:
+                return hits
+            candidates *= MORE
 
 
 class Reranker:
@@ -149,16 +156,17 @@ class Reranker:
 
     def search(self, text: str, vector: np.ndarray, topk: int, min_score: float,
                exact: bool | None = None,
-               fits: np.ndarray | None = None) -> list[tuple]:
+               files: np.ndarray | None = None) -> list[tuple]:
         """Find moments of a text among the re-ranked windows, by the head's scores."""
         table, texts = self.table, self.inferencer.encode_texts(text)
-        ranking = table.rank(vector, exact, fits)
+        ranking = table.rank(vector, exact, files)
         best = [row for row in islice(ranking, RERANKED) if np.isfinite(ranking[row])]
-        scores, background = (head_scores(self.inferencer, texts, features)
-                              for features in (self._features(best), self._background))
-        return find_hits(
-            PartialRanking(np.array(best), scores), table.file_of, table.segments,
-            topk, min_score, float(np.median(background)))
+        scores = np.full(len(table), -np.inf, np.float32)
+        scores[best], background = (
+            head_scores(self.inferencer, texts, features)
+            for features in (self._features(best), self._background))
+        return find_hits(Ranking(scores), table.file_of, table.segments, topk,
+                         min_score, float(np.median(background)))
 
     def _features(self, which: list[int] | np.ndarray) -> list[np.ndarray]:
         table = self.table

@@ -15,7 +15,8 @@ from mmaction_centerclip.errors import (
 from .clips import cut_clip
 from .encoding import SegmentEncoder
 from .exports import export_hits
-from .folder_update import COMPRESSED, Added, FileEncoder, FolderUpdate
+from .folder_update import Added, FileEncoder, FolderUpdate
+from .opening import open_table
 from .parts import merge_parts
 from .ranking import Hit, exclude_vectors
 from .records import FileRecord
@@ -89,7 +90,7 @@ class VideoIndex:
         with self.store.locked():
             self._table, known = None, self.store.files()
             if not reindex:
-                self._check_model(known)
+                self._check_model(self.store.models())
             record = FileRecord(0, 0, self.model, self.model_name)
             if merge_parts(self.store, record, any_model=reindex):
                 known = self.store.files()
@@ -99,9 +100,8 @@ class VideoIndex:
             self.store.remember('model', describe_model(self.inferencer))
             return added
 
-    def _check_model(self, known: dict[str, FileRecord]) -> None:
-        others = {(record.model, record.model_name) for record in known.values()
-                  if record.model != self.model}
+    def _check_model(self, models: set[tuple[str, str]]) -> None:
+        others = {(model, name) for model, name in models if model != self.model}
         if others:
             model, name = min(others)
             raise InputError(
@@ -121,20 +121,28 @@ class VideoIndex:
             min_score (float, optional): Their lowest score.
             files (str | Sequence[str], optional): Patterns such as ``'*.mp4'``.
             exclude (Query | Sequence[Query], optional): See :func:`exclude_vectors`.
-            exact (bool, optional): Whether all segments are compared. None: below
-                200,000, of files that are asked for, or without faiss; else a
-                compressed copy.
+            exact (bool, optional): Whether all segments are compared, and not the best
+                by a compressed copy. None: below 200,000, or without faiss.
         """
         check_positive_int('topk', topk)
         lowest = np.finfo(np.float32).min if min_score is None else check_number(
             'min_score', min_score, lambda x: True, 'a number')
-        table, fits = self._load(), None
-        if files is not None:
-            patterns = [files] if isinstance(files, str) else list(files)
+        patterns = [files] if isinstance(files, str) else files
+        while True:
+            self._load(exact)
+            vector = self._query(query, exclude)
+            with self.store.one_moment():
+                # Else another process has written since, and rows may be others.
+                if self.store.state() == self._state:
+                    return self._find(query, vector, topk, lowest, patterns, exact)
+
+    def _find(self, query: Query, vector: np.ndarray, topk: int, lowest: float,
+              patterns: Sequence[str] | None, exact: bool | None) -> list[Hit]:
+        table, fits = self._table, None
+        if patterns is not None:
             fits = table.of_files(patterns)
             if not fits.any():
                 raise InputError(f'{self.store.path} has no file like {patterns}')
-        vector = self._query(query, exclude)
         if self.inferencer.model.head.separable or not isinstance(query, str):
             found = table.search(vector, topk, lowest, exact, fits)
         else:
@@ -172,13 +180,21 @@ class VideoIndex:
                                      f'the model {len(vector)}')
         return vector
 
-    def _load(self) -> SegmentTable:
-        """Return all segments, read again where another process has written."""
+    def _load(self, exact: bool | None = None) -> SegmentTable:
+        """Return all segments, read again where another process has written.
+
+        See :func:`open_table` for ``exact``; who asks again need not give it.
+        """
         state = self.store.state()
-        if self._table is None or state != self._state:
-            self._check_model(self.store.files())
-            self._table, self._state = SegmentTable(
-                *self.store.load(), f'{self.store.path}{COMPRESSED}'), state
+        if self._table is None or state != self._state or (
+                exact is False and self._table.compressed is None):
+            self._check_model(self.store.models())
+            try:
+                self._table, self._state = open_table(self.store, exact), state
+            except InputError:
+                if self.store.state() == state:
+                    raise
+                return self._load(exact)  # Another process has written meanwhile.
             self._reranker = Reranker(self.inferencer, self.store, self._table)
         if not len(self._table):
             raise InputError(f'{self.store.path} has no segments; add a folder')
@@ -186,7 +202,8 @@ class VideoIndex:
 
     def changes(self, hits: Sequence[Hit]) -> dict[str, str]:
         """Return the files that are gone or others since, and which of both."""
-        files = self.store.files()
+        paths = {hit.file for hit in hits}
+        files = self.store.files(paths if len(paths) <= 500 else None)
         return {path: change for path in dict.fromkeys(hit.file for hit in hits)
                 if path in files and (change := files[path].change_of(path))}
 

@@ -1,7 +1,4 @@
 """Compressed vectors against all; heads that compare pairs against the inferencer."""
-import os
-import random
-import re
 from itertools import islice
 
 import numpy as np
@@ -14,10 +11,10 @@ from mmaction_centerclip.apis import VideoTextRetrievalInferencer
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.engine.config import prepare_config
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.search import VideoIndex, compressed, segment_table
-from mmaction_centerclip.search.compressed import CompressedVectors, open_compressed
-from mmaction_centerclip.search.records import Segments
-from mmaction_centerclip.search.segment_table import SegmentTable
+from mmaction_centerclip.search import VideoIndex, segment_table
+from mmaction_centerclip.search.opening import open_table
+from mmaction_centerclip.search.records import FileRecord, Segments
+from mmaction_centerclip.search.store import IndexStore
 
 from .films import write_film
 from .test_ranking import clustered_rows, random_rows
@@ -30,111 +27,51 @@ HEADS = {
 
 
 @pytest.fixture(params=['random', 'clustered'])
-def many(request, tmp_path):
-    """30,000 rows in films of 30, some of which touch."""
+def store(request, tmp_path):
+    """30,000 rows in 1,000 films of 30."""
     pytest.importorskip('faiss')
     count = 30_000
     vectors = (random_rows(count, 64) if request.param == 'random' else clustered_rows(
         np.random.default_rng(0), count).astype(np.float16))
-    start = np.arange(count, dtype=float)
-    return SegmentTable([f'{i}.mp4' for i in range(1000)],
-                np.arange(count, dtype=np.int32) // 30,
-                Segments(start, start + 1, vectors), str(tmp_path / 'my.rows.npz'))
+    start = np.arange(30.)
+    store = IndexStore(tmp_path / 'my.index', {})
+    store.put_all((f'{i:03}.mp4', FileRecord(0, 0, '', ''), Segments(
+        start, start + 1, vectors[30 * i:30 * i + 30])) for i in range(1000))
+    return store
 
 
-def queries(many, count=20):
+def queries(vectors, count=20):
     rng = np.random.default_rng(5)
-    for row in rng.integers(len(many), size=count):
-        near = many.segments.vectors[row] + rng.normal(0, .1, 64)
+    for row in rng.integers(len(vectors), size=count):
+        near = vectors[row] + rng.normal(0, .1, 64)
         yield (near / np.linalg.norm(near)).astype(np.float32)
 
 
-def test_compressed_search_finds_the_same_moments(many):
-    found = same = 0
-    for query in queries(many):
-        best, best_ = (list(islice(many.rank(query, exact), 10))
-                       for exact in (True, False))
-        same += len({*best} & {*best_})
-        exact = many.search(query, 10, -1., exact=True)
-        fast = many.search(query, 10, -1., exact=False)
-        found += len({hit[:2] for hit in exact} & {hit[:2] for hit in fast})
-        np.testing.assert_allclose(fast[0][2], exact[0][2], atol=1e-6)
-    # Moments may end a row later: scores behind the best are rounded.
-    assert same >= 0.99 * 200 and found >= 0.97 * 200
-    # More hits than there are candidates: all rows are compared.
-    assert many.search(query, 2000, -1., exact=False) == many.search(
-        query, 2000, -1., exact=True)
-
-
-def test_which_rows_are_compared(many, monkeypatch):
-    assert not many.is_compressed(None) and many.is_compressed(False)
-    monkeypatch.setattr(segment_table, 'COMPRESSED_FROM', 30_000)
-    assert many.is_compressed(None) and not many.is_compressed(True)
-    few = SegmentTable(['a'], np.zeros(3, int), Segments(
-        np.arange(3.), np.arange(3.) + 1, random_rows(3)), 'absent')
-    assert not few.is_compressed(False) and len(few.search(
-        np.ones(32, np.float32), 5, -9., exact=False)) >= 1
-    monkeypatch.setattr(compressed.importlib.util, 'find_spec', lambda name: None)
-    assert not many.is_compressed(None)
-    with pytest.raises(InputError, match='exact=False needs faiss-cpu'):
-        many.is_compressed(False)
-
-
-def encrypted(content):
-    """Set the flags of a zip's parts that say they need a password."""
-    content = bytearray(content)
-    entries = [at.start() for at in re.finditer(rb'PK\x01\x02', content)]
-    assert len(entries) >= 3
-    for at in entries:
-        content[at + 8] |= 1
-    return bytes(content)
-
-
-def test_the_file_of_compressed_rows(tmp_path, monkeypatch):
-    pytest.importorskip('faiss')
-    path, vectors = tmp_path / 'my.rows.npz', random_rows(2000, 16)
-    query = random_rows(1, 16, seed=1)[0].astype(np.float32)
-    expected = open_compressed(path, vectors).best(query, 50)
-    whole = path.read_bytes()
-    with monkeypatch.context() as context:  # Read, and not made.
-        context.setattr(CompressedVectors, 'build', None)
-        np.testing.assert_array_equal(open_compressed(path, vectors).best(
-            query, 50), expected)
-    damaged = bytearray(whole)
-    damaged[len(whole) // 2] ^= 1
-    for content in (damaged, whole[:-100], b'', b'no array'):
-        path.write_bytes(content)
-        np.testing.assert_array_equal(open_compressed(path, vectors).best(
-            query, 50), expected)
-        assert path.read_bytes() == whole
-    with np.load(path) as file:
-        parts = dict(file)
-    for other in (dict(codes=parts['codes'][::-1]),
-                  dict(rotation=parts['rotation'] * np.nan),
-                  dict(codes=parts['codes'].astype(object))):
-        np.savez(path, **dict(parts, **other))
-        np.testing.assert_array_equal(open_compressed(path, vectors).best(
-            query, 50), expected)
-    np.save(path.with_suffix('.npy'), parts['codes'])
-    for content in (path.with_suffix('.npy').read_bytes(), encrypted(whole)):
-        path.write_bytes(content)
-        np.testing.assert_array_equal(open_compressed(path, vectors).best(
-            query, 50), expected)
-    rng = random.Random(0)
-    for _ in range(4):
-        damaged = bytearray(whole)
-        for _ in range(30):  # in the names and sizes of the parts
-            damaged[-rng.randrange(1, 700)] = rng.randrange(256)
-        path.write_bytes(damaged)
-        np.testing.assert_array_equal(open_compressed(path, vectors).best(
-            query, 50), expected)
-    changed = vectors.copy()
-    changed[0] = query
-    assert open_compressed(path, changed).best(query, 1).tolist() == [0]
-    # Where it cannot be written it is made each time.
-    absent = open_compressed(tmp_path / 'absent' / 'x', vectors)
-    np.testing.assert_array_equal(absent.best(query, 50), expected)
-    assert not [name for name in os.listdir(tmp_path) if name.endswith('.partial')]
+def test_a_large_index_gives_the_moments_of_one_in_memory(store):
+    memory, disk = open_table(store), open_table(store, exact=False)
+    assert memory.compressed is None and disk.compressed is not None
+    files = np.arange(1000) % 3 == 0
+    found = same = best = 0
+    for query in queries(memory.segments.vectors):
+        expected = memory.search(query, 10, -1.)
+        for some, own in ((None, expected), (files, memory.search(
+                query, 10, -1., files=files))):
+            fast = disk.search(query, 10, -1., False, some)
+            found += len({hit[:2] for hit in own} & {hit[:2] for hit in fast})
+            np.testing.assert_allclose(fast[0][2], own[0][2], atol=1e-3)
+            exact = disk.search(query, 10, -1., True, some)
+            same += len({hit[:2] for hit in own} & {hit[:2] for hit in exact})
+        best += len({*islice(memory.rank(query), 10)}
+                    & {*islice(disk.rank(query, False), 10)})
+    # Moments may end a row later: the memory's scores behind the best are rounded.
+    assert found >= .97 * 400 and same >= .97 * 400 and best == 200
+    # More hits than there are candidates: at last all rows are compared.
+    most = disk.search(query, 2000, -1., exact=False)
+    assert len(most) == 2000 and [hit[2] for hit in most] == sorted(
+        (hit[2] for hit in most), reverse=True)
+    few = np.arange(1000) < 2
+    assert disk.search(query, 3, -1., False, few) == disk.search(
+        query, 3, -1., True, few)
 
 
 @pytest.fixture(params=list(HEADS))

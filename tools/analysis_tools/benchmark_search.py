@@ -25,6 +25,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--queries', type=cli.positive_int, default=50)
     parser.add_argument('--repeats', type=cli.positive_int, default=3)
     parser.add_argument('--threads', type=cli.positive_int, default=2)
+    parser.add_argument('--index', metavar='FILE', help='keep the index, which a run '
+                        'with more --rows adds to; default: a temporary one')
     return parser.parse_args()
 
 
@@ -35,6 +37,7 @@ import numpy as np
 import torch
 
 from mmaction_centerclip.search.compressed import can_compress
+from mmaction_centerclip.search.opening import open_table
 from mmaction_centerclip.search.records import FileRecord, Segments
 from mmaction_centerclip.search.segment_table import SegmentTable
 from mmaction_centerclip.search.store import IndexStore
@@ -60,79 +63,88 @@ class RowMaker:
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def fill(store: IndexStore, args: argparse.Namespace, make: RowMaker) -> float:
-    """Add rows as an index does, a transaction for each file: seconds of that."""
-    spent = 0.
-    for first in range(0, args.rows, args.rows_of_a_file):
+def fill(store: IndexStore, args: argparse.Namespace, make: RowMaker) -> None:
+    """Add rows as an index does, a transaction for each file; print how fast."""
+    spent, there = 0., store.count()
+    for first in range(there, args.rows, args.rows_of_a_file):
         start = np.arange(min(args.rows_of_a_file, args.rows - first), dtype=float)
         segments = Segments(start, start + 1, make(len(start)).astype(np.float16))
         began = time.perf_counter()
         store.put(f'{first:09}.mp4', FileRecord(0, 0, 'model', 'config.py'), segments)
         spent += time.perf_counter() - began
-    return spent
+    print(f'{args.rows} {args.kind} rows of {args.dims} in files of '
+          f'{args.rows_of_a_file}, {args.threads} threads\n'
+          f'add {args.rows - there}: {(args.rows - there) / (spent or 1):.0f} rows a '
+          f'second; {format_bytes(os.path.getsize(store.path))}', flush=True)
 
 
-def best_rows(vectors: np.ndarray, queries: np.ndarray) -> np.ndarray:
+def best_rows(table: SegmentTable, queries: np.ndarray) -> np.ndarray:
     """Return the best 10 rows of each query, by float32 and all rows."""
-    scores = np.concatenate([part.astype(np.float32) @ queries.T for part in
-                             np.array_split(vectors, 1 + len(vectors) // 65_536)])
-    return np.stack([np.argpartition(x, -10)[-10:] for x in scores.T])
+    scores = np.empty((len(queries), 0), np.float32)
+    rows = np.empty((len(queries), 0), np.int64)
+    for part in np.array_split(np.arange(len(table)), 1 + len(table) // 65_536):
+        more = queries @ table.segments.vectors[part].astype(np.float32).T
+        scores = np.concatenate([scores, more], 1)
+        rows = np.concatenate([rows, np.broadcast_to(part, more.shape)], 1)
+        best = np.argpartition(scores, -10)[:, -10:]
+        scores, rows = (np.take_along_axis(x, best, 1) for x in (scores, rows))
+    return rows
 
 
 def measure_search(table: SegmentTable, queries: np.ndarray, best: np.ndarray,
-                   exact: bool, repeats: int) -> None:
+                   exact: bool, repeats: int, files: np.ndarray | None = None) -> None:
     """Print how long a search for 10 moments takes, and what rows it finds."""
     name, spent, found = 'all rows' if exact else 'compressed', [], []
+    name += '' if files is None else f' of {files.mean():.0%} of the files'
     cpu = time.process_time()
     for query in np.concatenate([queries] * repeats):
         began = time.perf_counter()
-        table.search(query, 10, -1., exact)
+        table.search(query, 10, -1., exact, files)
         spent.append(time.perf_counter() - began)
     cpu = (time.process_time() - cpu) / len(spent)
     for query, own in zip(queries, best):
         first = list(islice(table.rank(query, exact), 10))
         found.append(np.isin(own, first).mean())
-    print(f'search, {name}: least {min(spent) * 1e3:.1f} ms, median '
-          f'{np.median(spent) * 1e3:.1f} ms, 95% within '
-          f'{np.quantile(spent, .95) * 1e3:.1f} ms, {cpu * 1e3:.1f} ms of processor '
-          f'time; of the best 10 rows in float32, {np.mean(found):.4f} found',
-          flush=True)
+    print(f'search, {name}: first {spent[0] * 1e3:.1f} ms, least '
+          f'{min(spent) * 1e3:.1f} ms, median {np.median(spent) * 1e3:.1f} ms, 95% '
+          f'within {np.quantile(spent, .95) * 1e3:.1f} ms, {cpu * 1e3:.1f} ms of '
+          'processor time' + ('' if files is not None else
+                              f'; of the best 10 rows in float32, {np.mean(found):.4f} '
+                              'found'), flush=True)
+
+
+def peak_memory() -> int:
+    """Return the most memory that this process has had, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def measure(args: argparse.Namespace, path: str) -> None:
     torch.set_num_threads(args.threads)
     make, store = RowMaker(args), IndexStore(path, {})
-    spent = fill(store, args, make)
-    print(f'{args.rows} {args.kind} rows of {args.dims} in files of '
-          f'{args.rows_of_a_file}, {args.threads} threads\n'
-          f'add: {args.rows / spent:.0f} rows a second; '
-          f'{format_bytes(os.path.getsize(path))}', flush=True)
-    began = time.perf_counter()
-    table = SegmentTable(*store.load(), f'{path}.rows.npz')
-    print(f'open: {format_seconds(time.perf_counter() - began)}', flush=True)
+    fill(store, args, make)
     queries = np.concatenate([make(1) for _ in range(args.queries)])
-    best = best_rows(table.segments.vectors, queries)
-    if can_compress(table.segments.vectors):
+    if can_compress(args.dims):
         import faiss
         faiss.omp_set_num_threads(args.threads)
-        for what in ('made', 'read'):
-            table = SegmentTable(table.paths, table.file_of, table.segments,
-                                 f'{path}.rows.npz')
-            began = time.perf_counter()
-            table.compressed.best(queries[0], 1)
-            spent = format_seconds(time.perf_counter() - began)
-            print(f'compressed rows {what}: {spent}; '
-                  f'{format_bytes(os.path.getsize(f"{path}.rows.npz"))}', flush=True)
+    before = peak_memory()
+    for what in ('for the first time', 'again'):
+        began = time.perf_counter()
+        table = open_table(store)
+        print(f'open {what}: {format_seconds(time.perf_counter() - began)}; memory '
+              f'{format_bytes(peak_memory())} at its peak, {format_bytes(before)} '
+              'before', flush=True)
+    best = best_rows(table, queries)
+    if table.compressed is not None:
         measure_search(table, queries, best, False, args.repeats)
-    measure_search(table, queries[:10], best, True, args.repeats)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(f'memory: {format_bytes(peak)} at the peak, of which the vectors are '
-          f'{format_bytes(table.segments.vectors.nbytes)}')
+        half = np.arange(len(table.paths)) % 2 == 0
+        measure_search(table, queries[:10], best, False, args.repeats, half)
+    measure_search(table, queries[:2], best, True, 1)
+    print(f'memory: {format_bytes(peak_memory())} at its peak')
 
 
 def main(args: argparse.Namespace) -> None:
     with cli.exit_on_input_error(), tempfile.TemporaryDirectory() as folder:
-        measure(args, os.path.join(folder, 'random.index'))
+        measure(args, args.index or os.path.join(folder, 'random.index'))
 
 
 if __name__ == '__main__':

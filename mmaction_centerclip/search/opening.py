@@ -1,0 +1,60 @@
+"""Open the segments of an index: all in memory, or those of a large one on the disk."""
+import numpy as np
+
+from mmaction_centerclip.errors import InputError
+
+from .compressed import CompressedVectors, can_compress, forget_pages
+from .records import Segments
+from .row_blocks import RowBlocks
+from .segment_table import CANDIDATES, COMPRESSED_FROM, SegmentTable
+from .store import IndexStore
+from .stored_vectors import StoredVectors
+
+
+def open_table(store: IndexStore, exact: bool | None = None) -> SegmentTable:
+    """Read the segments, those from :data:`COMPRESSED_FROM` on as compressed copies.
+
+    Without faiss, all into memory; from :data:`CANDIDATES` on if not to be ``exact``.
+    """
+    can = can_compress(store.width())
+    if exact is False and not can:
+        raise InputError('exact=False needs faiss-cpu, which is not installed, and '
+                         "features of even width: pip install 'faiss-cpu'")
+    least = CANDIDATES + 1 if exact is False else COMPRESSED_FROM
+    if can and store.count(least) >= least:
+        return _open_stored(store)
+    return SegmentTable(*store.load())
+
+
+def _open_stored(store: IndexStore) -> SegmentTable:
+    """Arrange what blocks hold by path and start."""
+    found = RowBlocks(store)
+    blocks, packs = zip(*(block for _, block in sorted(found.blocks.items())))
+    keys, count = np.concatenate([block['files'] for block in blocks]).T
+    order = np.argsort(found.keys)
+    file = order[np.searchsorted(found.keys, keys, sorter=order)]
+    counts = np.zeros(len(found.paths), np.int64)
+    counts[file] = count
+    # Of each segment in blocks, its number among all.
+    first = np.cumsum(counts) - counts
+    numbers = np.repeat(first[file] - (np.cumsum(count) - count), count)
+    numbers += np.arange(len(numbers))
+    numbers = numbers.astype(np.int32 if len(numbers) < 2**31 else np.int64)
+
+    def arranged(name: str) -> np.ndarray:
+        values, place = np.empty(len(numbers), blocks[0][name].dtype), 0
+        for block in blocks:
+            own = numbers[place:place + len(block[name])]
+            place += len(own)
+            first = own[0] if len(own) else 0  # They mostly follow each other.
+            if np.array_equal(own, np.arange(first, first + len(own))):
+                own = slice(first, first + len(own))
+            values[own] = block[name]
+            forget_pages(block)
+        return values
+
+    vectors = StoredVectors(store, arranged('row'), arranged('checksum'), store.width())
+    segments = Segments(arranged('start'), arranged('end'), vectors)
+    file_of = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    return SegmentTable(found.paths, file_of, segments, CompressedVectors(
+        found.quantizer, packs, numbers))

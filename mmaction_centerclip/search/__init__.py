@@ -1,6 +1,7 @@
 """An index of one's own videos: a vector for each segment, and moments of them."""
+from .joining import join_moments
 from .ranking import Hit
 from .remembered import remembered_model
 from .video_index import Added, VideoIndex
 
-__all__ = ['Added', 'Hit', 'VideoIndex', 'remembered_model']
+__all__ = ['Added', 'Hit', 'VideoIndex', 'join_moments', 'remembered_model']

@@ -13,6 +13,7 @@ MIM = ('configs', 'tools', 'model-index.yml')
 HF = ['transformers[sentencepiece]>=4.50,<6']
 PEFT = ['peft>=0.21,<0.22']
 SEARCH = ['faiss-cpu>=1.10,<1.16']
+PARQUET = ['pyarrow>=18,<27']
 MMPRETRAIN = ['mmpretrain>=1.2,<2']
 ONNX = ['onnx>=1.23,<1.24', 'onnxscript>=0.7,<0.8', 'onnxruntime>=1.23,<1.33']
 SERVE = ['starlette>=1,<2', 'uvicorn<1']
@@ -95,6 +96,7 @@ setup(
         'hf': HF,  # tokenizers of Hugging Face
         'peft': PEFT,  # LoRA on the towers
         'search': SEARCH,  # an index of a million rows
+        'parquet': PARQUET,  # its rows for a search engine
         'mmpretrain': MMPRETRAIN,  # its vision transformer as a host
         'serve': SERVE,  # the page of the search
         'onnx': ONNX,  # write and run exported models
@@ -104,7 +106,7 @@ setup(
         'tests': [
             'pytest<10', 'pytest-xdist<4', 'hypothesis<7', 'ruff', 'codespell',
             'torchmetrics<2', 'playwright', 'nbclient', 'nbformat', 'ipykernel',
-            'tensorboard', *HF, *PEFT, *SEARCH, *MMPRETRAIN, *ONNX,
+            'tensorboard', *HF, *PEFT, *SEARCH, *PARQUET, *MMPRETRAIN, *ONNX,
             *SERVE
         ],
     },

@@ -38,8 +38,10 @@ def each_page_with(language, slow=()):
     return pytest.mark.parametrize('page', [
         pytest.param(path, id=name, marks=pytest.mark.slow if name in slow else ())
         for name, path in DOCS.items()
-        # Whose program needs an exported model: tests/deployment runs it.
-        if blocks_of(path, language) and (name, language) != ('deployment', 'python')])
+        # Programs that need an exported model, which tests/deployment runs, or the
+        # clients of search engines.
+        if blocks_of(path, language) and (name, language) not in (
+            ('deployment', 'python'), ('scale', 'python'))])
 
 
 @pytest.fixture

@@ -63,10 +63,8 @@ def add_search_command(commands: argparse._SubParsersAction) -> cli.ToolParser:
     return search
 
 
-def parse_args() -> argparse.Namespace:
-    parser = cli.ToolParser(
-        description="Index one's own videos, and find moments in them by words")
-    commands = parser.add_subparsers(dest='command', required=True)
+def add_index_command(commands: argparse._SubParsersAction) -> cli.ToolParser:
+    """Add the command that encodes a folder."""
     index = commands.add_parser('index', help='add the videos of a folder to an index')
     index.add_argument('videos', nargs='?',
                        help='a folder of videos, with its folders')
@@ -89,7 +87,14 @@ def parse_args() -> argparse.Namespace:
                        help='take out all files that are gone, of any folder')
     cli.add_launcher(index, 'who has started several of these processes, which share '
                      'the files: torchrun is pytorch')
-    search = add_search_command(commands)
+    return index
+
+
+def parse_args() -> argparse.Namespace:
+    parser = cli.ToolParser(
+        description="Index one's own videos, and find moments in them by words")
+    commands = parser.add_subparsers(dest='command', required=True)
+    index, search = add_index_command(commands), add_search_command(commands)
     add_page_commands(commands)
     for name in ('index', 'search', 'serve'):
         command = commands.choices[name]
@@ -107,6 +112,10 @@ def parse_args() -> argparse.Namespace:
                              help='print JSON in place of a table')
     for command in commands.choices.values():
         cli.add_device(command)
+    export = commands.add_parser(
+        'export', help='write the rows of an index for a search engine')
+    export.add_argument('rows', help='the .parquet file to write')
+    export.add_argument('--index', required=True, help='the file of the index')
     args = parser.parse_args()
     if args.command == 'index' and (args.videos is None) == (args.moved is None):
         parser.error('give either a folder of videos or --moved')
@@ -122,7 +131,7 @@ from mmaction_centerclip.apis import VideoTextRetrievalInferencer
 from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 from mmaction_centerclip.deployment.onnx_folder import is_exported
 from mmaction_centerclip.engine import launching
-from mmaction_centerclip.search import Hit, VideoIndex, remembered_model
+from mmaction_centerclip.search import Hit, VideoIndex, export_rows, remembered_model
 from mmaction_centerclip.search.parts import add_together
 from mmaction_centerclip.search.relocation import relocate
 from mmaction_centerclip.search.store import IndexStore
@@ -188,6 +197,12 @@ def move(args: argparse.Namespace) -> None:
           f'{args.moved[1]}')
     for path in left:
         print(printable(f'not there: {path}'))
+
+
+def export(args: argparse.Namespace) -> None:
+    """Write the rows for a search engine; it takes no model."""
+    count = export_rows(IndexStore(args.index), args.rows)
+    print(f'{count} rows written to {args.rows}')
 
 
 def find(args: argparse.Namespace, index: VideoIndex) -> None:
@@ -265,8 +280,8 @@ def demo(args: argparse.Namespace) -> None:
 
 def main(args: argparse.Namespace) -> None:
     with cli.exit_on_input_error():
-        if args.command in ('serve', 'demo'):
-            return dict(serve=serve, demo=demo)[args.command](args)
+        if args.command in ('serve', 'demo', 'export'):
+            return dict(serve=serve, demo=demo, export=export)[args.command](args)
         if args.command == 'index' and args.moved:
             return move(args)
         if getattr(args, 'launcher', 'none') != 'none':

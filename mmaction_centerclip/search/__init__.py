@@ -2,6 +2,8 @@
 from .joining import join_moments
 from .ranking import Hit
 from .remembered import remembered_model
+from .row_export import export_rows
 from .video_index import Added, VideoIndex
 
-__all__ = ['Added', 'Hit', 'VideoIndex', 'join_moments', 'remembered_model']
+__all__ = ['Added', 'Hit', 'VideoIndex', 'export_rows', 'join_moments',
+           'remembered_model']

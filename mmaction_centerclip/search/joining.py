@@ -32,7 +32,7 @@ def join_moments(rows: Iterable[Hit], median: float, topk: int = 10,
         rows (Iterable[Hit]): Segments with their scores, in any order, each as a moment
             of its own: all of each file that has one of the best. One that is left out
             ends a moment.
-        median (float): Of the scores of the segments of :func:`draw_background`.
+        median (float): Of the scores of the ``background`` of :func:`export_rows`.
         min_score (float, optional): The lowest score of a segment in a moment.
         best (int, optional): How many of the best segments of the whole index are among
             ``rows``; no other begins a moment, since a file that was not asked for may

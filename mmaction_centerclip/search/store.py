@@ -167,6 +167,18 @@ class IndexStore:
         """Return what changes when SQLite's VACUUM gives other rows to segments."""
         return self._rows('PRAGMA schema_version')[0][0]
 
+    def summary(self) -> tuple[int, int, bool]:
+        """Return how many segments there are, a vector's width, and if features are.
+
+        The latter are kept for a head that compares pairs, see :meth:`features`.
+        """
+        with self._checked():
+            for count, size, has_features in self._rows(
+                    'SELECT (SELECT count(*) FROM segments), length(vector), '
+                    'features IS NOT NULL FROM segments LIMIT 1'):
+                return count, size // 2, bool(has_features)
+        return 0, 0, False
+
     def load(self) -> tuple[list[str], np.ndarray, Segments]:
         """Read all segments, and check that they are as they were written.
 

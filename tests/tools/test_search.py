@@ -120,6 +120,18 @@ def test_an_index_remembers_its_model(search, run_tool, tiny_config, tiny_checkp
     assert plain('search', 'x') == search('search', 'x')
 
 
+def test_rows_are_exported_without_a_model(search, run_tool, tmp_path):
+    pq = pytest.importorskip('pyarrow.parquet')
+    search('index', tmp_path / 'films')
+    (tmp_path / 'films' / 'film.mp4').unlink()
+    arguments = ('search.py', 'export', '--index', tmp_path / 'my.index',
+                 tmp_path / 'rows.parquet')
+    said = run_tool(*arguments).splitlines()[-1]
+    count = pq.read_metadata(tmp_path / 'rows.parquet').num_rows
+    assert count and said == f'{count} rows written to {tmp_path / "rows.parquet"}'
+    assert run_tool(*arguments).endswith('exists already, choose another file')
+
+
 def test_a_moved_folder_is_followed(search, run_tool, tmp_path):
     search('index', tmp_path / 'films')
     shutil.copytree(tmp_path / 'films', tmp_path / 'new')  # other times

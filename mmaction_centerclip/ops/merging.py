@@ -143,15 +143,15 @@ def match_runs(tokens: Tensor, num_tokens: int, size: Tensor | None = None
 
 @torch.no_grad()
 def saliency(entropy: Tensor) -> Tensor:
-    """Map the entropy of tokens' attention (B, N) to their saliency, float32.
+    """Map the entropy of tokens' attention (B, N), any float, to saliency, float32.
 
     vid-TLDR (arXiv 2403.13347): 0 where it is above its mean over the N tokens, else
     how far it is below, as a share of the lowest one's.
     """
-    entropy = entropy.float()
+    entropy = entropy.to(torch.promote_types(entropy.dtype, torch.float32))
     below = (entropy.mean(dim=1, keepdim=True) - entropy).clamp(min=0)
     most = below.amax(dim=1, keepdim=True)
-    return below / most.clamp(min=torch.finfo(below.dtype).tiny)
+    return (below / most.clamp(min=torch.finfo(torch.float32).tiny)).float()
 
 
 def merge(tokens: Tensor, assignment: Tensor, num_tokens: int,

@@ -25,10 +25,11 @@ CASES = {
         dict(type='RareTokenDrop', before_block=3, num_segments=1, num_centers=4,
              fuse=True)]),
     'rotary': ('pe_core', [
-        dict(type='TokenMerging', before_block=2, r=2),
+        # Of a toy's entropies, which differ in the fifth digit.
+        dict(type='SaliencyTokenMerging', before_block=2, r=2),
         dict(NECK, type='DuplicateTokenDrop', before_block=3)]),
     'joint': ('videomae', [
-        dict(type='SaliencyTokenMerging', before_block=2, r=1, num_segments=1),
+        dict(type='TokenMerging', before_block=2, r=1, num_segments=1),
         dict(type='RunTokenMerging', before_block=3, num_segments=1, num_centers=3)]),
     'means': ('timesformer_space', [
         dict(type='SegmentMeanPooling', before_block=2, num_segments=2),
@@ -47,7 +48,9 @@ def retriever(retriever_cfg):
         model = MODELS.build(cfg).eval()
         model.backbone, width = tower.eval(), model.text_backbone.embed_dims
         if tower.embed_dims != width:
-            model.video_projection = torch.nn.Linear(tower.embed_dims, width)
+            # A bias would hide the tiny features of toys.
+            model.video_projection = torch.nn.Linear(
+                tower.embed_dims, width, bias=False)
         return model
 
     return build
@@ -68,9 +71,8 @@ def test_towers(retriever, tmp_path, name):
         with torch.no_grad():
             expected = encoder(frames, mask)
         for key, x in zip(encoder.outputs, expected):
-            # Of entropies that are almost the same, shares of their differences.
-            largest = 1e-3 if name == 'joint' and x.is_floating_point() else 1e-5
-            torch.testing.assert_close(got[key], x, rtol=0, atol=largest)
+            atol = 2e-5 * x.abs().max().item() if x.is_floating_point() else 0
+            torch.testing.assert_close(got[key], x, rtol=0, atol=atol)
 
 
 def test_a_head_of_any_number_of_segments(retriever, tmp_path):

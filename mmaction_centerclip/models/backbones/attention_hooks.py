@@ -46,7 +46,8 @@ class AttentionHooks:
     def entropy(self, x: Tensor, rope: Tensor | None = None) -> Tensor:
         """Map tokens (B, L, C) to the entropy (B, L, 1) of their attention, in nats.
 
-        Of the mean of the heads' attention, without a bias.
+        Of the mean of the heads' attention, without a bias, in float64: saliency is
+        made of differences of entropies, which may agree in five digits.
         """
         x, turned = self.norm(x), []
         for number, norm in enumerate((self.query_norm, self.key_norm)):
@@ -58,6 +59,10 @@ class AttentionHooks:
         keys = keys.repeat_interleave(queries.shape[1] // keys.shape[1], dim=1)
         logits = queries @ keys.mT * self.head_dim**-0.5
         attention = logits.float().softmax(dim=-1).mean(dim=1)
+        if attention.device.type != 'mps':  # which has no float64
+            attention = attention.double()
+        # What a row's sum in float32 lacks of 1 would weigh more than they differ.
+        attention = attention / attention.sum(dim=-1, keepdim=True)
         return torch.special.entr(attention).sum(dim=-1, keepdim=True)
 
 

@@ -66,7 +66,8 @@ def export_towers(model: nn.Module, folder: str | os.PathLike, num_frames: int,
 def export_onnx(model: nn.Module, folder: str | os.PathLike,
                 precision: str = 'float32',
                 calibration: dict[str, torch.Tensor] | None = None,
-                progress: Callable[[str], object] = print) -> None:
+                progress: Callable[[str], object] = print,
+                dynamic_frames: bool = False) -> None:
     """Write a retriever of :func:`init_retriever` as ONNX files to a new folder.
 
     ``videos.onnx`` takes uint8 frames (B, T, 3, H, W) and a mask of real ones, bool (B,
@@ -82,6 +83,8 @@ def export_onnx(model: nn.Module, folder: str | os.PathLike,
         calibration (dict, optional): ``frames`` and ``frame_mask`` of videos, to fix
             the ranges of int8 by.
         progress (Callable): Gets a line as each file begins.
+        dynamic_frames (bool): Whether ``videos.onnx`` takes any number of frames that
+            the model takes, where its tower and necks allow. Defaults to False.
     """
     pipeline = VideoPipeline(model.cfg)
     sample = pipeline.prepare(pipeline.open(np.zeros((2, 64, 64, 3), np.uint8)))
@@ -91,7 +94,8 @@ def export_onnx(model: nn.Module, folder: str | os.PathLike,
         model=model_hash(model, pipeline),
         width=model.text_backbone.embed_dims,
         frames=dict(
-            count=count, size=size, layout='RGB, uint8, (videos, count, 3, *size)',
+            count=count, any_count=dynamic_frames, size=size,
+            layout='RGB, uint8, (videos, count, 3, *size)',
             resizing=model.resizing, pipeline=pipeline.describe(),
             mean=preprocessor.mean.flatten().tolist(),
             std=preprocessor.std.flatten().tolist()),

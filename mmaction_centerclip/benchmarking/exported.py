@@ -94,6 +94,10 @@ def check_export(model: nn.Module, folder: str | os.PathLike,
         noise = torch.randint(256, (count, *exported.frame_shape), generator=generator,
                               dtype=torch.uint8)
         yield f'{count} of noise: {compare_videos(model, exported, noise)}'
+    if exported.any_count:
+        longer = torch.cat([noise, noise.flip(1)], dim=1)
+        yield (f'{longer.shape[1]} frames of noise: '
+               f'{compare_videos(model, exported, longer)}')
     if videos is not None:
         read = read_frames(model, videos)
         found = compare_videos(model, exported, read['frames'], read['frame_mask'])

@@ -18,6 +18,7 @@ from .programs import (
     HeadEncoder,
     TextEncoder,
     VideoEncoder,
+    check_any_frames,
     check_exportable,
     export_program,
 )
@@ -29,16 +30,18 @@ _LARGEST_FILE = 2**31 - 2**20  # Of what protobuf takes; weights then lie beside
 
 
 def write_onnx(model: nn.Module, folder: str, num_frames: int, size: tuple[int, int],
-               progress: Callable[[str], object] = print) -> None:
+               progress: Callable[[str], object] = print,
+               dynamic_frames: bool = False) -> None:
     """Write the files of a retriever on the CPU, in the dtype of its weights.
 
-    Each takes any number of videos, or of captions, at a time.
+    Each takes any number of videos, or of captions, at a time; with ``dynamic_frames``
+    that of videos any number of frames, too.
     """
     frames = torch.zeros(2, num_frames, 3, *size, dtype=torch.uint8)
     length = model.text_backbone.positional_embedding.shape[0]
     width = model.text_backbone.embed_dims
     parts = {
-        VIDEOS: (VideoEncoder(model), ('batch', ),
+        VIDEOS: (VideoEncoder(model), ('batch', 'frames')[:1 + dynamic_frames],
                  (frames, torch.ones(2, num_frames, dtype=torch.bool))),
         TEXTS: (TextEncoder(model), ('batch', ), (
             torch.ones(2, length, dtype=torch.int64), )),
@@ -102,6 +105,9 @@ def export_folder(model: nn.Module, folder: str | os.PathLike, known: dict,
     check_choice('precision', precision, PRECISIONS)
     import_packages('the export to ONNX', 'onnx', 'onnxruntime', 'onnxscript')
     check_exportable(model)
+    dynamic_frames = known['frames'].get('any_count', False)
+    if dynamic_frames:
+        check_any_frames(model)
     folder = os.path.abspath(folder)
     check_absent(folder)
     if not os.path.isdir(os.path.dirname(folder)):
@@ -110,7 +116,7 @@ def export_folder(model: nn.Module, folder: str | os.PathLike, known: dict,
     os.mkdir(partial)
     try:
         write_onnx(in_precision(model, precision), partial, known['frames']['count'],
-                   tuple(known['frames']['size']), progress)
+                   tuple(known['frames']['size']), progress, dynamic_frames)
         finish(partial)
         write_manifest(partial, dict(known, precision=precision))
         os.rename(partial, folder)

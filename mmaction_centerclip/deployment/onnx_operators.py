@@ -46,15 +46,16 @@ def _kmedoids(tokens, num_centers: int, first=None, valid=None,
     tokens = op.Cast(tokens, to=_FLOAT)
     if pre_norm:
         tokens = _unit_normalize(tokens)
-    itself = _constant(np.eye(count, dtype=bool)[None])
+    count, itself, centers = _numbers(tokens, count, num_centers)
     distances = op.Where(itself, 0., _distances(tokens, distance, itself))
     # Tokens that overflowed upstream must not break the invariants.
     distances = op.Where(op.IsNaN(distances), 0., op.Min(distances, _LARGEST))
     near = op.Where(itself, _constant(np.float32(-np.inf)), distances)
-    near = op.Reshape(near, _constant([-1, count]))
+    near = op.Reshape(near, op.Concat(
+        _constant([-1]), op.Unsqueeze(count, _constant([0])), axis=0))
     # Rows by their number in all problems.
     problems = op.Squeeze(op.Shape(tokens, start=0, end=1))
-    offsets = op.Mul(op.Range(_constant(0), problems, _constant(1)), _constant(count))
+    offsets = op.Mul(op.Range(_constant(0), problems, _constant(1)), count)
     nearest = row = op.Gather(near, op.Add(first, offsets))
     costs, penalty = distances, _constant(np.zeros((1, 1), np.float32))
     if valid is not None:
@@ -69,13 +70,29 @@ def _kmedoids(tokens, num_centers: int, first=None, valid=None,
     offsets = op.Unsqueeze(offsets, _constant([1]))
     if max_iters:
         rows = op.Reshape(tokens, _constant([-1, width]))
-        centers = _constant(np.arange(num_centers)[None, :, None])
         medoids = _settle(
             costs, near, rows, medoids, penalty, offsets, centers,
             _constant(np.float32(np.inf)), max_iters=max_iters, tol=tol)
     medoids, _ = _sorted(medoids, num_centers, axis=1)
     return medoids, op.ArgMin(op.Gather(near, op.Add(medoids, offsets)), axis=1,
                               keepdims=0)
+
+
+def _numbers(tokens, count, num_centers: int):
+    """Return how many tokens there are, which of two are one, and the first numbers.
+
+    Scalar, (1, N, N) and (1, K, 1); of any number N of tokens where frames are dynamic.
+    """
+    if isinstance(count, int):
+        return (_constant(count), _constant(np.eye(count, dtype=bool)[None]),
+                _constant(np.arange(num_centers)[None, :, None]))
+    count = op.Squeeze(op.Shape(tokens, start=1, end=2))
+    each = op.Range(_constant(0), count, _constant(1))
+    itself = op.Equal(op.Unsqueeze(each, _constant([0, 1])),
+                      op.Unsqueeze(each, _constant([0, 2])))
+    # Which fails of fewer tokens than centers, as it must.
+    first = op.Slice(each, _constant([0]), _constant([num_centers]))
+    return count, itself, op.Reshape(first, _constant([1, num_centers, 1]))
 
 
 @script()

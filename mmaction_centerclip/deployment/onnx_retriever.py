@@ -69,9 +69,13 @@ class OnnxRetriever:
         self._videos, self._texts = (
             Session(os.path.join(folder, name), device) for name in (VIDEOS, TEXTS))
         self.head = OnnxHead(os.path.join(folder, HEAD), device)
+        self.any_count = bool(known['frames'].get('any_count'))
         self.frame_shape = [known['frames']['count'], 3, *known['frames']['size']]
-        if self._videos.shapes['frames'][1:] != self.frame_shape:
-            raise InputError(f'{place} tells of frames {self.frame_shape}, {VIDEOS} '
+        taken = list(self.frame_shape)
+        if self.any_count:
+            taken[0] = 'frames'
+        if self._videos.shapes['frames'][1:] != taken:
+            raise InputError(f'{place} tells of frames {taken}, {VIDEOS} '
                              f"takes {self._videos.shapes['frames'][1:]}")
 
     check_resizing = VideoTextRetriever.check_resizing

@@ -1,5 +1,6 @@
 """A retriever's parts as functions of tensors, by ``torch.export``."""
 from collections.abc import Sequence
+from math import inf
 
 import torch
 from torch import Tensor, nn
@@ -98,6 +99,21 @@ def check_exportable(model: nn.Module, onnx: bool = True) -> None:
     reason = why_not(model, onnx)
     if reason is not None:
         raise InputError(f'{reason}; docs/deployment.md has what can be exported')
+
+
+def check_any_frames(model: nn.Module) -> None:
+    """Raise an InputError where a retriever's export fixes the number of frames."""
+    tower = model.backbone
+    if tower.joins_frames:
+        raise InputError(f'the number of frames is fixed by {type(tower).__name__}, '
+                         'whose attention joins them')
+    # Behind the first one of these the number of segments is fixed anyway.
+    cuts = [neck.before_block for neck in tower.necks
+            if getattr(neck, 'num_segments', None) is not None]
+    for neck in tower.necks:
+        if not neck.any_frames and neck.before_block <= min(cuts, default=inf):
+            raise InputError(f'the number of frames is fixed by {neck}; '
+                             'docs/deployment.md has necks that take any')
 
 
 def why_not(model: nn.Module, onnx: bool = True) -> str | None:

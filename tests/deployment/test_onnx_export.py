@@ -5,8 +5,13 @@ from mmaction.registry import MODELS
 
 from mmaction_centerclip.deployment import onnx_export
 from mmaction_centerclip.deployment.onnx_folder import HEAD, VIDEOS
-from mmaction_centerclip.deployment.programs import HeadEncoder, VideoEncoder
+from mmaction_centerclip.deployment.programs import (
+    HeadEncoder,
+    VideoEncoder,
+    check_any_frames,
+)
 from mmaction_centerclip.deployment.sessions import Session
+from mmaction_centerclip.errors import InputError
 
 from ..conftest import NECK
 from ..models.hosts import HOSTS
@@ -56,23 +61,48 @@ def retriever(retriever_cfg):
     return build
 
 
+def write_videos(model, folder, *dynamic):
+    """Write the file of a video tower, and return it, and what it must agree with."""
+    encoder = VideoEncoder(model)
+    onnx_export.write_part(encoder, str(folder / VIDEOS), dynamic, (
+        FRAMES, FRAMES.new_ones(2, 8, dtype=torch.bool)))
+    return Session(folder / VIDEOS), encoder
+
+
+def assert_same(session, encoder, count, length=8):
+    frames = torch.randint(256, (count, length, 3, 32, 32), dtype=torch.uint8)
+    mask = torch.arange(length) < torch.tensor([[length], [5], [2]])[:count]
+    got = session(frames=frames, frame_mask=mask)
+    with torch.no_grad():
+        expected = encoder(frames, mask)
+    for key, x in zip(encoder.outputs, expected):
+        atol = 2e-5 * x.abs().max().item() if x.is_floating_point() else 0
+        torch.testing.assert_close(got[key], x, rtol=0, atol=atol)
+
+
 @pytest.mark.parametrize('name', CASES)
 def test_towers(retriever, tmp_path, name):
-    model = retriever(*CASES[name])
-    encoder = VideoEncoder(model)
-    onnx_export.write_part(encoder, str(tmp_path / VIDEOS), ('batch', ), (
-        FRAMES, FRAMES.new_ones(2, 8, dtype=torch.bool)))
-    session = Session(tmp_path / VIDEOS)
+    session, encoder = write_videos(retriever(*CASES[name]), tmp_path, 'batch')
     assert session.shapes['frames'] == ['batch', 8, 3, 32, 32]
     for count in 1, 3:
-        frames = torch.randint(256, (count, 8, 3, 32, 32), dtype=torch.uint8)
-        mask = torch.arange(8) < torch.tensor([[8], [5], [2]])[:count]
-        got = session(frames=frames, frame_mask=mask)
-        with torch.no_grad():
-            expected = encoder(frames, mask)
-        for key, x in zip(encoder.outputs, expected):
-            atol = 2e-5 * x.abs().max().item() if x.is_floating_point() else 0
-            torch.testing.assert_close(got[key], x, rtol=0, atol=atol)
+        assert_same(session, encoder, count)
+
+
+def test_any_number_of_frames(retriever, tmp_path):
+    model = retriever('clip', [
+        dict(type='TokenShift', before_block=1),
+        dict(NECK, num_centers=6),
+        dict(type='RareTokenDrop', before_block=3, num_segments=1, num_centers=4)])
+    check_any_frames(model)
+    session, encoder = write_videos(model, tmp_path, 'batch', 'frames')
+    assert session.shapes['frames'] == ['batch', 'frames', 3, 32, 32]
+    for count, length in (3, 4), (1, 8), (3, 12):
+        assert_same(session, encoder, count, length)
+    # As torch does: 7 frames are no two segments, and 2 have fewer tokens than 6 each.
+    for length in 7, 2:
+        for run in encoder, lambda *x: session(frames=x[0], frame_mask=x[1]):
+            with pytest.raises(InputError):
+                run(FRAMES[:, :length], torch.ones(2, length, dtype=torch.bool))
 
 
 def test_a_head_of_any_number_of_segments(retriever, tmp_path):

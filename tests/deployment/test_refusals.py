@@ -3,7 +3,11 @@ import pytest
 from mmaction.registry import MODELS
 from torch import nn
 
-from mmaction_centerclip.deployment.programs import check_exportable, why_not
+from mmaction_centerclip.deployment.programs import (
+    check_any_frames,
+    check_exportable,
+    why_not,
+)
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models import TokenNeck
 from mmaction_centerclip.models.heads.base import SimilarityHead
@@ -83,3 +87,21 @@ def test_it_is_refused(name):
 def test_other_segments_of_a_joint_tower_are_not():
     assert why_not(build(dict(NECK, exclude_padding=True), JOINED)) is None
     assert why_not(build(dict(NECK, adaptive_segments=True), 'any')) is None
+
+
+@pytest.mark.parametrize('host, necks, said', [
+    ('videomae', [], 'fixed by VideoMAETower, whose attention joins them'),
+    ('clip', [dict(NECK, type='DensityPeakClustering')], 'fixed by DensityPeak'),
+    ('clip', [dict(NECK, frame_embed='zeros', frames_per_segment=4)],
+     'fixed by TokenClustering'),
+    ('clip', [NECK, dict(NECK, type='RareTokenDrop', before_block=1)],
+     'fixed by RareTokenDrop'),
+    ('clip', [NECK, dict(NECK, type='RareTokenDrop', before_block=3)], None),
+    ('timm', [dict(type='TokenMerging', before_block=[1, 2], r=1)], None),
+])
+def test_a_number_of_frames_that_is_fixed(host, necks, said):
+    model = Retriever(HOSTS[host].build(necks))
+    if said is None:
+        return check_any_frames(model)
+    with pytest.raises(InputError, match=said):
+        check_any_frames(model)

@@ -14,9 +14,10 @@ def test_int8_and_what_it_costs(run_tool, tiny_config, tiny_checkpoint, shapes,
                                 tmp_path):
     said = run_tool(TOOL, tiny_config, '--checkpoint', tiny_checkpoint, '--int8',
                     '--calibrate', shapes / 'videos', '--videos', shapes / 'videos',
-                    '--recall', '--out', tmp_path / 'exported')
+                    '--recall', '--dynamic-frames', '--out', tmp_path / 'exported')
     cosines = re.findall(r'lowest cosine ([\d.]+)', said)
-    assert len(cosines) == 4 and min(map(float, cosines)) > 0.9
+    assert len(cosines) == 5 and min(map(float, cosines)) > 0.9
+    assert '16 frames of noise' in said
     assert re.search(r'a video takes [\d.]+ ms, torch [\d.]+ ms', said)
     assert re.search(r't2v/R1: [\d.]+, torch [\d.]+', said)
     index = '--index', tmp_path / 'my.index'

@@ -26,6 +26,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--calibrate', metavar='FOLDER',
                         help='with --int8: fix the ranges of values by these videos, '
                         'at most 50, in place of finding them in each run')
+    parser.add_argument('--dynamic-frames', action='store_true',
+                        help='take any number of frames, where tower and necks allow')
     parser.add_argument('--recall', action='store_true',
                         help='compare the recalls on the test set of the config, too')
     cli.add_cfg_options(parser)
@@ -52,7 +54,8 @@ def main(args: argparse.Namespace) -> None:
     model = init_retriever(cfg, args.checkpoint)
     precision = 'int8' if args.int8 else 'float16' if args.float16 else 'float32'
     calibration = args.calibrate and read_frames(model, args.calibrate)
-    export_onnx(model, args.out, precision, calibration)
+    export_onnx(model, args.out, precision, calibration,
+                dynamic_frames=args.dynamic_frames)
     print(f'Wrote {args.out}')
     for line in check_export(model, args.out, args.videos, args.recall):
         print(line)

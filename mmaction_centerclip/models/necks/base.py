@@ -48,6 +48,8 @@ class TokenNeck(BaseModule, metaclass=ABCMeta):
     """Leaves every frame, or segment, the full grid of its patches, each at its
     place: hosts whose blocks tell tokens apart by their order take no other."""
 
+    any_frames = False
+    """Can be exported for any number of frames that it can divide."""
     without_onnx = ''
     """Why it cannot be exported to ONNX, if so, for messages."""
 

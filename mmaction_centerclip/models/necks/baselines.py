@@ -36,6 +36,7 @@ from .token_selection import TokenSelection
 class SegmentMeanPooling(TokenReducer):
     """Average each position over the frames of its segment."""
     keeps_places = True
+    any_frames = True
 
     def reduce(self, segments: VideoTokens) -> VideoTokens:
         size = segments.size
@@ -69,6 +70,7 @@ class SparseTokenSampling(TokenSelection):
 class _Shift(TokenNeck):
     """Move a ``fold_div``-th of the channels either way between frames."""
     keeps_places = True
+    any_frames = True
 
     def __init__(self, before_block: int, fold_div: int = 8, **kwargs) -> None:
         super().__init__(before_block, **kwargs)

@@ -45,6 +45,11 @@ class TokenClustering(TokenSelection):
         if distance == 'euclidean' and p != 2:
             self.without_onnx = f'has p={p}, and only p=2 is written to ONNX'
 
+    @property
+    def any_frames(self) -> bool:
+        return (self.frame_embed is None and not self.adaptive_segments
+                and self.options['max_iters'] > 0)
+
     def select(self, tokens: Tensor, token_mask: Tensor | None,
                frames: int) -> tuple[Tensor, Tensor]:
         return kmedoids(tokens, self.num_centers, valid=token_mask, **self.options)

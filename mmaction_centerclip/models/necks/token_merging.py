@@ -94,6 +94,7 @@ class TokenMerging(PairMerging, TokenReducer):
         self.metric = metric
         self.reads = ('keys', ) if metric == 'keys' and r > 0 else ()
         self.proportional_attention = proportional
+        self.any_frames = num_segments is None
 
     def forward(self, tokens: VideoTokens) -> VideoTokens:
         if self.num_segments is not None:

@@ -14,6 +14,7 @@ from mmaction_centerclip.deployment.sessions import Session
 from mmaction_centerclip.errors import InputError
 
 from ..conftest import NECK
+from ..models import test_uniformerv2
 from ..models.hosts import HOSTS
 
 pytest.importorskip('onnxruntime')
@@ -39,7 +40,10 @@ CASES = {
     'means': ('timesformer_space', [
         dict(type='SegmentMeanPooling', before_block=2, num_segments=2),
         dict(type='TokenShift', before_block=3)]),
+    'UniFormerV2': ('uniformerv2', [test_uniformerv2.CENTERS]),
 }
+if 'mmpretrain' in HOSTS:
+    CASES['mmpretrain'] = 'mmpretrain', [NECK]
 
 
 @pytest.fixture
@@ -48,7 +52,11 @@ def retriever(retriever_cfg):
 
     def build(host, necks, head=None):
         cfg = retriever_cfg()
-        tower = HOSTS[host].build(necks)
+        if host == 'uniformerv2':
+            tower = test_uniformerv2.build(
+                necks, return_list=[1], n_layers=1, mlp_dropout=[0.5])
+        else:
+            tower = HOSTS[host].build(necks)
         cfg.update(head=head or cfg['head'])
         model = MODELS.build(cfg).eval()
         model.backbone, width = tower.eval(), model.text_backbone.embed_dims
@@ -91,8 +99,7 @@ def test_towers(retriever, tmp_path, name):
 def test_any_number_of_frames(retriever, tmp_path):
     model = retriever('clip', [
         dict(type='TokenShift', before_block=1),
-        dict(NECK, num_centers=6),
-        dict(type='RareTokenDrop', before_block=3, num_segments=1, num_centers=4)])
+        dict(NECK, num_centers=6)])
     check_any_frames(model)
     session, encoder = write_videos(model, tmp_path, 'batch', 'frames')
     assert session.shapes['frames'] == ['batch', 'frames', 3, 32, 32]

@@ -44,7 +44,7 @@ def export_rows(store: IndexStore, path: str | os.PathLike) -> int:
             "pip install 'mmaction_centerclip[parquet]', or pip install -e "
             "'.[parquet]' in a copy of the repository") from error
     with store.locked():
-        count, width, compares_pairs = store.summary()
+        count, width = store.count(), store.width()
         if not count:
             raise InputError(f'{store.path} has no segments; add a folder')
         schema = pa.schema([
@@ -66,7 +66,7 @@ def export_rows(store: IndexStore, path: str | os.PathLike) -> int:
                 writer.write_table(pa.table(list(map(pa.array, columns)), schema))
             if place != count:
                 raise store.damaged(f'{count - place} segments are of no file')
-    if compares_pairs:
+    if store.has_features():
         print_log(f'{store.path} is of a head that compares pairs: vectors alone are '
                   'exported, which find its windows and do not rank them', 'current')
     return count

@@ -1,84 +1,21 @@
-"""Crash-safe SQLite file of an index: files, and their segments."""
-import contextlib
-import os
+"""The files of an index, and their segments."""
 import sqlite3
 import zlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import astuple
 from itertools import repeat
 
 import numpy as np
 
-from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.utils.homes import expand_home
-from mmaction_centerclip.utils.sqlite_file import SQLiteFile
+from .index_file import IndexFile
+from .records import FileRecord, Segments
 
-from .locks import lock_index
-from .records import APPLICATION, SCHEMA, VERSION, FileRecord, Segments
-
-PAGES = 'page_size = 8192'  # of new files; of 4,096 vectors of 512 waste a fifth
 RUN = 8  # rows that follow each other, from where they are read as one
 AT_A_TIME = 16_384  # rows of a statement
 
 
-class IndexStore:
-    """Files and their segments, whole after a kill, see :class:`SQLiteFile`.
-
-    ``settings`` are those of a new index, whose file is made when something is put in.
-    None: the file must exist.
-    """
-    kind = 'an index of videos'
-    remedy = 'name another file, or delete it and index anew'
-
-    def __init__(self, path: str | os.PathLike,
-                 settings: dict[str, str] | None = None) -> None:
-        self.path, self.settings = os.fspath(expand_home(path)), settings
-        self._file, self._is_new = None, not self._is_made()
-        if settings is None and self._is_new:
-            raise InputError(f'no such index: {self.path}')
-        if os.path.isdir(self.path) or not os.path.isdir(
-                os.path.dirname(self.path) or '.'):
-            raise InputError(f'{self.path}: expected a file, in a folder that exists')
-        self._opened()
-
-    def _is_made(self) -> bool:
-        # Empty: of a process that was killed as it made the file.
-        return os.path.exists(self.path) and os.path.getsize(self.path) > 0
-
-    def _opened(self, makes: bool = False) -> SQLiteFile | None:
-        """Return the file; None as long as there is none, and it is not made."""
-        if self._file is None and (makes or self._is_made()):
-            query = 'INSERT INTO settings VALUES (?, ?)'
-            file = SQLiteFile(
-                self.path, self.kind, APPLICATION, SCHEMA, VERSION,
-                make=None if self.settings is None else [
-                    (query, item) for item in self.settings.items()],
-                pragmas=[PAGES], remedy=self.remedy)
-            found = dict(file.rows('SELECT name, value FROM settings'))
-            if self._is_new and found != self.settings:
-                raise InputError(f'{self.path}: another process has made it, with '
-                                 f'settings {found}, expected {self.settings}')
-            self._file, self.settings = file, found
-        return self._file
-
-    def _rows(self, query: str, *values: object) -> list[tuple]:
-        file = self._opened()
-        return file.rows(query, *values) if file else []
-
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other processes from adding at the same time, see :func:`lock_index`.
-
-        An empty new index is taken away again.
-        """
-        is_new = not self._is_made()
-        with lock_index(self.path):
-            try:
-                yield
-            finally:
-                if is_new and self._file and not self.files():
-                    self.close()
-                    os.remove(self.path)
+class IndexStore(IndexFile):
+    """Files and their segments, each file whole or not at all."""
 
     def files(self, paths: Collection[str] | None = None) -> dict[str, FileRecord]:
         """Return what is known of some files, or of all, by path."""
@@ -120,28 +57,6 @@ class IndexStore:
                 for path in paths:
                     _remove(connection, path)
 
-    def remember(self, name: str, value: str | None) -> None:
-        """Set a setting; forget it for None. Without a file nothing is done."""
-        if (file := self._opened()) and self.settings.get(name) != value:
-            with file.transaction() as connection:
-                connection.execute('DELETE FROM settings WHERE name = ?', (name, ))
-                if value is not None:
-                    connection.execute(
-                        'INSERT INTO settings VALUES (?, ?)', (name, value))
-            self.settings = dict(file.rows('SELECT name, value FROM settings'))
-
-    def state(self) -> list[tuple]:
-        """Return what changes when another process has written."""
-        return self._rows('PRAGMA data_version')
-
-    @contextlib.contextmanager
-    def one_moment(self) -> Iterator[None]:
-        """Read the index as it is at one moment; others write when the block ends."""
-        file = self._opened()
-        with file.transaction('DEFERRED') if file else (
-                contextlib.nullcontext()):
-            yield
-
     def listing(self) -> list[tuple[int, str, int]]:
         """Return what :meth:`read` takes, of all files with segments, by path."""
         with self._checked():
@@ -159,25 +74,14 @@ class IndexStore:
         rows = self._rows('SELECT count(*) FROM (SELECT 1 FROM segments LIMIT ?)', most)
         return rows[0][0] if rows else 0
 
+    def has_features(self) -> bool:
+        """Return True if more than vectors is kept, for a head that compares pairs."""
+        rows = self._rows('SELECT features IS NOT NULL FROM segments LIMIT 1')
+        return bool(rows and rows[0][0])
+
     def last_row(self) -> int:
         """Return the highest row of a segment, above which others are put."""
         return self._rows('SELECT max(rowid) FROM segments')[0][0]
-
-    def schema(self) -> int:
-        """Return what changes when SQLite's VACUUM gives other rows to segments."""
-        return self._rows('PRAGMA schema_version')[0][0]
-
-    def summary(self) -> tuple[int, int, bool]:
-        """Return how many segments there are, a vector's width, and if features are.
-
-        The latter are kept for a head that compares pairs, see :meth:`features`.
-        """
-        with self._checked():
-            for count, size, has_features in self._rows(
-                    'SELECT (SELECT count(*) FROM segments), length(vector), '
-                    'features IS NOT NULL FROM segments LIMIT 1'):
-                return count, size // 2, bool(has_features)
-        return 0, 0, False
 
     def load(self) -> tuple[list[str], np.ndarray, Segments]:
         """Read all segments, and check that they are as they were written.
@@ -260,26 +164,6 @@ class IndexStore:
                 if _pack(features) == packed and np.isfinite(features).all():
                     return features
         raise self.damaged(f'the features of {path} differ')
-
-    @contextlib.contextmanager
-    def _checked(self) -> Iterator[None]:
-        """Name the file in errors about what it holds, a text for a number."""
-        try:
-            yield
-        except InputError:
-            raise
-        except (TypeError, ValueError, OverflowError) as error:
-            raise self.damaged(str(error)) from error
-
-    def damaged(self, reason: str) -> InputError:
-        """Return the error that says what is wrong with the file."""
-        return self._file.damaged(reason)
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._file:
-            self._file.close()
-            self._file = None
 
 
 def _insert(connection: sqlite3.Connection, path: str, record: FileRecord,

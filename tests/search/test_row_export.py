@@ -81,11 +81,11 @@ def test_the_background_is_that_of_a_search(store, pq, tmp_path):
 
 def test_features_of_a_head_are_said_to_be_missing(pq, tmp_path, capsys):
     store = IndexStore(tmp_path / 'my.index', dict(window='10.0', split='length'))
-    assert store.summary() == (0, 0, False)
+    assert not store.has_features()
     vectors = random_rows(3, 8)
     store.put('a.mp4', RECORD, Segments(np.arange(3.), np.arange(3.) + 1, vectors,
                                         [vectors] * 3))
-    assert store.summary() == (3, 8, True)
+    assert store.has_features() and (store.count(), store.width()) == (3, 8)
     export_rows(store, tmp_path / 'a.parquet')
     assert 'head that compares pairs: vectors alone' in ''.join(capsys.readouterr())
 

@@ -128,6 +128,7 @@ def measure(args: argparse.Namespace, path: str) -> None:
         faiss.omp_set_num_threads(args.threads)
     before = peak_memory()
     for what in ('for the first time', 'again'):
+        table = None  # so that there is one at a time
         began = time.perf_counter()
         table = open_table(store)
         print(f'open {what}: {format_seconds(time.perf_counter() - began)}; memory '

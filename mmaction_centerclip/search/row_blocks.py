@@ -49,7 +49,9 @@ class RowBlocks:
     """
 
     def __init__(self, store: IndexStore) -> None:
-        self.store, self.folder = store, f'{store.path}{BLOCKS}'
+        # Once: each thread that asks the store opens the file for itself.
+        self.store, self.width = store, store.width()
+        self.folder = f'{store.path}{BLOCKS}'
         listing = store.listing()
         self.paths, self.keys = [path for _, path, _ in listing], file_keys(listing)
         self.quantizer: Quantizer | None = None
@@ -91,9 +93,9 @@ class RowBlocks:
                 rotation, centroids = file['rotation'], file['centroids']
                 schema, trained_for = file['schema'].tolist(), int(file['trained_for'])
                 version, names = str(file['version']), file['names'].tolist()
-            width = self.store.width()
+            shapes = (self.width, self.width), (self.width // 2, 16, 2)
             if (rotation.shape, centroids.shape, rotation.dtype, centroids.dtype) != (
-                    (width, width), (width // 2, 16, 2), np.float32, np.float32):
+                    *shapes, np.float32, np.float32):
                 raise ValueError('of other vectors')
             if version != _version() or schema != self.store.schema():
                 raise ValueError('packed by another faiss, or of rows that are others')
@@ -110,7 +112,7 @@ class RowBlocks:
         try:
             block = np.load(os.path.join(self.folder, name), 'r', allow_pickle=False)
             files, segments = len(block['files']), len(block['start'])
-            if (block.dtype == block_type(files, segments, self.store.width())
+            if (block.dtype == block_type(files, segments, self.width)
                     and _name(block) == name
                     and block['files'][:, 1].sum() == segments):
                 return self._open_block(block)
@@ -128,7 +130,7 @@ class RowBlocks:
         drawn = TRAINED_ON * last // count  # Rows that were removed leave gaps.
         rows = np.arange(1, last + 1) if drawn >= last else np.unique(
             np.random.default_rng(0).integers(1, last, drawn, endpoint=True))
-        size = 2 * self.store.width()
+        size = 2 * self.width
         vectors = [vector for _, vector in self.store.vectors(rows)
                    if len(vector) == size]
         return Quantizer.train(np.frombuffer(bytearray().join(vectors), np.float16
@@ -136,12 +138,12 @@ class RowBlocks:
 
     def _encode(self, files: Sequence[File]) -> Iterator[np.ndarray]:
         """Yield blocks of files."""
-        parts, vectors, codes, width = [], [], [], self.store.width()
+        parts, vectors, codes = [], [], []
         for file in files:
             rows, read = self.store.read(*file)
-            if len(rows) and read.vectors.shape[1] != width:
+            if len(rows) and read.vectors.shape[1] != self.width:
                 raise self.store.damaged(f'its segments of {file[1]} have other sizes')
-            vectors.append(read.vectors.reshape(-1, width))
+            vectors.append(read.vectors.reshape(-1, self.width))
             parts.append((rows, read.start, read.end, np.array(
                 [zlib.crc32(vector) for vector in read.vectors], np.uint32)))
             is_last = file is files[-1] or (
@@ -157,7 +159,7 @@ class RowBlocks:
                     codes: list[np.ndarray]) -> np.ndarray:
         rows, start, end, checksum = map(np.concatenate, zip(*parts))
         packed = self.quantizer.pack(np.concatenate(codes))
-        block = np.zeros((), block_type(len(files), len(rows), self.store.width()))
+        block = np.zeros((), block_type(len(files), len(rows), self.width))
         counts = [len(own) for own, *_ in parts]
         for name, values in dict(
                 files=np.stack([file_keys(files), counts], 1), packed=packed,

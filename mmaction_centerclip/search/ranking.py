@@ -84,9 +84,10 @@ class PartialRanking(Ranking):
     def _compute(self, near: list[int]) -> None:
         """Keep the scores of segments near to some, too, on both sides."""
         rows = np.unique(np.add.outer(near, np.arange(-NEIGHBOURS, NEIGHBOURS + 1)))
-        rows = rows[(rows >= 0) & (rows < self._count)]
+        rows = np.array([row for row in rows.tolist() if 0 <= row < self._count
+                         and row not in self._scores], np.int64)
         for row, score in zip(rows.tolist(), self._score(rows).tolist()):
-            self._scores.setdefault(row, score)
+            self._scores[row] = score
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._best)

@@ -139,6 +139,7 @@ class RowBlocks:
     def _encode(self, files: Sequence[File]) -> Iterator[np.ndarray]:
         """Yield blocks of files."""
         parts, vectors, codes = [], [], []
+        segments = waiting = 0
         for file in files:
             rows, read = self.store.read(*file)
             if len(rows) and read.vectors.shape[1] != self.width:
@@ -146,14 +147,14 @@ class RowBlocks:
             vectors.append(read.vectors.reshape(-1, self.width))
             parts.append((rows, read.start, read.end, np.array(
                 [zlib.crc32(vector) for vector in read.vectors], np.uint32)))
-            is_last = file is files[-1] or (
-                sum(len(rows) for rows, *_ in parts) >= SEGMENTS)
-            if is_last or sum(map(len, vectors)) >= AT_A_TIME:
+            segments, waiting = segments + len(rows), waiting + len(rows)
+            is_last = file is files[-1] or segments >= SEGMENTS
+            if is_last or waiting >= AT_A_TIME:
                 codes.append(self.quantizer.encode(np.concatenate(vectors)))
-                vectors = []
+                vectors, waiting = [], 0
             if is_last:
                 yield self._make_block(files[:len(parts)], parts, codes)
-                files, parts, codes = files[len(parts):], [], []
+                files, parts, codes, segments = files[len(parts):], [], [], 0
 
     def _make_block(self, files: Sequence[File], parts: list[tuple],
                     codes: list[np.ndarray]) -> np.ndarray:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmaction_centerclip.errors import InputError, check_choice
 from mmaction_centerclip.utils.files import check_absent, partial_name
+from mmaction_centerclip.utils.packages import import_packages
 
 from .onnx_folder import HEAD, INPUTS, OUTPUTS, TEXTS, VIDEOS, write_manifest
 from .programs import (
@@ -22,7 +23,6 @@ from .programs import (
     check_exportable,
     export_program,
 )
-from .sessions import import_packages
 
 PRECISIONS = ('float32', 'float16', 'int8')
 _OPSET = 20
@@ -103,7 +103,7 @@ def export_folder(model: nn.Module, folder: str | os.PathLike, known: dict,
     :func:`read_manifest`; ``finish`` may change the files in the folder before.
     """
     check_choice('precision', precision, PRECISIONS)
-    import_packages('the export to ONNX', 'onnx', 'onnxruntime', 'onnxscript')
+    import_packages('the export to ONNX', 'onnx', 'onnx', 'onnxruntime', 'onnxscript')
     check_exportable(model)
     dynamic_frames = known['frames'].get('any_count', False)
     if dynamic_frames:

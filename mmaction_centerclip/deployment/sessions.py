@@ -1,5 +1,4 @@
 """Run the files of an exported model by onnxruntime."""
-import importlib
 import os
 from types import ModuleType
 
@@ -8,24 +7,16 @@ import torch
 from torch import Tensor
 
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.utils.packages import import_packages
 
 from .onnx_folder import INPUTS, OUTPUTS
 
 _CUDA = 'CUDAExecutionProvider'
 
 
-def import_packages(what: str, *names: str) -> list[ModuleType]:
-    """Import packages of the extra ``onnx``, or say how to install one for ``what``."""
-    try:
-        return [importlib.import_module(name) for name in names]
-    except ImportError as error:
-        raise InputError(f'{what} needs {error.name}, which is not installed; install '
-                         "'mmaction_centerclip[onnx]'") from error
-
-
 def import_onnxruntime() -> ModuleType:
     """Return the module, or say how to install it."""
-    runtime, = import_packages('an exported model', 'onnxruntime')
+    runtime, = import_packages('an exported model', 'onnx', 'onnxruntime')
     return runtime
 
 

@@ -7,6 +7,7 @@ from mmengine.logging import print_log
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.files import atomic_write, check_absent
+from mmaction_centerclip.utils.packages import import_packages
 from mmaction_centerclip.utils.progress import track
 
 from .ranking import draw_background
@@ -35,14 +36,8 @@ def export_rows(store: IndexStore, path: str | os.PathLike) -> int:
     if os.path.splitext(path)[1] != '.parquet':
         raise InputError(f'{path}: expected a .parquet file')
     check_absent(path)
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise InputError(
-            'the export of rows needs pyarrow, which is not installed: '
-            "pip install 'mmaction_centerclip[parquet]', or pip install -e "
-            "'.[parquet]' in a copy of the repository") from error
+    pa, pq = import_packages(
+        'the export of rows', 'parquet', 'pyarrow', 'pyarrow.parquet')
     with store.locked():
         count, width = store.count(), store.width()
         if not count:

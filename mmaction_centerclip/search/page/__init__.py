@@ -1,17 +1,11 @@
 """A page in the browser to search an index of one's own videos."""
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.utils.packages import import_packages
 
-try:
-    import starlette  # noqa: F401
-    import uvicorn  # noqa: F401
-except ImportError as error:
-    raise InputError(
-        f'the page of the search needs {error.name}, which is not installed: '
-        "pip install 'mmaction_centerclip[serve]', or pip install -e '.[serve]' in a "
-        'copy of the repository') from error
+# Before what needs them.
+import_packages('the page of the search', 'serve', 'starlette', 'uvicorn')
 
-from .app import make_app
-from .moments import Moments
-from .serving import copy_videos, find_demo, serve
+from .app import make_app  # noqa: E402
+from .moments import Moments  # noqa: E402
+from .serving import copy_videos, find_demo, serve  # noqa: E402
 
 __all__ = ['Moments', 'copy_videos', 'find_demo', 'make_app', 'serve']

@@ -7,8 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
+from mmaction_centerclip.errors import InputError
+
 BITS = 4
 PACK = 32  # codes that faiss packs together
+# So many times as many vectors are compared by finer codes as are returned, and one of
+# so many, as more of the others are above the best by chance.
+COARSE, MORE_OF = 8, 5000
 TRAINED_ON = 16_384  # vectors
 AT_A_TIME = 16_384  # vectors, to be float32 for a moment
 
@@ -33,18 +38,21 @@ def forget_pages(array: np.ndarray) -> None:
 
 
 class Quantizer:
-    """Codes of a product quantizer for vectors.
+    """Codes of a product quantizer for vectors, and finer ones for what they miss.
 
     A code of :data:`BITS` bits stands for two dimensions (Jégou et al., "Product
     Quantization for Nearest Neighbor Search", PAMI 2011); faiss compares codes by
-    tables in registers (André et al., "Cache locality is not enough", VLDB 2015).
-    Vectors are turned at random first: CLIP's dimensions do not vary alike, which would
-    leave the tables coarse. ``rotation`` is orthogonal, float32 (E, E), ``centroids``
-    are float32 (E / 2, 16, 2).
+    tables in registers (André et al., "Cache locality is not enough", VLDB 2015). A
+    second one stands for what is left of them (Jégou et al., "Searching in one billion
+    vectors: re-rank with source coding", ICASSP 2011). Vectors are turned at random
+    first: CLIP's dimensions do not vary alike, which would leave the tables coarse.
+    ``rotation`` is orthogonal, float32 (E, E), ``centroids`` and ``finer`` are float32
+    (E / 2, 16, 2).
     """
 
-    def __init__(self, rotation: np.ndarray, centroids: np.ndarray) -> None:
-        self.rotation, self.centroids = rotation, centroids
+    def __init__(self, rotation: np.ndarray, centroids: np.ndarray, finer: np.ndarray
+                 ) -> None:
+        self.rotation, self.centroids, self.finer = rotation, centroids, finer
 
     @classmethod
     def train(cls, vectors: np.ndarray) -> 'Quantizer':
@@ -52,36 +60,58 @@ class Quantizer:
         import faiss
         dims, rng = vectors.shape[1], np.random.default_rng(0)
         rotation = np.linalg.qr(rng.standard_normal((dims, dims)))[0].astype(np.float32)
-        plain = _new_quantizer(dims)
-        # Which warns where a small index has few vectors for each centroid.
-        plain.pq.cp.min_points_per_centroid = 1
+        left, centroids = vectors.astype(np.float32) @ rotation, []
         threads = faiss.omp_get_max_threads()
         faiss.omp_set_num_threads(1)  # Many small problems, which threads slow down.
         try:
-            plain.train(vectors.astype(np.float32) @ rotation)
+            for _ in range(2):
+                plain = _new_quantizer(dims)
+                # Which warns where a small index has few vectors for each centroid.
+                plain.pq.cp.min_points_per_centroid = 1
+                plain.train(left)
+                left = left - plain.sa_decode(plain.sa_encode(left))
+                found = faiss.vector_to_array(plain.pq.centroids)
+                centroids.append(found.reshape(dims // 2, 2**BITS, 2))
         finally:
             faiss.omp_set_num_threads(threads)
-        centroids = faiss.vector_to_array(plain.pq.centroids)
-        return cls(rotation, centroids.reshape(dims // 2, 2**BITS, 2))
+        return cls(rotation, *centroids)
 
-    def encode(self, vectors: np.ndarray) -> np.ndarray:
-        """Return the codes of vectors, float16 (N, E): two a byte, uint8 (N, bytes)."""
-        plain = self._fill(_new_quantizer(len(self.rotation)))
-        codes = np.empty((len(vectors), plain.sa_code_size()), np.uint8)
+    def encode(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return codes of vectors, float16 (N, E): two a byte, uint8 (N, bytes).
+
+        And the finer ones, see :func:`checked`.
+        """
+        dims = len(self.rotation)
+        coarse, fine = (_fill(_new_quantizer(dims), own)
+                        for own in (self.centroids, self.finer))
+        codes, finer = np.empty((2, len(vectors), coarse.sa_code_size()), np.uint8)
         for first in range(0, len(vectors), AT_A_TIME):
             part = slice(first, first + AT_A_TIME)
-            codes[part] = plain.sa_encode(self.turned(vectors[part]))
-        return codes
+            turned = self.turned(vectors[part])
+            codes[part] = coarse.sa_encode(turned)
+            finer[part] = fine.sa_encode(turned - coarse.sa_decode(codes[part]))
+        return codes, checked(finer)
 
     def turned(self, vectors: np.ndarray) -> np.ndarray:
         """Return vectors, float16 (N, E), as they are compared with codes, float32."""
         return (torch.from_numpy(vectors).float()
                 @ torch.from_numpy(self.rotation)).numpy()
 
+    def finer_table(self, turned: np.ndarray) -> np.ndarray:
+        """Multiply a query that is turned, (E, ), by all that finer codes may be.
+
+        Float32 (bytes, 256): a byte is two codes.
+        """
+        products = np.einsum('pd,pkd->pk', turned.reshape(-1, 2), self.finer)
+        low, high = products[::2], products[1::2]
+        table = np.zeros((len(low), 2**BITS, 2**BITS), np.float32)
+        table[:len(high)] = high[:, :, None]
+        return (table + low[:, None]).reshape(len(low), -1)
+
     def pack(self, codes: np.ndarray) -> np.ndarray:
         """Return codes (N, bytes) as this version of faiss searches them, uint8."""
         import faiss
-        plain = self._fill(_new_quantizer(len(self.rotation)))
+        plain = _fill(_new_quantizer(len(self.rotation)), self.centroids)
         plain.add_sa_codes(codes)
         index = faiss.IndexPQFastScan(plain)  # kept, as its codes do not keep it
         return faiss.AlignedTable_to_array(index.codes)
@@ -90,22 +120,50 @@ class Quantizer:
         """Return the index of ``count`` codes that are packed."""
         import faiss
         dims = len(self.rotation)
-        index = self._fill(faiss.IndexPQFastScan(
-            dims, dims // 2, BITS, faiss.METRIC_INNER_PRODUCT))
+        index = _fill(faiss.IndexPQFastScan(
+            dims, dims // 2, BITS, faiss.METRIC_INNER_PRODUCT), self.centroids)
         faiss.copy_array_to_AlignedTable(packed, index.codes)
         index.ntotal, index.ntotal2 = count, -(-count // PACK) * PACK
-        return index
-
-    def _fill(self, index):
-        import faiss
-        faiss.copy_array_to_vector(self.centroids.ravel(), index.pq.centroids)
-        index.is_trained = True
         return index
 
 
 def _new_quantizer(dims: int):
     import faiss
     return faiss.IndexPQ(dims, dims // 2, BITS, faiss.METRIC_INNER_PRODUCT)
+
+
+def _fill(index, centroids: np.ndarray):
+    import faiss
+    faiss.copy_array_to_vector(centroids.ravel(), index.pq.centroids)
+    index.is_trained = True
+    return index
+
+
+def checked(codes: np.ndarray) -> np.ndarray:
+    """Return codes, uint8 (N, bytes), as words with a checksum, uint64 (N, words).
+
+    They are read now and then, from a file of which all is not read before.
+    """
+    words = np.zeros((len(codes), fine_words(codes.shape[1])), '<u8')
+    words.view(np.uint8)[:, :codes.shape[1]] = codes
+    words[:, -1] = _sums(words)
+    return words
+
+
+def are_whole(words: np.ndarray) -> bool:
+    """Compare words with their checksums, see :func:`checked`."""
+    return np.array_equal(words[:, -1], _sums(words))
+
+
+def _sums(words: np.ndarray) -> np.ndarray:
+    """Return a multilinear hash of each row but its last word (Carter and Wegman)."""
+    odd = np.random.default_rng(0).integers(2**63, size=words.shape[1], dtype='<u8')
+    return (words[:, :-1] * (2 * odd + 1)[:-1] + odd[-1]).sum(1, dtype='<u8')
+
+
+def fine_words(size: int) -> int:
+    """Return how many words codes of so many bytes take, with their checksum."""
+    return -(-size // 8) + 1
 
 
 def packed_size(count: int, width: int) -> int:
@@ -116,13 +174,16 @@ def packed_size(count: int, width: int) -> int:
 class CompressedVectors:
     """Vectors as codes, all of which a search reads.
 
-    ``packs`` are indexes of :meth:`Quantizer.open_pack`, and ``numbers`` are what
-    their vectors are called, (N, ).
+    ``packs`` are indexes of :meth:`Quantizer.open_pack`, ``finer`` the finer codes of
+    each one's vectors, which may be on the disk, and ``numbers`` are what the vectors
+    are called, (N, ). ``path`` is what to delete where the finer ones are damaged.
     """
 
-    def __init__(self, quantizer: Quantizer, packs: Sequence, numbers: np.ndarray
+    def __init__(self, quantizer: Quantizer, packs: Sequence,
+                 finer: Sequence[np.ndarray], numbers: np.ndarray, path: str = ''
                  ) -> None:
-        self.quantizer, self.numbers, self._packs = quantizer, numbers, packs
+        self.quantizer, self.numbers, self.path = quantizer, numbers, path
+        self._packs, self._finer = packs, finer
         self._first = np.cumsum([0, *(pack.ntotal for pack in packs)])
 
     def best(self, query: np.ndarray, count: int, fits: np.ndarray | None = None
@@ -131,27 +192,61 @@ class CompressedVectors:
 
         As many as ``count``, or all that there are, of those that fit, bool (N, ).
         """
-        most, all_of_them = count, len(self.numbers)
+        turned = np.einsum('e,ed->d', query, self.quantizer.rotation)
+        all_of_them = len(self.numbers)
+        many = COARSE * count + all_of_them // MORE_OF
+        most = many
         if fits is not None:
-            most = count * all_of_them // max(1, int(np.count_nonzero(fits)))
-        while True:
-            scores, numbers = self._search(query, most)
-            if fits is not None:
-                scores, numbers = scores[fits[numbers]], numbers[fits[numbers]]
-            if len(numbers) >= count or most >= all_of_them:
-                break
-            most *= 2  # Those that fit are not among the best.
-        if count < len(numbers):
-            numbers = numbers[np.argpartition(scores, -count)[-count:]]
-        return numbers
-
-    def _search(self, query: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return scores by codes, and numbers, of the best of each pack."""
-        turned = np.einsum('e,ed->d', query, self.quantizer.rotation)[None]
+            most = many * all_of_them // max(1, int(np.count_nonzero(fits)))
         with work_threads() as threads:
-            found = list(threads.map(
-                lambda pack: pack.search(turned, min(count, pack.ntotal)), self._packs))
+            while True:
+                scores, places = self._search(threads, turned, most)
+                if fits is not None:
+                    own = fits[self.numbers[places]]
+                    scores, places = scores[own], places[own]
+                if len(places) >= many or most >= all_of_them:
+                    break
+                most *= 2  # Those that fit are not among the best.
+            if count < len(places):
+                own = _highest(scores, many)
+                own = own[np.argsort(places[own])]
+                places = places[own]
+                scores = scores[own] + self._finer_products(threads, turned, places)
+        return self.numbers[places[_highest(scores, count)]]
+
+    def _search(self, threads: ThreadPoolExecutor, turned: np.ndarray, count: int
+                ) -> tuple[np.ndarray, np.ndarray]:
+        """Return scores by codes, and places, of the best of each pack."""
+        found = list(threads.map(
+            lambda pack: pack.search(turned[None], min(count, pack.ntotal)),
+            self._packs))
         scores = np.concatenate([scores[0] for scores, _ in found])
-        rows = np.concatenate([np.where(rows[0] < 0, -1, rows[0] + first)
-                               for (_, rows), first in zip(found, self._first)])
-        return scores[rows >= 0], self.numbers[rows[rows >= 0]]
+        places = np.concatenate([np.where(rows[0] < 0, -1, rows[0] + first)
+                                 for (_, rows), first in zip(found, self._first)])
+        return scores[places >= 0], places[places >= 0]
+
+    def _finer_products(self, threads: ThreadPoolExecutor, turned: np.ndarray,
+                        places: np.ndarray) -> np.ndarray:
+        """Multiply by what finer codes stand for; places ascend."""
+        table = self.quantizer.finer_table(turned)
+        first_of = table.shape[1] * np.arange(len(table))
+
+        def products(finer: np.ndarray, rows: np.ndarray) -> np.ndarray:
+            words = finer[rows]
+            if not are_whole(words):
+                raise InputError(f'{self.path}: some codes are damaged; delete it, and '
+                                 'the next search makes it again')
+            codes = words.view(np.uint8)[:, :len(table)]
+            return table.ravel().take(codes + first_of, mode='clip').sum(1)
+
+        ends = np.searchsorted(places, self._first)
+        return np.concatenate([*threads.map(products, self._finer, [
+            places[start:stop] - first
+            for start, stop, first in zip(ends, ends[1:], self._first)])])
+
+
+def _highest(scores: np.ndarray, count: int) -> np.ndarray:
+    """Return the places of the highest scores, in any order."""
+    if count >= len(scores):
+        return np.arange(len(scores))
+    return np.argpartition(scores, -count)[-count:]

@@ -36,25 +36,27 @@ def _open_stored(store: IndexStore) -> SegmentTable:
     counts = np.zeros(len(found.paths), np.int64)
     counts[file] = count
     # Of each segment in blocks, its number among all.
-    first = np.cumsum(counts) - counts
-    numbers = np.repeat(first[file] - (np.cumsum(count) - count), count)
-    numbers += np.arange(len(numbers))
-    numbers = numbers.astype(np.int32 if len(numbers) < 2**31 else np.int64)
+    first, total = np.cumsum(counts) - counts, counts.sum()
+    whole = np.int32 if total < 2**31 else np.int64
+    shift = (first[file] - (np.cumsum(count) - count)).astype(whole)
+    numbers = np.repeat(shift, count) + np.arange(total, dtype=whole)
 
-    def arranged(name: str) -> np.ndarray:
-        values, place = np.empty(len(numbers), blocks[0][name].dtype), 0
+    def arranged(name: str, dtype: type = np.float64) -> np.ndarray:
+        values, place = np.empty(len(numbers), dtype), 0
         for block in blocks:
             own = numbers[place:place + len(block[name])]
             place += len(own)
             first = own[0] if len(own) else 0  # They mostly follow each other.
-            if np.array_equal(own, np.arange(first, first + len(own))):
+            if (np.diff(own) == 1).all():
                 own = slice(first, first + len(own))
             values[own] = block[name]
             forget_pages(block)
         return values
 
-    vectors = StoredVectors(store, arranged('row'), arranged('checksum'), store.width())
+    rows = arranged('row', np.int32 if store.last_row() < 2**31 else np.int64)
+    vectors = StoredVectors(store, rows, arranged('checksum', np.uint32), store.width())
     segments = Segments(arranged('start'), arranged('end'), vectors)
     file_of = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     return SegmentTable(found.paths, file_of, segments, CompressedVectors(
-        found.quantizer, packs, numbers))
+        found.quantizer, packs, [block['finer'] for block in blocks], numbers,
+        found.folder))

@@ -16,6 +16,7 @@ from .compressed import (
     AT_A_TIME,
     TRAINED_ON,
     Quantizer,
+    fine_words,
     forget_pages,
     packed_size,
     work_threads,
@@ -27,6 +28,7 @@ SEGMENTS = 262_144  # of a block, from where it takes no more files
 TRAINED_AGAIN = 4  # when there are so many times as many segments
 SAID_AFTER = 4  # blocks
 _HEADER = 'header.npz'
+_ARRAYS = 'rotation', 'centroids', 'finer'  # of the quantizer
 File = tuple[int, str, int]  # number, path and checksum, see IndexStore.listing
 
 
@@ -42,10 +44,11 @@ class RowBlocks:
     A block's arrays are those of a file that is mapped into memory, named by its
     checksum: ``files`` are key and number of segments of its files, see
     :func:`file_keys`; ``packed`` are the codes of their segments; ``start``, ``end``,
-    ``row`` and ``checksum``, that of the vector, are one for each. Where files of the
-    index were added, others' blocks are kept; where one is gone or another, those that
-    share its block are encoded again. The folder can be deleted: what is missing,
-    damaged, or of other segments is made anew.
+    ``row`` and ``checksum``, that of the vector, are one for each. ``finer`` are codes
+    with checksums of their own, as a search reads some of them from the disk. Where
+    files of the index were added, others' blocks are kept; where one is gone or
+    another, those that share its block are encoded again. The folder can be deleted:
+    what is missing, damaged, or of other segments is made anew.
     """
 
     def __init__(self, store: IndexStore) -> None:
@@ -90,18 +93,18 @@ class RowBlocks:
         try:
             with np.load(os.path.join(self.folder, _HEADER), allow_pickle=False
                          ) as file:
-                rotation, centroids = file['rotation'], file['centroids']
+                arrays = [file[name] for name in _ARRAYS]
                 schema, trained_for = file['schema'].tolist(), int(file['trained_for'])
                 version, names = str(file['version']), file['names'].tolist()
-            shapes = (self.width, self.width), (self.width // 2, 16, 2)
-            if (rotation.shape, centroids.shape, rotation.dtype, centroids.dtype) != (
-                    *shapes, np.float32, np.float32):
+            shapes = (self.width, self.width), *[(self.width // 2, 16, 2)] * 2
+            if [(array.shape, array.dtype) for array in arrays] != [
+                    (shape, np.float32) for shape in shapes]:
                 raise ValueError('of other vectors')
             if version != _version() or schema != self.store.schema():
                 raise ValueError('packed by another faiss, or of rows that are others')
         except Exception:  # A damaged file may raise anything.
             return 0
-        self.quantizer, keys = Quantizer(rotation, centroids), np.sort(self.keys)
+        self.quantizer, keys = Quantizer(*arrays), np.sort(self.keys)
         with work_threads() as threads:
             found = zip(names, threads.map(self._read_block, names))
             self.blocks = {name: block for name, block in found if block is not None
@@ -157,14 +160,15 @@ class RowBlocks:
                 files, parts, codes, segments = files[len(parts):], [], [], 0
 
     def _make_block(self, files: Sequence[File], parts: list[tuple],
-                    codes: list[np.ndarray]) -> np.ndarray:
+                    codes: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
         rows, start, end, checksum = map(np.concatenate, zip(*parts))
-        packed = self.quantizer.pack(np.concatenate(codes))
+        codes, finer = map(np.concatenate, zip(*codes))
         block = np.zeros((), block_type(len(files), len(rows), self.width))
         counts = [len(own) for own, *_ in parts]
         for name, values in dict(
-                files=np.stack([file_keys(files), counts], 1), packed=packed,
-                start=start, end=end, row=rows, checksum=checksum).items():
+                files=np.stack([file_keys(files), counts], 1),
+                packed=self.quantizer.pack(codes), start=start, end=end, row=rows,
+                checksum=checksum, finer=finer).items():
             block[name] = values
         return block
 
@@ -185,8 +189,8 @@ class RowBlocks:
         try:
             with atomic_write(os.path.join(self.folder, _HEADER)) as partial:
                 with open(partial, 'wb') as file:
-                    np.savez(file, rotation=self.quantizer.rotation,
-                             centroids=self.quantizer.centroids, names=names,
+                    np.savez(file, **{name: getattr(self.quantizer, name)
+                                      for name in _ARRAYS}, names=names,
                              schema=self.store.schema(), version=_version(),
                              trained_for=trained_for)
             for name in {*os.listdir(self.folder)} - {*names, _HEADER}:
@@ -211,11 +215,12 @@ def file_keys(files: Sequence[File]) -> np.ndarray:
 
 def block_type(files: int, segments: int, width: int) -> np.dtype:
     """Return the type of a block with so many files and segments."""
-    packed = packed_size(segments, width)
+    packed, words = packed_size(segments, width), fine_words(-(-width // 4))
     return np.dtype([
         ('files', '<i8', (files, 2)), ('packed', 'u1', (packed, )),
         ('start', '<f8', (segments, )), ('end', '<f8', (segments, )),
-        ('row', '<i8', (segments, )), ('checksum', '<u4', (segments, ))])
+        ('row', '<i8', (segments, )), ('checksum', '<u4', (segments, )),
+        ('finer', '<u8', (segments, words))])
 
 
 def _are_in(some: np.ndarray, ascending: np.ndarray) -> bool:
@@ -224,4 +229,6 @@ def _are_in(some: np.ndarray, ascending: np.ndarray) -> bool:
 
 
 def _name(block: np.ndarray) -> str:
-    return f'{zlib.crc32(block):08x}.npy'
+    """Return the checksum of all but the finer codes."""
+    size = block.dtype.fields['finer'][1]
+    return f'{zlib.crc32(block.reshape(1).view(np.uint8)[:size]):08x}.npy'

@@ -27,7 +27,7 @@ from .stored_vectors import multiply
 
 # From where comparing all segments takes longer than 20 ms on two cores.
 COMPRESSED_FROM = 200_000
-CANDIDATES = 1024  # the best compressed vectors, which are compared themselves
+CANDIDATES = 256  # the best compressed vectors, which are compared themselves
 MORE = 8  # times as many, where they make too few moments
 NEAR = 0.05  # of the squared distance of random segments
 RERANKED = 100  # the best by their vectors, which a head compares

@@ -17,7 +17,7 @@ from .test_stored_vectors import fill
 
 def test_what_is_large(tmp_path, monkeypatch):
     pytest.importorskip('faiss')
-    few = fill(tmp_path / 'few.index', 'a')
+    few = fill(tmp_path / 'few.index', 'a', rows=256)
     assert open_table(few, exact=False).compressed is None  # all would be candidates
     store = fill(tmp_path / 'my.index', 'ab')
 

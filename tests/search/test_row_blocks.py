@@ -1,5 +1,6 @@
 """What beside an index is made, kept and made anew."""
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -69,7 +70,8 @@ def test_what_is_damaged_is_made_again(store, encoded):
     pickled = open(os.path.join(folder, 'x.npy'), 'rb').read()
     for name, content in whole.items():
         middle = bytearray(content)
-        middle[len(content) // 2] ^= 1
+        # Of a block, in front of what the next test damages.
+        middle[len(content) // (4 if name.endswith('.npy') else 2)] ^= 1
         head = bytearray(content)
         head[40] ^= 1
         for damaged in (middle, head, content[:-100], b'', b'no array', pickled):
@@ -78,6 +80,20 @@ def test_what_is_damaged_is_made_again(store, encoded):
             assert best(store) == expected
             assert contents(store) == whole
     assert not [name for name in os.listdir(folder) if name.endswith('.partial')]
+
+
+def test_damage_of_what_is_read_later(store):
+    expected = best(store)
+    for name, content in contents(store).items():
+        if name.endswith('.npy'):
+            content = np.frombuffer(content, np.uint8) ^ np.uint8(
+                np.arange(len(content)) > .7 * len(content))
+            with open(os.path.join(f'{store.path}.rows', name), 'wb') as file:
+                file.write(content)
+    with pytest.raises(InputError, match=r'index.rows: some codes are damaged; delete'):
+        best(store)
+    shutil.rmtree(f'{store.path}.rows')
+    assert best(store) == expected
 
 
 def test_rows_that_vacuum_has_moved(store, encoded):

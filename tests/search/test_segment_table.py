@@ -31,8 +31,8 @@ def store(request, tmp_path):
     """30,000 rows in 1,000 films of 30."""
     pytest.importorskip('faiss')
     count = 30_000
-    vectors = (random_rows(count, 64) if request.param == 'random' else clustered_rows(
-        np.random.default_rng(0), count).astype(np.float16))
+    vectors = (random_rows(count, 128) if request.param == 'random' else clustered_rows(
+        np.random.default_rng(0), count, 128).astype(np.float16))
     start = np.arange(30.)
     store = IndexStore(tmp_path / 'my.index', {})
     store.put_all((f'{i:03}.mp4', FileRecord(0, 0, '', ''), Segments(
@@ -43,7 +43,7 @@ def store(request, tmp_path):
 def queries(vectors, count=20):
     rng = np.random.default_rng(5)
     for row in rng.integers(len(vectors), size=count):
-        near = vectors[row] + rng.normal(0, .1, 64)
+        near = vectors[row] + rng.normal(0, .07, vectors.shape[1])
         yield (near / np.linalg.norm(near)).astype(np.float32)
 
 

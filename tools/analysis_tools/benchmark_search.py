@@ -127,20 +127,25 @@ def measure(args: argparse.Namespace, path: str) -> None:
         import faiss
         faiss.omp_set_num_threads(args.threads)
     before = peak_memory()
+
+    def memory() -> str:
+        return f'memory {format_bytes(peak_memory() - before)} more than before'
+
     for what in ('for the first time', 'again'):
         table = None  # so that there is one at a time
         began = time.perf_counter()
         table = open_table(store)
-        print(f'open {what}: {format_seconds(time.perf_counter() - began)}; memory '
-              f'{format_bytes(peak_memory())} at its peak, {format_bytes(before)} '
-              'before', flush=True)
+        print(f'open {what}: {format_seconds(time.perf_counter() - began)}; {memory()}',
+              flush=True)
+    for query in queries:
+        table.search(query, 10, -1.)
+    print(f'search {len(queries)} times: {memory()}', flush=True)
     best = best_rows(table, queries)
     if table.compressed is not None:
         measure_search(table, queries, best, False, args.repeats)
         half = np.arange(len(table.paths)) % 2 == 0
         measure_search(table, queries[:10], best, False, args.repeats, half)
     measure_search(table, queries[:2], best, True, 1)
-    print(f'memory: {format_bytes(peak_memory())} at its peak')
 
 
 def main(args: argparse.Namespace) -> None:

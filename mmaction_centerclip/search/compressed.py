@@ -1,19 +1,21 @@
 """Find the best vectors by codes of 4 bits for two dimensions."""
+import functools
 import importlib.util
+import logging
 import mmap
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
-
-from mmaction_centerclip.errors import InputError
+from mmengine.logging import print_log
 
 BITS = 4
 PACK = 32  # codes that faiss packs together
-# So many times as many vectors are compared by finer codes as are returned, and one of
-# so many, as more of the others are above the best by chance.
-COARSE, MORE_OF = 8, 5000
+# Finer codes compare 8 N + M / 5000 vectors, to return N of M: the more there are, the
+# more are above the best by chance.
+TIMES, ONE_OF = 8, 5000
+FINER_AT_A_TIME = 4096  # vectors
 TRAINED_ON = 16_384  # vectors
 AT_A_TIME = 16_384  # vectors, to be float32 for a moment
 
@@ -47,7 +49,7 @@ class Quantizer:
     vectors: re-rank with source coding", ICASSP 2011). Vectors are turned at random
     first: CLIP's dimensions do not vary alike, which would leave the tables coarse.
     ``rotation`` is orthogonal, float32 (E, E), ``centroids`` and ``finer`` are float32
-    (E / 2, 16, 2).
+    (E / 2, 16, 2): of the codes, and of the finer ones.
     """
 
     def __init__(self, rotation: np.ndarray, centroids: np.ndarray, finer: np.ndarray
@@ -60,7 +62,7 @@ class Quantizer:
         import faiss
         dims, rng = vectors.shape[1], np.random.default_rng(0)
         rotation = np.linalg.qr(rng.standard_normal((dims, dims)))[0].astype(np.float32)
-        left, centroids = vectors.astype(np.float32) @ rotation, []
+        turned, centroids = vectors.astype(np.float32) @ rotation, []
         threads = faiss.omp_get_max_threads()
         faiss.omp_set_num_threads(1)  # Many small problems, which threads slow down.
         try:
@@ -68,8 +70,8 @@ class Quantizer:
                 plain = _new_quantizer(dims)
                 # Which warns where a small index has few vectors for each centroid.
                 plain.pq.cp.min_points_per_centroid = 1
-                plain.train(left)
-                left = left - plain.sa_decode(plain.sa_encode(left))
+                plain.train(turned)
+                turned -= plain.sa_decode(plain.sa_encode(turned))
                 found = faiss.vector_to_array(plain.pq.centroids)
                 centroids.append(found.reshape(dims // 2, 2**BITS, 2))
         finally:
@@ -77,20 +79,21 @@ class Quantizer:
         return cls(rotation, *centroids)
 
     def encode(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return codes of vectors, float16 (N, E): two a byte, uint8 (N, bytes).
+        """Return codes of vectors, float16 (N, E), two a byte: uint8 (N, bytes).
 
-        And the finer ones, see :func:`checked`.
+        And the finer ones, likewise.
         """
         dims = len(self.rotation)
         coarse, fine = (_fill(_new_quantizer(dims), own)
                         for own in (self.centroids, self.finer))
-        codes, finer = np.empty((2, len(vectors), coarse.sa_code_size()), np.uint8)
+        codes, finer = (np.empty((len(vectors), coarse.sa_code_size()), np.uint8)
+                        for _ in range(2))
         for first in range(0, len(vectors), AT_A_TIME):
             part = slice(first, first + AT_A_TIME)
             turned = self.turned(vectors[part])
             codes[part] = coarse.sa_encode(turned)
             finer[part] = fine.sa_encode(turned - coarse.sa_decode(codes[part]))
-        return codes, checked(finer)
+        return codes, finer
 
     def turned(self, vectors: np.ndarray) -> np.ndarray:
         """Return vectors, float16 (N, E), as they are compared with codes, float32."""
@@ -140,30 +143,40 @@ def _fill(index, centroids: np.ndarray):
 
 
 def checked(codes: np.ndarray) -> np.ndarray:
-    """Return codes, uint8 (N, bytes), as words with a checksum, uint64 (N, words).
+    """Return codes, uint8 (N, bytes), as words with a checksum, uint32 (N, words).
 
     They are read now and then, from a file of which all is not read before.
     """
-    words = np.zeros((len(codes), fine_words(codes.shape[1])), '<u8')
+    words = np.zeros((len(codes), fine_words(codes.shape[1])), '<u4')
     words.view(np.uint8)[:, :codes.shape[1]] = codes
     words[:, -1] = _sums(words)
     return words
 
 
-def are_whole(words: np.ndarray) -> bool:
-    """Compare words with their checksums, see :func:`checked`."""
-    return np.array_equal(words[:, -1], _sums(words))
+def are_whole(words: np.ndarray) -> np.ndarray:
+    """Compare words of :func:`checked` with their checksums: bool (N, )."""
+    return words[:, -1] == _sums(words)
 
 
 def _sums(words: np.ndarray) -> np.ndarray:
-    """Return a multilinear hash of each row but its last word (Carter and Wegman)."""
-    odd = np.random.default_rng(0).integers(2**63, size=words.shape[1], dtype='<u8')
-    return (words[:, :-1] * (2 * odd + 1)[:-1] + odd[-1]).sum(1, dtype='<u8')
+    """Hash each row but its last word.
+
+    The multilinear family, upper halves of products with random numbers (Lemire and
+    Kaser, "Strongly universal string hashing is fast", 2014).
+    """
+    numbers = _random_numbers(words.shape[1])
+    sums = (words[:, :-1] * numbers[1:]).sum(1) + numbers[0]
+    return (sums >> np.uint64(32)).astype('<u4')
+
+
+@functools.cache
+def _random_numbers(count: int) -> np.ndarray:
+    return np.random.PCG64(0).random_raw(count)  # the same of any version of numpy
 
 
 def fine_words(size: int) -> int:
     """Return how many words codes of so many bytes take, with their checksum."""
-    return -(-size // 8) + 1
+    return -(-size // 4) + 1
 
 
 def packed_size(count: int, width: int) -> int:
@@ -172,32 +185,33 @@ def packed_size(count: int, width: int) -> int:
 
 
 class CompressedVectors:
-    """Vectors as codes, all of which a search reads.
+    """Vectors as codes, all of which a search reads, and some of the finer ones.
 
     ``packs`` are indexes of :meth:`Quantizer.open_pack`, ``finer`` the finer codes of
-    each one's vectors, which may be on the disk, and ``numbers`` are what the vectors
-    are called, (N, ). ``path`` is what to delete where the finer ones are damaged.
+    each one's vectors by :func:`checked`, which may be on the disk, and ``numbers`` are
+    what the vectors are called, (N, ). ``path`` is where finer codes are from.
     """
 
     def __init__(self, quantizer: Quantizer, packs: Sequence,
                  finer: Sequence[np.ndarray], numbers: np.ndarray, path: str = ''
                  ) -> None:
         self.quantizer, self.numbers, self.path = quantizer, numbers, path
-        self._packs, self._finer = packs, finer
-        self._first = np.cumsum([0, *(pack.ntotal for pack in packs)])
+        self._parts = [part for part in zip(packs, finer) if part[0].ntotal]
+        self._first = np.cumsum([0, *(pack.ntotal for pack, _ in self._parts)])
 
     def best(self, query: np.ndarray, count: int, fits: np.ndarray | None = None
              ) -> np.ndarray:
         """Return the numbers of about the best vectors of a query, float32 (E, ).
 
-        As many as ``count``, or all that there are, of those that fit, bool (N, ).
+        As many as ``count``, or all that there are, of those that fit, bool (N, );
+        more if finer codes are damaged.
         """
         turned = np.einsum('e,ed->d', query, self.quantizer.rotation)
-        all_of_them = len(self.numbers)
-        many = COARSE * count + all_of_them // MORE_OF
-        most = many
+        fitting = all_of_them = len(self.numbers)
         if fits is not None:
-            most = many * all_of_them // max(1, int(np.count_nonzero(fits)))
+            fitting = max(1, int(np.count_nonzero(fits)))
+        many = TIMES * count + fitting // ONE_OF
+        most = many * all_of_them // fitting
         with work_threads() as threads:
             while True:
                 scores, places = self._search(threads, turned, most)
@@ -212,14 +226,15 @@ class CompressedVectors:
                 own = own[np.argsort(places[own])]
                 places = places[own]
                 scores = scores[own] + self._finer_products(threads, turned, places)
+                count += np.count_nonzero(np.isinf(scores))
         return self.numbers[places[_highest(scores, count)]]
 
     def _search(self, threads: ThreadPoolExecutor, turned: np.ndarray, count: int
                 ) -> tuple[np.ndarray, np.ndarray]:
         """Return scores by codes, and places, of the best of each pack."""
         found = list(threads.map(
-            lambda pack: pack.search(turned[None], min(count, pack.ntotal)),
-            self._packs))
+            lambda part: part[0].search(turned[None], min(count, part[0].ntotal)),
+            self._parts))
         scores = np.concatenate([scores[0] for scores, _ in found])
         places = np.concatenate([np.where(rows[0] < 0, -1, rows[0] + first)
                                  for (_, rows), first in zip(found, self._first)])
@@ -227,22 +242,30 @@ class CompressedVectors:
 
     def _finer_products(self, threads: ThreadPoolExecutor, turned: np.ndarray,
                         places: np.ndarray) -> np.ndarray:
-        """Multiply by what finer codes stand for; places ascend."""
+        """Multiply by what finer codes stand for, infinite where they are damaged.
+
+        Places ascend.
+        """
         table = self.quantizer.finer_table(turned)
         first_of = table.shape[1] * np.arange(len(table))
 
         def products(finer: np.ndarray, rows: np.ndarray) -> np.ndarray:
             words = finer[rows]
-            if not are_whole(words):
-                raise InputError(f'{self.path}: some codes are damaged; delete it, and '
-                                 'the next search makes it again')
             codes = words.view(np.uint8)[:, :len(table)]
-            return table.ravel().take(codes + first_of, mode='clip').sum(1)
+            sums = table.ravel().take(codes + first_of, mode='clip').sum(1)
+            return np.where(are_whole(words), sums, np.inf)
 
         ends = np.searchsorted(places, self._first)
-        return np.concatenate([*threads.map(products, self._finer, [
-            places[start:stop] - first
-            for start, stop, first in zip(ends, ends[1:], self._first)])])
+        parts = [(finer, places[place:min(place + FINER_AT_A_TIME, stop)] - first)
+                 for (_, finer), first, start, stop in zip(
+                     self._parts, self._first, ends, ends[1:])
+                 for place in range(start, stop, FINER_AT_A_TIME)]
+        found = np.concatenate([*threads.map(products, *zip(*parts))])
+        if np.isinf(found).any():
+            print_log(f'{self.path}: codes are damaged, and searches slow; delete it '
+                      'and open the index again, which makes it anew', 'current',
+                      logging.WARNING)
+        return found
 
 
 def _highest(scores: np.ndarray, count: int) -> np.ndarray:

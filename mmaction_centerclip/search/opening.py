@@ -57,6 +57,8 @@ def _open_stored(store: IndexStore) -> SegmentTable:
     vectors = StoredVectors(store, rows, arranged('checksum', np.uint32), store.width())
     segments = Segments(arranged('start'), arranged('end'), vectors)
     file_of = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    # Copied, where the block is in memory, as it would stay there for them.
+    finer = [block['finer'] if isinstance(block, np.memmap) else block['finer'].copy()
+             for block in blocks]
     return SegmentTable(found.paths, file_of, segments, CompressedVectors(
-        found.quantizer, packs, [block['finer'] for block in blocks], numbers,
-        found.folder))
+        found.quantizer, packs, finer, numbers, found.folder))

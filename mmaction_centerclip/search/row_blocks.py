@@ -16,6 +16,7 @@ from .compressed import (
     AT_A_TIME,
     TRAINED_ON,
     Quantizer,
+    checked,
     fine_words,
     forget_pages,
     packed_size,
@@ -41,14 +42,14 @@ class Block(NamedTuple):
 class RowBlocks:
     """The segments of an index, but for their vectors, in blocks beside it.
 
-    A block's arrays are those of a file that is mapped into memory, named by its
-    checksum: ``files`` are key and number of segments of its files, see
-    :func:`file_keys`; ``packed`` are the codes of their segments; ``start``, ``end``,
-    ``row`` and ``checksum``, that of the vector, are one for each. ``finer`` are codes
-    with checksums of their own, as a search reads some of them from the disk. Where
-    files of the index were added, others' blocks are kept; where one is gone or
-    another, those that share its block are encoded again. The folder can be deleted:
-    what is missing, damaged, or of other segments is made anew.
+    A block's arrays are those of a file that is mapped into memory: ``files`` are key
+    and number of segments of its files, see :func:`file_keys`; ``packed`` are the codes
+    of their segments; ``start``, ``end``, ``row`` and ``checksum``, that of the vector,
+    are one for each; ``finer`` are codes with checksums of their own, as a search reads
+    some of them from the disk. The file is named by a checksum of the rest. Where files
+    of the index were added, others' blocks are kept; where one is gone or another,
+    those that share its block are encoded again. The folder can be deleted: what is
+    missing, of other segments, or damaged but in finer codes, is made anew.
     """
 
     def __init__(self, store: IndexStore) -> None:
@@ -116,12 +117,18 @@ class RowBlocks:
             block = np.load(os.path.join(self.folder, name), 'r', allow_pickle=False)
             files, segments = len(block['files']), len(block['start'])
             if (block.dtype == block_type(files, segments, self.width)
-                    and _name(block) == name
+                    and self._name(block) == name
                     and block['files'][:, 1].sum() == segments):
                 return self._open_block(block)
         except Exception:  # A damaged file may raise anything.
             pass
         return None
+
+    def _name(self, block: np.ndarray) -> str:
+        """Return the checksum of all but the finer codes, and of what these are."""
+        size = block.dtype.fields['finer'][1]
+        checksum = zlib.crc32(self.quantizer.finer)
+        return f'{zlib.crc32(block.reshape(1).view(np.uint8)[:size], checksum):08x}.npy'
 
     def _open_block(self, arrays: np.ndarray) -> Block:
         index = self.quantizer.open_pack(arrays['packed'], len(arrays['start']))
@@ -168,13 +175,13 @@ class RowBlocks:
         for name, values in dict(
                 files=np.stack([file_keys(files), counts], 1),
                 packed=self.quantizer.pack(codes), start=start, end=end, row=rows,
-                checksum=checksum, finer=finer).items():
+                checksum=checksum, finer=checked(finer)).items():
             block[name] = values
         return block
 
     def _write(self, block: np.ndarray) -> dict[str, Block]:
         """Return a block as it is in its file; itself where none can be written."""
-        name = _name(block)
+        name = self._name(block)
         try:
             with atomic_write(os.path.join(self.folder, name)) as partial:
                 with open(partial, 'wb') as file:
@@ -220,15 +227,9 @@ def block_type(files: int, segments: int, width: int) -> np.dtype:
         ('files', '<i8', (files, 2)), ('packed', 'u1', (packed, )),
         ('start', '<f8', (segments, )), ('end', '<f8', (segments, )),
         ('row', '<i8', (segments, )), ('checksum', '<u4', (segments, )),
-        ('finer', '<u8', (segments, words))])
+        ('finer', '<u4', (segments, words))])
 
 
 def _are_in(some: np.ndarray, ascending: np.ndarray) -> bool:
     places = np.searchsorted(ascending, some)
     return bool((places < len(ascending)).all() and (ascending[places] == some).all())
-
-
-def _name(block: np.ndarray) -> str:
-    """Return the checksum of all but the finer codes."""
-    size = block.dtype.fields['finer'][1]
-    return f'{zlib.crc32(block.reshape(1).view(np.uint8)[:size]):08x}.npy'

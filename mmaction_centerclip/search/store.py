@@ -138,7 +138,7 @@ class IndexStore(IndexFile):
             return np.array(rows, np.int64), segments
 
     def vectors(self, rows: np.ndarray) -> list[tuple[int, bytes]]:
-        """Return the vectors of rows, ascending int64 (N, ), each behind its row.
+        """Return the vectors of rows, ascending (N, ), each behind its row.
 
         Those that there are, and unchecked.
         """

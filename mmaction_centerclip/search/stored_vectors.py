@@ -13,7 +13,7 @@ FEW = 2048  # vectors that one thread multiplies as fast as several
 class StoredVectors:
     """Vectors that stay in the file of an index, float16 (N, E) to who indexes them.
 
-    ``rows`` are their places in its table, int64 (N, ), and ``checksums`` tell those
+    ``rows`` are their places in its table, integers (N, ), and ``checksums`` tell those
     that were changed since, uint32 (N, ).
     """
 

@@ -21,6 +21,7 @@ def test_the_best_are_among_the_best_by_codes(blocks):
     quantizer = Quantizer.train(vectors[:2000])
     parts, finer = (np.array_split(codes, blocks)
                     for codes in quantizer.encode(vectors))
+    finer = [*map(checked, finer)]
     packs = [quantizer.pack(part) for part in parts]
     assert [*map(len, packs)] == [packed_size(len(part), 32) for part in parts]
     codes = CompressedVectors(quantizer, [*map(
@@ -46,31 +47,41 @@ def test_finer_codes_say_what_the_others_miss(width):
     quantizer = Quantizer.train(vectors)
     codes, finer = quantizer.encode(vectors)
     found = []
-    for centroids, own in ((quantizer.centroids, codes),
-                           (quantizer.finer, finer.view(np.uint8))):
+    for centroids, own in ((quantizer.centroids, codes), (quantizer.finer, finer)):
         product = faiss.ProductQuantizer(width, width // 2, 4)
         faiss.copy_array_to_vector(centroids.ravel(), product.centroids)
-        found.append(product.decode(np.ascontiguousarray(own[:, :-(-width // 4)])))
+        found.append(product.decode(own))
     turned = quantizer.turned(vectors)
     errors = [np.square(turned - found[0]).mean(),
               np.square(turned - found[0] - found[1]).mean()]
     assert errors[1] < .3 * errors[0]
     turned = query @ quantizer.rotation
     table = quantizer.finer_table(turned)
-    own = [sum(row[code] for row, code in zip(table, codes.view(np.uint8)))
-           for codes in finer]
-    np.testing.assert_allclose(own, found[1] @ turned, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        [sum(row[code] for row, code in zip(table, codes)) for codes in finer],
+        found[1] @ turned, rtol=0, atol=1e-5)
 
 
-def test_any_damage_of_finer_codes_is_seen():
-    codes = np.random.default_rng(0).integers(256, size=(20, 9), dtype=np.uint8)
-    words = checked(codes)
-    assert are_whole(words) and words.shape == (20, 3)
-    for place in np.ndindex(words.shape):
-        damaged = words.copy()
-        damaged[place] ^= 1 << (7 * sum(place) % 64)
-        assert not are_whole(damaged)
-    assert not are_whole(np.zeros_like(words)) and not are_whole(words[:, [1, 0, 2]])
+def hash_of(row):
+    """What a checksum is, by Python's integers."""
+    first, *numbers = map(int, np.random.PCG64(0).random_raw(1 + len(row)))
+    return (first + sum(x * int(y) for x, y in zip(numbers, row))) % 2**64 >> 32
+
+
+def test_damage_of_finer_codes_is_seen():
+    rng = np.random.default_rng(0)
+    words = checked(rng.integers(256, size=(20, 9), dtype=np.uint8))
+    assert words.shape == (20, 4) and are_whole(words).all()
+    assert words[:, -1].tolist() == [hash_of(row[:-1]) for row in words]
+    assert hash_of([1, 2, 3]) == 164404285
+    damages = [1 << bit for bit in range(32)]
+    for damage in damages:
+        for places in ([0], [1], [3], [0, 1], [1, 2], [0, 1, 2]):
+            damaged = words.copy()
+            damaged[:, places] ^= np.uint32(damage)
+            assert not are_whole(damaged).any()
+    assert not are_whole(np.zeros_like(words)).any()
+    assert not are_whole(words[:, [1, 0, 2, 3]]).any()
 
 
 def test_what_can_be_compressed(monkeypatch):

@@ -16,8 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 
 from .errors import InputError, InputErrors, explain_refusal, printable
-from .utils.files import write_text
-from .utils.homes import expand_home
+from .utils.files import expand_home, write_text
 
 
 class Later:

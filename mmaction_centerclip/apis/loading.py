@@ -13,7 +13,7 @@ from mmaction_centerclip.engine.checkpoints import load_checkpoint
 from mmaction_centerclip.engine.config import is_retriever, prepare_config, read_config
 from mmaction_centerclip.errors import InputError, config_errors
 from mmaction_centerclip.models.towers import load_tower_weights
-from mmaction_centerclip.utils.homes import expand_home
+from mmaction_centerclip.utils.files import expand_home
 from mmaction_centerclip.utils.option_types import check_types
 
 

@@ -14,8 +14,7 @@ from mmengine.fileio import exists
 
 from mmaction_centerclip.annotations import read_entries
 from mmaction_centerclip.errors import InputError, check_positive_int
-from mmaction_centerclip.utils.files import same_video
-from mmaction_centerclip.utils.homes import expand_home
+from mmaction_centerclip.utils.files import expand_home, same_video
 
 from .caching.feature_cache import FeatureCache, recipe_of
 from .samples import SamplePipeline, sample_rng

@@ -16,7 +16,7 @@ from mmaction_centerclip.clip.preprocessing import (
 from mmaction_centerclip.datasets.caching.frame_cache import is_idempotent
 from mmaction_centerclip.errors import InputError, config_errors, named_errors
 from mmaction_centerclip.models import check_host
-from mmaction_centerclip.utils.homes import expand_home
+from mmaction_centerclip.utils.files import expand_home
 from mmaction_centerclip.utils.pipelines import find_pipelines, step_type
 
 CONFIGS = Path(__file__).parents[1] / '.mim' / 'configs'

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.utils.homes import expand_home
+from mmaction_centerclip.utils.files import expand_home
 from mmaction_centerclip.utils.sqlite_file import SQLiteFile
 
 from .locks import lock_index

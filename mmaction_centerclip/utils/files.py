@@ -1,4 +1,4 @@
-"""Write files all of it or nothing, and name them safely."""
+"""Write files all of it or nothing, name them safely, and lock their folders."""
 import contextlib
 import hashlib
 import os
@@ -10,12 +10,28 @@ from pathlib import Path
 
 from mmaction_centerclip.errors import InputError
 
-from .homes import expand_home
-
 # By which a folder's videos are known among its other files.
 VIDEO_SUFFIXES = ('.3gp', '.avi', '.flv', '.gif', '.m4v', '.mkv', '.mov', '.mp4',
                   '.mpeg', '.mpg', '.mts', '.mxf', '.nut', '.ogv', '.ts', '.vob',
                   '.webm', '.wmv')
+
+
+def expand_home(value: object) -> object:
+    """Replace a leading ``~`` by the home in all texts of a value; dicts in place."""
+    if isinstance(value, str):
+        start, home, rest = re.fullmatch(
+            r'(local-dir:|)(~?)(.*)', value, re.DOTALL).groups()
+        return start + osp.expanduser(home + rest) if home else value
+    if isinstance(value, Path):
+        return value.expanduser()
+    if isinstance(value, tuple) and type(value) is tuple:
+        return tuple(map(expand_home, value))
+    if isinstance(value, (dict, list)) or hasattr(value, 'merge_from_dict'):
+        for key in range(len(value)) if isinstance(value, list) else list(value):
+            old, new = value[key], expand_home(value[key])
+            if new is not old:
+                value[key] = new
+    return value
 
 
 def check_absent(*paths: str | None) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mmaction_centerclip.errors import InputError
 
-from .homes import expand_home
+from .files import expand_home
 
 SEQUENCE = 'CREATE TABLE sqlite_sequence(name,seq)'  # which SQLite makes itself
 _FILES = weakref.WeakSet()

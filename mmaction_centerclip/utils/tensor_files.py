@@ -8,8 +8,7 @@ from torch import Tensor
 
 from mmaction_centerclip.errors import InputError, explain_refusal
 
-from .files import atomic_write, check_absent
-from .homes import expand_home
+from .files import atomic_write, check_absent, expand_home
 from .torchscript import is_torchscript, read_torchscript
 
 # Facts about a model that OpenAI's archives store as if they were weights.

@@ -8,8 +8,7 @@ from mmaction_centerclip.datasets.caching.feature_cache import FeatureCache
 from mmaction_centerclip.datasets.caching.frame_cache import FrameCache
 from mmaction_centerclip.engine.config import prepare_config
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.utils.files import check_absent
-from mmaction_centerclip.utils.homes import expand_home
+from mmaction_centerclip.utils.files import check_absent, expand_home
 from mmaction_centerclip.utils.tensor_files import read_tensors, save_tensors
 
 

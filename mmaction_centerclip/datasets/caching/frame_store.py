@@ -12,8 +12,7 @@ from zlib import crc32
 from mmengine.logging import print_log
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.utils.files import hash_file
-from mmaction_centerclip.utils.homes import expand_home
+from mmaction_centerclip.utils.files import expand_home, hash_file
 from mmaction_centerclip.utils.sqlite_file import SQLiteFile
 from mmaction_centerclip.utils.units import format_bytes
 

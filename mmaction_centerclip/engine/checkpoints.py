@@ -14,8 +14,7 @@ from mmaction_centerclip.clip.feature_settings import (
     describe_settings,
 )
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.utils.files import remove_partials
-from mmaction_centerclip.utils.folder_lock import lock_folder
+from mmaction_centerclip.utils.files import lock_folder, remove_partials
 from mmaction_centerclip.utils.tensor_files import read_checkpoint
 from mmaction_centerclip.utils.weights import compare_weights
 

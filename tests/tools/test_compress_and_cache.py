@@ -18,7 +18,7 @@ from mmaction_centerclip.datasets.caching import frame_cache, frame_store
 from mmaction_centerclip.datasets.caching.frame_cache import FrameCache
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.utils.folder_lock import lock_folder
+from mmaction_centerclip.utils.files import lock_folder
 from mmaction_centerclip.utils.units import format_bytes
 
 from ..datasets.clips import FRAMES, h264, numbers_of, write_clip

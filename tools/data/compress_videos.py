@@ -15,10 +15,10 @@ from mmaction_centerclip import cli
 from mmaction_centerclip.errors import InputError, printable
 from mmaction_centerclip.utils.files import (
     VIDEO_SUFFIXES,
+    lock_folder,
     remove_partials,
     write_text,
 )
-from mmaction_centerclip.utils.folder_lock import lock_folder
 from mmaction_centerclip.utils.progress import track
 
 LOG = 'compression.json'

@@ -1,13 +1,17 @@
-"""The exception that says the input is wrong, and the checks that raise it.
+"""The exception that says the input is wrong, the checks that raise it, and warnings.
 
 Whatever takes an option raises an :class:`InputError` if it is a bad one.
 """
 import contextlib
+import importlib
+import logging
 import math
 import os
 import pickle
+import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from numbers import Real
+from types import ModuleType
 
 MOST_SHOWN = 20  # of the problems of one input
 
@@ -167,3 +171,26 @@ def explain_refusal(error: pickle.UnpicklingError) -> str:
             return ('the checkpoint is refused, it holds more than weights and '
                     f'training state: {line.strip()}')
     return 'not a readable checkpoint, it is damaged or of another kind'
+
+
+def import_packages(what: str, extra: str, *names: str) -> list[ModuleType]:
+    """Import packages of an extra, or say how to install one for ``what``."""
+    try:
+        return [importlib.import_module(name) for name in names]
+    except ImportError as error:
+        raise InputError(
+            f'{what} needs {error.name}, which is not installed: pip install '
+            f"'mmaction_centerclip[{extra}]', or pip install -e '.[{extra}]' in a copy "
+            'of the repository') from error
+
+
+def warn(text: str) -> None:
+    """Log a warning in the log of the run; on standard error where there is none.
+
+    Tools that prepare data do without mmengine, which takes seconds to import.
+    """
+    if 'mmengine' in sys.modules:
+        from mmengine.logging import print_log
+        print_log(text, 'current', logging.WARNING)
+    else:
+        print(f'WARNING: {text}', file=sys.stderr)

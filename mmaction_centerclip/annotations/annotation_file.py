@@ -12,8 +12,8 @@ from mmaction_centerclip.errors import (
     check_number,
     named_errors,
     printable,
+    warn,
 )
-from mmaction_centerclip.utils.logs import warn
 
 SCHEMA_VERSION = 1
 LONGEST = 1e9  # seconds, of what is no mistake

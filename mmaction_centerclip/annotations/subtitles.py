@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from mmaction_centerclip.errors import InputError, Problems
-from mmaction_centerclip.utils.logs import warn
+from mmaction_centerclip.errors import InputError, Problems, warn
 
 from .text_files import find_files, read_lines
 

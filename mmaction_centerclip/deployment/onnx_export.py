@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from mmaction_centerclip.errors import InputError, check_choice
+from mmaction_centerclip.errors import InputError, check_choice, import_packages
 from mmaction_centerclip.utils.files import check_absent, partial_name
-from mmaction_centerclip.utils.packages import import_packages
 
 from .onnx_folder import HEAD, INPUTS, OUTPUTS, TEXTS, VIDEOS, write_manifest
 from .programs import (

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.utils.packages import import_packages
+from mmaction_centerclip.errors import InputError, import_packages
 
 from .onnx_folder import INPUTS, OUTPUTS
 

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 from mmengine.logging import print_log
 
-from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.errors import InputError, import_packages
 from mmaction_centerclip.utils.files import atomic_write, check_absent
-from mmaction_centerclip.utils.packages import import_packages
 from mmaction_centerclip.utils.progress import track
 
 from .ranking import draw_background

@@ -3,7 +3,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 
-from .units import format_seconds
+from .tables import format_seconds
 
 SECONDS_BETWEEN_LINES = 60
 

@@ -19,7 +19,7 @@ from mmaction_centerclip.datasets.caching.frame_cache import FrameCache
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.files import lock_folder
-from mmaction_centerclip.utils.units import format_bytes
+from mmaction_centerclip.utils.tables import format_bytes
 
 from ..datasets.clips import FRAMES, h264, numbers_of, write_clip
 from ..processes import kill_at_random

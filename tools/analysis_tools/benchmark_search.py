@@ -41,7 +41,7 @@ from mmaction_centerclip.search.opening import open_table
 from mmaction_centerclip.search.records import FileRecord, Segments
 from mmaction_centerclip.search.segment_table import SegmentTable
 from mmaction_centerclip.search.store import IndexStore
-from mmaction_centerclip.utils.units import format_bytes, format_seconds
+from mmaction_centerclip.utils.tables import format_bytes, format_seconds
 
 
 class RowMaker:

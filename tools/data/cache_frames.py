@@ -49,7 +49,7 @@ from mmaction_centerclip.engine import launching
 from mmaction_centerclip.engine.config import prepare_config
 from mmaction_centerclip.utils.parallel import run_each
 from mmaction_centerclip.utils.pipelines import find_datasets, step_type
-from mmaction_centerclip.utils.units import format_bytes
+from mmaction_centerclip.utils.tables import format_bytes
 
 
 def set_cache(cfg: Config, args: argparse.Namespace) -> None:

@@ -51,7 +51,7 @@ from mmaction_centerclip.datasets.compression import (
     compress_video,
 )
 from mmaction_centerclip.utils.parallel import run_each
-from mmaction_centerclip.utils.units import format_bytes
+from mmaction_centerclip.utils.tables import format_bytes
 
 
 def find_videos(folder: Path, out: Path) -> list[str]:

@@ -14,7 +14,7 @@ from mmengine.logging import print_log
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.files import expand_home, hash_file
 from mmaction_centerclip.utils.sqlite_file import SQLiteFile
-from mmaction_centerclip.utils.units import format_bytes
+from mmaction_centerclip.utils.tables import format_bytes
 
 APPLICATION = 0x43434643  # which SQLite's header says this file is of
 PAGE_BYTES = 2**14

@@ -20,7 +20,7 @@ from mmaction_centerclip.datasets.video.decoding_errors import (
     open_media,
 )
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
-from mmaction_centerclip.utils.units import format_bytes, format_seconds
+from mmaction_centerclip.utils.tables import format_bytes, format_seconds
 
 # From the worst on; a video has one of them.
 STATES = dict(

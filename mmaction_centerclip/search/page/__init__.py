@@ -1,5 +1,5 @@
 """A page in the browser to search an index of one's own videos."""
-from mmaction_centerclip.utils.packages import import_packages
+from mmaction_centerclip.errors import import_packages
 
 # Before what needs them.
 import_packages('the page of the search', 'serve', 'starlette', 'uvicorn')

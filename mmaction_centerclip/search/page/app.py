@@ -22,7 +22,7 @@ from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import Hit
 from mmaction_centerclip.search.exports import FORMATS, format_hits
-from mmaction_centerclip.utils.units import format_bytes
+from mmaction_centerclip.utils.tables import format_bytes
 
 from .guard import error_answer, guard
 from .media import MOST_SECONDS, ClipFolder, TokenPicture, media_type, thumbnail

@@ -18,8 +18,7 @@ from mmaction_centerclip.annotations import (
     read_plain_pickle,
 )
 from mmaction_centerclip.cli import exit_on_input_error, prepare_parser
-from mmaction_centerclip.errors import InputError, Problems
-from mmaction_centerclip.utils.logs import warn
+from mmaction_centerclip.errors import InputError, Problems, warn
 
 PICKLE, DESCRIPTIONS = 'raw-captions.pkl', 'AllVideoDescriptions.txt'
 TABLES = ('MSR Video Description Corpus.csv', 'video_corpus.csv',

@@ -132,8 +132,8 @@ from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
 from mmaction_centerclip.deployment.onnx_folder import is_exported
 from mmaction_centerclip.engine import launching
 from mmaction_centerclip.search import Hit, VideoIndex, export_rows, remembered_model
+from mmaction_centerclip.search.folder_update import relocate
 from mmaction_centerclip.search.parts import add_together
-from mmaction_centerclip.search.relocation import relocate
 from mmaction_centerclip.search.store import IndexStore
 from mmaction_centerclip.utils.tables import format_table
 

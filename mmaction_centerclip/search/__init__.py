@@ -1,6 +1,5 @@
 """An index of one's own videos: a vector for each segment, and moments of them."""
-from .joining import join_moments
-from .ranking import Hit
+from .ranking import Hit, join_moments
 from .remembered import remembered_model
 from .row_export import export_rows
 from .video_index import Added, VideoIndex

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from mmaction_centerclip.errors import InputError
 
 from .folder_update import PARTS, Added, FileEncoder
-from .locks import lock_index
+from .index_file import lock_index
 from .records import FileRecord, Segments
 from .store import IndexStore
 

@@ -17,7 +17,7 @@ from mmaction_centerclip.engine.launching import VARIABLES, join_processes
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import VideoIndex
 from mmaction_centerclip.search.folder_update import Added, FileEncoder
-from mmaction_centerclip.search.locks import lock_index
+from mmaction_centerclip.search.index_file import lock_index
 from mmaction_centerclip.search.parts import Part
 from mmaction_centerclip.search.records import FileRecord
 from mmaction_centerclip.search.store import IndexStore

@@ -1,10 +1,9 @@
 """Retrievers for one's own videos and words."""
 from .export import export_onnx, export_towers
-from .fingerprint import model_hash
 from .folders import list_files
 from .inferencer import Encoded, VideoTextRetrievalInferencer
 from .loading import init_retriever, load_pretrained
-from .video_pipeline import VideoPipeline
+from .video_pipeline import VideoPipeline, model_hash
 
 __all__ = ['Encoded', 'VideoPipeline', 'VideoTextRetrievalInferencer',
            'export_onnx', 'export_towers', 'init_retriever', 'list_files',

@@ -10,21 +10,20 @@ from torch import nn
 from mmaction_centerclip.clip.feature_settings import SETTINGS, describe_settings
 from mmaction_centerclip.clip.models import tokenizer_of
 from mmaction_centerclip.deployment.onnx_export import export_folder
+from mmaction_centerclip.deployment.onnx_folder import write_tokenizer
 from mmaction_centerclip.deployment.programs import (
     TextEncoder,
     VideoVectors,
     check_exportable,
     export_program,
 )
-from mmaction_centerclip.deployment.quantization import quantize
-from mmaction_centerclip.deployment.tokenizer_file import write_tokenizer
+from mmaction_centerclip.deployment.sessions import quantize
 from mmaction_centerclip.engine.stored_config import describe_config
 from mmaction_centerclip.errors import check_positive_int
 from mmaction_centerclip.utils.files import atomic_write, check_absent
 from mmaction_centerclip.utils.option_types import check_types
 
-from .fingerprint import model_hash
-from .video_pipeline import VideoPipeline
+from .video_pipeline import VideoPipeline, model_hash
 
 
 @check_types

@@ -1,3 +1,4 @@
+import hashlib
 import os
 from types import SimpleNamespace
 
@@ -5,12 +6,14 @@ import numpy as np
 from mmaction.datasets.transforms import DecordInit
 from mmaction.registry import TRANSFORMS
 from mmengine.config import Config
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmaction_centerclip.datasets.video.decoding_errors import run_transform
 from mmaction_centerclip.datasets.video_text_retrieval import check_sampling
+from mmaction_centerclip.deployment.onnx_retriever import OnnxRetriever
 from mmaction_centerclip.errors import InputError, config_errors
 from mmaction_centerclip.utils.pipelines import find_pipelines, step_type
+from mmaction_centerclip.utils.weights import hash_weights
 
 
 class VideoPipeline:
@@ -116,3 +119,19 @@ class _FrameArray:
     def get_batch(self, indices) -> SimpleNamespace:
         batch = self._frames[np.ravel(indices)]
         return SimpleNamespace(asnumpy=lambda: batch)
+
+
+def model_hash(model: nn.Module | OnnxRetriever, pipeline: VideoPipeline) -> str:
+    """Return a hash of a model's weights, settings and test pipeline.
+
+    That of an exported model in float32 is its own.
+    """
+    if isinstance(model, OnnxRetriever):
+        return model.fingerprint
+    settings = {name: value for name, value in model.cfg.model.to_dict().items()
+                if name not in model.training_options}
+    if settings['type'] == 'DistilledRetriever':
+        settings['type'] = 'VideoTextRetriever'
+    digest = hashlib.sha256(f'{settings!r}{pipeline.describe()}'.encode())
+    hash_weights(digest, model)
+    return digest.hexdigest()[:16]

@@ -1,6 +1,7 @@
 """Retrievers for one's own videos and words."""
+from mmaction_centerclip.utils.files import list_files
+
 from .export import export_onnx, export_towers
-from .folders import list_files
 from .inferencer import Encoded, VideoTextRetrievalInferencer
 from .loading import init_retriever, load_pretrained
 from .video_pipeline import VideoPipeline, model_hash

@@ -18,11 +18,10 @@ from mmaction_centerclip.deployment.onnx_folder import is_exported
 from mmaction_centerclip.deployment.onnx_retriever import OnnxRetriever
 from mmaction_centerclip.errors import InputError, check_positive_int, printable
 from mmaction_centerclip.evaluation.scores import Scorer, product_scores, score_matrix
-from mmaction_centerclip.utils.files import write_text
+from mmaction_centerclip.utils.files import list_files, write_text
 from mmaction_centerclip.utils.option_types import check_types
 from mmaction_centerclip.utils.progress import track
 
-from .folders import list_files
 from .loading import init_retriever
 from .video_pipeline import VideoPipeline
 

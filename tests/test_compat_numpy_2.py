@@ -10,7 +10,7 @@ from mmaction.evaluation.metrics import MultiSportsMetric, RetrievalRecall
 from mmengine.fileio import dump
 
 from mmaction_centerclip import compat
-from mmaction_centerclip.compat.views import view_of
+from mmaction_centerclip.compat.numpy_2 import view_of
 
 pytestmark = pytest.mark.skipif(
     np.lib.NumpyVersion(np.__version__) < '2.0.0', reason='of numpy 2')

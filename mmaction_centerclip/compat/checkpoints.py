@@ -10,7 +10,7 @@ import torch
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.files import atomic_write
 
-from .views import view_of
+from .numpy_2 import view_of
 
 _NUMBERS = [np.dtype(code)
             for code in '?' + np.typecodes['AllInteger'] + np.typecodes['AllFloat']]

@@ -1,9 +1,18 @@
 """Repair the zoo's modules on numpy 2, and not numpy, whose names tell its version."""
+import functools
 import importlib
+import types
 
 import numpy as np
 
-from .views import view_of
+
+def view_of(module: types.ModuleType, **names: object) -> types.ModuleType:
+    """Return a module with names of its own, and else all that ``module`` has."""
+    view = types.ModuleType(module.__name__, module.__doc__)
+    view.__getattr__ = functools.partial(getattr, module)
+    vars(view).update(names)
+    return view
+
 
 _USERS_OF_OLD_NAMES = (
     'mmaction.datasets.transforms.pose_transforms',

@@ -11,17 +11,19 @@ from .baselines import (
     TemporalShift,
     TokenShift,
 )
-from .clip_merging import TemporalTokenMerging
 from .run_lengths import RunLengthTokens
-from .run_merging import RunTokenMerging
-from .saliency_merging import SaliencyTokenMerging
 from .token_clustering import (
     AgglomerativeClustering,
     DensityPeakClustering,
     SpectralTokenClustering,
     TokenClustering,
 )
-from .token_merging import TokenMerging
+from .token_merging import (
+    RunTokenMerging,
+    SaliencyTokenMerging,
+    TemporalTokenMerging,
+    TokenMerging,
+)
 from .token_selection import TokenSelection
 
 __all__ = ['AgglomerativeClustering', 'ClassSimilarityTokenDrop',

@@ -6,9 +6,11 @@ from .clip4clip import (
     SequentialTransformerHead,
     TightTransformerHead,
 )
-from .similarity_attention import SimilarityAttentionHead
-from .text_conditioned_pooling import TextConditionedPoolingHead
-from .token_interaction import WeightedTokenInteractionHead
+from .pairwise import (
+    SimilarityAttentionHead,
+    TextConditionedPoolingHead,
+    WeightedTokenInteractionHead,
+)
 from .transformer import TextTransformerMixin
 
 __all__ = ['MeanPoolingHead', 'SequentialLSTMHead', 'SequentialTransformerHead',

@@ -8,7 +8,6 @@ from .budgets import (
     used_budget,
 )
 from .differences import compare_cells, differences_table, paired_difference
-from .frames import normalized, read_clips, video_files
 from .measure import (
     check_cpu_time,
     count_macs,
@@ -22,7 +21,10 @@ from .models import (
     build_pair,
     clip_frames,
     frame_size,
+    normalized,
+    read_clips,
     tower_config,
+    video_files,
     zoo_backbone,
 )
 from .pairs import PRICES, encoding, measure_pair, training_step

@@ -21,9 +21,8 @@ from mmaction_centerclip.utils.weights import hash_weights
 from mmaction_centerclip.visualization import tower_of
 
 from .budgets import Budget, budget_necks, used_budget
-from .frames import video_files
 from .measure import describe_machine
-from .models import build_model, clip_frames, tower_config, without_necks
+from .models import build_model, clip_frames, tower_config, video_files, without_necks
 from .twin import MeasuredTwin, Prices, TwinData
 
 GROUP = ('config', 'reducer', 'block', 'segments', 'tokens')

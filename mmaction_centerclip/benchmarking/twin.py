@@ -26,9 +26,8 @@ from mmaction_centerclip.evaluation import (
 )
 from mmaction_centerclip.utils.weights import load_strictly
 
-from .frames import read_clips
 from .measure import check_cpu_time
-from .models import clip_frames, frame_size
+from .models import clip_frames, frame_size, read_clips
 from .pairs import measure_pair
 
 CLOCKS = dict(wall=time.perf_counter, process=time.process_time)

@@ -1,6 +1,11 @@
 """Pictures of kept tokens, of what was found, and of failures."""
-from .failures import Confusion, Failure, confusable_captions, worst_queries
-from .result_page import result_page
+from .result_page import (
+    Confusion,
+    Failure,
+    confusable_captions,
+    result_page,
+    worst_queries,
+)
 from .result_sheets import Hit, VideoFolder, film_strip, result_sheet
 from .token_pictures import draw_tokens
 from .token_views import TokenView, TowerInputs, see_tokens, tower_inputs, tower_of

@@ -12,9 +12,8 @@ from mmaction_centerclip.errors import (
     check_positive_int,
 )
 
-from .clips import cut_clip
 from .encoding import SegmentEncoder
-from .exports import export_hits
+from .exports import cut_clip, export_hits
 from .folder_update import Added, FileEncoder, FolderUpdate
 from .opening import open_table
 from .parts import merge_parts

@@ -10,7 +10,7 @@ from mmaction_centerclip.datasets.compression import Compression, compress_video
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.search import Hit
-from mmaction_centerclip.search.clips import cut_clip
+from mmaction_centerclip.search.exports import cut_clip
 from mmaction_centerclip.search.page.media import media_type, thumbnail
 from mmaction_centerclip.visualization import film_strip
 

@@ -24,7 +24,7 @@ from mmaction_centerclip.datasets.video.shown_frames import is_mirrored
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.deployment.onnx_retriever import OnnxRetriever
 from mmaction_centerclip.search import Hit, VideoIndex
-from mmaction_centerclip.search.clips import cut_clip
+from mmaction_centerclip.search.exports import cut_clip
 from mmaction_centerclip.visualization import (
     draw_tokens,
     see_tokens,

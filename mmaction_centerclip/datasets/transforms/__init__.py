@@ -1,6 +1,5 @@
 """Steps of a pipeline: open, sample, decode, resize, tokenize."""
-from .clip_resize import OpenCLIPResize
-from .loading import VideoDecode, VideoInit
+from .loading import OpenCLIPResize, VideoDecode, VideoInit
 from .sampling import SampleFramesWithMask
 from .tokenize import OpenCLIPTokenize
 

@@ -8,8 +8,12 @@ import torch
 from torch import nn
 
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.utils.tensor_files import read_checkpoint, read_tensors
-from mmaction_centerclip.utils.torchscript import is_torchscript, read_torchscript
+from mmaction_centerclip.utils.tensor_files import (
+    is_torchscript,
+    read_checkpoint,
+    read_tensors,
+    read_torchscript,
+)
 
 
 class Model(nn.Module):

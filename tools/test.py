@@ -37,7 +37,7 @@ if __name__ == '__main__':
 from mmaction_centerclip.apis import load_pretrained
 from mmaction_centerclip.engine import launching
 from mmaction_centerclip.engine.config import is_retriever
-from mmaction_centerclip.engine.hooks.common import model_of
+from mmaction_centerclip.engine.runner import model_of
 from mmaction_centerclip.evaluation import check_new_file
 
 

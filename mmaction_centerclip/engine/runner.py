@@ -5,8 +5,11 @@ from collections.abc import Callable
 
 from mmaction.registry import RUNNERS
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from torch import nn
 
 from mmaction_centerclip.errors import config_errors
 
@@ -64,6 +67,19 @@ def shorten_log(logger: MMLogger, path: str) -> MMLogger:
 
 def _is_short(record: logging.LogRecord) -> bool:
     return record.levelno > logging.INFO or str(record.msg).count('\n') < LONGEST
+
+
+def is_last_of_its_kind(hook: Hook, runner) -> bool:
+    """Return True if no hook of the same class was registered after this one.
+
+    A config may list a default hook in ``custom_hooks``: the later one counts.
+    """
+    return [h for h in runner.hooks if type(h) is type(hook)][-1] is hook
+
+
+def model_of(runner) -> nn.Module:
+    """Return a runner's model, without the wrapper of several processes."""
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def _naming(build: Callable, part: str) -> Callable:

@@ -18,10 +18,9 @@ from mmaction_centerclip.engine.checkpoints import (
     check_weights,
     settings_of,
 )
+from mmaction_centerclip.engine.runner import model_of
 from mmaction_centerclip.errors import InputError, check_positive_int
 from mmaction_centerclip.utils.files import write_text
-
-from .common import model_of
 
 _LOWER_IS_BETTER = ('MdR', 'MnR')
 

@@ -8,9 +8,8 @@ from mmengine.dist import all_gather_object, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop
 
+from mmaction_centerclip.engine.runner import is_last_of_its_kind
 from mmaction_centerclip.errors import InputError
-
-from .common import is_last_of_its_kind
 
 
 @HOOKS.register_module()

@@ -5,10 +5,9 @@ import torch
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 
+from mmaction_centerclip.engine.runner import is_last_of_its_kind, model_of
 from mmaction_centerclip.errors import InputError, check_number, check_positive_int
 from mmaction_centerclip.utils.weights import total_norm, whole
-
-from .common import is_last_of_its_kind, model_of
 
 
 @HOOKS.register_module()

@@ -1,7 +1,7 @@
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 
-from .common import model_of
+from mmaction_centerclip.engine.runner import model_of
 
 
 @HOOKS.register_module()

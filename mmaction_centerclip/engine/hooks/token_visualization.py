@@ -2,6 +2,7 @@ from mmaction.registry import HOOKS
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
+from mmaction_centerclip.engine.runner import model_of
 from mmaction_centerclip.errors import InputError, check_positive_int
 from mmaction_centerclip.visualization import (
     TowerInputs,
@@ -10,8 +11,6 @@ from mmaction_centerclip.visualization import (
     tower_inputs,
     tower_of,
 )
-
-from .common import model_of
 
 
 @HOOKS.register_module()

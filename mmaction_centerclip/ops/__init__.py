@@ -1,10 +1,8 @@
 """Pure tensor functions: no registry, no module, no OpenMMLab import."""
 from .agglomerative import agglomerative
-from .alternation import kkz_init
 from .density_peaks import density_peaks
-from .distances import pairwise_distances, unit_normalize
+from .distances import kkz_init, pairwise_distances, unit_normalize
 from .kmedoids import check_kmedoids, kmedoids
-from .masks import mask_or_all, repeated_pairs, segment_mask, weighted_mean
 from .merging import (
     alternate,
     bipartite_matching,
@@ -33,7 +31,17 @@ from .spectral import (
     spectral_clustering,
     spectral_embedding,
 )
-from .temporal import cut_at_changes, frame_changes, pack, run_lengths, temporal_shift
+from .temporal import (
+    cut_at_changes,
+    frame_changes,
+    mask_or_all,
+    pack,
+    repeated_pairs,
+    run_lengths,
+    segment_mask,
+    temporal_shift,
+    weighted_mean,
+)
 
 __all__ = ['affinity', 'agglomerative', 'alternate', 'bipartite_matching',
            'check_kmedoids', 'cluster_mean', 'cluster_sum', 'cut_at_changes',

@@ -10,8 +10,7 @@ from torch.utils.flop_counter import register_flop_formula
 
 from mmaction_centerclip.errors import InputError, check_choice
 
-from .alternation import assign, update
-from .distances import DISTANCES, pairwise_distances
+from .distances import DISTANCES, assign, pairwise_distances, update
 from .kmedoids import check_problem, decision_like
 
 LINKAGES = ('single', 'complete', 'average', 'ward')

@@ -4,8 +4,7 @@ from torch import Tensor
 
 from mmaction_centerclip.errors import check_number, check_positive_int
 
-from .alternation import assign
-from .distances import pairwise_distances
+from .distances import assign, pairwise_distances
 from .kmedoids import check_problem
 
 

@@ -17,8 +17,13 @@ from mmaction_centerclip.errors import (
     check_positive_int,
 )
 
-from .alternation import alternate
-from .distances import DISTANCES, check_order, pairwise_distances, unit_normalize
+from .distances import (
+    DISTANCES,
+    alternate,
+    check_order,
+    pairwise_distances,
+    unit_normalize,
+)
 
 BACKENDS = ('auto', 'torch', 'triton')
 

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from mmaction_centerclip.errors import InputError
 
 from .kmedoids import check_problem
-from .masks import weighted_mean
+from .temporal import weighted_mean
 
 
 def sparse_sampling(num_tokens: int, num_centers: int, num_segments: int = 1, *,

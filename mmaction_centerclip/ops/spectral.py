@@ -14,8 +14,8 @@ from torch.utils.flop_counter import register_flop_formula
 
 from mmaction_centerclip.errors import InputError, check_choice, check_positive_int
 
-from .alternation import alternate
 from .distances import (
+    alternate,
     check_order,
     pairwise_distances,
     squared_euclidean,

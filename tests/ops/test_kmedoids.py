@@ -166,7 +166,7 @@ def test_distances_keep_their_precision_under_autocast(dtype):
 def test_looking_less_often_changes_nothing(monkeypatch):
     tokens = torch.randn(5, 98, 16)
     expected = kmedoids(tokens, 20)
-    module = sys.modules['mmaction_centerclip.ops.alternation']
+    module = sys.modules['mmaction_centerclip.ops.distances']
     monkeypatch.setitem(module._CHECK_EVERY, 'cpu', 8)
     for got in (kmedoids(tokens, 20), kmedoids(tokens, 20, max_iters=9)):
         assert torch.equal(got[0], expected[0])

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
-from mmaction_centerclip.search.windows import find_cuts, segment_frames, split_video
+from mmaction_centerclip.search.encoding import find_cuts, segment_frames, split_video
 
 from .films import write_film
 

@@ -7,7 +7,6 @@ from .budgets import (
     parse_budget,
     used_budget,
 )
-from .differences import compare_cells, differences_table, paired_difference
 from .measure import (
     check_cpu_time,
     count_macs,
@@ -30,8 +29,11 @@ from .models import (
 from .pairs import PRICES, encoding, measure_pair, training_step
 from .sweep import CellLog, Quality, Run, cell_key
 from .tables import (
+    compare_cells,
+    differences_table,
     format_sweep,
     markdown_table,
+    paired_difference,
     pareto_front,
     plot_sweep,
     summarize_cells,

@@ -8,9 +8,15 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from .decoding_errors import DecodingError, codec_name
-from .frame_cursor import FrameCursor, OtherFramesError
 from .frame_times import is_even
-from .packets import Key, Listing, OpenVideo, list_packets
+from .packets import (
+    FrameCursor,
+    Key,
+    Listing,
+    OpenVideo,
+    OtherFramesError,
+    list_packets,
+)
 from .shown_frames import ShownFrames
 
 # A packet is a frame and says its time here, which tells the frame from its

@@ -7,10 +7,7 @@ from typing import NamedTuple
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.files import write_text
 
-from .annotation_file import (
-    AnnotationEntry,
-    annotation_text,
-)
+from .annotation_file import AnnotationEntry, annotation_text
 
 
 class Split(NamedTuple):

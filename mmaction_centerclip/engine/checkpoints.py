@@ -9,10 +9,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop
 from torch import Tensor, nn
 
-from mmaction_centerclip.clip.feature_settings import (
-    check_settings,
-    describe_settings,
-)
+from mmaction_centerclip.clip.feature_settings import check_settings, describe_settings
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.files import lock_folder, remove_partials
 from mmaction_centerclip.utils.tensor_files import read_checkpoint

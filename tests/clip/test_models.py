@@ -4,15 +4,8 @@ import functools
 import open_clip
 import pytest
 
-from mmaction_centerclip.clip.arch import (
-    text_arguments,
-    vision_arguments,
-)
-from mmaction_centerclip.clip.models import (
-    check_tokenizer,
-    clip_config,
-    tokenizer_of,
-)
+from mmaction_centerclip.clip.arch import text_arguments, vision_arguments
+from mmaction_centerclip.clip.models import check_tokenizer, clip_config, tokenizer_of
 from mmaction_centerclip.errors import InputError
 
 

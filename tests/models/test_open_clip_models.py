@@ -11,10 +11,7 @@ from open_clip.model import CLIP, CustomTextCLIP, convert_to_custom_text_state_d
 from torch import nn
 
 from mmaction_centerclip.benchmarking import build_model, count_macs
-from mmaction_centerclip.clip.arch import (
-    text_arguments,
-    vision_tower_type,
-)
+from mmaction_centerclip.clip.arch import text_arguments, vision_tower_type
 from mmaction_centerclip.clip.models import clip_config
 from mmaction_centerclip.clip.weights import rename_clip_weights
 from mmaction_centerclip.errors import InputError

@@ -46,10 +46,7 @@ def parse_args() -> argparse.Namespace:
 if __name__ == '__main__':
     ARGS = parse_args()  # before imports that take seconds
 
-from mmaction_centerclip.datasets.compression import (
-    Compression,
-    compress_video,
-)
+from mmaction_centerclip.datasets.compression import Compression, compress_video
 from mmaction_centerclip.utils.parallel import run_each
 from mmaction_centerclip.utils.tables import format_bytes
 

@@ -13,10 +13,7 @@ import os.path as osp
 
 from mmaction_centerclip import cli
 from mmaction_centerclip.annotations import read_own_captions
-from mmaction_centerclip.annotations.own_files import (
-    find_videos,
-    split_by_video,
-)
+from mmaction_centerclip.annotations.own_files import find_videos, split_by_video
 from mmaction_centerclip.annotations.prepare import write_split
 from mmaction_centerclip.annotations.text_files import check_encoding
 from mmaction_centerclip.errors import InputError, Problems, check_number

@@ -14,7 +14,7 @@ from torch.utils.data import get_worker_info
 from mmaction_centerclip.errors import InputError
 
 from .video.decoding_errors import run_transform
-from .video.frame_times import narrow_to_clip
+from .video.shown_frames import narrow_to_clip
 
 OPENERS = zoo.DecordInit, zoo.OpenCVInit, zoo.PIMSInit, zoo.PyAVInit
 

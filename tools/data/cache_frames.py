@@ -43,7 +43,7 @@ from mmengine.registry import init_default_scope
 from mmaction_centerclip.datasets import VideoInit
 from mmaction_centerclip.datasets.caching.frame_store import FrameStore
 from mmaction_centerclip.datasets.video.decoding_errors import decoding_errors
-from mmaction_centerclip.datasets.video.frame_times import narrow_to_clip
+from mmaction_centerclip.datasets.video.shown_frames import narrow_to_clip
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.engine import launching
 from mmaction_centerclip.engine.config import prepare_config

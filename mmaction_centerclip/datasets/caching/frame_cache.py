@@ -11,7 +11,7 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 
 from mmaction_centerclip.datasets.video.decoding_errors import DecodingError
-from mmaction_centerclip.datasets.video.frame_times import is_even
+from mmaction_centerclip.datasets.video.shown_frames import is_even
 from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.errors import InputError, check_number, check_positive_int
 from mmaction_centerclip.utils.option_types import check_types

@@ -6,7 +6,7 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from mmaction_centerclip.datasets.video.frame_times import ROUNDED, uneven_seconds
+from mmaction_centerclip.datasets.video.shown_frames import ROUNDED, uneven_seconds
 from mmaction_centerclip.errors import InputError, check_positive_int
 
 

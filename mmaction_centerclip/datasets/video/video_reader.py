@@ -8,7 +8,6 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from .decoding_errors import DecodingError, codec_name
-from .frame_times import is_even
 from .packets import (
     FrameCursor,
     Key,
@@ -17,7 +16,7 @@ from .packets import (
     OtherFramesError,
     list_packets,
 )
-from .shown_frames import ShownFrames
+from .shown_frames import ShownFrames, is_even
 
 # A packet is a frame and says its time here, which tells the frame from its
 # neighbours after a jump to a key frame.

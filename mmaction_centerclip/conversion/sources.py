@@ -7,8 +7,7 @@ import torch
 from open_clip.model import convert_to_custom_text_state_dict
 from torch import Tensor
 
-from mmaction_centerclip.clip.positions import REST
-from mmaction_centerclip.clip.weights import rename_clip_weights
+from mmaction_centerclip.clip.weights import REST, rename_clip_weights
 from mmaction_centerclip.errors import InputError
 
 # In CenterCLIP a neck's embedding lies inside the block that it precedes.

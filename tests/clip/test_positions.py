@@ -2,7 +2,7 @@
 import pytest
 import torch
 
-from mmaction_centerclip.clip.positions import longest_context, stretch_positions
+from mmaction_centerclip.clip.weights import longest_context, stretch_positions
 from mmaction_centerclip.errors import InputError
 
 

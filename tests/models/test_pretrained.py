@@ -6,7 +6,7 @@ import torch
 from mmaction.registry import MODELS, TRANSFORMS
 from open_clip.model import CLIP
 
-from mmaction_centerclip.clip.positions import stretch_positions
+from mmaction_centerclip.clip.weights import stretch_positions
 from mmaction_centerclip.errors import InputError
 
 from ..conftest import NECK, TINY_ARCH
@@ -149,7 +149,7 @@ def longer(retriever_cfg, tmp_path, monkeypatch):
     def load(state, length, arch=LONG):
         torch.save(state, tmp_path / 'clip.pt')
         said = []
-        for module in ('positions', 'feature_settings'):
+        for module in ('weights', 'feature_settings'):
             monkeypatch.setattr(f'mmaction_centerclip.clip.{module}.print_log',
                                 lambda text, *_: said.append(text))
         model = MODELS.build(dict(

@@ -14,7 +14,7 @@ from mmaction_centerclip.clip.models import (
     context_length_of,
     tokenizer_of,
 )
-from mmaction_centerclip.clip.positions import fit_positions, longest_context
+from mmaction_centerclip.clip.weights import fit_positions, longest_context
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.utils.weights import load_strictly
 

@@ -63,7 +63,7 @@ def _check_config(config: object, place: str) -> None:
         raise InputError(
             f'{place}: type must be a head or a loss of this project by its '
             f'registered name, got {name!r}')
-    allowed =init_options(cls).keys() - {'init_cfg', 'self'}
+    allowed = init_options(cls).keys() - {'init_cfg', 'self'}
     for option, value in config.items():
         if option == 'type':
             continue

@@ -31,7 +31,6 @@ def advise(kind: str | type) -> str:
 
 def is_host(kind: str | type | None) -> bool:
     """Return whether a backbone, or a function that picks one, is a host."""
-    from .video_tower import VideoTower
     cls = MODELS.get(kind) if isinstance(kind, str) else kind
     return inspect.isfunction(cls) or (
         isinstance(cls, type) and issubclass(cls, VideoTower))

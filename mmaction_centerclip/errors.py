@@ -160,8 +160,7 @@ def config_errors(part: str | os.PathLike) -> Iterator[None]:
         kind = type(error).__name__
         told = kind in ('KeyError', 'AssertionError', 'AttributeError', 'NameError')
         text = ' '.join(str(error).split()) or 'an error without a message'
-        raise InputError(f'{part}: {kind + ": " if told else ""}{text}'
-                         ) from error
+        raise InputError(f'{part}: {kind + ": " if told else ""}{text}') from error
 
 
 def explain_refusal(error: pickle.UnpicklingError) -> str:

@@ -66,8 +66,7 @@ def add_search_command(commands: argparse._SubParsersAction) -> cli.ToolParser:
 def add_index_command(commands: argparse._SubParsersAction) -> cli.ToolParser:
     """Add the command that encodes a folder."""
     index = commands.add_parser('index', help='add the videos of a folder to an index')
-    index.add_argument('videos', nargs='?',
-                       help='a folder of videos, with its folders')
+    index.add_argument('videos', nargs='?', help='a folder of videos, with its folders')
     index.add_argument('--moved', nargs=2, metavar=('OLD', 'NEW'),
                        help='the folder OLD of the index is now NEW, with the same '
                        'files')

@@ -2,8 +2,7 @@ _base_ = 'mmaction::_base_/default_runtime.py'
 
 # The one line that makes a config of this project work with any tool of the
 # zoo: it repairs what the installed versions need and registers the modules.
-custom_imports = dict(
-    imports=['mmaction_centerclip'], allow_failed_imports=False)
+custom_imports = dict(imports=['mmaction_centerclip'], allow_failed_imports=False)
 
 # Fills in what the pipelines need to know of the model, and checks them.
 runner_type = 'RetrievalRunner'

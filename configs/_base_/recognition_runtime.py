@@ -1,7 +1,6 @@
 _base_ = 'mmaction::_base_/default_runtime.py'
 
-custom_imports = dict(
-    imports=['mmaction_centerclip'], allow_failed_imports=False)
+custom_imports = dict(imports=['mmaction_centerclip'], allow_failed_imports=False)
 
 # Those of default_runtime.py that a recogniser has a use for.
 default_hooks = dict(

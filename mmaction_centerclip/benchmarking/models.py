@@ -124,8 +124,7 @@ def read_clips(folder: str | Path, clips: int, frames: int, size: int,
     for index in torch.linspace(0, len(starts) - 1, clips).long().tolist():
         reader, path, start = starts[index]
         with decoding_errors(str(path), everything=True):
-            clip = torch.from_numpy(
-                reader.get_batch((start + span).tolist()).asnumpy())
+            clip = torch.from_numpy(reader.get_batch((start + span).tolist()).asnumpy())
         found.append(resize(clip.permute(0, 3, 1, 2), [size, size]))
     return torch.stack(found)
 

@@ -154,6 +154,5 @@ def loader_rates(pipelines: Sequence[Pipeline], workers: int, batch_size: int,
             for _ in loader:
                 pass
             if turn:
-                rates[name].append(
-                    len(loader.dataset) / (time.perf_counter() - start))
+                rates[name].append(len(loader.dataset) / (time.perf_counter() - start))
     return {name: statistics.median(values) for name, values in rates.items()}

@@ -159,8 +159,7 @@ def cell_key(cell: dict) -> str:
 
 def train_key(cell: dict) -> str:
     """Return the name of a cell's training, which prices have no part in."""
-    told = {name: cell[name]
-            for name in (*GROUP, 'options', 'seed', 'contents', 'way')}
+    told = {name: cell[name] for name in (*GROUP, 'options', 'seed', 'contents', 'way')}
     return hashlib.sha256(cell_key(told).encode()).hexdigest()[:12]
 
 

@@ -112,8 +112,7 @@ def give_embeddings(necks: Sequence[dict], embeddings: dict[int, Tensor],
         weights[f'backbone.necks.{found[0]}.cluster_embed'] = embedding
     for neck in necks:
         centers = init_options(MODELS.get(neck['type'])).get('num_centers')
-        if centers and centers.default is centers.empty and (
-                'num_centers' not in neck):
+        if centers and centers.default is centers.empty and ('num_centers' not in neck):
             raise InputError('--num-centers is required, the weights do not '
                              f'tell it for block {neck["before_block"]}')
     return necks

@@ -164,8 +164,7 @@ def _is_optimizer(state: object) -> bool:
 def _are_schedulers(states: object) -> bool:
     if isinstance(states, dict):  # of several optimizers
         return all(map(_are_schedulers, states.values()))
-    return isinstance(states, list) and all(
-        isinstance(state, dict) for state in states)
+    return isinstance(states, list) and all(isinstance(state, dict) for state in states)
 
 
 def check_resumed(runner, checkpoint: dict, source: str) -> None:

@@ -52,16 +52,14 @@ def join_processes(launcher: str) -> None:
     if missing := [name for name in (*names, *needed) if name not in os.environ]:
         raise InputError(f'--launcher {launcher} is for processes that a launcher '
                          f'starts; {", ".join(missing)} must be set')
-    os.environ.update(
-        zip(VARIABLES['pytorch'], [os.environ[name] for name in names]))
+    os.environ.update(zip(VARIABLES['pytorch'], [os.environ[name] for name in names]))
     if 'MASTER_ADDR' not in os.environ:
         os.environ['MASTER_ADDR'] = subprocess.run(
             ['scontrol', 'show', 'hostnames', os.environ['SLURM_JOB_NODELIST']],
             check=True, capture_output=True, text=True).stdout.split()[0]
     os.environ.setdefault('MASTER_PORT', '29500')  # as mmengine does
     if torch.cuda.is_available():
-        torch.cuda.set_device(
-            int(os.environ['LOCAL_RANK']) % torch.cuda.device_count())
+        torch.cuda.set_device(int(os.environ['LOCAL_RANK']) % torch.cuda.device_count())
     try:
         torch.distributed.init_process_group('gloo', timeout=timedelta(minutes=10))
     except RuntimeError as error:

@@ -43,8 +43,7 @@ def describe_config(cfg: Config, checkpoint: str | os.PathLike | None = None,
     return text
 
 
-def parse_config(text: str, path: str, advice: str = ''
-                 ) -> tuple[Config, str | None]:
+def parse_config(text: str, path: str, advice: str = '') -> tuple[Config, str | None]:
     """Return the config and the checkpoint of :func:`describe_config`; runs nothing.
 
     ``path`` is the file that has them, for messages, and ``advice`` what to do.

@@ -72,7 +72,6 @@ def _check_config(config: object, place: str) -> None:
                              f'file, got {option!r}')
         if isinstance(value, dict):
             _check_config(value, f'{place}.{option}')
-        elif value is not None and not isinstance(
-                value, (bool, int, float, str)):
+        elif value is not None and not isinstance(value, (bool, int, float, str)):
             raise InputError(f'{place}: {option} must be a number, a text or a '
                              f'config, got {value!r}')

@@ -57,8 +57,7 @@ class VideoTextRetriever(FrozenTowers, BaseModel):
             self.resizing = describe_resizing(pictures)
         if isinstance(data_preprocessor, dict):
             if not {'mean', 'std'} & data_preprocessor.keys():
-                data_preprocessor = dict(data_preprocessor,
-                                         **_normalization(pictures))
+                data_preprocessor = dict(data_preprocessor, **_normalization(pictures))
             # In the zoo's registry, whatever the default scope is.
             data_preprocessor = MODELS.build(data_preprocessor)
         super().__init__(data_preprocessor, init_cfg)

@@ -161,8 +161,7 @@ def spectral_clustering(tokens: Tensor,
 
 
 # An operator of torch, as k-medoids is.
-@torch.library.custom_op('mmaction_centerclip::spectral_clustering',
-                         mutates_args=())
+@torch.library.custom_op('mmaction_centerclip::spectral_clustering', mutates_args=())
 def _spectral(tokens: Tensor, num_centers: int,
               first: Optional[Tensor], graph: str, sigma: float,  # noqa: UP045
               knn: Optional[int], locality: Optional[Tensor],  # noqa: UP045

@@ -115,8 +115,7 @@ class IndexStore(IndexFile):
             raise self.damaged(f'{count - place} segments are of no file')
         return [path for _, path, _ in files], file_of, Segments(*times, vectors)
 
-    def read(self, file: int, path: str, checksum: int
-             ) -> tuple[np.ndarray, Segments]:
+    def read(self, file: int, path: str, checksum: int) -> tuple[np.ndarray, Segments]:
         """Read a file's segments, without features, as they were written.
 
         Return their rows in the file's table, int64 (N, ), too.

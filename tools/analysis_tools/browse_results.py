@@ -54,8 +54,7 @@ def main(args: argparse.Namespace) -> None:
     features = load_features(args.features)
     folder = VideoFolder(args.videos, features.filenames)
     if features.similarity is None:
-        scorer = choose_scorer(
-            features, device=args.device, max_pairs=args.max_pairs)
+        scorer = choose_scorer(features, device=args.device, max_pairs=args.max_pairs)
         features = features._replace(
             similarity=score_matrix(scorer, features.text, features.video))
     said: list[str] = []

@@ -21,8 +21,7 @@ test_pipeline = [
     *train_pipeline[2:]
 ]
 
-train_dataloader = dict(
-    dataset=dict(data_root=data_root, pipeline=train_pipeline))
+train_dataloader = dict(dataset=dict(data_root=data_root, pipeline=train_pipeline))
 val_dataloader = dict(
     dataset=dict(
         ann_file='val.json', data_root=data_root, pipeline=test_pipeline))

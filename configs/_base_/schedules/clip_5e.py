@@ -18,8 +18,7 @@ param_scheduler = dict(
     end=5,
     convert_to_iter_based=True)
 
-train_cfg = dict(
-    type='EpochBasedTrainLoop', max_epochs=5, val_begin=1, val_interval=1)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=5, val_begin=1, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 

@@ -1,4 +1,3 @@
 _base_ = 'centerclip-b2-2-16_vit-tiny-p16-res64_1xb72-u8-10e_shapes-rgb.py'
 
-model = dict(
-    head=dict(type='SequentialLSTMHead', embed_dims=128))
+model = dict(head=dict(type='SequentialLSTMHead', embed_dims=128))

@@ -123,8 +123,7 @@ class CLIPTextTower(TextTransformer):
         if num_blocks < 0:
             return
         self.positional_embedding.requires_grad = False
-        for module in (self.token_embedding,
-                       *self.tower_blocks()[:num_blocks]):
+        for module in (self.token_embedding, *self.tower_blocks()[:num_blocks]):
             module.requires_grad_(False)
 
     def load_pretrained(self, state: dict[str, Tensor], source: str) -> None:

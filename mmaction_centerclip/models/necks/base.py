@@ -223,8 +223,7 @@ class TokenReducer(TokenNeck):
     def to_videos(self, reduced: VideoTokens, segments: VideoTokens,
                   mask: Tensor | None) -> VideoTokens:
         """View reduced segments as videos of S frames."""
-        reduced = reduced.replace(
-            frame_mask=None, first_frames=segments.first_of_all())
+        reduced = reduced.replace(frame_mask=None, first_frames=segments.first_of_all())
         return reduced.videos(self.num_segments).replace(frame_mask=mask)
 
     @abstractmethod

@@ -156,8 +156,7 @@ class RandomTokenDrop(_TokenDrop):
         self.seed = seed
 
     @torch.compiler.disable
-    def scores(self, tokens: Tensor, token_mask: Tensor | None,
-               frames: int) -> Tensor:
+    def scores(self, tokens: Tensor, token_mask: Tensor | None, frames: int) -> Tensor:
         if self.training:
             scores = torch.rand(self.num_segments, tokens.shape[1])
         else:
@@ -169,8 +168,7 @@ class RandomTokenDrop(_TokenDrop):
 class NormTokenDrop(_TokenDrop):
     """Keep each segment's tokens of the largest norm."""
 
-    def scores(self, tokens: Tensor, token_mask: Tensor | None,
-               frames: int) -> Tensor:
+    def scores(self, tokens: Tensor, token_mask: Tensor | None, frames: int) -> Tensor:
         return norms(tokens)
 
 
@@ -194,8 +192,7 @@ class ClassSimilarityTokenDrop(_TokenDrop):
 class DuplicateTokenDrop(_TokenDrop):
     """Keep each segment's tokens least similar, by cosine, to the previous frame's."""
 
-    def scores(self, tokens: Tensor, token_mask: Tensor | None,
-               frames: int) -> Tensor:
+    def scores(self, tokens: Tensor, token_mask: Tensor | None, frames: int) -> Tensor:
         return novelty(tokens, frames, token_mask)
 
 
@@ -206,6 +203,5 @@ class RareTokenDrop(_TokenDrop):
     Ours, linear in the tokens; docs/benchmark.md has it with ``fuse=True``.
     """
 
-    def scores(self, tokens: Tensor, token_mask: Tensor | None,
-               frames: int) -> Tensor:
+    def scores(self, tokens: Tensor, token_mask: Tensor | None, frames: int) -> Tensor:
         return rarity(tokens, token_mask)

@@ -184,8 +184,7 @@ class TokenSelection(TokenReducer):
                 indices.shape[1])[:, None]
         return _gather(segments.patches.flatten(1, 2), indices), known
 
-    def _embed(self, patches: Tensor, segments: VideoTokens,
-               indices: Tensor) -> Tensor:
+    def _embed(self, patches: Tensor, segments: VideoTokens, indices: Tensor) -> Tensor:
         """Add the learned embeddings to kept tokens (B * S, 1, K, C)."""
         if self.cluster_embed is not None:
             patches = patches + self.cluster_embed

@@ -153,7 +153,11 @@ def test_a_clip_is_looked_for(tab, films):
 
 def test_a_clip_that_is_too_large_is_refused_before_it_is_sent(tab, tmp_path):
     (tmp_path / 'large.mp4').write_bytes(bytes(2**20 + 1))
+    held = []  # so that the file is there before the page knows what is too large
+    tab.route('**/about', lambda route: held.append(route))
+    tab.reload()
     tab.get_by_label('by a clip').set_input_files(tmp_path / 'large.mp4')
+    held[0].continue_()
     tab.locator('#status.error', has_text='large.mp4 is larger than 1 MiB').wait_for()
 
 

@@ -135,9 +135,10 @@ byId('form').addEventListener('submit', event => {
   } else go(filters(), history.state);
 });
 
-upload.addEventListener('change', () => {
+upload.addEventListener('change', async () => {
   const file = upload.files[0];
   if (!file) return;
+  await described.catch(() => {}); // what the page takes at most
   if (file.size > about.most_bytes) {
     asked++;
     return empty(`${file.name} is larger than ${about.most_bytes / 2 ** 20} MiB, the most `

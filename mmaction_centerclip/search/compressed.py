@@ -226,7 +226,11 @@ class CompressedVectors:
                 own = own[np.argsort(places[own])]
                 places = places[own]
                 scores = scores[own] + self._finer_products(threads, turned, places)
-                count += np.count_nonzero(np.isinf(scores))
+                if damaged := np.count_nonzero(np.isinf(scores)):
+                    count += damaged
+                    print_log(f'{self.path}: codes are damaged, and searches slow; '
+                              'delete it and open the index again, which makes it '
+                              'anew', 'current', logging.WARNING)
         return self.numbers[places[_highest(scores, count)]]
 
     def _search(self, threads: ThreadPoolExecutor, turned: np.ndarray, count: int
@@ -260,12 +264,7 @@ class CompressedVectors:
                  for (_, finer), first, start, stop in zip(
                      self._parts, self._first, ends, ends[1:])
                  for place in range(start, stop, FINER_AT_A_TIME)]
-        found = np.concatenate([*threads.map(products, *zip(*parts))])
-        if np.isinf(found).any():
-            print_log(f'{self.path}: codes are damaged, and searches slow; delete it '
-                      'and open the index again, which makes it anew', 'current',
-                      logging.WARNING)
-        return found
+        return np.concatenate([*threads.map(products, *zip(*parts))])
 
 
 def _highest(scores: np.ndarray, count: int) -> np.ndarray:

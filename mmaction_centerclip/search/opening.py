@@ -54,7 +54,7 @@ def _open_stored(store: IndexStore) -> SegmentTable:
         return values
 
     rows = arranged('row', np.int32 if store.last_row() < 2**31 else np.int64)
-    vectors = StoredVectors(store, rows, arranged('checksum', np.uint32), store.width())
+    vectors = StoredVectors(store, rows, arranged('checksum', np.uint32), found.width)
     segments = Segments(arranged('start'), arranged('end'), vectors)
     file_of = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     # Copied, where the block is in memory, as it would stay there for them.

@@ -159,6 +159,12 @@ def find_hits(ranking: Ranking, file_of: np.ndarray, segments: Segments,
     return hits
 
 
+def lowest_score(min_score: float | None) -> float:
+    """Return what a segment must score, where none given means any."""
+    return np.finfo(np.float32).min if min_score is None else check_number(
+        'min_score', min_score, lambda x: True, 'a number')
+
+
 def exclude_vectors(query: np.ndarray, excluded: np.ndarray) -> np.ndarray:
     """Make a query (E, ) orthogonal to what is excluded, (K, E), of unit length.
 
@@ -216,8 +222,7 @@ def join_moments(rows: Iterable[Hit], median: float, topk: int = 10,
     if best is not None:
         check_positive_int('best', best)
     check_number('median', median, lambda x: True, 'a number')
-    lowest = np.finfo(np.float32).min if min_score is None else check_number(
-        'min_score', min_score, lambda x: True, 'a number')
+    lowest = lowest_score(min_score)
     # An engine that is asked twice may give one twice.
     ordered = sorted({(hit.file, hit.start): hit for hit in rows}.values(),
                      key=lambda hit: (hit.file, hit.start))

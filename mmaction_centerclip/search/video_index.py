@@ -17,7 +17,7 @@ from .exports import cut_clip, export_hits
 from .folder_update import Added, FileEncoder, FolderUpdate
 from .opening import open_table
 from .parts import merge_parts
-from .ranking import Hit, exclude_vectors
+from .ranking import Hit, exclude_vectors, lowest_score
 from .records import FileRecord
 from .remembered import describe_model
 from .segment_table import Reranker, SegmentTable
@@ -124,8 +124,7 @@ class VideoIndex:
                 by a compressed copy. None: below 200,000, or without faiss.
         """
         check_positive_int('topk', topk)
-        lowest = np.finfo(np.float32).min if min_score is None else check_number(
-            'min_score', min_score, lambda x: True, 'a number')
+        lowest = lowest_score(min_score)
         patterns = [files] if isinstance(files, str) else files
         while True:
             self._load(exact)

@@ -60,14 +60,20 @@ def slow_hits(scores, file_of, start, end, topk, min_score, median):
     return hits
 
 
-@settings(deadline=None)
-@given(st.data())
-def test_neighbours_are_joined(data):
+def draw_segments(data, last_file):
+    """Scores of up to 25 segments, and their files, by which these are sorted."""
     count = data.draw(st.integers(1, 25))
     scores = np.array(data.draw(st.lists(
         st.integers(-8, 8), min_size=count, max_size=count)), np.float32) / 8
-    file_of = np.sort(data.draw(st.lists(
-        st.integers(0, 2), min_size=count, max_size=count)))
+    return scores, np.sort(data.draw(st.lists(
+        st.integers(0, last_file), min_size=count, max_size=count)))
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_neighbours_are_joined(data):
+    scores, file_of = draw_segments(data, last_file=2)
+    count = len(scores)
     gaps = np.array(data.draw(st.lists(
         st.booleans(), min_size=count, max_size=count)), float)
     start = np.arange(count) + np.cumsum(gaps)
@@ -176,11 +182,8 @@ def test_two_questions_give_the_moments_of_all(kind, tmp_path):
 @given(st.data())
 def test_only_the_best_begin_a_moment(data):
     """What files that were not asked for have cannot be known."""
-    count = data.draw(st.integers(1, 25))
-    scores = np.array(data.draw(st.lists(
-        st.integers(-8, 8), min_size=count, max_size=count)), np.float32) / 8
-    file_of = np.sort(data.draw(st.lists(
-        st.integers(0, 4), min_size=count, max_size=count)))
+    scores, file_of = draw_segments(data, last_file=4)
+    count = len(scores)
     start, best = np.arange(count), data.draw(st.integers(1, 25))
     topk, lowest = data.draw(st.integers(1, 6)), data.draw(st.sampled_from([-2., .25]))
     first = np.argsort(-scores, kind='stable')[:best]

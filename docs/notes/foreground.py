@@ -18,6 +18,7 @@ from mmaction_centerclip.apis import init_retriever
 from mmaction_centerclip.benchmarking import (
     REDUCERS,
     Budget,
+    TowerShape,
     budget_necks,
     clip_frames,
     parse_budget,
@@ -100,8 +101,8 @@ def main() -> None:
     tower, frames = tower_of(model), clip_frames(cfg)
     rows = []
     for name in args.reducers:
-        necks = budget_necks(REDUCERS[name], args.budget, 0, len(tower.tower_blocks()),
-                             (frames, len(tower.patch_positions())))
+        necks = budget_necks(REDUCERS[name], args.budget, 0,
+                             TowerShape.of(tower, frames))
         kept, every = share_of(twin, necks, frames // tower.tubelet_size)
         rows.append([name, f'{kept:.0f}', f'{every:.0f}'])
     print(format_table(['reducer', 'kept tokens that show a shape, %', 'of all, %'],

@@ -2,6 +2,7 @@
 from .budgets import (
     REDUCERS,
     Budget,
+    TowerShape,
     budget_necks,
     check_reducers,
     parse_budget,
@@ -42,10 +43,10 @@ from .tables import (
 from .twin import Prices, fidelity, neighbor_agreement
 
 __all__ = ['Budget', 'CellLog', 'PRICES', 'Prices', 'Quality', 'REDUCERS', 'Run',
-           'budget_necks', 'build_model', 'build_pair', 'cell_key', 'check_cpu_time',
-           'check_reducers', 'clip_frames', 'compare_cells', 'count_macs',
-           'describe_machine', 'differences_table', 'encoding', 'fidelity',
-           'format_sweep', 'frame_size', 'markdown_table', 'measure_pair',
+           'TowerShape', 'budget_necks', 'build_model', 'build_pair', 'cell_key',
+           'check_cpu_time', 'check_reducers', 'clip_frames', 'compare_cells',
+           'count_macs', 'describe_machine', 'differences_table', 'encoding',
+           'fidelity', 'format_sweep', 'frame_size', 'markdown_table', 'measure_pair',
            'median_ratio', 'neighbor_agreement', 'normalized', 'paired_difference',
            'pareto_front', 'parse_budget', 'peak_mib', 'plot_sweep', 'read_clips',
            'summarize_cells', 'sweep_markdown', 'time_turns', 'tower_config',

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from mmaction.registry import MODELS
 
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.models.backbones import VideoTower
 from mmaction_centerclip.models.necks import TokenNeck
 from mmaction_centerclip.utils.option_types import init_options
 
@@ -52,39 +53,51 @@ def parse_budget(text: str) -> Budget:
     return Budget(*map(int, parts.groups()))
 
 
-def budget_necks(reducer: Mapping, budget: Budget, seed: int, depth: int,
-                 frame_tokens: tuple[int, int]) -> list[dict]:
+class TowerShape(NamedTuple):
+    """Blocks of a tower, the frames T that its necks see, and patches N of each."""
+    depth: int
+    frames: int
+    patches: int
+
+    @classmethod
+    def of(cls, tower: VideoTower, frames: int) -> 'TowerShape':
+        """Return the shape of a tower for a clip of ``frames``, maybe in tubelets."""
+        return cls(len(tower.tower_blocks()), frames // tower.tubelet_size,
+                   len(tower.patch_positions()))
+
+
+def budget_necks(reducer: Mapping, budget: Budget, seed: int, shape: TowerShape
+                 ) -> list[dict]:
     """Return the necks that give a reducer, a neck's config, a budget.
 
     A budget sets the options that the reducer leaves open and its class takes.
     Merging, which loses ``r`` tokens a block, gets a neck in each block from the
     budget's to the last, with steps of equal shares: it works on more tokens meanwhile.
-    Those behind a join of clips are ``TokenMerging``. ``frame_tokens`` are frames T of
-    a video, patches N of a frame.
+    Those behind a join of clips are ``TokenMerging``.
 
     Examples:
-        >>> from mmaction_centerclip.benchmarking import REDUCERS, Budget, budget_necks
-        >>> budget_necks(REDUCERS['tome'], Budget(3, 4, 16), 0, 4, (8, 16))
+        >>> from mmaction_centerclip.benchmarking import (
+        ...     REDUCERS, Budget, TowerShape, budget_necks)
+        >>> budget_necks(REDUCERS['tome'], Budget(3, 4, 16), 0, TowerShape(4, 8, 16))
         ... # doctest: +NORMALIZE_WHITESPACE
         [{'type': 'TokenMerging', 'before_block': 3, 'num_segments': 4, 'r': 9},
          {'type': 'TokenMerging', 'before_block': 4, 'num_segments': 4, 'r': 7}]
     """
     taken = _options(reducer)
-    if budget.block > depth:
-        raise InputError(f'budget {tuple(budget)}: block must be at most {depth}, the '
-                         f'blocks of the tower, got {budget.block}')
+    if budget.block > shape.depth:
+        raise InputError(f'budget {tuple(budget)}: block must be at most '
+                         f'{shape.depth}, the blocks of the tower, got {budget.block}')
     options = dict(before_block=budget.block, num_segments=budget.segments,
                    num_centers=budget.tokens, seed=seed)
     neck = {name: value for name, value in options.items() if name in taken}
     neck = {'type': reducer['type'], **neck, **reducer}
     if 'r' not in taken or 'r' in reducer:
         return [neck]
-    frames, patches = frame_tokens
     joins = not MODELS.get(reducer['type']).inside_block
     within = dict(type='TokenMerging') if joins else neck
-    blocks = range(budget.block, depth + 1)
+    blocks = range(budget.block, shape.depth + 1)
     places = [(neck, budget.block)] * joins + [(within, block) for block in blocks]
-    start, steps = frames // budget.segments * patches, len(places)
+    start, steps = shape.frames // budget.segments * shape.patches, len(places)
     left = [round(start * (budget.tokens / start) ** (step / steps))
             for step in range(steps + 1)]
     if any(2 * after < before for before, after in zip(left, left[1:])):

@@ -1,4 +1,5 @@
 """The cells of a sweep: a config, a reducer, a budget and a seed each; their log."""
+import contextlib
 import copy
 import hashlib
 import itertools
@@ -20,7 +21,7 @@ from mmaction_centerclip.utils.files import hash_file
 from mmaction_centerclip.utils.weights import hash_weights
 from mmaction_centerclip.visualization import tower_of
 
-from .budgets import Budget, budget_necks, used_budget
+from .budgets import Budget, TowerShape, budget_necks, used_budget
 from .measure import describe_machine
 from .models import build_model, clip_frames, tower_config, video_files, without_necks
 from .twin import MeasuredTwin, Prices, TwinData
@@ -42,12 +43,12 @@ class Quality(NamedTuple):
 class Run:
     """The cells of a config and a seed: reducers at budgets, beside none.
 
-    A cell is told by its options and ``contents``, a hash of the config, the weights,
-    the annotations, all videos and the machine. The model is a retriever, whose necks
-    are left out. ``way`` is one of ``WAYS``. ``checkpoint`` None: what
-    ``model.pretrained`` names. ``train`` trains the model of a config with a seed in a
-    folder of a name, and returns its checkpoint; None: reducers are put into the model
-    as it is.
+    A cell is told by its options, the necks that a budget makes of them, and
+    ``contents``, a hash of the config, the weights, the annotations, all videos and the
+    machine. The model is a retriever, whose necks are left out. ``way`` is one of
+    ``WAYS``. ``checkpoint`` None: what ``model.pretrained`` names. ``train`` trains the
+    model of a config with a seed in a folder of a name, and returns its checkpoint;
+    None: reducers are put into the model as it is.
     """
 
     def __init__(self, path: str, cfg: Config, seed: int, quality: Quality,
@@ -57,14 +58,16 @@ class Run:
         self.way, self.checkpoint, self.train = way, checkpoint, train
         self.cfg = without_necks(cfg)
         prepare_config(self.cfg)
-        self.contents = self._hash()
+        model = self.twin()
+        self.shape = TowerShape.of(tower_of(model), clip_frames(self.cfg))
+        self.contents = self._hash(model)
 
     def twin(self) -> nn.Module:
         """Build the model without necks, of random weights if cells are trained."""
         return build_model(self.cfg) if self.train else init_retriever(
             self.cfg, self.checkpoint)
 
-    def _hash(self) -> str:
+    def _hash(self, model: nn.Module) -> str:
         """Hash what is measured, and on what."""
         config = self.cfg.to_dict()
         digest = hashlib.sha256(repr(config).encode())
@@ -75,7 +78,7 @@ class Run:
             loaders.append('train')
             files += [x for x in tree_leaves(config['model']) if isinstance(x, str)]
         else:
-            hash_weights(digest, self.twin())
+            hash_weights(digest, model)
         for name in loaders:
             with config_errors(f'{name}_dataloader'):
                 dataset = DATASETS.build(self.cfg[f'{name}_dataloader'].dataset)
@@ -94,13 +97,13 @@ class Run:
                       **self.quality._asdict(), **self.prices._asdict())
         del shared['videos']  # whose contents are in the hash
         cells = [dict(shared, reducer='none', options=None, block=None, segments=None,
-                      tokens=None)]
+                      tokens=None, necks=[])]
         for (name, options), budget in itertools.product(reducers.items(), budgets):
-            try:
+            used, necks = tuple(budget), None
+            with contextlib.suppress(InputError):  # which the cell's row will say
                 used = used_budget(options, budget)
-            except InputError:  # which the cell's row will say
-                used = tuple(budget)
-            cells.append(dict(shared, reducer=name, options=options,
+                necks = self._necks(options, used)
+            cells.append(dict(shared, reducer=name, options=options, necks=necks,
                               **dict(zip(Budget._fields, used))))
         return list({cell_key(cell): cell for cell in cells}.values())
 
@@ -117,7 +120,10 @@ class Run:
         twin = None if self.train else MeasuredTwin(model, data, self.prices)
         for cell in cells:
             try:
-                necks = self._necks(cell, model)
+                necks = cell['necks']
+                if necks is None:
+                    necks = self._necks(cell['options'],
+                                        [cell[name] for name in Budget._fields])
                 figures, found = (self._trained(necks, cell, data) if twin is None else
                                   twin.measure(necks))
                 yield dict(cell=cell, figures=figures, found=found)
@@ -126,14 +132,9 @@ class Run:
                 reason = ' '.join(str(error).split())
                 yield dict(cell=cell, failed=': '.join(filter(None, (kind, reason))))
 
-    def _necks(self, cell: dict, model: nn.Module) -> list[dict]:
-        if cell['reducer'] == 'none':
-            return []
-        tower = tower_of(model)
-        budget = Budget(cell['block'], cell['segments'] or 1, cell['tokens'] or 1)
-        return budget_necks(
-            cell['options'], budget, self.seed, len(tower.tower_blocks()),
-            (clip_frames(self.cfg), len(tower.patch_positions())))
+    def _necks(self, options: Mapping, used: Sequence[int | None]) -> list[dict]:
+        budget = Budget(*(part or 1 for part in used))
+        return budget_necks(options, budget, self.seed, self.shape)
 
     def _trained(self, necks: list[dict], cell: dict, data: TwinData
                  ) -> tuple[dict[str, float], dict[str, list]]:
@@ -159,7 +160,7 @@ def cell_key(cell: dict) -> str:
 
 def train_key(cell: dict) -> str:
     """Return the name of a cell's training, which prices have no part in."""
-    told = {name: cell[name] for name in (*GROUP, 'options', 'seed', 'contents', 'way')}
+    told = {name: cell[name] for name in (*GROUP, 'necks', 'seed', 'contents', 'way')}
     return hashlib.sha256(cell_key(told).encode()).hexdigest()[:12]
 
 

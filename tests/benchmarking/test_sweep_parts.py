@@ -12,6 +12,7 @@ from mmaction_centerclip.benchmarking import (
     REDUCERS,
     Budget,
     CellLog,
+    TowerShape,
     budget_necks,
     check_reducers,
     compare_cells,
@@ -30,7 +31,7 @@ from mmaction_centerclip.benchmarking import (
     video_files,
 )
 from mmaction_centerclip.errors import InputError
-from mmaction_centerclip.models import TimmVisionTower
+from mmaction_centerclip.models import TimmVisionTower, VideoMAETower
 
 from ..datasets.clips import h264, write_clip
 
@@ -208,7 +209,7 @@ def test_the_table_of_the_docs():
 @pytest.mark.parametrize('name', [name for name in REDUCERS if name != 'rlt'])
 def test_every_reducer_leaves_the_budget(name):
     budget = Budget(2, 2, 8)
-    necks = budget_necks(REDUCERS[name], budget, 0, 3, (4, 16))
+    necks = budget_necks(REDUCERS[name], budget, 0, TowerShape(3, 4, 16))
     tower = TimmVisionTower(img_size=64, embed_dim=16, depth=3, num_heads=2,
                             num_classes=0, necks=json.loads(json.dumps(necks))).eval()
     left = tower.run_blocks(torch.rand(1, 4, 3, 64, 64)).patches.shape
@@ -216,11 +217,24 @@ def test_every_reducer_leaves_the_budget(name):
     assert left == (1, 2, 8 if takes_tokens else 16, 16)
 
 
+@pytest.mark.parametrize('name', ['tome', 'tempme', 'vidtldr'])
+def test_merging_leaves_the_budget_of_tubelets(name):
+    """Frames that enter a tubelet together are one frame of the necks."""
+    tower = VideoMAETower(img_size=64, embed_dims=16, depth=3, num_heads=2,
+                          num_frames=8)
+    shape = TowerShape.of(tower, 8)
+    assert shape == (3, 4, 16)
+    necks = budget_necks(REDUCERS[name], Budget(2, 1, 20), 0, shape)
+    tower = VideoMAETower(img_size=64, embed_dims=16, depth=3, num_heads=2,
+                          num_frames=8, necks=necks).eval()
+    assert tower.run_blocks(torch.rand(1, 8, 3, 64, 64)).patches.shape[2] == 20
+
+
 def test_budgets_that_cannot_be():
     with pytest.raises(InputError, match='cannot become 3 in 2 steps'):
-        budget_necks(REDUCERS['tome'], Budget(2, 1, 3), 0, 3, (4, 16))
+        budget_necks(REDUCERS['tome'], Budget(2, 1, 3), 0, TowerShape(3, 4, 16))
     with pytest.raises(InputError, match='block must be at most 3'):
-        budget_necks(REDUCERS['norm'], Budget(4, 1, 3), 0, 3, (4, 16))
+        budget_necks(REDUCERS['norm'], Budget(4, 1, 3), 0, TowerShape(3, 4, 16))
     with pytest.raises(InputError, match='type must be a registered neck'):
         used_budget(dict(type='Nothing'), Budget(4, 1, 3))
     for text in ('1,x,2', '1,2', '1,0,2', '1,2,' + '9' * 5000):
@@ -229,8 +243,8 @@ def test_budgets_that_cannot_be():
 
 
 def test_what_a_reducer_says_goes_before_the_budget():
-    neck, = budget_necks(dict(REDUCERS['random'], num_centers=9), Budget(1, 2, 3), 5, 3,
-                         (4, 16))
+    neck, = budget_necks(dict(REDUCERS['random'], num_centers=9), Budget(1, 2, 3), 5,
+                         TowerShape(3, 4, 16))
     assert (neck['num_centers'], neck['seed'], neck['before_block']) == (9, 5, 1)
     assert used_budget(REDUCERS['rlt'], Budget(3, 4, 16)) == (1, 4, None)
     assert used_budget(dict(REDUCERS['norm'], num_centers=0.2), Budget(3, 4, 16)) == (

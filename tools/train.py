@@ -56,10 +56,10 @@ def merge_args(cfg, args: argparse.Namespace) -> None:
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
     if args.resume is not None:
-        cfg.load_from = args.resume if args.resume != 'auto' else find_resumable(
-            cfg.work_dir)
-        cfg.resume = cfg.load_from is not None
-    if args.resume != 'auto':  # which has read it
+        found = args.resume if args.resume != 'auto' else find_resumable(cfg.work_dir)
+        cfg.resume = found is not None
+        cfg.load_from = found or cfg.get('load_from')
+    if args.resume != 'auto' or not cfg.resume:  # else it was read
         launching.check_checkpoint(cfg.get('load_from'))
 
     if args.auto_scale_lr:

@@ -40,6 +40,7 @@ from .tables import (
     summarize_cells,
     sweep_markdown,
 )
+from .trainings import run_training
 from .twin import Prices, fidelity, neighbor_agreement
 
 __all__ = ['Budget', 'CellLog', 'PRICES', 'Prices', 'Quality', 'REDUCERS', 'Run',
@@ -49,5 +50,6 @@ __all__ = ['Budget', 'CellLog', 'PRICES', 'Prices', 'Quality', 'REDUCERS', 'Run'
            'fidelity', 'format_sweep', 'frame_size', 'markdown_table', 'measure_pair',
            'median_ratio', 'neighbor_agreement', 'normalized', 'paired_difference',
            'pareto_front', 'parse_budget', 'peak_mib', 'plot_sweep', 'read_clips',
-           'summarize_cells', 'sweep_markdown', 'time_turns', 'tower_config',
-           'training_step', 'used_budget', 'video_files', 'zoo_backbone']
+           'run_training', 'summarize_cells', 'sweep_markdown', 'time_turns',
+           'tower_config', 'training_step', 'used_budget', 'video_files',
+           'zoo_backbone']

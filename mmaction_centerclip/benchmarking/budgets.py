@@ -97,7 +97,12 @@ def budget_necks(reducer: Mapping, budget: Budget, seed: int, shape: TowerShape
     within = dict(type='TokenMerging') if joins else neck
     blocks = range(budget.block, shape.depth + 1)
     places = [(neck, budget.block)] * joins + [(within, block) for block in blocks]
-    start, steps = shape.frames // budget.segments * shape.patches, len(places)
+    start, steps = shape.patches, len(places)
+    if neck.get('num_segments') is not None:  # else each frame is merged by itself
+        start *= shape.frames // neck['num_segments']
+    if budget.tokens > start:
+        raise InputError(f'{budget.tokens} tokens cannot be left of {start}, of '
+                         f'{shape.frames} frames of {shape.patches} patches')
     left = [round(start * (budget.tokens / start) ** (step / steps))
             for step in range(steps + 1)]
     if any(2 * after < before for before, after in zip(left, left[1:])):
@@ -109,12 +114,17 @@ def budget_necks(reducer: Mapping, budget: Budget, seed: int, shape: TowerShape
 
 
 def used_budget(reducer: Mapping, budget: Budget) -> tuple[int | None, ...]:
-    """Return a budget with None for what the reducer does not take."""
+    """Return a budget with None for what the reducer does not take or sets otherwise.
+
+    What it sets goes before the budget, and lists, of several blocks, are none.
+    """
     taken = _options(reducer)
-    return (reducer.get('before_block', budget.block),
-            budget.segments if 'num_segments' in taken else None,
+    used = [reducer.get('before_block', budget.block),
+            reducer.get('num_segments', budget.segments)
+            if 'num_segments' in taken else None,
             reducer.get('num_centers', budget.tokens)
-            if {'num_centers', 'r'} & taken else None)
+            if {'num_centers', 'r'} & taken and 'r' not in reducer else None]
+    return tuple(part if isinstance(part, (int, float)) else None for part in used)
 
 
 def check_reducers(reducers: object, source: str) -> dict[str, dict]:
@@ -128,6 +138,9 @@ def check_reducers(reducers: object, source: str) -> dict[str, dict]:
     except (TypeError, ValueError) as error:
         raise InputError(f'{source}: expected options of plain types: '
                          f'{error}') from None
+    if 'none' in reducers:
+        raise InputError(f"{source}: 'none' is the model without a reducer, expected "
+                         'another name')
     return {str(name): dict(options) for name, options in reducers.items()}
 
 

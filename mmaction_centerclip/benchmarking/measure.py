@@ -1,9 +1,12 @@
 """Count multiply-adds and memory, and time calls that take turns."""
 import contextlib
+import platform
+import re
 import statistics
 import time
 import weakref
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -123,9 +126,18 @@ def check_cpu_time(device: str) -> None:
                          f'{torch.get_num_threads()} threads on {device}')
 
 
+def _cpu_name() -> str:
+    """Return the processor's name where the system has one, else its architecture."""
+    with contextlib.suppress(OSError, TypeError):
+        return re.search(r'model name\s*: (.+)', Path('/proc/cpuinfo').read_text())[1]
+    return platform.processor() or platform.machine()
+
+
 def describe_machine(device: str = 'cpu') -> str:
     """Return the names of the device and of torch, and the number of threads."""
     if device.startswith('cuda'):
         device = torch.cuda.get_device_name(device)
+    elif device == 'cpu':
+        device = _cpu_name()
     return (f'{device}, {torch.get_num_threads()} CPU threads, '
             f'torch {torch.__version__}')

@@ -5,7 +5,7 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from mmaction_centerclip.engine.config import prepare_config
 from mmaction_centerclip.errors import InputError, config_errors
 from mmaction_centerclip.utils.files import hash_file
 from mmaction_centerclip.utils.weights import hash_weights
+from mmaction_centerclip.version import __version__
 from mmaction_centerclip.visualization import tower_of
 
 from .budgets import Budget, TowerShape, budget_necks, used_budget
@@ -43,12 +44,12 @@ class Quality(NamedTuple):
 class Run:
     """The cells of a config and a seed: reducers at budgets, beside none.
 
-    A cell is told by its options, the necks that a budget makes of them, and
-    ``contents``, a hash of the config, the weights, the annotations, all videos and the
-    machine. The model is a retriever, whose necks are left out. ``way`` is one of
-    ``WAYS``. ``checkpoint`` None: what ``model.pretrained`` names. ``train`` trains the
-    model of a config with a seed in a folder of a name, and returns its checkpoint;
-    None: reducers are put into the model as it is.
+    A cell is told by its options, the necks that a budget makes of them, the machine,
+    and ``contents``, a hash of this package's version, the config, the weights, the
+    annotations and all videos. The model is a retriever, whose necks are left out.
+    ``way`` is one of ``WAYS``. ``checkpoint`` None: what ``model.pretrained`` names.
+    ``train`` trains the model of a config with a seed in a folder of a name, and
+    returns its checkpoint; None: reducers are put into the model as it is.
     """
 
     def __init__(self, path: str, cfg: Config, seed: int, quality: Quality,
@@ -60,6 +61,8 @@ class Run:
         prepare_config(self.cfg)
         model = self.twin()
         self.shape = TowerShape.of(tower_of(model), clip_frames(self.cfg))
+        self.machine = describe_machine(prices.device)
+        self.clips = _hash_files(video_files(quality.videos)) if quality.videos else ''
         self.contents = self._hash(model)
 
     def twin(self) -> nn.Module:
@@ -70,13 +73,12 @@ class Run:
     def _hash(self, model: nn.Module) -> str:
         """Hash what is measured, and on what."""
         config = self.cfg.to_dict()
-        digest = hashlib.sha256(repr(config).encode())
-        digest.update(describe_machine(self.prices.device).encode())
-        loaders = ['test'] if self.quality.retrieval else []
-        files: list = video_files(self.quality.videos) if self.quality.videos else []
+        digest = hashlib.sha256(repr((config, __version__)).encode())
+        loaders, files = ['test'] if self.quality.retrieval else [], []
         if self.train:
             loaders.append('train')
-            files += [x for x in tree_leaves(config['model']) if isinstance(x, str)]
+            named = tree_leaves([config['model'], config.get('load_from')])
+            files += [x for x in named if isinstance(x, str)]
         else:
             hash_weights(digest, model)
         for name in loaders:
@@ -85,8 +87,7 @@ class Run:
             samples = [dataset.get_data_info(i) for i in range(len(dataset))]
             digest.update(repr(samples).encode())
             files += dict.fromkeys(sample['filename'] for sample in samples)
-        for name in filter(os.path.isfile, files):
-            digest.update(hash_file(name).encode())
+        digest.update(_hash_files(files).encode())
         return digest.hexdigest()[:16]
 
     def cells(self, reducers: Mapping[str, dict], budgets: Sequence[Budget]
@@ -94,13 +95,14 @@ class Run:
         """Return each cell once, the one without a reducer first."""
         shared = dict(config=Path(self.path).stem, seed=self.seed,
                       contents=self.contents, way=self.way,
-                      **self.quality._asdict(), **self.prices._asdict())
-        del shared['videos']  # whose contents are in the hash
+                      machine=self.machine, **self.quality._asdict(),
+                      **self.prices._asdict())
+        shared['videos'] = self.clips  # by their contents
         cells = [dict(shared, reducer='none', options=None, block=None, segments=None,
                       tokens=None, necks=[])]
         for (name, options), budget in itertools.product(reducers.items(), budgets):
             used, necks = tuple(budget), None
-            with contextlib.suppress(InputError):  # which the cell's row will say
+            with contextlib.suppress(Exception):  # The cell's row will say it.
                 used = used_budget(options, budget)
                 necks = self._necks(options, used)
             cells.append(dict(shared, reducer=name, options=options, necks=necks,
@@ -144,6 +146,12 @@ class Run:
         model = init_retriever(cfg, self.train(cfg, self.seed, train_key(cell)))
         plain.load_state_dict(model.state_dict(), strict=False)
         return MeasuredTwin(plain, data, self.prices).measure(necks, model)
+
+
+def _hash_files(names: Iterable[str]) -> str:
+    """Return a hash of the contents of those names that are files."""
+    hashes = ''.join(map(hash_file, filter(os.path.isfile, names)))
+    return hashlib.sha256(hashes.encode()).hexdigest()[:16]
 
 
 def budget_text(*budget: int | None, absent: str = '–') -> str:

@@ -168,6 +168,10 @@ class MeasuredTwin:
         inputs = {name: x[:self.prices.batch_size] for name, x in
                   self.model.data_preprocessor(batch)['inputs'].items()
                   if name in ('imgs', 'frame_mask')}
+        if len(inputs['imgs']) < self.prices.batch_size:
+            raise InputError(f'batch_size must be at most {len(inputs["imgs"])}, the '
+                             'videos that are held as one batch, got '
+                             f'{self.prices.batch_size}')
         price, clock, repeats, _, _, compiled = self.prices
         return {**figures, **measure_pair(
             model, self.model, inputs, price, repeats, CLOCKS[clock],

@@ -235,6 +235,10 @@ def test_budgets_that_cannot_be():
         budget_necks(REDUCERS['tome'], Budget(2, 1, 3), 0, TowerShape(3, 4, 16))
     with pytest.raises(InputError, match='block must be at most 3'):
         budget_necks(REDUCERS['norm'], Budget(4, 1, 3), 0, TowerShape(3, 4, 16))
+    for segments, tokens in ((1, 65), (5, 1)):
+        with pytest.raises(InputError, match='cannot be left of (64|0), of 4 fr'):
+            budget_necks(REDUCERS['tome'], Budget(2, segments, tokens), 0,
+                         TowerShape(3, 4, 16))
     with pytest.raises(InputError, match='type must be a registered neck'):
         used_budget(dict(type='Nothing'), Budget(4, 1, 3))
     for text in ('1,x,2', '1,2', '1,0,2', '1,2,' + '9' * 5000):
@@ -249,6 +253,13 @@ def test_what_a_reducer_says_goes_before_the_budget():
     assert used_budget(REDUCERS['rlt'], Budget(3, 4, 16)) == (1, 4, None)
     assert used_budget(dict(REDUCERS['norm'], num_centers=0.2), Budget(3, 4, 16)) == (
         3, 4, 0.2)
+    blocks = dict(REDUCERS['norm'], before_block=[1, 2], num_segments=[4, 2])
+    assert used_budget(blocks, Budget(3, 4, 16)) == (None, None, 16)
+    assert used_budget(dict(REDUCERS['tome'], r=3), Budget(3, 4, 16)) == (3, 4, None)
+    frames = dict(REDUCERS['tome'], num_segments=None)
+    assert used_budget(frames, Budget(2, 4, 8)) == (2, None, 8)
+    necks = budget_necks(frames, Budget(2, 4, 8), 0, TowerShape(3, 4, 16))
+    assert [neck['r'] for neck in necks] == [5, 3]
 
 
 def test_reducers_of_a_file():
@@ -256,6 +267,8 @@ def test_reducers_of_a_file():
     for reducers in (None, [], dict(x=5)):
         with pytest.raises(InputError, match='f.py: expected reducers, a dict of nam'):
             check_reducers(reducers, 'f.py')
+    with pytest.raises(InputError, match="'none' is the model without a reducer"):
+        check_reducers(dict(none=dict(type='A')), 'f.py')
     with pytest.raises(InputError, match='f.py: expected options of plain types'):
         check_reducers(dict(x=dict(type='A', function=print)), 'f.py')
     for name in ('CLIPVisionTower', 'os.system', 5):

@@ -97,6 +97,9 @@ def test_load_from_may_start_another_head(train, trained, tmp_path):
     assert (tmp_path / 'work/epoch_1.pth').is_file(), printed
     log, = (tmp_path / 'work').glob('*/*.log')
     assert '5 keys of the model are new' in log.read_text()
+    # Also where --resume finds nothing to go on with.
+    assert 'no such file: none.pth' in train('load_from=none.pth', resume=True,
+                                             work_dir=tmp_path / 'fresh')
     printed = train(start, 'model.arch.vision_cfg.width=64',
                     work_dir=tmp_path / 'other')
     assert 'of another shape' in printed

@@ -127,7 +127,8 @@ def test_cells_are_told_by_what_made_them(load_tool, tiny_config, shapes, tmp_pa
         return run
 
     def contents(*options):
-        return make_run(*options).contents
+        run = make_run(*options)
+        return run.contents, run.clips
 
     # Prices have no part in a training, but in a cell.
     cells = [make_run('--train', '--repeats', repeats).cells({}, [])[0]
@@ -187,6 +188,22 @@ def test_a_killed_sweep_goes_on_with_equal_rows(run_tool, trained, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_training_ends_with_its_sweep(run_tool, tiny_config, tmp_path):
+    options = [tiny_config, '--train', '--reducers', 'random', '--budgets', '2,2,8',
+               *FAST, '--work-dir', tmp_path, '--cfg-options', 'train_cfg.max_epochs=2',
+               'param_scheduler.end=2']
+    process = start_tool(TOOL, *options)
+    while process.is_alive() and not any(tmp_path.glob('train/*/epoch_1.pth')):
+        time.sleep(.01)
+    process.kill()  # and nothing of what it has started
+    process.join()
+    run_tool(TOOL, *options)
+    assert ['failed' in row for row in rows_of(tmp_path)] == [False, False]
+    logs = [path.read_text() for path in tmp_path.glob('train/*.log')]
+    assert any('Resuming from' in log for log in logs)
+
+
+@pytest.mark.slow
 def test_cells_are_trained_and_finetuned(run_tool, tiny_config, trained, tmp_path):
     options = ['--reducers', 'kmedoids', *FAST, '--work-dir', tmp_path, '--cfg-options',
                'train_cfg.max_epochs=1', 'train_cfg.val_interval=1',
@@ -194,7 +211,7 @@ def test_cells_are_trained_and_finetuned(run_tool, tiny_config, trained, tmp_pat
     run_tool(TOOL, tiny_config, '--train', '--budgets', '2,3,8', *options)
     none, three = rows_of(tmp_path)
     assert none['figures']['mac_ratio'] == 1 and 't2v/R1' in none['figures']
-    assert 'the training failed' in three['failed']
+    assert 'the training ended with code 1, see' in three['failed']
     assert 'num_segments must divide' in three['failed']
     # From weights, whose name is a pattern.
     logs = tmp_path / 'train'
@@ -231,6 +248,7 @@ def test_a_checkpoint_of_another_number_of_frames(run_tool, trained, tmp_path):
     (['--reducers', 'best'], "--reducers must be one of"),
     (['--budgets', '2,4'], "a budget is BLOCK,SEGMENTS,TOKENS"),
     (['--budgets', '2,0,4'], "got '2,0,4'"),
+    (['--seeds', '1', '0', '1'], '--seeds: expected each once, got [1, 0, 1]'),
     (['--checkpoint', 'no{seed}.pth'], 'no such file: no0.pth'),
     (['--checkpoint', 'x{foo}{'], 'no such file: x{foo}{'),
     (['--against', 'best'], '--against must be one of'),

@@ -10,17 +10,13 @@ measured again. A cell that fails is a row that says why.
 import argparse
 import csv
 import io
-import multiprocessing
-import os
-import runpy
-import sys
 from collections.abc import Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
 
 from mmaction_centerclip import cli
-from mmaction_centerclip.errors import InputError, check_choice
+from mmaction_centerclip.errors import InputError, check_choice, warn
 from mmaction_centerclip.utils.files import write_text
 from mmaction_centerclip.utils.progress import Progress
 
@@ -70,8 +66,9 @@ def parse_args() -> argparse.Namespace:
                         help='where cells.jsonl, table.csv, table.md and sweep.png go')
     what = parser.add_argument_group('what to measure')
     what.add_argument('--reducers', nargs='+', metavar='NAME',
-                      help='of docs/benchmark.md, and of --reducer-file; default: all. '
-                      'The model without any is always there')
+                      help='of docs/benchmark.md, and of --reducer-file; default: all '
+                      'of the file, or of the page. The model without any is always '
+                      'there')
     what.add_argument(
         '--reducer-file', metavar='FILE',
         help='a .py, .yaml or .json with "reducers": names with the options of a neck; '
@@ -120,20 +117,20 @@ if __name__ == '__main__':
     ARGS = parse_args()  # before imports that take seconds
 
 import torch
-from mmengine.config import Config
 
 import mmaction_centerclip.benchmarking as bench
-from mmaction_centerclip.engine import find_resumable, launching, lock_work_dir
+from mmaction_centerclip.engine import launching, lock_work_dir
 from mmaction_centerclip.utils.tables import format_table
 
 
 def read_reducers(args: argparse.Namespace) -> dict[str, dict]:
     """Return the options of the chosen reducers."""
-    known = dict(bench.REDUCERS)
-    args.reducers = args.reducers or [*known]
+    known, given = bench.REDUCERS, {}
     if args.reducer_file:
-        given = launching.read_config(args.reducer_file).get('reducers')
-        known.update(bench.check_reducers(given, args.reducer_file))
+        given = bench.check_reducers(launching.read_config(args.reducer_file).get(
+            'reducers'), args.reducer_file)
+    args.reducers = args.reducers or [*(given or known)]
+    known = {**known, **given}
     for name in args.reducers:
         check_choice('--reducers', name, known)
     for name in args.against:
@@ -165,7 +162,8 @@ def make_runs(path: str, seed: int, args: argparse.Namespace) -> Iterator[bench.
         launching.allow_other_settings(cfg, args.allow_other)
         if pretrained:
             cfg.model.pretrained = pretrained
-        train = None if way == 'put in' else partial(run_training, args)
+        train = None if way == 'put in' else partial(
+            bench.run_training, TRAIN, Path(args.work_dir, 'train'))
         return bench.Run(path, cfg, seed, quality, prices, way, checkpoint, train)
 
     if args.checkpoint or args.pretrained is not None:
@@ -175,50 +173,6 @@ def make_runs(path: str, seed: int, args: argparse.Namespace) -> Iterator[bench.
         yield make_run('scratch', None)
     if args.finetune:
         yield make_run('finetuned', fill_in(args.finetune, path, seed))
-
-
-def run_training(args: argparse.Namespace, cfg: Config, seed: int, name: str) -> str:
-    """Train by tools/train.py, going on where a killed one ended."""
-    folder = Path(args.work_dir, 'train', name)
-    folder.mkdir(parents=True, exist_ok=True)
-    cfg.dump(folder.with_suffix('.py'))
-    log = folder.with_suffix('.log')
-    log.touch()
-    process = fresh_processes().Process(target=train, args=(log, [
-        str(folder.with_suffix('.py')), '--work-dir', str(folder), '--seed', str(seed),
-        '--resume', '--no-validate']))
-    process.start()
-    try:
-        process.join()
-    finally:
-        process.terminate()
-    if process.exitcode:
-        said = log.read_text(errors='replace').splitlines() or ['']
-        raise InputError(f'the training failed, see {log}: '
-                         f'{said[-1].removeprefix("error: ")}')
-    return find_resumable(str(folder))
-
-
-def fresh_processes() -> multiprocessing.context.BaseContext:
-    """Return the context of processes that start with everything imported.
-
-    But for a GPU, which processes that fork where it was looked for cannot use.
-    """
-    if torch.cuda.is_available() or not hasattr(os, 'fork'):
-        return multiprocessing.get_context('spawn')
-    context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(['mmaction_centerclip', 'mmaction.models',
-                                    'mmaction_centerclip.benchmarking'])
-    return context
-
-
-def train(log: Path, args: list[str]) -> None:
-    """Run tools/train.py in this process, whose output goes to the log."""
-    with log.open('a') as file:
-        for stream in (1, 2):
-            os.dup2(file.fileno(), stream)
-    sys.argv = [TRAIN, *args]
-    runpy.run_path(TRAIN, run_name='__main__')
 
 
 def measure_cells(plan: list[tuple[bench.Run, list[dict]]], log: bench.CellLog,
@@ -280,8 +234,15 @@ def write_results(rows: list[dict], args: argparse.Namespace) -> None:
 
 @cli.exit_on_input_error()
 def main(args: argparse.Namespace) -> None:
+    if len({*args.seeds}) < len(args.seeds):
+        raise InputError(f'--seeds: expected each once, got {args.seeds}')
     if args.clock == 'process':
         torch.set_num_threads(1)
+        bench.check_cpu_time(args.device)
+    weights = args.checkpoint or args.pretrained
+    if len(args.seeds) > 1 and weights is not None and '{seed}' not in weights:
+        warn('All seeds have the same weights; put in, they differ in what reducers '
+             'draw at random alone')
     reducers, budgets = read_reducers(args), list(map(bench.parse_budget, args.budgets))
     plan = [(run, run.cells(reducers, budgets)) for path in args.config
             for seed in args.seeds for run in make_runs(path, seed, args)]

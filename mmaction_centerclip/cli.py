@@ -102,11 +102,20 @@ def add_cfg_options(parser: argparse.ArgumentParser, name: str = '--cfg-options'
 
 
 def read_settings(words: list[str]) -> dict:
-    """Read ``key=value`` as mmengine's tools do."""
+    """Read ``key=value`` as mmengine's tools do, which know lists and plain values."""
     from mmengine.config import DictAction
     read = argparse.Namespace()
-    DictAction(['--cfg-options'], 'settings')(None, read, words)
-    return read.settings
+    for word in words:
+        key, equals, value = word.partition('=')
+        if not equals or re.search(r'(^|[[(,])(dict\(|{[\'"])', value):
+            raise ValueError(f'expected key=value, got {word!r}; settings of a dict '
+                             'are key.name=value, and a list of dicts needs a config')
+        try:
+            DictAction(['--cfg-options'], 'settings')(None, read, [word])
+        except (AssertionError, RecursionError):
+            raise ValueError(f'the brackets of {word!r} do not pair') from None
+        read.__dict__.setdefault('all', {}).update(read.settings)
+    return read.all
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:

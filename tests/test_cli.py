@@ -78,6 +78,12 @@ def test_options_are_converted_once_all_are_right(capsys):
     with pytest.raises(SystemExit):
         parser.parse_args(['--device', 'nowhere'])
     assert 'argument --device: ' in capsys.readouterr().err
+    for word, message in (('b', 'expected key=value'), ('b=((1)', 'do not pair'),
+                          ("b=[dict(type='A')]", 'a list of dicts needs a config')):
+        with pytest.raises(SystemExit):
+            parser.parse_args(['--cfg-options', 'a={:05}', word])
+        said = capsys.readouterr().err
+        assert 'argument --cfg-options: ' in said and word in said and message in said
 
 
 TOOL_NAMES = sorted(str(path.relative_to(TOOLS)) for path in TOOLS.rglob('*.py'))

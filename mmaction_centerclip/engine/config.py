@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mmaction.registry import METRICS, MODELS
 from mmengine.config import Config
+from mmengine.utils import import_modules_from_strings
 
 from mmaction_centerclip.clip.models import check_tokenizer, tokenizer_of
 from mmaction_centerclip.clip.preprocessing import (
@@ -32,6 +33,8 @@ def read_config(path: str | os.PathLike, options: dict | None = None) -> Config:
     with config_errors(path):
         cfg = expand_home(Config.fromfile(path))
         cfg.merge_from_dict(options or {})
+        if any(name.startswith('custom_imports') for name in options or ()):
+            import_modules_from_strings(**cfg.custom_imports)  # as those of the file
     return cfg
 
 

@@ -2,13 +2,14 @@
 import ast
 import copy
 import re
+import sys
 
 import open_clip
 import pytest
 from mmengine.config import Config
 
 from mmaction_centerclip.clip.preprocessing import pretrained_preprocessing
-from mmaction_centerclip.engine.config import prepare_config
+from mmaction_centerclip.engine.config import prepare_config, read_config
 from mmaction_centerclip.errors import InputError
 
 from ..clip.test_models import built_archs
@@ -73,6 +74,15 @@ def test_one_line_chooses_a_model(arch, tag):
     again = copy.deepcopy(cfg)
     prepare_config(again)
     assert again.pretty_text == cfg.pretty_text
+
+
+def test_imports_of_the_command_line_are_made(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / 'own_neck.py').write_text('LOADED = True\n')
+    read_config(BASE, {'custom_imports.imports': ['own_neck']})
+    assert sys.modules.pop('own_neck').LOADED
+    with pytest.raises(InputError, match='no_such_neck'):
+        read_config(BASE, {'custom_imports.imports': ['no_such_neck']})
 
 
 def test_what_a_config_says_is_left_alone():

@@ -6,6 +6,7 @@ from mmaction_centerclip.errors import check_number, check_positive_int
 
 from .distances import assign, pairwise_distances
 from .kmedoids import check_problem
+from .selection import largest
 
 
 @torch.no_grad()
@@ -42,9 +43,7 @@ def density_peaks(tokens: Tensor, num_centers: int, *, neighbors: int = 5,
     score = density + _separation(distances, density, valid).log()
     if valid is not None:
         score = score.masked_fill(~valid, -torch.inf)
-    order = _last_where_invalid(score, valid).argsort(
-        dim=-1, descending=True, stable=True)
-    centers = order[:, :num_centers].sort(dim=-1).values
+    centers = largest(score, num_centers, valid)
     return centers, assign(distances, centers)
 
 
@@ -74,11 +73,3 @@ def _separation(distances: Tensor, density: Tensor, valid: Tensor | None) -> Ten
     if valid is not None:
         reachable = distances.masked_fill(~valid[:, None], 0)
     return torch.where(denser.any(dim=-1), separation, reachable.amax(dim=-1))
-
-
-def _last_where_invalid(score: Tensor, valid: Tensor | None) -> Tensor:
-    """Rank duplicates (score -inf) ahead of padding."""
-    if valid is None:
-        return score
-    lowest = torch.finfo(score.dtype).min
-    return score.clamp(min=lowest).masked_fill(~valid, -torch.inf)

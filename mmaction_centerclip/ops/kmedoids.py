@@ -2,20 +2,13 @@
 import functools
 import importlib.util
 import warnings
-from collections.abc import Callable
-from itertools import repeat
 from typing import Optional, Tuple  # noqa: UP035
 
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from mmaction_centerclip.errors import (
-    InputError,
-    check_choice,
-    check_number,
-    check_positive_int,
-)
+from mmaction_centerclip.errors import InputError, check_choice, check_number
 
 from .distances import (
     DISTANCES,
@@ -35,7 +28,6 @@ def kmedoids(tokens: Tensor, num_centers: int, *, distance: str = 'euclidean',
              p: float = 2.0, pre_norm: bool = False, max_iters: int = 100,
              tol: float = 1e-6, first: Tensor | None = None,
              valid: Tensor | None = None, dtype: torch.dtype = torch.float32,
-             chunk_size: int | None = None,
              backend: str = 'auto') -> tuple[Tensor, Tensor]:
     """Cluster each problem's tokens around ``num_centers`` of them.
 
@@ -58,7 +50,6 @@ def kmedoids(tokens: Tensor, num_centers: int, *, distance: str = 'euclidean',
         valid (Tensor, optional): False for padding, bool (B, N), which counts in no
             sum, and is a medoid only where fewer than K tokens are valid.
         dtype (torch.dtype): What distances are computed in.
-        chunk_size (int, optional): Problems at a time, which bounds the memory.
         backend (str): ``'triton'`` for one fused launch on an accelerator, in float32,
             without ``valid``, of up to 1024 tokens and 512 centers; ``'auto'`` for it
             where it is installed and takes the problem, and ``'torch'`` elsewhere.
@@ -66,10 +57,8 @@ def kmedoids(tokens: Tensor, num_centers: int, *, distance: str = 'euclidean',
     check_problem(tokens, num_centers)
     masked = valid is not None
     check_kmedoids(distance, p, pre_norm, max_iters, tol, backend, masked, dtype)
-    return in_chunks(
-        lambda tokens, first, valid: _kmedoids(
-            tokens, num_centers, first, valid, distance, p, pre_norm, max_iters, tol,
-            dtype, backend), chunk_size, tokens.detach(), first, valid)
+    return _kmedoids(tokens.detach(), num_centers, first, valid, distance, p, pre_norm,
+                     max_iters, tol, dtype, backend)
 
 
 # An operator of torch, which stands in a compiled graph whole: its loop ends
@@ -106,17 +95,6 @@ def _kmedoids(tokens: Tensor, num_centers: int,
                     raise
                 _give_up_on_fused(f'{type(error).__name__}: {error}')
         return alternate(distances, tokens, num_centers, first, valid, max_iters, tol)
-
-
-def in_chunks(cluster: Callable[..., tuple[Tensor, Tensor]], size: int | None,
-              *tensors: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Cluster so many problems at a time, or all of them at once."""
-    if size is None:
-        return cluster(*tensors)
-    check_positive_int('chunk_size', size)
-    parts = zip(*(repeat(None) if x is None else x.split(size) for x in tensors))
-    medoids, assignment = zip(*(cluster(*part) for part in parts))
-    return torch.cat(medoids), torch.cat(assignment)
 
 
 def decision_like(tokens: Tensor, num_centers: int,

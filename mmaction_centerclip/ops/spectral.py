@@ -21,7 +21,7 @@ from .distances import (
     squared_euclidean,
     unit_normalize,
 )
-from .kmedoids import check_problem, check_stop, decision_like, in_chunks
+from .kmedoids import check_problem, check_stop, decision_like
 
 GRAPHS = ('heat', 'knn')
 
@@ -139,8 +139,7 @@ def spectral_clustering(tokens: Tensor,
                         max_iters: int = 100,
                         tol: float = 1e-6,
                         first: Tensor | None = None,
-                        dtype: torch.dtype = torch.float64,
-                        chunk_size: int | None = None) -> tuple[Tensor, Tensor]:
+                        dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
     """Cluster each problem's tokens by their similarity graph.
 
     Deterministic: the k-medoids start from the token with the largest row norm *before*
@@ -154,10 +153,8 @@ def spectral_clustering(tokens: Tensor,
     check_order(p)
     check_stop(max_iters, tol)
     scale = 0.0 if sigma == 'auto' else float(sigma)
-    return in_chunks(
-        lambda tokens, first: _spectral(
-            tokens, num_centers, first, graph, scale, knn, locality, float(p),
-            max_iters, tol, dtype), chunk_size, tokens.detach(), first)
+    return _spectral(tokens.detach(), num_centers, first, graph, scale, knn, locality,
+                     float(p), max_iters, tol, dtype)
 
 
 # An operator of torch, as k-medoids is.

@@ -124,12 +124,10 @@ def test_neighbours_order_and_scale_do_not_matter(seed, scale):
     order = torch.tensor([3, 0, 5, 1, 4, 2])
     permuted = kmedoids(tokens[order], 13)
     alone = [kmedoids(tokens[i:i + 1], 13) for i in range(6)]
-    chunked = kmedoids(tokens, 13, chunk_size=4)
     scaled = kmedoids(tokens * scale, 13)
     for k in range(2):
         assert torch.equal(whole[k][order], permuted[k])
         assert torch.equal(whole[k], torch.cat([one[k] for one in alone]))
-        assert torch.equal(whole[k], chunked[k])
         assert torch.equal(whole[k], scaled[k])
 
 
@@ -212,7 +210,6 @@ def test_no_gradient_is_recorded():
     (torch.zeros(1, 4, 2), 2, dict(distance='l2'), "got 'l2'"),
     (torch.zeros(1, 4, 2), 2, dict(p=0), 'p must be positive, got 0'),
     (torch.zeros(1, 4, 2), 2, dict(max_iters=-1), 'max_iters .* got -1'),
-    (torch.zeros(1, 4, 2), 2, dict(chunk_size=0), 'chunk_size .* got 0'),
 ])
 def test_bad_input_is_named(tokens, num_centers, options, message):
     with pytest.raises(ValueError, match=message):

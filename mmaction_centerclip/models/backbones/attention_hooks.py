@@ -40,7 +40,7 @@ class AttentionHooks:
             # The mean of linear maps is one linear map, which is H times cheaper.
             mean = self.part(1, lambda rows: rows.unflatten(0, heads).mean(0))
             return F.linear(self.norm(x), *mean)
-        keys = F.linear(self.norm(x), *self.part(1, _all))
+        keys = F.linear(self.norm(x), *self.part(1, lambda rows: rows))
         return self.key_norm(keys.unflatten(-1, heads)).mean(-2)
 
     def entropy(self, x: Tensor, rope: Tensor | None = None) -> Tensor:
@@ -51,7 +51,7 @@ class AttentionHooks:
         """
         x, turned = self.norm(x), []
         for number, norm in enumerate((self.query_norm, self.key_norm)):
-            heads = F.linear(x, *self.part(number, _all))
+            heads = F.linear(x, *self.part(number, lambda rows: rows))
             heads = heads.unflatten(-1, (-1, self.head_dim))
             heads = (heads if norm is None else norm(heads)).transpose(1, 2)
             turned.append(heads if rope is None else self.turn(heads, rope))
@@ -74,7 +74,3 @@ def third(layer: nn.Module, bias: Tensor | None, number: int, rows: Rows,
         return rows(values.chunk(3)[number])
 
     return adapted_weight(layer, name, own), None if bias is None else own(bias)
-
-
-def _all(rows: Tensor) -> Tensor:
-    return rows

@@ -42,8 +42,7 @@ class CLIPTimmVisionTower(TimmBlocks, TimmModel):
         self._check_trunk(arguments['model_name'])
         self.num_prefix_tokens = self.trunk.num_prefix_tokens
         self.embed_dims = arguments['embed_dim']
-        self.with_cp = with_cp
-        self.attach(necks)
+        self.attach(necks, with_cp)
 
     def _check_trunk(self, name: str) -> None:
         """Refuse what is not computed as below."""

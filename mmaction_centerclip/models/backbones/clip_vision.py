@@ -45,8 +45,7 @@ class CLIPVisionTower(VideoTower, VisionTransformer):
         if init_position_std is not None:
             nn.init.normal_(self.positional_embedding, std=init_position_std)
         self.embed_dims = self.output_dim
-        self.with_cp = with_cp
-        self.attach(necks)
+        self.attach(necks, with_cp)
 
     @property
     def pools_patches(self) -> bool:

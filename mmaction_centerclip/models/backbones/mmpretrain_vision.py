@@ -38,9 +38,8 @@ class MMPretrainVisionTower(VideoTower, VisionTransformer):
             raise InputError('MMPretrainVisionTower: out_indices must be the last, -1, '
                              f'got {kwargs["out_indices"]!r}')
         self.num_prefix_tokens = self.num_extra_tokens
-        self.with_cp = with_cp
         use_plain_drop_probs(self)
-        self.attach(necks)
+        self.attach(necks, with_cp)
 
     def train(self, mode: bool = True) -> 'MMPretrainVisionTower':
         """Set the mode and return the tower, which mmpretrain's does not."""

@@ -36,9 +36,8 @@ class TimeSformerTower(VideoTower, TimeSformer):
                  with_cp: bool = False, **kwargs) -> None:
         super().__init__(**kwargs)
         self.image_size = self.patch_embed.img_size
-        self.with_cp = with_cp
         use_plain_drop_probs(self)
-        self.attach(necks)
+        self.attach(necks, with_cp)
 
     @property
     def joins_frames(self) -> bool:

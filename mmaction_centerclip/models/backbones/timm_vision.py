@@ -1,7 +1,6 @@
 """timm's vision transformer with necks between its blocks."""
 from collections.abc import Sequence
 from functools import partial
-from inspect import signature
 
 import timm
 import torch
@@ -24,23 +23,32 @@ class TimmBlocks(VideoTower):
     """A tower whose blocks are timm's."""
 
     def block_halves(self, block: nn.Module) -> tuple[Function, Function] | None:
-        return _halves(block)
+        if isinstance(block, EvaBlock):
+            return _eva_halves(block)
+        if isinstance(block, EvaBlockPostNorm):
+            return (lambda x, rope=None: x + block.drop_path1(
+                        block.norm1(block.attn(x, rope=rope))),
+                    lambda x, rope=None: x + block.drop_path2(
+                        block.norm2(block.mlp(x))))
+        if not hasattr(block, 'ls1'):  # Norms behind, or halves side by side.
+            return None
+        return (lambda x: x + block.drop_path1(block.ls1(block.attn(block.norm1(x)))),
+                lambda x: x + block.drop_path2(block.ls2(block.mlp(block.norm2(x)))))
 
     def open_attention(self, block: nn.Module) -> AttentionHooks | None:
-        return _open_attention(block)
+        if isinstance(block, (EvaBlock, EvaBlockPostNorm)):
+            return _open_eva_attention(block)
+        if not hasattr(block, 'ls1') or type(block.attn) is not Attention:
+            return None
+        attn = block.attn
 
+        def attention(x: Tensor, bias: Tensor) -> Tensor:
+            out = attn(block.norm1(x), attn_mask=bias[:, None, None])
+            return x + block.drop_path1(block.ls1(out))
 
-def _halves(block: nn.Module) -> tuple[Function, Function] | None:
-    if isinstance(block, EvaBlock):
-        return _eva_halves(block)
-    if isinstance(block, EvaBlockPostNorm):
-        return (lambda x, rope=None: x + block.drop_path1(
-                    block.norm1(block.attn(x, rope=rope))),
-                lambda x, rope=None: x + block.drop_path2(block.norm2(block.mlp(x))))
-    if not hasattr(block, 'ls1'):  # Norms behind, or halves side by side.
-        return None
-    return (lambda x: x + block.drop_path1(block.ls1(block.attn(block.norm1(x)))),
-            lambda x: x + block.drop_path2(block.ls2(block.mlp(block.norm2(x)))))
+        return AttentionHooks(
+            attention, block.norm1, partial(third, attn.qkv, attn.qkv.bias),
+            attn.head_dim, attn.q_norm, attn.k_norm)
 
 
 def _eva_halves(block: EvaBlock) -> tuple[Function, Function]:
@@ -93,24 +101,6 @@ def timm_patch_positions(trunk: nn.Module) -> Tensor:
     return trunk.pos_embed[0, trunk.pos_embed.shape[1] - patches:]
 
 
-def _open_attention(block: nn.Module) -> AttentionHooks | None:
-    if isinstance(block, (EvaBlock, EvaBlockPostNorm)):
-        return _open_eva_attention(block)
-    if not hasattr(block, 'ls1') or type(block.attn) is not Attention:
-        return None
-    attn = block.attn
-    if 'attn_mask' not in signature(attn.forward).parameters:  # of an older timm
-        return None
-
-    def attention(x: Tensor, bias: Tensor) -> Tensor:
-        out = attn(block.norm1(x), attn_mask=bias[:, None, None])
-        return x + block.drop_path1(block.ls1(out))
-
-    return AttentionHooks(
-        attention, block.norm1, partial(third, attn.qkv, attn.qkv.bias), attn.head_dim,
-        attn.q_norm, attn.k_norm)
-
-
 @MODELS.register_module()
 class TimmVisionTower(TimmBlocks, VisionTransformer):
     """timm's ``VisionTransformer`` applied to every frame of a video.
@@ -132,8 +122,7 @@ class TimmVisionTower(TimmBlocks, VisionTransformer):
         if not self.dynamic_img_size:
             self.image_size = tuple(self.patch_embed.img_size)
         self.embed_dims = self.num_classes or self.head_hidden_size
-        self.with_cp = with_cp
-        self.attach(necks)
+        self.attach(necks, with_cp)
 
     def init_weights(self, *args, **kwargs) -> None:
         """Start as timm's ``__init__`` does; MMEngine's would overwrite weights."""

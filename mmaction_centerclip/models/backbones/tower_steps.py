@@ -100,7 +100,7 @@ class NeckStep:
     mlp: MLPStep | None = None
 
     def __call__(self, tokens: VideoTokens) -> VideoTokens:
-        tokens, function = tokens.with_positions(), _same
+        tokens, function = tokens.with_positions(), lambda x: x
         if self.mlp is not None and _is_random(self.mlp.block):
             # The neck could not see the tokens that the block then computes.
             tokens = self.mlp(tokens)
@@ -156,10 +156,6 @@ def run_real_frames(function: Function, tokens: VideoTokens) -> Tensor:
     for number, output in enumerate(outputs):
         result[number, mask[number]] = output
     return result.flatten(0, 1)
-
-
-def _same(x: Tensor) -> Tensor:
-    return x
 
 
 def _is_random(block: nn.Module) -> bool:

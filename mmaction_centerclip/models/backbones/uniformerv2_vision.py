@@ -34,8 +34,7 @@ class UniFormerV2Tower(VideoTower, UniFormerV2):
                  with_cp: bool = False, **kwargs) -> None:
         super().__init__(**kwargs)
         self.image_size = (self.input_resolution, self.input_resolution)
-        self.with_cp = with_cp
-        self.attach(necks)
+        self.attach(necks, with_cp)
 
     def check_neck(self, neck: TokenNeck) -> None:
         """Refuse necks in front of a block that needs every patch's place."""

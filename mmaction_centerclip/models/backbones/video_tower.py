@@ -103,8 +103,9 @@ class VideoTower:
         """
         return function(tokens.x)
 
-    def attach(self, necks: Sequence[dict]) -> None:
+    def attach(self, necks: Sequence[dict], with_cp: bool = False) -> None:
         """Build the necks and list the steps, once the host is built."""
+        self.with_cp |= with_cp
         width = self.patch_positions().shape[-1]
         if not hasattr(self, 'embed_dims'):
             self.embed_dims = width

@@ -41,8 +41,7 @@ class VideoMAETower(VideoTower, VisionTransformer):
             raise InputError('return_feat_map=True needs the tokens of every '
                              'place, which necks do not keep')
         self.tubelet_size = tubelet_size
-        self.with_cp = with_cp
-        self.attach(necks)
+        self.attach(necks, with_cp)
 
     def check_neck(self, neck: TokenNeck) -> None:
         """Refuse rows of different lengths that attention would join."""

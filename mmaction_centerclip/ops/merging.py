@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from mmaction_centerclip.errors import InputError
 
 from .kmedoids import check_problem
-from .selection import largest
+from .selection import largest, similarity_to
 
 
 def cluster_mean(tokens: Tensor, assignment: Tensor, num_centers: int,
@@ -118,9 +118,7 @@ def match_runs(tokens: Tensor, num_tokens: int, size: Tensor | None = None
     check_problem(tokens.flatten(1, 2), num_tokens)
     batch_size, frames, places, _ = tokens.shape
     count = min(max(2 * num_tokens, places), frames * places)
-    dtype = torch.promote_types(tokens.dtype, torch.float32)
-    changes = -F.cosine_similarity(tokens[:, 1:].to(dtype), tokens[:, :-1].to(dtype),
-                                   dim=-1).flatten(1)
+    changes = -similarity_to(tokens[:, 1:], tokens[:, :-1]).flatten(1)
     starts = torch.zeros(batch_size, frames * places, dtype=torch.bool,
                          device=tokens.device)
     starts[:, :places] = True

@@ -125,14 +125,15 @@ def draw_background(count: int, most: int = BACKGROUND) -> np.ndarray:
 
 
 def find_hits(ranking: Ranking, file_of: np.ndarray, segments: Segments,
-              topk: int, min_score: float, median: float) -> list[tuple]:
+              topk: int, min_score: float, median: float,
+              most: int | None = None) -> list[tuple]:
     """Join segments that follow each other to moments.
 
     The best segment that is left begins a moment. It takes in those before and behind
     it, as long as they touch, are of the same file (``file_of``, (N, )), and score at
     least ``min_score`` and half of what the best has above the median. Return first and
     last segment, and score, of each, the best first. ``segments`` are by file and
-    start.
+    start. Only the ``most`` best segments, None: all, begin a moment.
     """
     used, hits = set(), []
 
@@ -142,7 +143,7 @@ def find_hits(ranking: Ranking, file_of: np.ndarray, segments: Segments,
                 and segments.start[behind] - segments.end[before] <= TOUCHING
                 and ranking[row] >= floor)
 
-    for row in ranking:
+    for row in islice(ranking, most):
         score = ranking[row]
         if len(hits) == topk or score < min_score:
             break
@@ -184,17 +185,6 @@ def exclude_vectors(query: np.ndarray, excluded: np.ndarray) -> np.ndarray:
     return (left / length).astype(query.dtype)
 
 
-class _BestRanking(Ranking):
-    """Segments of which only the best so many begin a moment."""
-
-    def __init__(self, scores: np.ndarray, best: int | None) -> None:
-        super().__init__(scores)
-        self._best = best
-
-    def __iter__(self) -> Iterator[int]:
-        return islice(super().__iter__(), self._best)
-
-
 def join_moments(rows: Iterable[Hit], median: float, topk: int = 10,
                  min_score: float | None = None, best: int | None = None) -> list[Hit]:
     """Join segments that an engine has compared with a query, see :func:`find_hits`.
@@ -234,7 +224,7 @@ def join_moments(rows: Iterable[Hit], median: float, topk: int = 10,
     _, file_of = np.unique([hit.file for hit in ordered], return_inverse=True)
     segments = Segments(*np.array([(hit.start, hit.end) for hit in ordered]).T,
                         np.empty((len(ordered), 0), np.float16))
-    found = find_hits(_BestRanking(scores, best), file_of, segments, topk, lowest,
-                      float(median))
+    found = find_hits(Ranking(scores), file_of, segments, topk, lowest, float(median),
+                      best)
     return [Hit(ordered[first].file, ordered[first].start, ordered[last].end, score)
             for first, last, score in found]

@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mmaction_centerclip.errors import InputError
 from mmaction_centerclip.models.backbones import TextFeatures
-from mmaction_centerclip.ops import mask_or_all
+from mmaction_centerclip.ops import mask_or_all, weighted_mean
 from mmaction_centerclip.utils.option_types import Positive, PositiveInt
 
 from .base import SimilarityHead
@@ -28,9 +28,8 @@ class MeanPoolingHead(SimilarityHead):
     def video_features(self, segments: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
         """Return ``video`` (B, E), of unit length; of all segments if none is valid."""
         segments = F.normalize(segments.float(), dim=-1)
-        frame_mask = mask_or_all(frame_mask)[..., None]
-        weights = frame_mask / frame_mask.sum(dim=1, keepdim=True)
-        return dict(video=F.normalize((segments * weights).sum(dim=1), dim=-1))
+        mean = weighted_mean(segments[:, :, None], frame_mask)[:, 0, 0]
+        return dict(video=F.normalize(mean, dim=-1))
 
     def text_features(self, text: TextFeatures) -> dict[str, Tensor]:
         return dict(text=F.normalize(text.sentence.float(), dim=-1))

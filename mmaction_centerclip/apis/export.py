@@ -19,17 +19,16 @@ from mmaction_centerclip.deployment.programs import (
 )
 from mmaction_centerclip.deployment.sessions import quantize
 from mmaction_centerclip.engine.stored_config import describe_config
-from mmaction_centerclip.errors import check_positive_int
 from mmaction_centerclip.utils.files import atomic_write, check_absent
-from mmaction_centerclip.utils.option_types import check_types
+from mmaction_centerclip.utils.option_types import PositiveInt, check_types
 
 from .video_pipeline import VideoPipeline, model_hash
 
 
 @check_types
-def export_towers(model: nn.Module, folder: str | os.PathLike, num_frames: int,
-                  image_size: int | tuple[int, int],
-                  batch_size: int | None = None) -> None:
+def export_towers(model: nn.Module, folder: str | os.PathLike,
+                  num_frames: PositiveInt, image_size: int | tuple[int, int],
+                  batch_size: PositiveInt | None = None) -> None:
     """Write ``videos.pt2`` and ``texts.pt2`` by ``torch.export`` to a folder.
 
     Videos come in the sizes (height and width) given here, and any number of them or
@@ -40,13 +39,9 @@ def export_towers(model: nn.Module, folder: str | os.PathLike, num_frames: int,
     """
     check_exportable(model, onnx=False)
     height, width = (image_size, ) * 2 if isinstance(image_size, int) else image_size
-    dynamic = ('batch', )
-    if batch_size is not None:
-        check_positive_int('batch_size', batch_size)
-        dynamic = ()
+    dynamic = ('batch', ) if batch_size is None else ()
     count = batch_size or 2
-    imgs = torch.zeros(count, check_positive_int('num_frames', num_frames), 3, height,
-                       width)
+    imgs = torch.zeros(count, num_frames, 3, height, width)
     length = model.text_backbone.positional_embedding.shape[0]
     text = torch.zeros(count, length, dtype=torch.int64)
     for name, encoder, example in (

@@ -15,6 +15,7 @@ from mmengine.fileio import exists
 from mmaction_centerclip.annotations import read_entries
 from mmaction_centerclip.errors import InputError, check_positive_int
 from mmaction_centerclip.utils.files import expand_home, same_video
+from mmaction_centerclip.utils.option_types import NotNegativeInt
 
 from .caching.feature_cache import FeatureCache, recipe_of
 from .samples import SamplePipeline, sample_rng
@@ -56,10 +57,8 @@ class VideoTextRetrievalDataset(BaseActionDataset):
                  captions: Literal['random', 'all', 'paragraph'] = 'random',
                  test_mode: bool = False, mask_repeats: bool | None = None,
                  features: str | None = None,
-                 max_refetch: int = 20, **kwargs) -> None:
+                 max_refetch: NotNegativeInt = 20, **kwargs) -> None:
         self.captions, self.mask_repeats = captions, mask_repeats
-        if max_refetch < 0:
-            raise InputError(f'max_refetch must not be negative, got {max_refetch!r}')
         if not pipeline:
             raise InputError('pipeline must be a list of transforms that is not empty, '
                              f'got {pipeline!r}')

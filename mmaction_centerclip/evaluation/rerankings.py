@@ -6,7 +6,13 @@ import torch
 from mmengine.registry import Registry
 from torch import Tensor
 
-from mmaction_centerclip.errors import InputError, check_number, check_positive_int
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.utils.option_types import (
+    NotNegative,
+    Positive,
+    PositiveInt,
+    check_types,
+)
 
 from .feature_file import check_same_model, load_features
 from .functional import check_matrix
@@ -30,14 +36,16 @@ class DualSoftmax(Reranking):
     """Re-rank with :func:`dual_softmax`, which sees all queries of a test at once."""
     needs_cosines = True
 
-    def __init__(self, temperature: float = 100.0) -> None:
-        self.temperature = _check_temperature(temperature)
+    def __init__(self, temperature: NotNegative = 100.0) -> None:
+        self.temperature = temperature
 
     def __call__(self, scores: Scores) -> Scores:
         return scores.replace(**dual_softmax(scores.matrices['t2v'], self.temperature))
 
 
-def dual_softmax(similarity: Tensor, temperature: float = 100.0) -> dict[str, Tensor]:
+@check_types
+def dual_softmax(similarity: Tensor,
+                 temperature: NotNegative = 100.0) -> dict[str, Tensor]:
     """Multiply similarities by their softmax over the queries.
 
     As CAMoE's dual softmax loss (arXiv 2109.04290), for cosine similarities S and a
@@ -53,28 +61,21 @@ def dual_softmax(similarity: Tensor, temperature: float = 100.0) -> dict[str, Te
     columns of ``v2t`` texts.
     """
     check_matrix('similarity', similarity, '(texts, videos)')
-    _check_temperature(temperature)
     similarity = similarity.double()
     logits = similarity * temperature
     return dict(t2v=similarity * logits.softmax(dim=0),
                 v2t=similarity * logits.softmax(dim=1))
 
 
-def _check_temperature(value: object) -> float:
-    return check_number('dual_softmax: temperature', value, lambda x: x >= 0,
-                        'at least 0')
-
-
 @RERANKINGS.register_module(name='qb_norm')
 class QBNorm(Reranking):
     """Re-rank with :func:`qb_norm` and a bank, a file of training features."""
 
-    def __init__(self, bank: str | os.PathLike, beta: float = 20.0,
-                 top: int = 1) -> None:
+    def __init__(self, bank: str | os.PathLike, beta: Positive = 20.0,
+                 top: PositiveInt = 1) -> None:
         if not os.path.isfile(bank):
             raise InputError('qb_norm: bank, a file that tools/test.py --dump '
                              f'wrote of the training set, not found: {bank}')
-        _check_options(beta, top)
         self.bank = os.fspath(bank)
         self.options = dict(beta=beta, top=top)
 
@@ -89,8 +90,9 @@ class QBNorm(Reranking):
                               v2t=qb_norm(matrix.T, videos.T, **self.options).T)
 
 
-def qb_norm(similarity: Tensor, bank: Tensor, beta: float = 20.0,
-            top: int = 1) -> Tensor:
+@check_types
+def qb_norm(similarity: Tensor, bank: Tensor, beta: Positive = 20.0,
+            top: PositiveInt = 1) -> Tensor:
     """Normalise similarities by those of a bank, with the dynamic inverted softmax.
 
     From "Cross Modal Retrieval with Querybank Normalisation" (arXiv 2112.12777, Sec.
@@ -106,7 +108,6 @@ def qb_norm(similarity: Tensor, bank: Tensor, beta: float = 20.0,
     """
     check_matrix('similarity', similarity, '(queries, gallery)')
     check_matrix('bank', bank, '(bank queries, gallery)')
-    _check_options(beta, top)
     gallery = similarity.shape[1]
     if bank.shape[1] != gallery:
         raise InputError(f'bank must have the {gallery} gallery items of '
@@ -122,8 +123,3 @@ def qb_norm(similarity: Tensor, bank: Tensor, beta: float = 20.0,
     normalise = (best & active).any(dim=1, keepdim=True)
     hubness = (beta * bank).logsumexp(dim=0) / beta
     return torch.where(normalise, similarity - hubness, similarity)
-
-
-def _check_options(beta: object, top: object) -> None:
-    check_number('qb_norm: beta', beta, lambda x: x > 0, 'positive')
-    check_positive_int('qb_norm: top', top)

@@ -7,7 +7,8 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
 from mmaction_centerclip.datasets.video.shown_frames import ROUNDED, uneven_seconds
-from mmaction_centerclip.errors import InputError, check_positive_int
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.utils.option_types import PositiveInt
 
 
 @TRANSFORMS.register_module()
@@ -51,18 +52,16 @@ class SampleFramesWithMask(BaseTransform):
     """
     deterministic = True  # in test_mode, or with frames_per_second
 
-    def __init__(self, clip_len: int, frames_per_second: int | None = None,
+    def __init__(self, clip_len: PositiveInt,
+                 frames_per_second: PositiveInt | None = None,
                  too_many: Literal['uniform', 'head', 'tail'] = 'uniform',
                  test_mode: bool = False) -> None:
-        name = type(self).__name__
-        self.clip_len = check_positive_int(f'{name}: clip_len', clip_len)
+        self.clip_len = clip_len
         self.too_many = too_many
         self.frames_per_second = frames_per_second
-        if frames_per_second is not None:
-            check_positive_int(f'{name}: frames_per_second', frames_per_second)
-        elif too_many != 'uniform':
-            raise InputError(f'{name}: too_many goes with frames_per_second, '
-                             f'got {too_many!r} alone')
+        if frames_per_second is None and too_many != 'uniform':
+            raise InputError('SampleFramesWithMask: too_many goes with '
+                             f'frames_per_second, got {too_many!r} alone')
         self.test_mode = test_mode
 
     def transform(self, results: dict) -> dict:

@@ -10,6 +10,7 @@ from mmengine.runner import EpochBasedTrainLoop
 
 from mmaction_centerclip.engine.runner import is_last_of_its_kind
 from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.utils.option_types import NotNegativeInt
 
 
 @HOOKS.register_module()
@@ -24,13 +25,9 @@ class SampleSeedHook(Hook):
 
     def before_train_epoch(self, runner) -> None:
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
-            _set_epoch(runner.train_dataloader.dataset, runner.seed, runner.epoch)
-
-
-def _set_epoch(dataset, seed: int, epoch: int) -> None:
-    for each in _with_inner(dataset):
-        if hasattr(each, 'set_epoch'):
-            each.set_epoch(seed, epoch)
+            for each in _with_inner(runner.train_dataloader.dataset):
+                if hasattr(each, 'set_epoch'):
+                    each.set_epoch(runner.seed, runner.epoch)
 
 
 def _with_inner(dataset) -> Iterator:
@@ -51,9 +48,7 @@ class DataReportHook(Hook):
     ``max_files`` of the skipped files are named.
     """
 
-    def __init__(self, max_files: int = 20) -> None:
-        if max_files < 0:
-            raise InputError(f'max_files must not be negative, got {max_files!r}')
+    def __init__(self, max_files: NotNegativeInt = 20) -> None:
         self.max_files = max_files
 
     def before_train(self, runner) -> None:

@@ -3,7 +3,8 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 from mmaction_centerclip.engine.runner import model_of
-from mmaction_centerclip.errors import InputError, check_positive_int
+from mmaction_centerclip.errors import InputError
+from mmaction_centerclip.utils.option_types import PositiveInt
 from mmaction_centerclip.visualization import (
     TowerInputs,
     draw_tokens,
@@ -23,12 +24,9 @@ class TokenVisualizationHook(Hook):
     that training goes on as it would without this hook.
     """
 
-    def __init__(self, interval: int = 100, num_videos: int = 1,
-                 columns: int = 4) -> None:
-        name = type(self).__name__
-        self.interval = check_positive_int(f'{name}: interval', interval)
-        self.num_videos = check_positive_int(f'{name}: num_videos', num_videos)
-        self.columns = check_positive_int(f'{name}: columns', columns)
+    def __init__(self, interval: PositiveInt = 100, num_videos: PositiveInt = 1,
+                 columns: PositiveInt = 4) -> None:
+        self.interval, self.num_videos, self.columns = interval, num_videos, columns
         self._videos: TowerInputs | None = None
 
     def before_train(self, runner) -> None:

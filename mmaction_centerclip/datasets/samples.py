@@ -9,7 +9,7 @@ from mmaction.datasets import transforms as zoo
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import FUNCTIONS
 from torch import Tensor
-from torch.utils.data import get_worker_info
+from torch.utils.data import default_collate, get_worker_info
 
 from mmaction_centerclip.errors import InputError
 
@@ -97,10 +97,6 @@ def _stack(values: Sequence[Tensor]) -> Tensor:
     """Stack tensors in shared memory, in the order in which theirs have pixels."""
     order = sorted(range(values[0].ndim), key=lambda dim: -values[0].stride(dim))
     values = [x.permute(order) for x in values]
-    shape = len(values), *values[0].shape
-    # As torch's own default_collate does it.
-    storage = values[0]._typed_storage()._new_shared(
-        sum(x.numel() for x in values), device=values[0].device)
-    stacked = torch.stack(values, out=values[0].new(storage).resize_(shape))
+    stacked = default_collate(values)
     back = sorted(range(len(order)), key=order.__getitem__)
     return stacked.permute(0, *(dim + 1 for dim in back))

@@ -16,8 +16,6 @@ class VideoEncoder(nn.Module):
     ``segment_starts``, each one's first frame, int64 (B, S). Frames are uint8, or with
     ``normalized`` as the data preprocessor leaves them.
     """
-    outputs = ('video', 'segments', 'segment_mask', 'segment_starts')
-
     def __init__(self, model: nn.Module, normalized: bool = False) -> None:
         super().__init__()
         self.model, self.normalized = model, normalized
@@ -42,7 +40,6 @@ class VideoEncoder(nn.Module):
 
 class TextEncoder(nn.Module):
     """Encode token ids (B, L) to ``text`` (B, E)."""
-    outputs = ('text', )
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -55,7 +52,6 @@ class TextEncoder(nn.Module):
 
 class HeadEncoder(TextEncoder):
     """Pool segments (B, S, E), with their mask (B, S), to ``video`` (B, E)."""
-    outputs = ('video', )
 
     def forward(self, segments: Tensor, segment_mask: Tensor) -> Tensor:
         return self.model.head.video_features(segments, segment_mask)['video']
@@ -63,7 +59,6 @@ class HeadEncoder(TextEncoder):
 
 class VideoVectors(VideoEncoder):
     """Encode normalised frames (B, T, 3, H, W) to features of videos (B, E)."""
-    outputs = ('video', )
 
     def forward(self, frames: Tensor) -> Tensor:
         return super().forward(frames)[0]

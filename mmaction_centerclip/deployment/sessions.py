@@ -92,19 +92,15 @@ class _Frames:
     """Videos one by one, as onnxruntime's calibration reads them."""
 
     def __init__(self, inputs: dict[str, Tensor]) -> None:
-        self._rows = iter(inputs['frames'].split(1)), iter(
-            inputs['frame_mask'].split(1))
+        self._rows = (dict(frames=frames.numpy(), frame_mask=mask.numpy())
+                      for frames, mask in zip(inputs['frames'].split(1),
+                                              inputs['frame_mask'].split(1)))
 
     def get_next(self) -> dict[str, np.ndarray] | None:
-        try:
-            frames, mask = (next(rows) for rows in self._rows)
-        except (RuntimeError, StopIteration):
-            return None
-        return dict(frames=frames.numpy(), frame_mask=mask.numpy())
+        return next(self._rows, None)
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
-        while (item := self.get_next()) is not None:
-            yield item
+        return self._rows
 
 
 def quantize(folder: str | os.PathLike,

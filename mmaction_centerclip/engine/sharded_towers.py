@@ -54,7 +54,8 @@ class ShardedTowers:
                 continue
             held += parameter.numel()
             if parameter.requires_grad:
-                parameter.register_post_accumulate_grad_hook(_average_grad)
+                parameter.register_post_accumulate_grad_hook(
+                    lambda parameter: all_reduce(parameter.grad, op='mean'))
         print_log(f'{len(self.units)} units are split over {get_world_size()} processes'
                   f': this one holds {held:,} of {total:,} parameters', 'current')
         set_mode = model.train
@@ -123,7 +124,3 @@ def _open_as_units(tower: nn.Module) -> None:
         return hooks
 
     tower.block_halves, tower.open_attention = block_halves, open_attention
-
-
-def _average_grad(parameter: nn.Parameter) -> None:
-    all_reduce(parameter.grad, op='mean')

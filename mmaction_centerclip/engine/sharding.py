@@ -17,6 +17,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
 from mmaction_centerclip.errors import InputError, config_errors
+from mmaction_centerclip.utils.pipelines import step_type
 from mmaction_centerclip.utils.weights import split_sharded, total_norm, whole
 
 from .runner import shorten_log
@@ -28,23 +29,17 @@ _REFUSED_HOOKS = ('EMAHook', 'TokenVisualizationHook')
 
 def check_strategy(cfg: Config) -> None:
     """Refuse a config of which :class:`FullyShardStrategy` would do a part only."""
-    if _name(cfg.get('strategy')) != FullyShardStrategy.__name__:
+    if step_type(cfg.get('strategy')) != FullyShardStrategy.__name__:
         return
     if cfg.get('runner_type') != 'FlexibleRunner':
         raise InputError("strategy FullyShardStrategy needs runner_type='FlexibleRunner"
                          f"', got {cfg.get('runner_type', 'RetrievalRunner')!r}")
     hooks = [*(cfg.get('default_hooks') or {}).values(),
              *(cfg.get('custom_hooks') or ())]
-    for name in map(_name, hooks):
+    for name in map(step_type, hooks):
         if name in _REFUSED_HOOKS:
             raise InputError(f'FullyShardStrategy does not go with {name}, which needs '
                              'the model whole while it trains')
-
-
-def _name(part: object) -> str:
-    """Return the name of the class of a part of a config, or of what is built."""
-    kind = part.get('type') if isinstance(part, dict) else type(part)
-    return getattr(kind, '__name__', str(kind).rpartition('.')[-1])
 
 
 @STRATEGIES.register_module()

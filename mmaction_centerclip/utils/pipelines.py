@@ -17,7 +17,8 @@ def find_datasets(node: object) -> Iterator[dict]:
             yield from find_datasets(value)
 
 
-def step_type(step: dict) -> str:
-    """Return the name of a transform's class."""
-    kind = step.get('type', '')
+def step_type(step: object) -> str:
+    """Return the name of the class of a config's step or other part, or of one built.
+    """
+    kind = step.get('type', '') if isinstance(step, dict) else type(step)
     return getattr(kind, '__name__', str(kind).split('.')[-1])

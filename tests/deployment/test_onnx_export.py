@@ -4,7 +4,7 @@ import torch
 from mmaction.registry import MODELS
 
 from mmaction_centerclip.deployment import onnx_export
-from mmaction_centerclip.deployment.onnx_folder import HEAD, VIDEOS
+from mmaction_centerclip.deployment.onnx_folder import HEAD, OUTPUTS, VIDEOS
 from mmaction_centerclip.deployment.programs import (
     HeadEncoder,
     VideoEncoder,
@@ -83,7 +83,7 @@ def assert_same(session, encoder, count, length=8):
     got = session(frames=frames, frame_mask=mask)
     with torch.no_grad():
         expected = encoder(frames, mask)
-    for key, x in zip(encoder.outputs, expected):
+    for key, x in zip(OUTPUTS[VIDEOS], expected):
         atol = 2e-5 * x.abs().max().item() if x.is_floating_point() else 0
         torch.testing.assert_close(got[key], x, rtol=0, atol=atol)
 

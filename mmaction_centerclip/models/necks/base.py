@@ -88,17 +88,16 @@ def check_segments(neck: TokenNeck, num_segments: int, frames: int) -> None:
                          f'{num_segments} segments for {frames} frames')
 
 
-def _build_neck(config: dict, embed_dims: int) -> TokenNeck:
-    name = config.get('type') if isinstance(config, dict) else None
-    cls = MODELS.get(name) if isinstance(name, str) else name
-    if not isinstance(cls, type) or not issubclass(cls, TokenNeck):
-        raise InputError(f'necks must be configs of token necks, got {config!r}')
-    return MODELS.build(config, default_args=dict(embed_dims=embed_dims))
-
-
 def build_necks(configs: Sequence[dict], embed_dims: int) -> list[TokenNeck]:
     """Build the necks of a tower, see :func:`single_necks`."""
-    return [_build_neck(config, embed_dims) for config in single_necks(configs)]
+    necks = []
+    for config in single_necks(configs):
+        name = config.get('type') if isinstance(config, dict) else None
+        cls = MODELS.get(name) if isinstance(name, str) else name
+        if not isinstance(cls, type) or not issubclass(cls, TokenNeck):
+            raise InputError(f'necks must be configs of token necks, got {config!r}')
+        necks.append(MODELS.build(config, default_args=dict(embed_dims=embed_dims)))
+    return necks
 
 
 def single_necks(configs: Sequence[dict]) -> list[dict]:
@@ -147,10 +146,9 @@ class TokenReducer(TokenNeck):
     """True where :meth:`reduce` heeds the mask of its segments' frames."""
 
     def __init__(self, before_block: PositiveInt, num_segments: PositiveInt,
-                 exclude_padding: bool = False, embed_dims: int | None = None,
-                 init_cfg: dict | list | None = None,
-                 adaptive_segments: bool = False) -> None:
-        super().__init__(before_block, embed_dims, init_cfg)
+                 exclude_padding: bool = False, adaptive_segments: bool = False,
+                 **kwargs) -> None:
+        super().__init__(before_block, **kwargs)
         self.num_segments = num_segments
         for option, value in dict(exclude_padding=exclude_padding,
                                   adaptive_segments=adaptive_segments).items():

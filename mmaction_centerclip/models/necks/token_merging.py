@@ -225,16 +225,15 @@ class TemporalTokenMerging(PairMerging):
 
     def __init__(self, before_block: int, num_segments: PositiveInt,
                  r: CountOrShare = 0.3, num_clips: PositiveInt | None = None,
-                 proportional: bool = True, embed_dims: int | None = None,
-                 init_cfg: dict | list | None = None) -> None:
-        super().__init__(before_block, embed_dims, init_cfg)
+                 proportional: bool = True, **kwargs) -> None:
+        super().__init__(before_block, **kwargs)
         self.num_segments = num_segments
         self.r = r
         self.proportional_attention = proportional
         self.clip_embed = None
         if num_clips is not None:
             check_segments(self, num_segments, num_clips)
-            self.clip_embed = nn.Parameter(torch.zeros(num_clips, embed_dims))
+            self.clip_embed = nn.Parameter(torch.zeros(num_clips, self.embed_dims))
 
     def forward(self, tokens: VideoTokens) -> VideoTokens:
         """Join (B, T, P + N, C) to (B, S, T / S * P + K, C)."""

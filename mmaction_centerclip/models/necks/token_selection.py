@@ -44,11 +44,9 @@ class TokenSelection(TokenReducer):
                  aggregation: Literal['medoid', 'mean'] = 'medoid',
                  cluster_embed: Literal['zeros', 'random', 'clip'] | None = None,
                  frame_embed: Literal['zeros', 'random'] | None = None,
-                 frames_per_segment: int | None = None, exclude_padding: bool = False,
-                 embed_dims: int | None = None, init_cfg: dict | list | None = None,
-                 adaptive_segments: bool = False, proportional: bool = False) -> None:
-        super().__init__(before_block, num_segments, exclude_padding,
-                         embed_dims, init_cfg, adaptive_segments)
+                 frames_per_segment: int | None = None, proportional: bool = False,
+                 **kwargs) -> None:
+        super().__init__(before_block, num_segments, **kwargs)
         name = type(self).__name__
         self.num_centers = num_centers
         if not self.has_clusters:

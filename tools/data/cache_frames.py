@@ -40,11 +40,9 @@ from mmaction.registry import DATASETS, TRANSFORMS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmaction_centerclip.datasets import VideoInit
 from mmaction_centerclip.datasets.caching.frame_store import FrameStore
 from mmaction_centerclip.datasets.video.decoding_errors import decoding_errors
 from mmaction_centerclip.datasets.video.shown_frames import narrow_to_clip
-from mmaction_centerclip.datasets.video.video_reader import VideoReader
 from mmaction_centerclip.engine import launching
 from mmaction_centerclip.engine.config import prepare_config
 from mmaction_centerclip.utils.parallel import run_each
@@ -130,24 +128,13 @@ def cache_video(job: tuple) -> tuple[int, int]:
         return len(wanted & video.stored()), len(wanted)
 
 
-def measure_loss(jobs: list[tuple]) -> list[float]:
-    """Measure how the codec changes a frame of each of a few videos, of 255."""
-    losses = []
-    for configs, name, _ in jobs:
-        init: VideoInit = TRANSFORMS.build(configs[0])
-        reader = VideoReader(name)
-        image, = reader.get_batch([len(reader) // 2]).asnumpy()
-        losses.append(init.cache.loss(image))
-    return losses
-
-
 def main(args: argparse.Namespace) -> None:
     cfg = launching.read_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmaction'))
     set_cache(cfg, args)
     prepare_config(cfg)
     jobs = jobs_of(cfg, args)
-    failed, cached, stored, wanted = {}, [], 0, 0
+    failed, cached, stored, wanted = {}, set(), 0, 0
     for job, result in track(run_each(cache_video, jobs, args.num_workers), len(jobs)):
         if isinstance(result, InputError):
             raise result  # of the cache, such as a full disk
@@ -155,19 +142,13 @@ def main(args: argparse.Namespace) -> None:
             failed[job[1]] = str(result) or type(result).__name__
             print(f'\n{printable(failed[job[1]])}')
             continue
-        cached.append(job)
+        cached.add(job[1])
         stored, wanted = stored + result[0], wanted + result[1]
     print(f'{stored} of {wanted} frames of '
-          f'{len({job[1] for job in cached})} videos are cached.')
+          f'{len(cached)} videos are cached.')
     for path in sorted({job[0][0]['cache']['path'] for job in jobs}):
         if osp.exists(path):
             print(f'{path}: {format_bytes(FrameStore(path).size())}')
-    local = [job for job in cached if osp.isfile(job[1])][:8]
-    if local:
-        losses = measure_loss(local)
-        print(f'The codec changes frames by {sum(losses) / len(losses):.2f} of 255 on '
-              f'average, at most {max(losses):.2f} (a frame each of {len(losses)} '
-              'videos).')
     if failed:
         videos = len({job[1] for job in jobs})
         raise InputError(f'{len(failed)} of {videos} videos were not cached, the '

@@ -89,7 +89,9 @@ class FrameCache:
 
     def encode(self, image: np.ndarray) -> bytes:
         """Resize a frame, RGB, uint8 (H, W, 3), and encode it."""
-        image = self._resized(image)
+        if self.resize:
+            image = self.resize.transform(
+                dict(imgs=[image], img_shape=image.shape[:2]))['imgs'][0]
         if self.codec == 'raw':
             size = np.array(image.shape[:2], '<u2').tobytes()
             return size + np.ascontiguousarray(image).tobytes()
@@ -97,18 +99,6 @@ class FrameCache:
             '.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR),
             [cv2.IMWRITE_JPEG_QUALITY, self.quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
              cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444])[1].tobytes()
-
-    def loss(self, image: np.ndarray) -> float:
-        """Return how a frame differs, of 255 on average, once it is encoded."""
-        found = self.decode(self.encode(image))
-        return float(np.abs(np.subtract(
-            found, self._resized(image), dtype=np.int16)).mean())
-
-    def _resized(self, image: np.ndarray) -> np.ndarray:
-        if not self.resize:
-            return image
-        return self.resize.transform(
-            dict(imgs=[image], img_shape=image.shape[:2]))['imgs'][0]
 
     def decode(self, data: bytes) -> np.ndarray | None:
         """Decode a frame; None where the bytes are none."""

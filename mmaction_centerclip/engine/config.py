@@ -24,8 +24,9 @@ CONFIGS = Path(__file__).parents[1] / '.mim' / 'configs'
 LOADERS = 'train_dataloader', 'val_dataloader', 'test_dataloader'
 
 
-def read_config(path: str | os.PathLike, options: dict | None = None) -> Config:
-    """Read a config file, and merge ``--cfg-options`` into it.
+def read_config(path: str | os.PathLike, options: dict | None = None,
+                allow_other: list[str] | None = None) -> Config:
+    """Read a config file, and merge ``--cfg-options`` and ``--allow-other`` into it.
 
     A name without a folder may be that of a config which the package has.
     """
@@ -35,7 +36,16 @@ def read_config(path: str | os.PathLike, options: dict | None = None) -> Config:
         cfg.merge_from_dict(options or {})
         if any(name.startswith('custom_imports') for name in options or ()):
             import_modules_from_strings(**cfg.custom_imports)  # as those of the file
+    allow_other_settings(cfg, allow_other)
     return cfg
+
+
+def allow_other_settings(cfg: Config, names: list[str] | None) -> None:
+    """Allow a checkpoint to differ from a config in settings that it records."""
+    if names:
+        hooks = cfg.setdefault('default_hooks', {})
+        hooks.setdefault('check_checkpoint', dict(type='CheckCheckpointHook'))
+        hooks['check_checkpoint']['allow_other'] = names
 
 
 def find_config(path: str) -> str:

@@ -15,7 +15,7 @@ from mmaction_centerclip.errors import InputError, check_positive_int, config_er
 from mmaction_centerclip.utils.option_types import check_options
 from mmaction_centerclip.utils.tensor_files import read_checkpoint
 
-from .config import prepare_config, read_config
+from .config import allow_other_settings, prepare_config, read_config
 from .runner import RetrievalRunner
 from .sharding import check_strategy
 
@@ -24,14 +24,6 @@ VARIABLES = dict(
     pytorch=('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
     slurm=('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
     mpi=tuple(f'OMPI_COMM_WORLD_{name}' for name in ('RANK', 'SIZE', 'LOCAL_RANK')))
-
-
-def allow_other_settings(cfg: Config, names: list[str] | None) -> None:
-    """Allow a checkpoint to differ from a config in settings that it records."""
-    if names:
-        hooks = cfg.setdefault('default_hooks', {})
-        hooks.setdefault('check_checkpoint', dict(type='CheckCheckpointHook'))
-        hooks['check_checkpoint']['allow_other'] = names
 
 
 def is_first_process(launcher: str) -> bool:

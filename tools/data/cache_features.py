@@ -98,8 +98,7 @@ def encode(model: nn.Module, cache: FeatureCache, info: dict, sample: dict) -> N
 
 
 def main(args: argparse.Namespace) -> None:
-    cfg = launching.read_config(args.config, args.cfg_options)
-    launching.allow_other_settings(cfg, args.allow_other)
+    cfg = launching.read_config(args.config, args.cfg_options, args.allow_other)
     cfg.model.frozen_towers = True
     model = init_retriever(cfg, args.checkpoint, args.device)
     datasets = list(find_datasets(model.cfg.get('train_dataloader')))

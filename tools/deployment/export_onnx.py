@@ -49,8 +49,7 @@ from mmaction_centerclip.engine import launching
 @cli.exit_on_input_error()
 def main(args: argparse.Namespace) -> None:
     check_absent(args.out)
-    cfg = launching.read_config(args.config, args.cfg_options)
-    launching.allow_other_settings(cfg, args.allow_other)
+    cfg = launching.read_config(args.config, args.cfg_options, args.allow_other)
     model = init_retriever(cfg, args.checkpoint)
     precision = 'int8' if args.int8 else 'float16' if args.float16 else 'float32'
     calibration = args.calibrate and read_frames(model, args.calibrate)

@@ -34,8 +34,7 @@ def main(args: argparse.Namespace) -> None:
     cli.check_outputs(args.out)
     check_absent(args.out)
     launching.check_checkpoint(args.checkpoint)
-    cfg = launching.read_config(args.config, args.cfg_options)
-    launching.allow_other_settings(cfg, args.allow_other)
+    cfg = launching.read_config(args.config, args.cfg_options, args.allow_other)
     if not (cfg.get('model') or {}).get('lora'):
         raise InputError(f'{args.config}: the model has no lora to merge')
     model = init_retriever(cfg, args.checkpoint)

@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument('config')
     parser.add_argument('checkpoint')
     parser.add_argument('--budget', type=parse_budget, default=Budget(2, 2, 16))
-    parser.add_argument('--reducers', nargs='+', default=[
+    parser.add_argument('--reducers', nargs='+', choices=[*REDUCERS], default=[
         'rare', 'kkz', 'kmedoids', 'dpc-knn', 'runs', 'random', 'duplicate'])
     args = parser.parse_args()
     cfg = without_necks(read_config(args.config))

@@ -87,7 +87,7 @@ def test_the_readmes_figures_are_those_of_the_configs():
     rows = re.findall(r'^\| (?:none|`).*\d \|$', README.read_text(), re.M)
     assert len(rows) == 6
     for recalls in re.findall(r'\| (\d+\.\d) / (\d+\.\d)', '\n'.join(rows)):
-        assert re.search(r'\| {} ± \S+ \| {} ± '.format(*recalls), page), recalls
+        assert re.search(r'\| {} ± \S+ / {} ± '.format(*recalls), page), recalls
     table = re.findall(r'^\| (?:none: |`T|`S|`R).*, .*\d \|$', page, re.M)
     zoo = (CONFIGS / 'retrieval/README.md').read_text()
     for row, name in (table[0], 'clip4clip'), (table[-1], 'centerclip-b2-2-16'):

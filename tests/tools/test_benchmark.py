@@ -23,7 +23,7 @@ def test_a_config_beside_the_same_without_necks(
     rows = json.loads((tmp_path / 'out.json').read_text())
     assert [row['videos'] for row in rows] == [1, 2]
     machine, titles, *values = printed.splitlines()[-4:]
-    assert machine.startswith('cpu, 1 CPU threads') and 'float32, eager' in machine
+    assert ', 1 CPU threads, torch ' in machine and 'float32, eager' in machine
     for row, line in zip(rows, values, strict=True):
         assert row['mac_ratio'] < 1
         assert row['time_over_macs'] == row['time_ratio'] / row['mac_ratio']

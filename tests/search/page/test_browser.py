@@ -22,6 +22,7 @@ def test_before_the_first_search_the_videos_are_shown(tab):
     assert said(tab, 'Indexed videos') == 'Indexed videos'
     assert '4 videos in my.index, by tiny' in said(tab, 'videos', '#about')
     cards = tab.locator('#hits > li')
+    cards.nth(3).wait_for()
     assert set(cards.locator('.name').all_inner_texts()) == {
         'long.mp4', COPY, 'sub/old.avi', HTML}
     assert loaded(tab, cards.first.locator('img')) == 64

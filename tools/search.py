@@ -157,8 +157,7 @@ def open_index(args: argparse.Namespace) -> VideoIndex:
         if args.config is not None:
             cfg = launching.read_config(cfg, {})
         with config_errors('--cfg-options'):
-            cfg.merge_from_dict(args.cfg_options)
-        launching.allow_other_settings(cfg, args.allow_other)
+            launching.merge_options(cfg, args.cfg_options, args.allow_other)
     inferencer = VideoTextRetrievalInferencer(
         cfg, checkpoint, args.device, show_progress=False)
     if args.command != 'index':

@@ -26,26 +26,30 @@ LOADERS = 'train_dataloader', 'val_dataloader', 'test_dataloader'
 
 def read_config(path: str | os.PathLike, options: dict | None = None,
                 allow_other: list[str] | None = None) -> Config:
-    """Read a config file, and merge ``--cfg-options`` and ``--allow-other`` into it.
+    """Read a config file, and merge options into it as :func:`merge_options` does.
 
     A name without a folder may be that of a config which the package has.
     """
     path = find_config(os.fspath(path))
     with config_errors(path):
         cfg = expand_home(Config.fromfile(path))
-        cfg.merge_from_dict(options or {})
-        if any(name.startswith('custom_imports') for name in options or ()):
-            import_modules_from_strings(**cfg.custom_imports)  # as those of the file
-    allow_other_settings(cfg, allow_other)
+        merge_options(cfg, options, allow_other)
     return cfg
 
 
-def allow_other_settings(cfg: Config, names: list[str] | None) -> None:
-    """Allow a checkpoint to differ from a config in settings that it records."""
-    if names:
+def merge_options(cfg: Config, options: dict | None,
+                  allow_other: list[str] | None = None) -> None:
+    """Merge ``--cfg-options`` into a config, and import what they say to.
+
+    With ``allow_other`` a checkpoint may differ in settings that it records.
+    """
+    cfg.merge_from_dict(options or {})
+    if any(name.startswith('custom_imports') for name in options or ()):
+        import_modules_from_strings(**cfg.custom_imports)  # as those of the file
+    if allow_other:
         hooks = cfg.setdefault('default_hooks', {})
         hooks.setdefault('check_checkpoint', dict(type='CheckCheckpointHook'))
-        hooks['check_checkpoint']['allow_other'] = names
+        hooks['check_checkpoint']['allow_other'] = allow_other
 
 
 def find_config(path: str) -> str:

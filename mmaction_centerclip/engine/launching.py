@@ -15,7 +15,7 @@ from mmaction_centerclip.errors import InputError, check_positive_int, config_er
 from mmaction_centerclip.utils.option_types import check_options
 from mmaction_centerclip.utils.tensor_files import read_checkpoint
 
-from .config import allow_other_settings, prepare_config, read_config
+from .config import merge_options, prepare_config, read_config
 from .runner import RetrievalRunner
 from .sharding import check_strategy
 
@@ -76,8 +76,7 @@ def load_config(args: argparse.Namespace) -> Config:
     if args.launcher != 'none' and not torch.cuda.is_available():
         _use_cpu_processes(cfg)
     with config_errors(args.config):
-        cfg.merge_from_dict(args.cfg_options or {})
-        allow_other_settings(cfg, getattr(args, 'allow_other', None))
+        merge_options(cfg, args.cfg_options, getattr(args, 'allow_other', None))
         _check_config(cfg)
     name = osp.splitext(osp.basename(args.config))[0]
     cfg.work_dir = (

@@ -158,8 +158,7 @@ def make_runs(path: str, seed: int, args: argparse.Namespace) -> Iterator[bench.
                    **(args.finetune_options if way == 'finetuned' else {})}
         cfg = launching.read_config(path, {
             name: value.replace('{seed}', str(seed)) if isinstance(value, str)
-            else value for name, value in options.items()})
-        launching.allow_other_settings(cfg, args.allow_other)
+            else value for name, value in options.items()}, args.allow_other)
         if pretrained:
             cfg.model.pretrained = pretrained
         train = None if way == 'put in' else partial(

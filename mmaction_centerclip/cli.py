@@ -104,9 +104,9 @@ def add_cfg_options(parser: argparse.ArgumentParser, name: str = '--cfg-options'
 def read_settings(words: list[str]) -> dict:
     """Read ``key=value`` as mmengine's tools do, which know lists and plain values."""
     from mmengine.config import DictAction
-    read = argparse.Namespace()
+    settings, read = {}, argparse.Namespace()
     for word in words:
-        key, equals, value = word.partition('=')
+        _, equals, value = word.partition('=')
         if not equals or re.search(r'(^|[[(,])(dict\(|{[\'"])', value):
             raise ValueError(f'expected key=value, got {word!r}; settings of a dict '
                              'are key.name=value, and a list of dicts needs a config')
@@ -114,8 +114,8 @@ def read_settings(words: list[str]) -> dict:
             DictAction(['--cfg-options'], 'settings')(None, read, [word])
         except (AssertionError, RecursionError):
             raise ValueError(f'the brackets of {word!r} do not pair') from None
-        read.__dict__.setdefault('all', {}).update(read.settings)
-    return read.all
+        settings.update(read.settings)
+    return settings
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:

@@ -18,7 +18,6 @@ def find_datasets(node: object) -> Iterator[dict]:
 
 
 def step_type(step: object) -> str:
-    """Return the name of the class of a config's step or other part, or of one built.
-    """
+    """Return the name of the class of a config's part, or of what was built."""
     kind = step.get('type', '') if isinstance(step, dict) else type(step)
     return getattr(kind, '__name__', str(kind).split('.')[-1])

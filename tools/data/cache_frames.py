@@ -144,8 +144,7 @@ def main(args: argparse.Namespace) -> None:
             continue
         cached.add(job[1])
         stored, wanted = stored + result[0], wanted + result[1]
-    print(f'{stored} of {wanted} frames of '
-          f'{len(cached)} videos are cached.')
+    print(f'{stored} of {wanted} frames of {len(cached)} videos are cached.')
     for path in sorted({job[0][0]['cache']['path'] for job in jobs}):
         if osp.exists(path):
             print(f'{path}: {format_bytes(FrameStore(path).size())}')
